@@ -1,0 +1,81 @@
+"""The arithmetic of tinygen: arrays in, arrays out, no autograd.
+
+`Kernels` is the contract. Three modules keep it: `tinygen_kernels.reference` says in plain loops what every kernel means,
+`tinygen_kernels.cpu` is fast on NumPy arrays, and a module for GPU arrays takes its place beside them. `for_array(x)` gives the
+fast module that serves the array x.
+
+Conventions, the same everywhere:
+
+    images    NHWC   x (N, H, W, C), y (N, H', W', K)
+    weights   HWIO   w (kh, kw, C, K)
+    stride, dilation, kernel_size   (rows, columns)
+    padding   ((top, bottom), (left, right))
+    size      the spatial or kernel size (rows, columns) of the array to be made
+    dtype     float32 or float64, the same for all arrays of a call; the result has it too
+
+Arrays of any memory layout are accepted and never written to. Results are new C-contiguous arrays, and the same bits come out
+whatever the number of threads. The callers in tinygen have checked the shapes and say so to the user; kernels do not check again.
+"""
+
+from typing import Any, Protocol
+
+import numpy
+
+Array = Any  # numpy.ndarray, or the array type of another device
+Pair = tuple[int, int]
+Padding = tuple[Pair, Pair]
+
+
+class Kernels(Protocol):
+    """The names and signatures that every device's module has."""
+
+    def conv2d(self, x: Array, w: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+        """y[n,i,j,k] = bias[k] + sum_{a,b,c} x[n, i*sh - top + a*dh, j*sw - left + b*dw, c] w[a,b,c,k], x zero outside."""
+
+    def conv2d_data(self, g: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+        """The adjoint of conv2d in x, plus bias (C,): g (N,H',W',K) -> (N, *size, C). This is the transposed convolution."""
+
+    def conv2d_weight(self, x: Array, g: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+        """The adjoint of conv2d in w: x (N,H,W,C), g (N,H',W',K) -> (*size, C, K)."""
+
+    def matmul(self, a: Array, b: Array) -> Array:
+        """(M, K) @ (K, N) -> (M, N)."""
+
+    def max_pool2d(self, x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> tuple[Array, Array]:
+        """The maximum of each window and where it is: y (N,H',W',C) and indices, int32 of the same shape, h*W + w in the image.
+
+        Pixels outside the image take no part. Of equal values the first in row-major order wins; a NaN wins over everything.
+        """
+
+    def max_pool2d_gather(self, x: Array, indices: Array) -> Array:
+        """y[n,i,j,c] = x[n, pixel indices[n,i,j,c], c]."""
+
+    def max_pool2d_scatter(self, g: Array, indices: Array, size: Pair, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
+        """The adjoint of max_pool2d_gather: each input pixel adds up the g of the windows that chose it -> (N, *size, C)."""
+
+    def avg_pool2d(self, x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
+        """The mean of each window over its pixels that lie inside the image."""
+
+    def avg_pool2d_data(self, g: Array, size: Pair, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
+        """The adjoint of avg_pool2d -> (N, *size, C)."""
+
+    def batch_norm(self, x: Array, gamma: Array, beta: Array, eps: float, negative_slope: float) -> tuple[Array, Array, Array]:
+        """Normalise each channel (the last axis) over all other axes, then leaky ReLU (slope 1: no activation, 0: ReLU).
+
+        mean = E[x], var = E[(x - mean)^2] (biased), z = gamma (x - mean) / sqrt(var + eps) + beta, y = z if z > 0 else negative_slope*z.
+        Returns y, mean (C,), var (C,). Sums are exact enough for a mean a thousand times the deviation.
+        """
+
+    def batch_norm_backward(
+        self, g: Array, x: Array, y: Array, gamma: Array, mean: Array, var: Array, eps: float, negative_slope: float
+    ) -> tuple[Array, Array, Array]:
+        """The gradients of sum(g * y) to x, gamma and beta, mean and var being functions of x. The sign of y stands for that of z."""
+
+
+def for_array(x: Array) -> Kernels:
+    """The kernels that serve x. They are imported, and so Numba with them, at the first call."""
+    if isinstance(x, numpy.ndarray):
+        from tinygen_kernels import cpu
+
+        return cpu
+    raise TypeError(f"tinygen_kernels has no kernels for arrays of type {type(x).__module__}.{type(x).__qualname__}; it serves numpy.ndarray")
