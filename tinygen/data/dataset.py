@@ -1,0 +1,81 @@
+"""A set of labelled images, and the two steps from its bytes to what a network takes."""
+
+from dataclasses import dataclass
+
+import numpy
+from numpy.typing import DTypeLike
+
+
+@dataclass(frozen=True, eq=False)
+class ImageDataset:
+    """Labelled images for training and testing. Raises ValueError if the parts do not agree.
+
+    train_images, test_images   uint8 (N, H, W, C), 0 black to 255 white; N may differ, (H, W, C) may not
+    train_labels, test_labels   int64 (N,), each an index into classes
+    classes                     the names of the classes
+    source                      where the images come from, in words
+    """
+
+    train_images: numpy.ndarray
+    train_labels: numpy.ndarray
+    test_images: numpy.ndarray
+    test_labels: numpy.ndarray
+    classes: tuple[str, ...]
+    source: str
+
+    def __post_init__(self) -> None:
+        self._check("training", self.train_images, self.train_labels)
+        self._check("test", self.test_images, self.test_labels)
+        train, test = self.train_images.shape[1:], self.test_images.shape[1:]
+        if train != test:
+            raise ValueError(f"{self.source}: training images are {_size(train)} but test images {_size(test)}")
+
+    def describe(self) -> str:
+        """One line: the source, how many images and of which size."""
+        counts = f"{len(self.train_images):,} training and {len(self.test_images):,} test images"
+        return f"data: {self.source}, {counts} of {_size(self.train_images.shape[1:])}"
+
+    def _check(self, part: str, images: numpy.ndarray, labels: numpy.ndarray) -> None:
+        if images.ndim != 4 or images.dtype != numpy.uint8:
+            raise ValueError(f"{self.source}: {part} images must be uint8 (N, H, W, C), not {images.dtype} {images.shape}")
+        if labels.ndim != 1 or labels.dtype != numpy.int64:
+            raise ValueError(f"{self.source}: {part} labels must be int64 (N,), not {labels.dtype} {labels.shape}")
+        if len(images) != len(labels):
+            raise ValueError(f"{self.source}: {len(images)} {part} images but {len(labels)} labels")
+        if labels.size and not 0 <= labels.min() <= labels.max() < len(self.classes):
+            raise ValueError(
+                f"{self.source}: {part} labels run from {labels.min()} to {labels.max()}, "
+                f"but {len(self.classes)} classes allow 0 to {len(self.classes) - 1}"
+            )
+
+
+def pad_to(images: numpy.ndarray, size: int) -> numpy.ndarray:
+    """Centre uint8 images (N, H, W, C) on black squares: (N, size, size, C). Of an odd border the extra line is at the bottom or right.
+
+    Raises ValueError if the images are larger than size, or are not uint8: in scaled images zero need not be black.
+    """
+    _require_bytes("pad_to", images)
+    _, height, width, _ = images.shape
+    if max(height, width) > size:
+        raise ValueError(f"pad_to: images of {height}x{width} do not fit into {size}x{size}")
+    top, left = (size - height) // 2, (size - width) // 2
+    return numpy.pad(images, ((0, 0), (top, size - height - top), (left, size - width - left), (0, 0)))
+
+
+def to_float(images: numpy.ndarray, low: float, high: float, dtype: DTypeLike = numpy.float32) -> numpy.ndarray:
+    """Map uint8 images of any shape to evenly spaced numbers: 0 to exactly low, 255 to exactly high.
+
+    A tanh generator takes low=-1, high=1; a Bernoulli decoder low=0, high=1. The result of float32 is four times as large
+    as the images, so convert a large set batch by batch. Raises ValueError if the images are not uint8.
+    """
+    _require_bytes("to_float", images)
+    return numpy.linspace(low, high, 256, dtype=dtype)[images]
+
+
+def _require_bytes(function: str, images: numpy.ndarray) -> None:
+    if images.dtype != numpy.uint8:
+        raise ValueError(f"{function}: images must be uint8, 0 to 255, not {images.dtype}")
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))

@@ -1,0 +1,53 @@
+"""Batches in a random order that depends on nothing but a seed and the number of the epoch."""
+
+from collections.abc import Iterator
+
+import numpy
+
+
+class Loader:
+    """Cuts arrays of equal length N into shuffled batches; row i of every array stays with row i of the others.
+
+    batch_size   rows in a batch, 1 to N
+    seed         0 to 2**64 - 1
+    drop_last    leave out the rows that do not fill a last batch (other ones in each epoch); else the last batch is short
+
+    Raises ValueError if the arrays' lengths differ or a number is out of its range.
+    """
+
+    def __init__(self, *arrays: numpy.ndarray, batch_size: int, seed: int, drop_last: bool = True) -> None:
+        lengths = [len(array) for array in arrays]
+        if len(set(lengths)) != 1:
+            raise ValueError(f"Loader: takes one or more arrays of equal length, not of the lengths {lengths}")
+        if not 1 <= batch_size <= lengths[0]:
+            raise ValueError(f"Loader: batch_size must be 1 to {lengths[0]}, the length of the arrays, not {batch_size}")
+        if not 0 <= seed < 2**64:
+            raise ValueError(f"Loader: seed must be 0 to 2**64 - 1, not {seed}")
+        self.arrays = arrays
+        self.batch_size = batch_size
+        self.seed = seed
+        self.drop_last = drop_last
+
+    def __len__(self) -> int:
+        """The number of batches in an epoch."""
+        whole, rest = divmod(len(self.arrays[0]), self.batch_size)
+        return whole if self.drop_last or rest == 0 else whole + 1
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[tuple[numpy.ndarray, ...]]:
+        """The batches of epoch `number` from batch `start` on: the very ones that a run stopped before batch `start` still had to see.
+
+        Each batch is a tuple with as many new arrays as the loader was given. Raises ValueError unless 0 <= start <= len(self).
+        """
+        if not 0 <= number < 2**64:
+            raise ValueError(f"Loader: the number of an epoch must be 0 to 2**64 - 1, not {number}")
+        if not 0 <= start <= len(self):
+            raise ValueError(f"Loader: an epoch has {len(self)} batches, so it cannot start at batch {start}")
+        order = self._permutation(number)
+        chosen = (order[batch * self.batch_size : (batch + 1) * self.batch_size] for batch in range(start, len(self)))
+        return (tuple(array[rows] for array in self.arrays) for rows in chosen)
+
+    def _permutation(self, number: int) -> numpy.ndarray:
+        # Ranking raw random numbers, because NumPy keeps the raw stream of Philox the same in all its versions,
+        # and Generator.permutation not.
+        key = numpy.array([self.seed, number], dtype=numpy.uint64)
+        return numpy.random.Philox(key=key).random_raw(len(self.arrays[0])).argsort(kind="stable")
