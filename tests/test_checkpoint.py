@@ -1,0 +1,168 @@
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy
+import pytest
+import safetensors.numpy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as stn
+
+from tinygen import checkpoint
+
+modest = settings(deadline=None, max_examples=50)
+
+arrays = st.sampled_from(checkpoint.DTYPES).flatmap(
+    lambda dtype: stn.arrays(dtype, stn.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4))
+)
+VIEWS: dict[str, Callable[[numpy.ndarray], numpy.ndarray]] = {
+    "itself": lambda a: a,
+    "transposed": lambda a: a.T,
+    "reversed": lambda a: a[..., ::-1] if a.ndim else a,
+    "every other": lambda a: a[::2] if a.ndim else a,
+    "repeated": lambda a: numpy.broadcast_to(a, (2, *a.shape)),
+    "big-endian": lambda a: a.astype(a.dtype.newbyteorder(">")),
+}
+views = st.builds(lambda array, view: VIEWS[view](array), arrays, st.sampled_from(sorted(VIEWS)))
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+names = texts.filter(lambda name: name != "__metadata__")
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that a property may overwrite at each example."""
+    return tmp_path_factory.mktemp("checkpoint") / "scratch"
+
+
+@modest
+@given(saved=st.dictionaries(names, views, max_size=4), metadata=st.dictionaries(texts, texts, max_size=4))
+def test_load_gives_back_what_save_got(scratch: Path, saved: dict[str, numpy.ndarray], metadata: dict[str, str]) -> None:
+    checkpoint.save(scratch, saved, metadata)
+    loaded, loaded_metadata = checkpoint.load(scratch)
+    assert loaded_metadata == metadata
+    assert loaded.keys() == saved.keys()
+    for name, array in saved.items():
+        native = array.astype(array.dtype.newbyteorder("="))
+        assert loaded[name].dtype == native.dtype and loaded[name].shape == array.shape
+        assert loaded[name].tobytes() == native.tobytes()
+        assert loaded[name].flags.writeable
+
+
+def test_a_transposed_view_survives_here_though_not_in_safetensors(tmp_path: Path) -> None:
+    weight = numpy.arange(6.0, dtype=numpy.float32).reshape(2, 3)
+    checkpoint.save(tmp_path / "file", {"weight": weight.T}, {})
+    assert checkpoint.load(tmp_path / "file")[0]["weight"].tolist() == weight.T.tolist()
+    scrambled = safetensors.numpy.load(safetensors.numpy.save({"weight": weight.T}))["weight"]
+    if scrambled.tolist() == weight.T.tolist():
+        pytest.skip(f"safetensors {safetensors.__version__} heeds strides; 0.8.0 did not")
+    assert scrambled.ravel().tolist() == weight.ravel().tolist()
+
+
+def test_equal_contents_make_equal_files(tmp_path: Path) -> None:
+    metadata = {f"key {i}": "é\n\0" * i for i in range(9)}
+    contents = set()
+    for entries in (metadata.items(), reversed(metadata.items())):
+        checkpoint.save(tmp_path / "file", {"a": numpy.ones(3), "b": numpy.array(True)}, dict(entries))
+        contents.add((tmp_path / "file").read_bytes())
+    assert len(contents) == 1
+    (content,) = contents
+    assert int.from_bytes(content[:8], "little") % 8 == 0, "the arrays are not aligned"
+
+
+def test_another_programs_file_without_metadata_is_read(tmp_path: Path) -> None:
+    safetensors.numpy.save_file({"a": numpy.ones(3)}, tmp_path / "file")
+    loaded, metadata = checkpoint.load(tmp_path / "file")
+    assert loaded["a"].tolist() == [1, 1, 1] and metadata == {}
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
+    path = tmp_path / "file"
+    checkpoint.save(path, {"a": numpy.zeros(3)}, {"step": "1"})
+    before = path.read_bytes()
+
+    def fail(*_: object) -> None:
+        assert len(list(tmp_path.iterdir())) == 2, "the new content is not in a file beside the old one"
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, failing, fail)
+        with pytest.raises(OSError, match="no space left"):
+            checkpoint.save(path, {"a": numpy.ones(3)}, {"step": "2"})
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_content_is_on_disk_before_the_name_and_the_name_before_the_return(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    fsync, replace = os.fsync, os.replace
+
+    def recorded_fsync(descriptor: int) -> None:
+        calls.append("fsync folder" if os.path.sameopenfile(descriptor, folder) else "fsync file")
+        fsync(descriptor)
+
+    def recorded_replace(source: Path, target: Path) -> None:
+        calls.append("replace")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", recorded_fsync)
+    monkeypatch.setattr(os, "replace", recorded_replace)
+    folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        checkpoint.save(tmp_path / "file", {"a": numpy.ones(3)}, {})
+    finally:
+        os.close(folder)
+    assert calls == ["fsync file", "replace", "fsync folder"]
+
+
+@pytest.mark.parametrize("dtype", ["complex128", "longdouble", "datetime64[D]", "U3", "O", "i4,f4"])
+def test_a_dtype_that_cannot_be_saved_is_refused_before_anything_is_written(tmp_path: Path, dtype: str) -> None:
+    with pytest.raises(ValueError, match=r"array 'odd' is of .*, and only bool, int8, .* can be saved"):
+        checkpoint.save(tmp_path / "file", {"good": numpy.ones(2), "odd": numpy.zeros(2, dtype)}, {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_names_and_metadata_that_the_format_cannot_hold_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no array can be named '__metadata__'"):
+        checkpoint.save(tmp_path / "file", {"__metadata__": numpy.ones(2)}, {})
+    with pytest.raises(TypeError, match="metadata"):
+        checkpoint.save(tmp_path / "file", {}, {"step": 3})  # type: ignore[dict-item]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="nowhere cannot be loaded: No such file"):
+        checkpoint.load(tmp_path / "nowhere")
+
+
+@modest
+@given(data=st.data())
+def test_a_truncated_file_is_refused(scratch: Path, data: st.DataObject) -> None:
+    checkpoint.save(scratch, {"a": numpy.ones(3), "b": numpy.ones(2, bool)}, {"step": "1"})
+    whole = scratch.read_bytes()
+    scratch.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
+    with pytest.raises(ValueError, match="scratch cannot be loaded"):
+        checkpoint.load(scratch)
+
+
+def with_header(dtype: str, shape: list[int], size: int) -> bytes:
+    header = json.dumps({"a": {"dtype": dtype, "shape": shape, "data_offsets": [0, size]}}).encode()
+    return len(header).to_bytes(8, "little") + header + bytes(size)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"PK\x03\x04 a zip file, as PyTorch writes it",
+        with_header("BF16", [2], 4),
+        with_header("F8_E4M3", [2], 2),
+        with_header("F32", [1] * 65, 4),
+    ],
+    ids=["zip", "bfloat16", "float8", "65 dimensions"],
+)
+def test_a_foreign_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(ValueError, match=r"file cannot be loaded: ."):
+        checkpoint.load(tmp_path / "file")
