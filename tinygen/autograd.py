@@ -1,0 +1,248 @@
+"""Reverse-mode automatic differentiation, to any order.
+
+A `Function` is one node of the graph: `forward` maps raw arrays to a raw array, and `backward` maps the gradient of the output to
+the gradients of the inputs. `backward` is written in Tensors and functions of Tensors, so it can be recorded and differentiated in
+its turn. `grad` is the one primitive: it walks the graph from the outputs back to the inputs, newest node first, and adds up what
+arrives at each tensor. `Tensor.backward()` is the same walk, storing into the leaves' `grad`.
+
+One rule keeps higher orders right: in `backward`, whatever depends smoothly on an input is reached through the Tensors `y` and `xs`;
+only piecewise-constant data (masks, indices, noise, shapes) may be kept raw.
+"""
+
+from collections.abc import Sequence, Set
+from typing import Any, overload
+
+import numpy
+
+from tinygen import diagnosis, mode
+from tinygen.backend import Array, array_module
+from tinygen.tensor import Tensor, method
+
+
+class Function:
+    """One node of the graph, made by applying it: `y = Mul()(a, b)`.
+
+    Subclasses define `forward(self, *arrays)`, which returns a new array of the inputs' dtype (or a view of an input), and
+    `backward(self, g, y, *xs)`, which returns one gradient for each input: a Tensor, or None where there is none. `g` is the
+    gradient of the output y. Parameters are attributes of the instance, which stands for this one application. A gradient may
+    have the broadcast shape of the output: the engine sums it down to the input's. `self.needs[i]` tells backward whether the
+    gradient of input i is wanted, so that it can leave out costly ones.
+
+    Inputs are Tensors, Python numbers (constants), or None (an absent optional input).
+    """
+
+    __slots__ = ("inputs", "line", "needs")
+    inputs: Any
+    needs: tuple[bool, ...]
+    line: str
+
+    def forward(self, *args: Any, **kwargs: Any) -> Array:
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def backward(self, *args: Any, **kwargs: Any) -> "Tensor | None | tuple[Tensor | None, ...]":
+        raise NotImplementedError(f"{type(self).__name__} has no backward")
+
+    def __call__(self, *inputs: Any) -> Tensor:
+        arrays = []
+        requires_grad = False
+        for x in inputs:
+            if type(x) is Tensor:
+                arrays.append(x.data)
+                if x.requires_grad:
+                    requires_grad = mode.recording
+            else:
+                arrays.append(_constant(self, x))
+        try:
+            y = self.forward(*arrays)
+        except (TypeError, ValueError) as error:
+            raise diagnosis.explained(self, error, inputs) from error
+        if isinstance(y, numpy.generic):  # NumPy turns results of shape () into scalars
+            y = numpy.asarray(y)
+        dtype = y.dtype
+        for x in inputs:
+            if type(x) is Tensor and x.data.dtype is not dtype and x.data.dtype != dtype:
+                raise diagnosis.mixed_dtypes(self, y, inputs)
+        if mode.detecting_anomalies:
+            self.line = diagnosis.users_line()
+            diagnosis.expect_finite(y, "output", self, inputs)
+        if not requires_grad:
+            return Tensor(y)
+        self.inputs = inputs
+        return Tensor(y, True, self)
+
+
+@overload
+def grad(outputs: Tensor | Sequence[Tensor], inputs: Tensor, grad_outputs: Any = None, create_graph: bool = False) -> Tensor: ...
+@overload
+def grad(outputs: Tensor | Sequence[Tensor], inputs: Sequence[Tensor], grad_outputs: Any = None, create_graph: bool = False) -> list[Tensor]: ...
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Tensor | Sequence[Tensor] | None = None,
+    create_graph: bool = False,
+) -> Tensor | list[Tensor]:
+    """The gradients of sum_i <outputs[i], grad_outputs[i]> to the inputs.
+
+    One Tensor for one input, a list for a sequence. `grad_outputs` has the outputs' shapes; it may be left out for outputs of one
+    element. With `create_graph` the gradients can be differentiated again and the graph is kept; otherwise the nodes that the walk
+    passes are freed. Only what lies between the outputs and the inputs is computed. The gradient to an input that the outputs do not
+    depend on is zero.
+
+    Raises ValueError for an input that requires no gradient, a missing or misshapen grad_output, and a graph that was freed.
+    """
+    ys = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    xs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    gs = [None] * len(ys) if grad_outputs is None else [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs)
+    for i, x in enumerate(xs):
+        if not x.requires_grad:
+            raise ValueError(f"grad: input {i} of shape {x.shape} does not require gradients")
+    found = walk(ys, _first_gradients(ys, gs), xs, create_graph)
+    filled = [Tensor(array_module(x.data).zeros_like(x.data)) if g is None else g for x, g in zip(xs, found, strict=True)]
+    return filled[0] if isinstance(inputs, Tensor) else filled
+
+
+@method("backward")
+def backward(y: Tensor, grad_output: Tensor | None = None, create_graph: bool = False, inputs: Sequence[Tensor] | None = None) -> None:
+    """Add the gradients of <y, grad_output> to the `grad` of every leaf that y depends on, or of `inputs` alone.
+
+    With `inputs`, what leads to no input is not computed: a generator's step skips the discriminator's weight gradients.
+    """
+    gs = _first_gradients([y], [grad_output])
+    xs = _leaves(y) if inputs is None else list(inputs)
+    for x, g in zip(xs, walk([y], gs, xs, create_graph), strict=True):
+        if g is not None:
+            x.grad = g if x.grad is None else x.grad + g
+
+
+def walk(
+    outputs: Sequence[Tensor], gs: Sequence[Tensor], inputs: Sequence[Tensor], create_graph: bool, stop: Set[int] = frozenset()
+) -> list[Tensor | None]:
+    """The gradients that reach the inputs, None where none does. The walk goes no further back than `stop`, a set of ids."""
+    wanted = {id(x) for x in inputs}
+    order, useful = _between(outputs, wanted, stop)
+    pending: dict[int, Tensor] = {}
+    for y, g in zip(outputs, gs, strict=True):
+        pending[id(y)] = pending[id(y)] + g if id(y) in pending else g
+    with mode.switched("recording", create_graph):
+        while order:
+            y = order.pop()
+            key = id(y)
+            gradient = pending.get(key) if key in wanted else pending.pop(key, None)
+            if gradient is not None:
+                _pull_back(gradient, y, useful, pending)
+                if not create_graph:
+                    y.node.inputs = None
+    return [pending.get(id(x)) for x in inputs]
+
+
+def _between(outputs: Sequence[Tensor], wanted: Set[int], stop: Set[int]) -> tuple[list[Any], set[int]]:
+    """The computed tensors on the ways from the wanted ones to the outputs, each after those it depends on; and the ids of all on them.
+
+    Depth first without recursion, so that a graph may be deeper than Python's stack.
+    """
+    order: list[Any] = []
+    useful = set(wanted)
+    seen = set(stop)
+    stack: list[Any] = [y for y in outputs if y.node is not None]
+    while stack:
+        t = stack.pop()
+        if t is None:  # all that the tensor below depends on has been visited
+            t = stack.pop()
+            for x in t.node.inputs:
+                if id(x) in useful:
+                    useful.add(id(t))
+                    order.append(t)
+                    break
+            continue
+        key = id(t)
+        if key in seen:
+            continue
+        seen.add(key)
+        if t.node.inputs is None:
+            raise ValueError(f"the graph behind {diagnosis.name(t.node)} was freed by an earlier walk; keep it with create_graph=True")
+        stack.append(t)
+        stack.append(None)
+        for x in t.node.inputs:
+            if type(x) is Tensor and x.node is not None:
+                stack.append(x)
+    return order, useful
+
+
+def _leaves(y: Tensor) -> list[Tensor]:
+    """The leaves that require gradients behind y."""
+    leaves: list[Tensor] = []
+    seen: set[int] = set()
+    stack = [y]
+    while stack:
+        t = stack.pop()
+        if id(t) in seen or not t.requires_grad:
+            continue
+        seen.add(id(t))
+        if t.node is None:
+            leaves.append(t)
+        else:
+            stack += [x for x in t.node.inputs or () if type(x) is Tensor]
+    return leaves
+
+
+def _pull_back(g: Tensor, y: Any, useful: set[int], pending: dict[int, Tensor]) -> None:
+    """Add the gradients of the inputs of y's node, given the gradient of y, to those that are pending."""
+    node = y.node
+    xs = node.inputs
+    node.needs = needs = tuple([id(x) in useful for x in xs])
+    result = node.backward(g, y, *xs)
+    gradients = result if type(result) is tuple else (result,)
+    if len(gradients) != len(xs):
+        raise ValueError(f"{diagnosis.name(node)}.backward gave {len(gradients)} gradients for {len(xs)} inputs")
+    for x, need, gx in zip(xs, needs, gradients):  # noqa: B905  # strict costs time on the hottest path
+        if not need or gx is None:
+            continue
+        a, b = gx.data, x.data
+        if a.shape != b.shape and _broadcasts(b.shape, a.shape):
+            gx = gx.sum_to(b.shape)
+            a = gx.data
+        if a.shape != b.shape or (a.dtype is not b.dtype and a.dtype != b.dtype) or type(a) is not type(b):
+            raise diagnosis.wrong_gradient(node, gx, x)
+        if mode.detecting_anomalies:
+            diagnosis.expect_finite(a, "gradient", node, xs)
+        key = id(x)
+        if key not in pending:
+            pending[key] = gx
+        elif mode.recording:
+            pending[key] = pending[key] + gx
+        else:
+            total = pending[key].data + a
+            pending[key] = Tensor(total if type(total) is type(a) else numpy.asarray(total))
+
+
+def _first_gradients(ys: Sequence[Tensor], gs: Sequence[Tensor | None]) -> list[Tensor]:
+    """The gradients that the walk starts from, checked; 1 for an output of one element."""
+    if len(gs) != len(ys):
+        raise ValueError(f"grad: {len(ys)} outputs but {len(gs)} grad_outputs")
+    first = []
+    for y, g in zip(ys, gs, strict=True):
+        if g is None and y.size != 1:
+            raise ValueError(f"the gradient of an output of shape {y.shape} needs a grad_output of that shape; only one element can do without")
+        if g is None:
+            g = Tensor(array_module(y.data).ones_like(y.data))
+        if g.shape != y.shape or g.dtype != y.dtype or g.device != y.device:
+            raise ValueError(f"grad_output is {g.dtype} {g.shape} on {g.device}, but its output is {y.dtype} {y.shape} on {y.device}")
+        first.append(g)
+    if not any(y.requires_grad for y in ys):
+        raise ValueError("there is no gradient: the output does not depend on any tensor that requires gradients")
+    return first
+
+
+def _broadcasts(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
+    """Whether an array of shape `small` broadcasts to shape `large`."""
+    return len(small) <= len(large) and all(s in (1, n) for s, n in zip(small[::-1], large[::-1], strict=False))
+
+
+def _constant(node: Function, x: Any) -> float | None:
+    """A Python number, which takes the dtype of the arrays around it. NumPy's own scalars would drag float32 up to float64."""
+    if x is None or type(x) in (int, float):
+        return x
+    if isinstance(x, numpy.generic):
+        return x.item()
+    raise diagnosis.not_an_operand(node, x)
+

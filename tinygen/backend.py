@@ -1,0 +1,82 @@
+"""Where arrays live, and the one stream of random numbers.
+
+A device is "cpu" (NumPy arrays) or "cuda", "cuda:0", "cuda:1", ... (CuPy arrays). CuPy is imported only when a CUDA device is asked for.
+"""
+
+import importlib
+from types import ModuleType
+from typing import Any
+
+import numpy
+
+Array = Any  # numpy.ndarray or cupy.ndarray
+
+
+def array_module(x: Array) -> ModuleType:
+    """The module, numpy or cupy, whose functions take x."""
+    return numpy if isinstance(x, numpy.ndarray | numpy.generic) else importlib.import_module("cupy")
+
+
+def device_of(x: Array) -> str:
+    """The device that x lives on: "cpu", "cuda:0", "cuda:1", ..."""
+    return "cpu" if isinstance(x, numpy.ndarray | numpy.generic) else f"cuda:{x.device.id}"
+
+
+def _cuda_index(device: str) -> int:
+    """The number in a CUDA device's name; "cuda" is number 0."""
+    kind, _, index = device.partition(":")
+    if kind != "cuda" or not (index.isdecimal() or device == "cuda"):
+        raise ValueError(f'unknown device "{device}": devices are "cpu", "cuda" and "cuda:1", "cuda:2", ...')
+    return int(index or 0)
+
+
+def to_device(x: Array, device: str) -> Array:
+    """x on the device; x itself where it lives there already.
+
+    Raises ValueError for a name that is no device, and RuntimeError where CUDA is asked for but CuPy or the device is missing.
+    """
+    if device == "cpu":
+        return x if isinstance(x, numpy.ndarray) else x.get()
+    index = _cuda_index(device)
+    try:
+        cupy = importlib.import_module("cupy")
+    except ImportError:
+        raise RuntimeError(f"device \"{device}\" needs CuPy, which is not installed: pip install 'tinygen[gpu]' (CUDA 13), or 'tinygen[gpu-cuda12]'") from None
+    if not cupy.cuda.is_available() or index >= cupy.cuda.runtime.getDeviceCount():
+        raise RuntimeError(f'device "{device}" is not there: CuPy {cupy.__version__} finds no such GPU, or no driver for it')
+    with cupy.cuda.Device(index):
+        return cupy.asarray(x)
+
+
+_generator = numpy.random.Generator(numpy.random.Philox(0))
+
+
+def generator() -> numpy.random.Generator:
+    """The one stream of random numbers. It runs on the host for every device, so that all devices see the same noise."""
+    return _generator
+
+
+def manual_seed(seed: int) -> None:
+    """Start the stream of random numbers anew from seed (>= 0)."""
+    _generator.bit_generator.state = numpy.random.Philox(seed).state
+
+
+def random_state() -> numpy.ndarray:
+    """Where the stream of random numbers is: 13 uint64 numbers, for `set_random_state`."""
+    state: Any = _generator.bit_generator.state
+    tail = [state["buffer_pos"], state["has_uint32"], state["uinteger"]]
+    return numpy.concatenate([state["state"]["counter"], state["state"]["key"], state["buffer"], numpy.array(tail, numpy.uint64)])
+
+
+def set_random_state(state: numpy.ndarray) -> None:
+    """Go on from where `random_state` was taken."""
+    if state.shape != (13,) or state.dtype != numpy.uint64:
+        raise ValueError(f"a random state is 13 uint64 numbers, got {state.dtype} of shape {state.shape}")
+    _generator.bit_generator.state = {
+        "bit_generator": "Philox",
+        "state": {"counter": state[:4], "key": state[4:6]},
+        "buffer": state[6:10],
+        "buffer_pos": int(state[10]),
+        "has_uint32": int(state[11]),
+        "uinteger": int(state[12]),
+    }

@@ -1,0 +1,53 @@
+"""What the engine says when something is wrong: one sentence that names the function and its arguments."""
+
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinygen.backend import Array, array_module
+from tinygen.tensor import Tensor
+
+if TYPE_CHECKING:
+    from tinygen.autograd import Function
+
+
+def name(node: "Function") -> str:
+    return type(node).__name__
+
+
+def listed(inputs: Sequence[Any]) -> str:
+    """The inputs in words, for error messages."""
+    return ", ".join(f"{x.dtype} {x.shape} on {x.device}" if isinstance(x, Tensor) else repr(x) for x in inputs)
+
+
+def explained(node: "Function", error: Exception, inputs: Sequence[Any]) -> Exception:
+    """The error of a forward, said in terms of the function and its arguments."""
+    if len({x.device for x in inputs if isinstance(x, Tensor)}) > 1:
+        return ValueError(f"{name(node)}: arguments on different devices: {listed(inputs)}; move them to one with .to(device)")
+    return type(error)(f"{name(node)}: {error}; arguments: {listed(inputs)}")
+
+
+def not_an_operand(node: "Function", x: Any) -> TypeError:
+    what = f"an array of shape {x.shape}" if hasattr(x, "shape") else f"{type(x).__name__} {x!r}"
+    return TypeError(f"{name(node)} takes Tensors and Python numbers, got {what}; make it a Tensor with tinygen.tensor(...)")
+
+
+def mixed_dtypes(node: "Function", y: Array, inputs: Sequence[Any]) -> TypeError:
+    return TypeError(f"{name(node)}: arguments {listed(inputs)} would give {y.dtype}; all of them and the result must have one floating dtype")
+
+
+def wrong_gradient(node: "Function", g: Tensor, x: Tensor) -> ValueError:
+    return ValueError(f"{name(node)}.backward gave a gradient {listed([g])} for an input {listed([x])}")
+
+
+def expect_finite(a: Array, what: str, node: "Function", inputs: Sequence[Any]) -> None:
+    if not bool(array_module(a).isfinite(a).all()):
+        raise FloatingPointError(f"{name(node)}: {what} is not finite; arguments: {listed(inputs)}; applied at {getattr(node, 'line', 'a line not recorded')}")
+
+
+def users_line() -> str:
+    """The innermost line of the call stack that lies outside this package."""
+    here = str(Path(__file__).parent)
+    frame = next(f for f in reversed(traceback.extract_stack()) if not f.filename.startswith(here))
+    return f"{frame.filename}:{frame.lineno}: {frame.line}"

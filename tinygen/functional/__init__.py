@@ -1,0 +1,34 @@
+"""Functions of Tensors, one family a file, all differentiable to any order.
+
+The user calls the lowercase function; it makes a node of the graph, an instance of the capitalised Function, and applies it. Importing this
+package also binds the operators and methods of Tensor.
+"""
+
+from tinygen.functional.activation import dropout, leaky_relu, log_softmax, relu, sigmoid, softmax, softplus, tanh
+from tinygen.functional.conv import conv2d, conv_transpose2d
+from tinygen.functional.creation import ones, rand, randn, tensor, zeros
+from tinygen.functional.elementwise import (
+    abs,
+    add,
+    clip,
+    cos,
+    div,
+    exp,
+    log,
+    maximum,
+    minimum,
+    mul,
+    neg,
+    pow,
+    sin,
+    sqrt,
+    sub,
+    to,
+    where,
+)
+from tinygen.functional.linalg import dense, matmul
+from tinygen.functional.loss import binary_cross_entropy_with_logits, cross_entropy, gaussian_kl, l1_loss, mse_loss
+from tinygen.functional.norm import batch_norm, layer_norm
+from tinygen.functional.pool import avg_pool2d, global_avg_pool2d, max_pool2d, upsample2d
+from tinygen.functional.reduce import logsumexp, max, mean, min, sum, sum_to, var
+from tinygen.functional.shape import broadcast_to, concatenate, flatten, flip, getitem, pad, reshape, stack, transpose

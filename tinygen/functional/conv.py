@@ -1,0 +1,133 @@
+"""Convolution and transposed convolution: three functions that are each other's derivatives, to any order.
+
+With g an array of the shape of y = conv2d(x, w),
+
+    <conv2d(x, w), g> = <x, conv2d_data(g, w)> = <w, conv2d_weight(x, g)>
+
+so all three are bilinear, and each is the derivative of the other two:
+
+    function                         backward to the first      backward to the second
+    conv2d(x, w)                     conv2d_data(g, w)          conv2d_weight(x, g)
+    conv2d_data(y, w)                conv2d(g, w)               conv2d_weight(g, y)
+    conv2d_weight(x, y)              conv2d_data(y, g)          conv2d(x, g)
+
+conv2d_data is the transposed convolution. Images are (N, H, W, C); weights are (kh, kw, C, K) for a convolution from C to K channels,
+and a transposed convolution takes the weight of the convolution that it transposes (Dumoulin & Visin, 2016).
+"""
+
+from dataclasses import dataclass
+
+from tinygen_kernels import Padding, for_array
+from tinygen_kernels.geometry import output_size, pair, resolve_padding, transposed_size
+
+from tinygen.autograd import Function
+from tinygen.backend import Array
+from tinygen.tensor import Tensor
+
+PairLike = int | tuple[int, int]
+PaddingLike = int | str | tuple[int, int] | Padding
+
+
+@dataclass(slots=True, eq=False)
+class Conv2D(Function):
+    stride: tuple[int, int]
+    padding: Padding
+    dilation: tuple[int, int]
+
+    def forward(self, x: Array, w: Array, bias: Array | None) -> Array:
+        return for_array(x).conv2d(x, w, bias, self.stride, self.padding, self.dilation)
+
+    def backward(self, g: Tensor, y: Tensor, x: Tensor, w: Tensor, bias: Tensor | None) -> tuple[Tensor | None, ...]:
+        geometry = self.stride, self.padding, self.dilation
+        to_x = Conv2DData(x.shape[1:3], *geometry)(g, w, None) if self.needs[0] else None
+        to_w = Conv2DWeight(w.shape[:2], *geometry)(x, g) if self.needs[1] else None
+        return to_x, to_w, g.sum(axis=(0, 1, 2)) if self.needs[2] else None
+
+
+@dataclass(slots=True, eq=False)
+class Conv2DData(Function):
+    size: tuple[int, int]
+    stride: tuple[int, int]
+    padding: Padding
+    dilation: tuple[int, int]
+
+    def forward(self, y: Array, w: Array, bias: Array | None) -> Array:
+        return for_array(y).conv2d_data(y, w, bias, self.size, self.stride, self.padding, self.dilation)
+
+    def backward(self, g: Tensor, x: Tensor, y: Tensor, w: Tensor, bias: Tensor | None) -> tuple[Tensor | None, ...]:
+        geometry = self.stride, self.padding, self.dilation
+        to_y = Conv2D(*geometry)(g, w, None) if self.needs[0] else None
+        to_w = Conv2DWeight(w.shape[:2], *geometry)(g, y) if self.needs[1] else None
+        return to_y, to_w, g.sum(axis=(0, 1, 2)) if self.needs[2] else None
+
+
+@dataclass(slots=True, eq=False)
+class Conv2DWeight(Function):
+    size: tuple[int, int]
+    stride: tuple[int, int]
+    padding: Padding
+    dilation: tuple[int, int]
+
+    def forward(self, x: Array, y: Array) -> Array:
+        return for_array(x).conv2d_weight(x, y, self.size, self.stride, self.padding, self.dilation)
+
+    def backward(self, g: Tensor, w: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor | None, ...]:
+        geometry = self.stride, self.padding, self.dilation
+        to_x = Conv2DData(x.shape[1:3], *geometry)(y, g, None) if self.needs[0] else None
+        return to_x, Conv2D(*geometry)(x, g, None) if self.needs[1] else None
+
+
+def conv2d(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: PairLike = 1, padding: PaddingLike = 0, dilation: PairLike = 1
+) -> Tensor:
+    """y[n,i,j,k] = bias[k] + sum_{a,b,c} x[n, i*stride + a*dilation - top, j*stride + b*dilation - left, c] weight[a,b,c,k].
+
+    x (N, H, W, C), weight (kh, kw, C, K), bias (K,) -> (N, H', W', K) with H' = (H + top + bottom - dilation (kh - 1) - 1) // stride + 1.
+    `padding` is a number of zeros on all sides, (rows, columns), ((top, bottom), (left, right)), "valid" (none) or "same": as many as
+    make H' = ceil(H / stride), an odd one at the bottom and right, as TensorFlow does.
+
+    Raises ValueError where shapes do not agree or the window does not fit.
+    """
+    _expect("conv2d", x, weight, weight.shape[2:3], bias, weight.shape[3:])
+    kernel_size, strides, dilations = weight.shape[:2], pair(stride, "stride"), pair(dilation, "dilation")
+    sides = resolve_padding(padding, x.shape[1:3], kernel_size, strides, dilations)
+    output_size(x.shape[1:3], kernel_size, strides, sides, dilations)
+    return Conv2D(strides, sides, dilations)(x, weight, bias)
+
+
+def conv_transpose2d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: PairLike = 1,
+    padding: PaddingLike = 0,
+    output_padding: PairLike = 0,
+    output_size: PairLike | None = None,
+    dilation: PairLike = 1,
+) -> Tensor:
+    """The adjoint of the convolution with this weight, stride and padding, plus bias: each pixel of x paints the kernel onto the output.
+
+    x (N, H, W, C_in), weight (kh, kw, C_out, C_in), bias (C_out,) -> (N, H', W', C_out) with
+    H' = (H - 1) stride + dilation (kh - 1) + 1 - top - bottom + output_padding; with padding "same", H' = H stride. A convolution maps
+    several sizes to one, so `output_size` may name the one that is meant.
+
+    Raises ValueError where shapes do not agree or no convolution leads from output_size to the size of x.
+    """
+    _expect("conv_transpose2d", x, weight, weight.shape[3:], bias, weight.shape[2:3])
+    strides, dilations = pair(stride, "stride"), pair(dilation, "dilation")
+    extra = pair(output_padding, "output_padding")
+    wanted = None if output_size is None else pair(output_size, "output_size")
+    size, sides = transposed_size(x.shape[1:3], weight.shape[:2], strides, padding, extra, wanted, dilations)
+    return Conv2DData(size, strides, sides, dilations)(x, weight, bias)
+
+
+def _expect(name: str, x: Tensor, weight: Tensor, takes: tuple[int, ...], bias: Tensor | None, gives: tuple[int, ...]) -> None:
+    """Refuse arguments whose shapes do not agree."""
+    if x.ndim != 4:
+        raise ValueError(f"{name}: input must be (N, H, W, C), got {x.shape}")
+    if weight.ndim != 4:
+        raise ValueError(f"{name}: weight must have four axes, two of them the kernel's size, got {weight.shape}")
+    if x.shape[3:] != takes:
+        raise ValueError(f"{name}: input has {x.shape[3]} channels but weight {weight.shape} takes {takes[0]}; x is {x.shape}, NHWC")
+    if bias is not None and bias.shape != gives:
+        raise ValueError(f"{name}: bias has shape {bias.shape} but weight {weight.shape} gives {gives[0]} channels")

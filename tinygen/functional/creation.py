@@ -1,0 +1,43 @@
+"""New leaves: from data, of zeros and ones, of random numbers."""
+
+from typing import Any
+
+import numpy
+
+from tinygen import backend
+from tinygen.tensor import Shape, Tensor, raw
+
+
+def tensor(data: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+    """A new leaf that holds a copy of data: a number, nested lists, or an array.
+
+    An array keeps its dtype; Python numbers with a point become float32. Raises TypeError where gradients are asked of integers.
+    """
+    source = raw(data)
+    if hasattr(source, "dtype"):
+        array = backend.array_module(source).array(source, dtype)
+    else:
+        array = numpy.array(source, dtype)
+        if dtype is None and array.dtype == numpy.float64:
+            array = array.astype(numpy.float32)
+    return Tensor(backend.to_device(array, device), requires_grad)
+
+
+def zeros(shape: Shape, dtype: Any = numpy.float32, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+    """A new leaf full of zeros."""
+    return Tensor(backend.to_device(numpy.zeros(shape, dtype), device), requires_grad)
+
+
+def ones(shape: Shape, dtype: Any = numpy.float32, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+    """A new leaf full of ones."""
+    return Tensor(backend.to_device(numpy.ones(shape, dtype), device), requires_grad)
+
+
+def randn(shape: Shape, dtype: Any = numpy.float32, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+    """A new leaf of standard normal numbers from the one random stream."""
+    return Tensor(backend.to_device(backend.generator().standard_normal(shape, dtype), device), requires_grad)
+
+
+def rand(shape: Shape, dtype: Any = numpy.float32, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+    """A new leaf of numbers uniform in [0, 1) from the one random stream."""
+    return Tensor(backend.to_device(backend.generator().random(shape, dtype), device), requires_grad)

@@ -1,0 +1,279 @@
+"""Functions that act on each element alone. The derivative of each is another elementwise expression.
+
+Binary functions broadcast as NumPy does and take Python numbers on either side. Shapes and dtypes are the inputs'.
+"""
+
+import math
+from dataclasses import dataclass
+
+from tinygen import backend
+from tinygen.autograd import Function
+from tinygen.backend import Array, array_module
+from tinygen.tensor import Operand, Tensor, method, raw
+
+
+class Add(Function):
+    __slots__ = ()
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return a + b
+
+    def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
+        return g, g
+
+
+class Sub(Function):
+    __slots__ = ()
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return a - b
+
+    def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
+        return g, -g if self.needs[1] else None
+
+
+class Mul(Function):
+    __slots__ = ()
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return a * b
+
+    def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
+        return g * b if self.needs[0] else None, g * a if self.needs[1] else None
+
+
+class Div(Function):
+    __slots__ = ()
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return a / b
+
+    def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
+        return g / b if self.needs[0] else None, -(g * y) / b if self.needs[1] else None
+
+
+class Neg(Function):
+    __slots__ = ()
+
+    def forward(self, x: Array) -> Array:
+        return -x
+
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        return -g
+
+
+class Pow(Function):
+    __slots__ = ()
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return a**b
+
+    def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
+        to_a = None
+        if self.needs[0]:
+            to_a = g * 0.0 if type(b) in (int, float) and b == 0 else g * (b * a ** (b - 1))
+        to_b = None
+        if self.needs[1] and isinstance(a, Tensor):
+            positive = a.data > 0
+            to_b = where(positive, g * y * log(where(positive, a, 1.0)), 0.0)
+        elif self.needs[1]:
+            to_b = g * y * math.log(a) if a > 0 else g * 0.0
+        return to_a, to_b
+
+
+class Exp(Function):
+    __slots__ = ()
+
+    def forward(self, x: Array) -> Array:
+        return array_module(x).exp(x)
+
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        return g * y
+
+
+class Log(Function):
+    __slots__ = ()
+
+    def forward(self, x: Array) -> Array:
+        return array_module(x).log(x)
+
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        return g / x
+
+
+class Sqrt(Function):
+    __slots__ = ()
+
+    def forward(self, x: Array) -> Array:
+        return array_module(x).sqrt(x)
+
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        return g / (2.0 * y)
+
+
+class Sin(Function):
+    __slots__ = ()
+
+    def forward(self, x: Array) -> Array:
+        return array_module(x).sin(x)
+
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        return g * cos(x)
+
+
+class Cos(Function):
+    __slots__ = ()
+
+    def forward(self, x: Array) -> Array:
+        return array_module(x).cos(x)
+
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        return -(g * sin(x))
+
+
+class Maximum(Function):
+    __slots__ = ()
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return array_module(a if hasattr(a, "dtype") else b).maximum(a, b)
+
+    def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
+        half = where(raw(a) == raw(b), g * 0.5, 0.0)
+        return where(raw(a) > raw(b), g, half), where(raw(a) < raw(b), g, half)
+
+
+@dataclass(slots=True, eq=False)
+class Where(Function):
+    condition: Array
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return array_module(self.condition).where(self.condition, a, b)
+
+    def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
+        return where(self.condition, g, 0.0) if self.needs[0] else None, where(self.condition, 0.0, g) if self.needs[1] else None
+
+
+@method("__add__", "__radd__")
+def add(a: Operand, b: Operand) -> Tensor:
+    """a + b."""
+    return Add()(a, b)
+
+
+@method("__sub__")
+def sub(a: Operand, b: Operand) -> Tensor:
+    """a - b."""
+    return Sub()(a, b)
+
+
+@method("__mul__", "__rmul__")
+def mul(a: Operand, b: Operand) -> Tensor:
+    """a b."""
+    return Mul()(a, b)
+
+
+@method("__truediv__")
+def div(a: Operand, b: Operand) -> Tensor:
+    """a / b."""
+    return Div()(a, b)
+
+
+@method("__neg__")
+def neg(x: Tensor) -> Tensor:
+    """-x."""
+    return Neg()(x)
+
+
+@method("__pow__")
+def pow(a: Operand, b: Operand) -> Tensor:
+    """a^b. The gradient to b is g a^b log a where a > 0, and 0 elsewhere."""
+    return Pow()(a, b)
+
+
+@method("__rsub__")
+def _sub_from(a: Tensor, b: Operand) -> Tensor:
+    return Sub()(b, a)
+
+
+@method("__rtruediv__")
+def _div_into(a: Tensor, b: Operand) -> Tensor:
+    return Div()(b, a)
+
+
+@method("__rpow__")
+def _power_of(a: Tensor, b: Operand) -> Tensor:
+    return Pow()(b, a)
+
+
+def exp(x: Tensor) -> Tensor:
+    """e^x."""
+    return Exp()(x)
+
+
+def log(x: Tensor) -> Tensor:
+    """The natural logarithm."""
+    return Log()(x)
+
+
+def sqrt(x: Tensor) -> Tensor:
+    """The square root; its gradient at 0 is infinite."""
+    return Sqrt()(x)
+
+
+def sin(x: Tensor) -> Tensor:
+    """The sine, x in radians."""
+    return Sin()(x)
+
+
+def cos(x: Tensor) -> Tensor:
+    """The cosine, x in radians."""
+    return Cos()(x)
+
+
+def where(condition: Tensor | Array, a: Operand, b: Operand) -> Tensor:
+    """a where condition holds, b elsewhere. The condition is constant: no gradient flows to it."""
+    return Where(raw(condition))(a, b)
+
+
+@method("__abs__")
+def abs(x: Tensor) -> Tensor:
+    """|x|; the gradient at 0 is 0."""
+    return x * Tensor(array_module(x.data).sign(x.data))
+
+
+def maximum(a: Operand, b: Operand) -> Tensor:
+    """The larger of a and b; where they are equal, each gets half of the gradient."""
+    return Maximum()(a, b)
+
+
+def minimum(a: Operand, b: Operand) -> Tensor:
+    """The smaller of a and b; where they are equal, each gets half of the gradient."""
+    return -Maximum()(-a, -b)
+
+
+def clip(x: Tensor, low: float, high: float) -> Tensor:
+    """x held between low and high; the gradient is 1 from low to high, the ends included, and 0 outside.
+
+    Raises ValueError if low > high.
+    """
+    if low > high:
+        raise ValueError(f"clip: low {low} is above high {high}")
+    return where(raw(x) < low, low, where(raw(x) > high, high, x))
+
+
+@dataclass(slots=True, eq=False)
+class ToDevice(Function):
+    device: str
+
+    def forward(self, x: Array) -> Array:
+        return backend.to_device(x, self.device)
+
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        return ToDevice(x.device)(g)
+
+
+@method("to")
+def to(x: Tensor, device: str) -> Tensor:
+    """x on the device ("cpu", "cuda", "cuda:1"); gradients travel back. Raises as `backend.to_device` does."""
+    return ToDevice(device)(x)
+
+

@@ -1,0 +1,52 @@
+"""Products of matrices."""
+
+from tinygen_kernels import for_array
+
+from tinygen.autograd import Function
+from tinygen.backend import Array, array_module
+from tinygen.functional.shape import reshape, transpose
+from tinygen.tensor import Tensor, method
+
+
+class MatMul(Function):
+    __slots__ = ()
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return for_array(a).matmul(a, b) if a.ndim == b.ndim == 2 else array_module(a).matmul(a, b)
+
+    def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
+        return g @ _swapped(b) if self.needs[0] else None, _swapped(a) @ g if self.needs[1] else None
+
+
+def _swapped(x: Tensor) -> Tensor:
+    """The matrices of x transposed."""
+    return transpose(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+
+
+@method("__matmul__")
+def matmul(a: Tensor, b: Tensor) -> Tensor:
+    """(..., m, k) @ (..., k, n) -> (..., m, n); the leading axes broadcast. A vector is a row on the left, a column on the right.
+
+    Raises ValueError where the inner sizes differ or an operand has no axes.
+    """
+    if not (a.ndim and b.ndim) or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
+        raise ValueError(f"matmul: {a.shape} @ {b.shape}: the last axis of the first and the last but one of the second must agree")
+    if a.ndim == 1:
+        y = matmul(reshape(a, (1, -1)), b)
+        return reshape(y, (*y.shape[:-2], y.shape[-1])) if b.ndim > 1 else reshape(y, y.shape[1:])
+    if b.ndim == 1:
+        return reshape(matmul(a, reshape(b, (-1, 1))), a.shape[:-1])
+    return MatMul()(a, b)
+
+
+def dense(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x @ weight + bias: (..., in) x (in, out) -> (..., out).
+
+    Raises ValueError where x does not end in the weight's `in` features.
+    """
+    if x.ndim < 1 or weight.ndim != 2 or x.shape[-1] != weight.shape[0]:
+        raise ValueError(f"dense: x {x.shape} must end in the {weight.shape[0]} features that weight {weight.shape} (in, out) takes")
+    y = matmul(reshape(x, (-1, weight.shape[0])), weight)
+    if bias is not None:
+        y = y + bias
+    return y if x.ndim == 2 else reshape(y, (*x.shape[:-1], weight.shape[1]))

@@ -1,0 +1,82 @@
+"""Normalisation. Both functions are centred and scaled copies of x with a learned scale gamma and shift beta."""
+
+from dataclasses import dataclass, field
+
+from tinygen_kernels import for_array
+
+from tinygen.backend import Array
+from tinygen.functional.elementwise import sqrt
+from tinygen.functional.reduce import mean, var
+from tinygen.fused import Fused
+from tinygen.tensor import Tensor
+
+
+@dataclass(slots=True, eq=False)
+class BatchNorm(Fused):
+    eps: float
+    mean: Array = field(init=False, repr=False)
+    var: Array = field(init=False, repr=False)
+
+    def composite(self, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+        axes = tuple(range(x.ndim - 1))
+        return _affine(x, mean(x, axes), var(x, axes), gamma, beta, self.eps)
+
+    def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
+        y, self.mean, self.var = for_array(x).batch_norm(x, gamma, beta, self.eps, 1.0)
+        return y
+
+    def kernel_backward(self, g: Array, y: Array, x: Array, gamma: Array, beta: Array) -> tuple[Array | None, ...]:
+        return for_array(x).batch_norm_backward(g, x, y, gamma, self.mean, self.var, self.eps, 1.0)
+
+
+def _affine(x: Tensor, mean: Tensor, var: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
+    """gamma (x - mean) / sqrt(var + eps) + beta."""
+    return (x - mean) * (gamma / sqrt(var + eps)) + beta
+
+
+def batch_norm(
+    x: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    training: bool = True,
+    momentum: float = 0.9,
+    eps: float = 1e-5,
+) -> Tensor:
+    """gamma (x - mean) / sqrt(var + eps) + beta for each channel, the last axis of x (Ioffe & Szegedy, 2015).
+
+    In training, mean and (biased) variance are those of the batch over all other axes, and the running statistics, where given, move
+    towards them in place: running = momentum running + (1 - momentum) batch. Otherwise the running statistics are used.
+    x (..., C); gamma, beta and the running statistics (C,).
+
+    Raises ValueError where shapes do not agree, where training sees one value per channel, and where running statistics are missing.
+    """
+    channels = x.shape[-1:]
+    for name, t in (("gamma", gamma), ("beta", beta), ("running_mean", running_mean), ("running_var", running_var)):
+        if t is not None and t.shape != channels:
+            raise ValueError(f"batch_norm: {name} has shape {t.shape} but x {x.shape} has {x.shape[-1] if x.ndim else 'no'} channels")
+    if not training:
+        if running_mean is None or running_var is None:
+            raise ValueError("batch_norm: outside training it needs running_mean and running_var")
+        return _affine(x, running_mean, running_var, gamma, beta, eps)
+    if x.size == x.shape[-1]:
+        raise ValueError(f"batch_norm: training needs more than one value per channel, x is {x.shape}")
+    function = BatchNorm(eps)
+    y = function(x, gamma, beta)
+    for running, batch in ((running_mean, function.mean), (running_var, function.var)):
+        if running is not None:
+            running.data *= momentum
+            running.data += (1.0 - momentum) * batch
+    return y
+
+
+def layer_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5) -> Tensor:
+    """gamma (x - mean) / sqrt(var + eps) + beta, mean and (biased) variance over the last axes of each example: those that gamma has.
+
+    x (..., *gamma.shape) (Ba, Kiros & Hinton, 2016). Raises ValueError where x does not end in the shape of gamma and beta.
+    """
+    if gamma.shape != beta.shape or gamma.ndim == 0 or x.shape[-gamma.ndim :] != gamma.shape:
+        raise ValueError(f"layer_norm: x {x.shape} must end in the shape of gamma {gamma.shape} and beta {beta.shape}")
+    axes = tuple(range(x.ndim - gamma.ndim, x.ndim))
+    return (x - mean(x, axes, keepdims=True)) / sqrt(var(x, axes, keepdims=True) + eps) * gamma + beta

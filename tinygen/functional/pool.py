@@ -1,0 +1,119 @@
+"""Pooling and upsampling of images (N, H, W, C). What lies in the padding takes no part in a window."""
+
+from dataclasses import dataclass, field
+
+from tinygen_kernels import Padding, for_array
+from tinygen_kernels.geometry import output_size, pair, resolve_padding
+
+from tinygen.autograd import Function
+from tinygen.backend import Array
+from tinygen.functional.conv import PaddingLike, PairLike
+from tinygen.functional.shape import broadcast_to, reshape
+from tinygen.tensor import Tensor
+
+Pair = tuple[int, int]
+
+
+@dataclass(slots=True, eq=False)
+class MaxPool2D(Function):
+    kernel_size: Pair
+    stride: Pair
+    padding: Padding
+    indices: Array = field(init=False, repr=False)
+
+    def forward(self, x: Array) -> Array:
+        y, self.indices = for_array(x).max_pool2d(x, self.kernel_size, self.stride, self.padding)
+        return y
+
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        return MaxPool2DScatter(self.indices, x.shape[1:3], self.kernel_size, self.stride, self.padding)(g)
+
+
+@dataclass(slots=True, eq=False)
+class MaxPool2DScatter(Function):
+    indices: Array
+    size: Pair
+    kernel_size: Pair
+    stride: Pair
+    padding: Padding
+
+    def forward(self, g: Array) -> Array:
+        return for_array(g).max_pool2d_scatter(g, self.indices, self.size, self.kernel_size, self.stride, self.padding)
+
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        return MaxPool2DGather(self.indices, self.kernel_size, self.stride, self.padding)(g)
+
+
+@dataclass(slots=True, eq=False)
+class MaxPool2DGather(Function):
+    indices: Array
+    kernel_size: Pair
+    stride: Pair
+    padding: Padding
+
+    def forward(self, x: Array) -> Array:
+        return for_array(x).max_pool2d_gather(x, self.indices)
+
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        return MaxPool2DScatter(self.indices, x.shape[1:3], self.kernel_size, self.stride, self.padding)(g)
+
+
+@dataclass(slots=True, eq=False)
+class AvgPool2D(Function):
+    kernel_size: Pair
+    stride: Pair
+    padding: Padding
+
+    def forward(self, x: Array) -> Array:
+        return for_array(x).avg_pool2d(x, self.kernel_size, self.stride, self.padding)
+
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        return AvgPool2DData(x.shape[1:3], self.kernel_size, self.stride, self.padding)(g)
+
+
+@dataclass(slots=True, eq=False)
+class AvgPool2DData(Function):
+    size: Pair
+    kernel_size: Pair
+    stride: Pair
+    padding: Padding
+
+    def forward(self, g: Array) -> Array:
+        return for_array(g).avg_pool2d_data(g, self.size, self.kernel_size, self.stride, self.padding)
+
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        return AvgPool2D(self.kernel_size, self.stride, self.padding)(g)
+
+
+def _windows(name: str, x: Tensor, kernel_size: PairLike, stride: PairLike | None, padding: PaddingLike) -> tuple[Pair, Pair, Padding]:
+    """Kernel size, stride and padding of a pooling, checked."""
+    if x.ndim != 4:
+        raise ValueError(f"{name}: input must be (N, H, W, C), got {x.shape}")
+    size = pair(kernel_size, "kernel_size")
+    strides = size if stride is None else pair(stride, "stride")
+    sides = resolve_padding(padding, x.shape[1:3], size, strides, (1, 1))
+    if any(side >= k for k, both in zip(size, sides, strict=True) for side in both):
+        raise ValueError(f"{name}: padding {sides} must be smaller than the window {size}, or a window holds no pixel")
+    output_size(x.shape[1:3], size, strides, sides)
+    return size, strides, sides
+
+
+def max_pool2d(x: Tensor, kernel_size: PairLike, stride: PairLike | None = None, padding: PaddingLike = 0) -> Tensor:
+    """The maximum of each window; stride is the kernel size unless given. Of equal values the first gets the gradient."""
+    return MaxPool2D(*_windows("max_pool2d", x, kernel_size, stride, padding))(x)
+
+
+def avg_pool2d(x: Tensor, kernel_size: PairLike, stride: PairLike | None = None, padding: PaddingLike = 0) -> Tensor:
+    """The mean of each window over its pixels that lie inside the image; stride is the kernel size unless given."""
+    return AvgPool2D(*_windows("avg_pool2d", x, kernel_size, stride, padding))(x)
+
+
+def global_avg_pool2d(x: Tensor) -> Tensor:
+    """The mean of each channel over the image: (N, H, W, C) -> (N, C)."""
+    return x.mean(axis=(1, 2))
+
+
+def upsample2d(x: Tensor, factor: PairLike) -> Tensor:
+    """Each pixel repeated factor times along rows and columns (nearest neighbour): (N, H, W, C) -> (N, H f, W f, C)."""
+    (n, h, w, c), (fh, fw) = x.shape, pair(factor, "factor")
+    return reshape(broadcast_to(reshape(x, (n, h, 1, w, 1, c)), (n, h, fh, w, fw, c)), (n, h * fh, w * fw, c))

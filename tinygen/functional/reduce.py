@@ -1,0 +1,112 @@
+"""Sums and what is made of them, and the largest and smallest elements.
+
+`axis` is an axis, a tuple of axes, or None for all of them; `keepdims` leaves the reduced axes with size 1.
+"""
+
+import math
+from dataclasses import dataclass
+
+from tinygen.autograd import Function
+from tinygen.backend import Array, array_module
+from tinygen.functional.elementwise import exp
+from tinygen.functional.shape import broadcast_to, reshape
+from tinygen.tensor import Axis, Shape, Tensor, method
+
+
+def _kept(shape: Shape, axis: Axis) -> Shape:
+    """The shape after a reduction over axis with keepdims."""
+    axes = range(len(shape)) if axis is None else (axis,) if isinstance(axis, int) else axis
+    reduced = {a % len(shape) for a in axes}
+    return tuple(1 if i in reduced else n for i, n in enumerate(shape))
+
+
+def _count(x: Tensor, axis: Axis) -> int:
+    """How many elements are reduced to one."""
+    return math.prod(n for n, kept in zip(x.shape, _kept(x.shape, axis), strict=True) if kept == 1)
+
+
+@dataclass(slots=True, eq=False)
+class Sum(Function):
+    axis: Axis
+    keepdims: bool
+
+    def forward(self, x: Array) -> Array:
+        return x.sum(axis=self.axis, keepdims=self.keepdims)
+
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        return broadcast_to(reshape(g, _kept(x.shape, self.axis)), x.shape)
+
+
+@dataclass(slots=True, eq=False)
+class Max(Function):
+    axis: Axis
+    keepdims: bool
+
+    def forward(self, x: Array) -> Array:
+        return x.max(axis=self.axis, keepdims=self.keepdims)
+
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        kept = _kept(x.shape, self.axis)
+        chosen = x.data == y.data.reshape(kept)
+        share = (chosen / chosen.sum(axis=self.axis, keepdims=True)).astype(x.dtype)
+        return reshape(g, kept) * Tensor(share)
+
+
+@dataclass(slots=True, eq=False)
+class LogSumExp(Function):
+    axis: Axis
+    keepdims: bool
+
+    def forward(self, x: Array) -> Array:
+        xp = array_module(x)
+        largest = x.max(axis=self.axis, keepdims=True)
+        y = xp.log(xp.exp(x - largest).sum(axis=self.axis, keepdims=True)) + largest
+        return y if self.keepdims else y.squeeze(self.axis)
+
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        kept = _kept(x.shape, self.axis)
+        return reshape(g, kept) * exp(x - reshape(y, kept))
+
+
+@method("sum")
+def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The sum over axis."""
+    return Sum(axis, keepdims)(x)
+
+
+@method("sum_to")
+def sum_to(x: Tensor, shape: Shape) -> Tensor:
+    """The adjoint of broadcast_to: x summed over the axes along which `shape` was broadcast to x's shape."""
+    lead = x.ndim - len(shape)
+    stretched = tuple(i + lead for i, n in enumerate(shape) if n == 1 and x.shape[i + lead] != 1)
+    return reshape(Sum(tuple(range(lead)) + stretched, False)(x), shape)
+
+
+@method("mean")
+def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The mean over axis."""
+    return sum(x, axis, keepdims) * (1.0 / _count(x, axis))
+
+
+@method("var")
+def var(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The biased variance over axis: the mean of (x - mean)^2."""
+    deviation = x - mean(x, axis, keepdims=True)
+    return mean(deviation * deviation, axis, keepdims)
+
+
+@method("max")
+def max(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The largest element over axis; equal ones share the gradient equally."""
+    return Max(axis, keepdims)(x)
+
+
+@method("min")
+def min(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The smallest element over axis; equal ones share the gradient equally."""
+    return -Max(axis, keepdims)(-x)
+
+
+def logsumexp(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """log sum e^x over axis. Never overflows."""
+    return LogSumExp(axis, keepdims)(x)

@@ -1,0 +1,44 @@
+"""Functions with a kernel for their gradient, and the composite of plain functions that says what they mean."""
+
+from typing import Any
+
+from tinygen.autograd import Function, walk
+from tinygen.backend import Array
+from tinygen.mode import is_recording
+from tinygen.tensor import Tensor
+
+
+class Alias(Function):
+    """The same values as a tensor of its own."""
+
+    __slots__ = ()
+
+    def forward(self, x: Array) -> Array:
+        return x
+
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        return g
+
+
+class Fused(Function):
+    """A function with its own kernel for first-order gradients.
+
+    `composite(*xs)` states its meaning in plain functions of Tensors. `kernel_backward(g, y, *xs)`, on raw arrays, gives the first-order
+    gradients; where they must be differentiable themselves, backward goes through the composite.
+    """
+
+    __slots__ = ()
+
+    def composite(self, *args: Any, **kwargs: Any) -> Tensor:
+        raise NotImplementedError(f"{type(self).__name__} has no composite")
+
+    def kernel_backward(self, *args: Any, **kwargs: Any) -> tuple[Array | None, ...]:
+        raise NotImplementedError(f"{type(self).__name__} has no kernel_backward")
+
+    def backward(self, g: Tensor, y: Tensor, *xs: Tensor) -> tuple[Tensor | None, ...]:
+        if not is_recording():
+            gradients = self.kernel_backward(g.data, y.data, *[x.data for x in xs])
+            return tuple(None if gradient is None else Tensor(gradient) for gradient in gradients)
+        aliases = [Alias()(x) for x in xs]
+        found = walk([self.composite(*aliases)], [g], aliases, create_graph=True, stop={id(x) for x in aliases})
+        return tuple(found)

@@ -1,0 +1,139 @@
+"""Checks of gradients, and hypothesis strategies that draw what to check them on.
+
+    @given(images(channels=3))
+    def test_my_layer(x):
+        gradcheck(my_function, x)
+        gradgradcheck(my_function, x)
+
+All checks work in float64 and compare numbers along random directions: the directional derivative of the scalar <f(x), c>, for a random
+array c, against <gradient, v>, for a random direction v.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy
+from hypothesis import strategies as st
+
+from tinygen.autograd import grad
+from tinygen.backend import to_device
+from tinygen.tensor import Tensor
+
+STEP = 1e-5  # of the central difference: its error is about STEP^2 f''' + 1e-16 f / STEP
+
+
+def gradcheck(function: Callable[..., Tensor], *inputs: Tensor, order: int = 1, seed: int = 0, tolerance: float = 1e-6) -> None:
+    """Assert that the gradients of function, up to `order`, agree with central differences.
+
+    `function` maps the float64 inputs, all of which require gradients, to one Tensor; it must be deterministic, and smooth near the
+    inputs. Raises AssertionError, with the input, the order and both numbers, where they differ by more than `tolerance` relative to the
+    larger, and where function changes its inputs.
+    """
+    for i, x in enumerate(inputs):
+        if x.dtype != numpy.float64 or not x.requires_grad:
+            raise TypeError(f"gradcheck: input {i} must be float64 and require gradients, it is {x.dtype} with requires_grad={x.requires_grad}")
+    _check(function, inputs, order, 1, numpy.random.default_rng(seed), tolerance)
+
+
+def gradgradcheck(function: Callable[..., Tensor], *inputs: Tensor, seed: int = 0, tolerance: float = 1e-6) -> None:
+    """`gradcheck` to second order."""
+    gradcheck(function, *inputs, order=2, seed=seed, tolerance=tolerance)
+
+
+def adjoint_check(function: Callable[[Tensor], Tensor], x: Tensor, seed: int = 0, tolerance: float = 1e-12) -> None:
+    """Assert <f(x), c> = <x, f*(c)> for a function that is linear in x, where f* is its backward and c a random array.
+
+    Needs no step and no oracle, and so holds to rounding. Raises AssertionError with both numbers.
+    """
+    y = function(x)
+    c = _random_like(y, numpy.random.default_rng(seed))
+    left, right = _dot(y, c), _dot(x, grad(y, x, c))
+    scale = float((abs(y.data) * abs(c.data)).sum()) + 1e-300
+    assert abs(left - right) <= tolerance * scale, f"<f(x), c> = {left} but <x, f*(c)> = {right}"
+
+
+def _check(function: Callable[..., Tensor], inputs: Sequence[Tensor], orders: int, order: int, rng: numpy.random.Generator, tolerance: float) -> None:
+    before = [x.data.copy() for x in inputs]
+    y = function(*inputs)
+    c = _random_like(y, rng)
+    gradients = grad(y, inputs, c) if y.requires_grad else [x * 0.0 for x in inputs]
+    directions = [_random_like(x, rng) for x in inputs]
+    for i, (gradient, v) in enumerate(zip(gradients, directions, strict=True)):
+        ahead, behind = (_dot(function(*_moved(inputs, i, v, step)), c) for step in (STEP, -STEP))
+        expected, found = (ahead - behind) / (2 * STEP), _dot(gradient, v)
+        bound = tolerance * max(abs(expected), abs(found), 1.0)
+        assert abs(expected - found) <= bound, f"order {order}, input {i} {inputs[i].shape}: the difference quotient is {expected}, the gradient gives {found}"
+    for i, (x, copy) in enumerate(zip(inputs, before, strict=True)):
+        assert (x.data == copy).all(), f"the function changed its input {i}"
+    if order < orders:
+
+        def directional_derivative(*xs: Tensor) -> Tensor:
+            y = function(*xs)
+            if not y.requires_grad:
+                return xs[0].sum() * 0.0
+            found = [(g * v).sum() for g, v in zip(grad(y, xs, c, create_graph=True), directions, strict=True)]
+            return sum(found[1:], start=found[0])
+
+        _check(directional_derivative, inputs, orders, order + 1, rng, tolerance)
+
+
+def _moved(inputs: Sequence[Tensor], i: int, v: Tensor, step: float) -> list[Tensor]:
+    """The inputs, input i moved along v."""
+    return [Tensor(x.data + step * v.data if j == i else x.data, requires_grad=True) for j, x in enumerate(inputs)]
+
+
+def _dot(a: Tensor, b: Tensor) -> float:
+    return float((a.data * b.data).sum())
+
+
+def _random_like(x: Tensor, rng: numpy.random.Generator) -> Tensor:
+    return Tensor(to_device(rng.standard_normal(x.shape).astype(x.dtype), x.device))
+
+
+def shapes(min_dims: int = 0, max_dims: int = 4, max_side: int = 4) -> st.SearchStrategy[tuple[int, ...]]:
+    """Shapes, sizes 1 among them."""
+    return st.lists(st.integers(1, max_side), min_size=min_dims, max_size=max_dims).map(tuple)
+
+
+@st.composite
+def broadcastable_shapes(draw: st.DrawFn, number: int = 2, max_dims: int = 3, max_side: int = 4) -> tuple[tuple[int, ...], ...]:
+    """As many shapes that broadcast together, by axes of size 1 and by leading axes left out."""
+    full = draw(shapes(0, max_dims, max_side))
+    drawn = []
+    for _ in range(number):
+        kept = full[draw(st.integers(0, len(full))) :]
+        drawn.append(tuple(1 if draw(st.booleans()) else n for n in kept))
+    return tuple(drawn)
+
+
+@st.composite
+def tensors(
+    draw: st.DrawFn, shape: Any = None, low: float = -2.0, high: float = 2.0, dtype: Any = numpy.float64, contiguous: bool | None = None
+) -> Tensor:
+    """Leaves that require gradients, of a shape or a strategy of shapes, with values from low to high, distinct and none within 1e-3 of 0.
+
+    So kinks at 0 and ties are farther away than the step of `gradcheck`. One in two is not contiguous in memory unless `contiguous` says.
+    """
+    size = draw(shape if isinstance(shape, st.SearchStrategy) else st.just(shape) if shape is not None else shapes())
+    rng = numpy.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return random_tensor(size, rng, low, high, dtype, draw(st.booleans()) if contiguous is None else contiguous)
+
+
+def random_tensor(
+    shape: tuple[int, ...], rng: numpy.random.Generator, low: float = -2.0, high: float = 2.0, dtype: Any = numpy.float64, contiguous: bool = True
+) -> Tensor:
+    """One tensor of the kind that `tensors` draws."""
+    count = int(numpy.prod(shape))
+    grid = numpy.linspace(low, high, count + 1)[:-1] + (high - low) / count * rng.uniform(0.3, 0.7)
+    grid = numpy.where(abs(grid) < 1e-3, 1.1e-3, grid)
+    values = rng.permutation(grid).reshape(shape).astype(dtype)
+    if not contiguous and values.ndim:
+        backing = numpy.repeat(values, 2, axis=-1)
+        values = backing[..., ::2]
+    return Tensor(values, requires_grad=True)
+
+
+def images(channels: int = 2, max_side: int = 6, max_batch: int = 2) -> st.SearchStrategy[Tensor]:
+    """Small images (N, H, W, channels), square or not, down to one pixel."""
+    sides = st.integers(1, max_side)
+    return tensors(st.tuples(st.integers(1, max_batch), sides, sides, st.just(channels)))
