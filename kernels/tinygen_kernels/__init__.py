@@ -78,4 +78,6 @@ def for_array(x: Array) -> Kernels:
         from tinygen_kernels import cpu
 
         return cpu
-    raise TypeError(f"tinygen_kernels has no kernels for arrays of type {type(x).__module__}.{type(x).__qualname__}; it serves numpy.ndarray")
+    raise TypeError(
+        f"tinygen_kernels has no kernels for arrays of type {type(x).__module__}.{type(x).__qualname__}; it serves numpy.ndarray"
+    )

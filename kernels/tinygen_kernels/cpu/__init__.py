@@ -1,0 +1,51 @@
+"""The kernels for NumPy arrays, compiled by Numba. `tinygen_kernels.reference` says what each of them means."""
+
+import sys
+from typing import Any
+
+from numba import config
+from numba.core import event
+
+from tinygen_kernels.cpu.conv import conv2d, conv2d_data, conv2d_weight, matmul
+from tinygen_kernels.cpu.norm import batch_norm, batch_norm_backward
+from tinygen_kernels.cpu.pool import avg_pool2d, avg_pool2d_data, max_pool2d, max_pool2d_gather, max_pool2d_scatter
+
+__all__ = [
+    "avg_pool2d",
+    "avg_pool2d_data",
+    "batch_norm",
+    "batch_norm_backward",
+    "conv2d",
+    "conv2d_data",
+    "conv2d_weight",
+    "matmul",
+    "max_pool2d",
+    "max_pool2d_gather",
+    "max_pool2d_scatter",
+]
+
+# It starts work quickly, comes with Numba everywhere, and does not spin when another process holds a core. The user's choice,
+# by NUMBA_THREADING_LAYER or numba.config, stands.
+numba_config: Any = config
+if numba_config.THREADING_LAYER == "default":
+    numba_config.THREADING_LAYER = "workqueue"
+
+
+class _TellOnce(event.Listener):
+    """Tells the user why the first call takes long. Numba sends no event when it finds the machine code in its cache."""
+
+    told = False
+
+    def on_start(self, event: Any) -> None:
+        if not self.told and event.data["dispatcher"].py_func.__module__.startswith(__name__):
+            self.told = True
+            print(
+                "tinygen: compiling the CPU kernels for this machine, once (about half a minute); they are cached for the next run",
+                file=sys.stderr,
+            )
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+event.register("numba:compile", _TellOnce())

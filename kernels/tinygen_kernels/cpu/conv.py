@@ -1,0 +1,301 @@
+# mypy: allow-untyped-defs
+"""Convolutions and matrix products.
+
+A convolution is a table (`geometry.source_table`): output pixel i reads input pixel source[i, t] at tap t. Images are NHWC, so a
+pixel is a run of neighbouring numbers, and
+
+    conv2d          y[i]   = bias + sum over t of x[source[i, t]]  @ w[t]
+    conv2d_data     x[j]   = bias + sum over t of g[inverse[j, t]] @ w[t].T
+    conv2d_weight   dw[t]  = sum over i of x[source[i, t]].T @ g[i]
+
+The first two are one loop over different tables, `_gather`; the third is `_outer`. Stride, padding, dilation and transposition
+exist only in the tables, and the image is never unrolled into columns. A convolution travels through this file so:
+
+1. The plan (`plan.py`) gives the table, cut into tiles and items of work. It is made once for each geometry.
+2. `_panels` reorders the weights into panels as wide as a tile, in the very order in which the tile reads them.
+3. `_gather` or `_outer` runs the register tile (`simd.py`) over the items, in parallel.
+4. A weight gradient sums over the whole batch, so its items leave partial sums, which `_sum_chunks` adds up in their order.
+
+Images of few channels make runs too short for this. There conv2d and conv2d_weight read a whole kernel row as one run from
+an image with its border drawn in, and conv2d_data writes whole windows of values and adds them where they overlap.
+"""
+
+import numpy
+from numba import prange
+
+from tinygen_kernels import Array, Padding, Pair
+from tinygen_kernels.cpu.parallel import empty, flat, parallel, serial
+from tinygen_kernels.cpu.plan import FEW_CHANNELS, GatherPlan, Window, data_plan, forward_plan, weight_plan
+from tinygen_kernels.cpu.simd import PIXELS, ROWS, SCATTERED_ROWS, add_run, gather_tile, outer_tile, scattered_outer_tile, tile_width
+from tinygen_kernels.geometry import output_size
+
+_NO_PADDING = (0, 0), (0, 0)
+_ONE_PIXEL = (1, 1), (1, 1), _NO_PADDING, (1, 1)  # the window of a matrix product, which is a convolution of 1x1 images
+_OVERLAP_GROUPS = 16  # items of work of _overlap_add
+
+
+def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+    kernel_size, outputs = w.shape[:2], w.shape[3]
+    made = output_size(x.shape[1:3], kernel_size, stride, padding, dilation)
+    by_rows = _by_rows(x.shape[3], dilation)
+    if by_rows:
+        x, padding = _bordered(x, padding), _NO_PADDING
+    images, height, width, channels = x.shape
+    plan = forward_plan(images, (height, width), channels, outputs, (kernel_size, stride, padding, dilation), by_rows)
+    taps = kernel_size[0] if by_rows else kernel_size[0] * kernel_size[1]
+    panels = _panels(w, taps, w.size // taps // outputs, outputs)
+    return _gathered(x, plan, panels, w.size // taps // outputs, bias, (images, *made, outputs))
+
+
+def conv2d_data(g: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+    kernel_size, channels, outputs = w.shape[:2], w.shape[2], w.shape[3]
+    if _by_rows(channels, dilation):
+        return _overlapped(g, w, bias, size, stride, padding, dilation)
+    plan = data_plan(len(g), tuple(size), channels, outputs, (kernel_size, stride, padding, dilation))
+    panels = _panels(w, kernel_size[0] * kernel_size[1], outputs, channels, transposed=True)
+    return _gathered(g, plan, panels, outputs, bias, (len(g), *size, channels))
+
+
+def conv2d_weight(x: Array, g: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+    by_rows = _by_rows(x.shape[3], dilation)
+    if by_rows:
+        x, padding = _bordered(x, padding), _NO_PADDING
+    dw = _weight(x, g, (size, stride, padding, dilation), by_rows)
+    return dw.reshape(*size, x.shape[3], g.shape[3])
+
+
+def matmul(a: Array, b: Array) -> Array:
+    """A product is a 1x1 convolution over a batch of single pixels; with a transposed, it is the weight gradient of one."""
+    if a.flags.f_contiguous and not a.flags.c_contiguous:
+        x, g = a.T[:, None, None, :], b[:, None, None, :]
+        return _weight(x, g, _ONE_PIXEL, by_rows=False).reshape(a.shape[0], b.shape[1])
+    (rows, length), columns = a.shape, b.shape[1]
+    plan = forward_plan(rows, (1, 1), length, columns, _ONE_PIXEL, False)
+    transposed = b.flags.f_contiguous and not b.flags.c_contiguous
+    panels = _panels(b.T if transposed else b, 1, length, columns, transposed)
+    return _gathered(a, plan, panels, length, None, (rows, columns))
+
+
+def _by_rows(channels: int, dilation: Pair) -> bool:
+    return channels < FEW_CHANNELS and dilation[1] == 1
+
+
+def _bordered(x: Array, padding: Padding) -> Array:
+    """The images with their borders of zeros drawn in, so that whole kernel rows can be read from them."""
+    if padding == _NO_PADDING:
+        return x
+    images, height, width, channels = x.shape
+    (top, bottom), (left, right) = padding
+    bordered = numpy.zeros((images, top + height + bottom, left + width + right, channels), x.dtype)
+    bordered[:, top : top + height, left : left + width] = x
+    return bordered
+
+
+def _panels(w: Array, taps: int, length: int, outputs: int, transposed: bool = False) -> Array:
+    """w (taps, length, outputs), or (taps, outputs, length) where transposed, as (strips, taps, length, tile width), flat.
+
+    A strip is a tile's width of outputs. The last one is filled up with zeros.
+    """
+    width = tile_width(w.dtype)
+    panels = empty(-(-outputs // width) * taps * length * width, w.dtype)
+    _pack(flat(w), taps, length, outputs, transposed, width, panels)
+    return panels
+
+
+def _gathered(x: Array, plan: GatherPlan, panels: Array, length: int, bias: Array | None, shape: tuple[int, ...]) -> Array:
+    """The output, of the given shape, whose pixels read `length` numbers of x at each tap."""
+    images, outputs = shape[0], shape[-1]
+    y = empty(shape, x.dtype)
+    zeros = numpy.zeros(max(length, outputs), x.dtype)
+    start = zeros if bias is None else flat(bias)
+    width = tile_width(x.dtype)
+    _gather(flat(x), x.size // images, *plan, length, zeros, panels, width, start, y.reshape(-1), y.size // images, outputs)
+    return y
+
+
+def _weight(x: Array, g: Array, window: Window, by_rows: bool) -> Array:
+    """The weight gradient, (taps, rows of a tap, outputs)."""
+    images, height, width, channels = x.shape
+    outputs = g.shape[3]
+    plan = weight_plan(images, (height, width), channels, outputs, window, by_rows)
+    taps = 1 if by_rows else window[0][0] * window[0][1]
+    tile_rows = SCATTERED_ROWS if plan.scattered else ROWS
+    strip = tile_width(x.dtype)
+    sums = empty((plan.chunks, taps * plan.rows.size // tile_rows, -(-outputs // strip), tile_rows * strip), x.dtype)
+    dw = numpy.empty((taps, plan.rows.max() + 1, outputs), x.dtype)
+    _outer(flat(x), flat(g), images, plan.pairs, plan.first, plan.block, plan.places, plan.scattered, plan.groups, taps, outputs, sums)
+    _sum_chunks(sums, plan.rows, dw)
+    return dw
+
+
+def _overlapped(g: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+    """conv2d_data for few channels."""
+    images, height, width, outputs = g.shape
+    kernel_size, channels = w.shape[:2], w.shape[2]
+    numbers = w.size // outputs
+    bordered = size[0] + sum(padding[0]), size[1] + sum(padding[1])
+    parts = max(1, min(height, height * width // 1024))
+    panels = _panels(w, 1, outputs, numbers, transposed=True)
+    step = panels.size // outputs
+    groups = min(images, _OVERLAP_GROUPS)
+    windows = empty((groups, -(-height // parts) * width * step), g.dtype)
+    canvas = empty((groups, bordered[0] * bordered[1] * channels), g.dtype)
+    zeros = numpy.zeros(max(outputs, channels, tile_width(g.dtype)), g.dtype)
+    pixels = numpy.minimum(numpy.arange(PIXELS), height * width - 1)
+    table = numpy.concatenate([[1], pixels * step, [0], pixels * outputs]).astype(numpy.int32)
+    x = empty((images, *size, channels), g.dtype)
+    start = zeros if bias is None else flat(bias)
+    shape = (height, width, outputs)
+    layout = *kernel_size, *stride, dilation[0], bordered[1], padding[0][0], padding[1][0]
+    _overlap_add(flat(g), shape, parts, table, zeros, panels, tile_width(g.dtype), layout, windows, canvas, start, x)
+    return x
+
+
+@serial
+def _copy_panel(source, panel):
+    rows, columns = source.shape
+    for row in range(rows):
+        for column in range(columns):
+            panel[row, column] = source[row, column]
+        for column in range(columns, panel.shape[1]):
+            panel[row, column] = 0
+
+
+@parallel
+def _pack(w, taps, length, outputs, transposed, width, panels):
+    straight = w.reshape(taps, length, outputs)
+    turned = w.reshape(taps, outputs, length)
+    for item in prange(panels.size // (length * width)):
+        first = item // taps * width
+        panel = panels[item * length * width : (item + 1) * length * width].reshape(length, width)
+        if transposed:
+            _copy_panel(turned[item % taps, first : first + width].T, panel)
+        else:
+            _copy_panel(straight[item % taps, :, first : first + width], panel)
+
+
+@parallel
+def _gather(x, x_image, table, items, length, zeros, panels, width, bias, y, y_image, outputs):
+    strips = (outputs + width - 1) // width
+    panel_size = panels.size // strips
+    for work in prange(items.size // 3 * strips):
+        item = 3 * (work // strips)
+        strip = work % strips
+        first = strip * width
+        x_start = items[item] * x_image
+        y_start = items[item] * y_image + first
+        row = items[item + 1]
+        while row < items[item + 2]:
+            gather_tile(x, x_start, table, row, length, zeros, panels, strip * panel_size, bias, first, y, y_start, outputs - first)
+            row += 1 + table[row * (PIXELS + 1)]
+
+
+@parallel
+def _outer(x, g, images, pairs, first, block, places, scattered, groups, taps, outputs, sums):
+    chunks, tiles, strips, tile_size = sums.shape
+    tile_rows = SCATTERED_ROWS if scattered else ROWS
+    width = tile_size // tile_rows
+    tiles_of_tap = tiles // taps
+    ranges = (first.size - 1) // taps
+    blocks = (images + block - 1) // block
+    flat_sums = sums.reshape(-1)
+    for item in prange(chunks * groups):
+        chunk = item // groups
+        low = item % groups * tiles // groups
+        high = (item % groups + 1) * tiles // groups
+        sums[chunk, low:high] = 0
+        for part in range(chunk * blocks // chunks * ranges, (chunk + 1) * blocks // chunks * ranges):
+            image = part // ranges * block
+            share = min(block, images - image)
+            x_start = image * (x.size // images)
+            g_start = image * (g.size // images)
+            for strip in range(strips):
+                for tile in range(low, high):
+                    entry = part % ranges * taps + tile // tiles_of_tap
+                    row = tile % tiles_of_tap * tile_rows
+                    pair = first[entry]
+                    count = (first[entry + 1] - pair) * share // block
+                    column = strip * width
+                    total = ((chunk * tiles + tile) * strips + strip) * tile_size
+                    if scattered:
+                        scattered_outer_tile(
+                            x, x_start, places, row, g, g_start + column, pairs, pair, count, outputs - column, flat_sums, total
+                        )
+                    else:
+                        outer_tile(x, x_start, places, row, g, g_start + column, pairs, pair, count, outputs - column, flat_sums, total)
+
+
+@serial
+def _add_up(parts, target):
+    for column in range(target.size):
+        target[column] = parts[0, column]
+    for chunk in range(1, parts.shape[0]):
+        for column in range(target.size):
+            target[column] += parts[chunk, column]
+
+
+@parallel
+def _sum_chunks(sums, rows, dw):
+    _, tiles, strips, tile_size = sums.shape
+    taps = dw.shape[0]
+    tile_rows = rows.size * taps // tiles
+    width = tile_size // tile_rows
+    for tap in prange(taps):
+        for place in range(rows.size):
+            tile = tap * (tiles // taps) + place // tile_rows
+            first = place % tile_rows * width
+            for strip in range(strips):
+                target = dw[tap, rows[place], strip * width : (strip + 1) * width]
+                _add_up(sums[:, tile, strip, first : first + target.size], target)
+
+
+@serial
+def _make_windows(g, g_start, pixels, outputs, table, zeros, panels, width, windows):
+    """windows[p] = g[p] @ w.T, for consecutive pixels."""
+    step = panels.size // outputs
+    for strip in range(step // width):
+        for tile in range(0, pixels, PIXELS):
+            first = max(0, min(tile, pixels - PIXELS))
+            x_start = g_start + first * outputs
+            y_start = first * step + strip * width
+            gather_tile(g, x_start, table, 0, outputs, zeros, panels, strip * width * outputs, zeros, 0, windows, y_start, width)
+
+
+@serial
+def _add_windows(windows, step, low, high, columns, channels, layout, canvas):
+    """Add the windows of the rows low..high of g to the bordered image, where they belong."""
+    kernel_height, kernel_width, row_stride, column_stride, dilation, bordered_width, _, _ = layout
+    run = kernel_width * channels
+    for row in range(low, high):
+        for kernel_row in range(kernel_height):
+            target = (row * row_stride + kernel_row * dilation) * bordered_width * channels
+            source = (row - low) * columns * step + kernel_row * run
+            for column in range(columns):
+                add_run(canvas, target + column * column_stride * channels, windows, source + column * step, run)
+
+
+@serial
+def _crop(canvas, layout, bias, x):
+    bordered_width, top, left = layout[5:]
+    height, width, channels = x.shape
+    for row in range(height):
+        source = canvas[((row + top) * bordered_width + left) * channels :]
+        for column in range(width):
+            for channel in range(channels):
+                x[row, column, channel] = source[column * channels + channel] + bias[channel]
+
+
+@parallel
+def _overlap_add(g, shape, parts, table, zeros, panels, width, layout, windows, canvas, bias, x):
+    rows, columns, outputs = shape
+    images, groups = x.shape[0], canvas.shape[0]
+    for group in prange(groups):
+        for image in range(group * images // groups, (group + 1) * images // groups):
+            canvas[group] = 0
+            for part in range(parts):
+                low = part * rows // parts
+                high = (part + 1) * rows // parts
+                start = (image * rows + low) * columns * outputs
+                _make_windows(g, start, (high - low) * columns, outputs, table, zeros, panels, width, windows[group])
+                _add_windows(windows[group], panels.size // outputs, low, high, columns, x.shape[3], layout, canvas[group])
+            _crop(canvas[group], layout, bias, x[image])

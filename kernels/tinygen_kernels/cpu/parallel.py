@@ -1,0 +1,64 @@
+"""How the kernels of this package are compiled and started, and the memory that they work in."""
+
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy
+
+from tinygen_kernels import Array
+
+_njit: Any = numba.njit  # its own type does not know that `parallel` may be a dictionary
+
+# Numba loads machine code from its cache when the *file* of a function is unchanged. After a change in simd.py, or in a helper
+# imported from another file, delete the folder __pycache__ beside it.
+serial = _njit(cache=True, error_model="numpy")
+
+# `parallel=True` would also make array expressions parallel, one region each, and a region costs more than most of them.
+_ONLY_PRANGE = {
+    "prange": True,
+    "numpy": False,
+    "reduction": False,
+    "inplace_binop": False,
+    "setitem": False,
+    "comprehension": False,
+    "stencil": False,
+}
+
+# Numba's portable threads abort the process when two Python threads start work at once.
+_one_at_a_time = threading.Lock()
+
+
+def parallel(function: Callable[..., None]) -> Callable[..., None]:
+    """Compile a function that has one `prange` loop, and let one Python thread at a time start it.
+
+    Each round of the loop is one item of work. Which items there are follows from shapes alone, never from the number of
+    threads, and no two write the same place: so the same bits come out on every machine of the same kind.
+    """
+    compiled = _njit(cache=True, error_model="numpy", parallel=_ONLY_PRANGE)(function)
+
+    @functools.wraps(function)
+    def launch(*arguments: Any) -> None:
+        with _one_at_a_time:
+            compiled(*arguments)
+
+    return launch
+
+
+def flat(array: Array) -> Array:
+    """The elements of an array in row-major order, copied only where they do not lie so.
+
+    Kernels take nothing else (one-dimensional, contiguous, writable in Numba's eyes), so each is compiled once for a dtype.
+    """
+    elements = array.ravel()
+    return elements if elements.flags.carray else elements.copy()
+
+
+def empty(shape: int | tuple[int, ...], dtype: Any) -> Array:
+    """A new array that starts on a cache line: vector loads from it never straddle two. NumPy promises 16 bytes, a line has 64."""
+    dtype = numpy.dtype(dtype)
+    memory = numpy.empty(int(numpy.prod(shape)) * dtype.itemsize + 64, numpy.uint8)
+    start = -memory.__array_interface__["data"][0] % 64
+    return memory[start : memory.size - 64 + start].view(dtype).reshape(shape)

@@ -1,0 +1,166 @@
+"""How a convolution is cut into register tiles. A plan depends on shapes alone: it is made once and only read afterwards.
+
+An image of the source table (`geometry.source_table`) serves the whole batch. Small images are taken several at a time, as one
+*block*, so that tiles fill up; a large image is a block of its own and its pixels are cut into ranges. A range of a block fits
+into the nearest cache.
+"""
+
+import functools
+import itertools
+from typing import NamedTuple
+
+import numpy
+
+from tinygen_kernels import Array, Padding, Pair
+from tinygen_kernels.cpu.simd import PIXELS, ROWS, SCATTERED_ROWS
+from tinygen_kernels.geometry import inverse_table, source_table
+
+# With fewer channels than this, a tap is a whole kernel row: kernel width * channels neighbouring numbers of a bordered image.
+FEW_CHANNELS = ROWS
+
+_GATHER_PIXELS = 1024  # output pixels of an item of work
+_OUTER_PIXELS = 160  # output pixels whose x and g stay in the cache while all taps of a weight gradient pass over them
+_WEIGHT_ITEMS = 16  # items of work of a weight gradient, and
+_PARTIAL_SUMS = 1 << 19  # a bound on the numbers in all their partial sums
+
+Window = tuple[Pair, Pair, Padding, Pair]  # kernel_size, stride, padding, dilation
+
+
+class GatherPlan(NamedTuple):
+    """The tiles of conv2d, or of conv2d_data, which is the same sum over the inverse table.
+
+    table: rows of 1 + PIXELS integers, for each tile a header and a row for each tap, as `simd.gather_tile` reads them.
+    items: rows of three integers, one for each item of work: the first image of a block, the first row of table and the last + 1.
+    """
+
+    table: Array
+    items: Array
+
+
+class OuterPlan(NamedTuple):
+    """The pairs of conv2d_weight: which pixels of x meet which pixels of g at each tap.
+
+    pairs:   (place in x, place in g) of one range and tap after the other, in elements from the first image of a block.
+    first:   where the pairs of each range and tap begin, and the end.
+    block:   the images in a block. The last block may have fewer: their pairs come first, as many for each image.
+    places:  where in x, from the place of a pair, each row of the tiles lies; the rows of all tiles of a tap together.
+    rows:    which row of dw[tap] each of them is. Tiles may overlap, or repeat the last row, to have their full height.
+    scattered: whether these rows lie at any places, or the rows of a tile are neighbours.
+    chunks:  the number of partial sums, over consecutive blocks.
+    groups:  the number of items that each chunk is shared by, each with some of the tiles.
+    """
+
+    pairs: Array
+    first: Array
+    block: int
+    places: Array
+    rows: Array
+    scattered: bool
+    chunks: int
+    groups: int
+
+
+@functools.lru_cache(maxsize=256)
+def forward_plan(images: int, size: Pair, channels: int, outputs: int, window: Window, by_rows: bool) -> GatherPlan:
+    source, length = _taps(size, channels, window, by_rows)
+    return _gather_plan(source, images, size[0] * size[1], channels, length, outputs)
+
+
+@functools.lru_cache(maxsize=256)
+def data_plan(images: int, size: Pair, channels: int, outputs: int, window: Window) -> GatherPlan:
+    source = source_table(size, *window)
+    inverse = inverse_table(source, size[0] * size[1])
+    return _gather_plan(inverse, images, len(source), outputs, outputs, channels)
+
+
+@functools.lru_cache(maxsize=256)
+def weight_plan(images: int, size: Pair, channels: int, outputs: int, window: Window, by_rows: bool) -> OuterPlan:
+    source = source_table(size, *window)
+    places = numpy.arange(channels)
+    if by_rows:  # one tap, the first pixel of the window, from which each number of the window has its fixed distance
+        (height, width), dilation = window[0], window[3]
+        source = source[:, :1]
+        places = (numpy.arange(height)[:, None] * dilation[0] * size[1] * channels + numpy.arange(width * channels)).ravel()
+    scattered = channels < ROWS
+    tile_rows = SCATTERED_ROWS if scattered else ROWS
+    starts = numpy.arange(0, places.size, tile_rows)[:, None]
+    if scattered:
+        rows = numpy.minimum(starts + numpy.arange(tile_rows), places.size - 1).ravel()
+    else:
+        rows = (numpy.minimum(starts, channels - tile_rows) + numpy.arange(tile_rows)).ravel()
+    block = max(1, min(_OUTER_PIXELS // len(source), images // 4))
+    bounds = _ranges(block * len(source), _OUTER_PIXELS)
+    table = _repeated(source, block, size[0] * size[1], channels)
+    lists = []
+    for low, high in itertools.pairwise(bounds):
+        for tap in range(table.shape[1]):
+            pixels = low + numpy.nonzero(table[low:high, tap] >= 0)[0]
+            lists.append(numpy.column_stack([table[pixels, tap], pixels * outputs]))
+    first = numpy.append(0, numpy.cumsum([len(pairs) for pairs in lists]))
+    sums = table.shape[1] * rows.size * outputs
+    chunks = max(1, min(_PARTIAL_SUMS // sums, _WEIGHT_ITEMS, images // block))
+    groups = max(1, min(_WEIGHT_ITEMS // chunks, table.shape[1] * rows.size // tile_rows))
+    return OuterPlan(_indices(numpy.concatenate(lists)), _indices(first), block, _indices(places[rows]), rows, scattered, chunks, groups)
+
+
+def _taps(size: Pair, channels: int, window: Window, by_rows: bool) -> tuple[Array, int]:
+    """The table of a forward convolution, and how many neighbouring numbers each of its entries reads."""
+    source = source_table(size, *window)
+    width = window[0][1]
+    return (source[:, ::width], width * channels) if by_rows else (source, channels)
+
+
+def _gather_plan(source: Array, images: int, source_pixels: int, channels: int, length: int, outputs: int) -> GatherPlan:
+    """source: what each of the output pixels reads; the images read have source_pixels of `channels` numbers."""
+    pixels = len(source)
+    most = max(1, min(_GATHER_PIXELS // pixels, images // 4))
+    block = min(range(most, most // 2, -1), key=lambda block: images // block * _tiles(block, pixels) + _tiles(images % block, pixels))
+    tables, items, rows = [], [], 0
+    for first, last in (0, images - images % block), (images - images % block, images):
+        if first == last:
+            continue
+        step = min(block, last - first)
+        repeated = _repeated(source, step, source_pixels, channels)
+        bounds = _ranges(step * pixels, _GATHER_PIXELS)
+        ranges = [_tile_rows(repeated, low, high, length, outputs) for low, high in itertools.pairwise(bounds)]
+        ends = rows + numpy.cumsum([0] + [len(table) for table in ranges])
+        items += [(image, low, high) for image in range(first, last, step) for low, high in itertools.pairwise(ends)]
+        tables += ranges
+        rows = ends[-1]
+    return GatherPlan(_indices(numpy.concatenate(tables)), _indices(numpy.array(items)))
+
+
+def _tile_rows(source: Array, low: int, high: int, length: int, outputs: int) -> Array:
+    """The rows of the table for the pixels low..high.
+
+    Pixels that use the same taps share tiles, so that a tile can skip the taps that it has no use for: borders, and the holes of
+    a transposed convolution, cost next to nothing.
+    """
+    order = low + numpy.lexsort(source[low:high].T >= 0)
+    tiles = numpy.append(order, numpy.full(-order.size % PIXELS, order[-1])).reshape(-1, PIXELS)  # a short tile repeats its last pixel
+    used = (source[tiles] >= 0).any(axis=1)
+    tile, tap = numpy.nonzero(used)
+    headers = numpy.column_stack([used.sum(axis=1), tiles * outputs])
+    taps = numpy.column_stack([tap * length, source[tiles[tile], tap[:, None]]])
+    return numpy.insert(taps, numpy.searchsorted(tile, numpy.arange(len(tiles))), headers, axis=0)
+
+
+def _repeated(source: Array, images: int, pixels: int, channels: int) -> Array:
+    """The table for consecutive images of so many pixels, in elements instead of pixels."""
+    image = numpy.arange(images)[:, None, None] * pixels
+    return numpy.where(source >= 0, (source + image) * channels, -1).reshape(-1, source.shape[1])
+
+
+def _tiles(images: int, pixels: int) -> int:
+    return -(-images * pixels // PIXELS)
+
+
+def _ranges(pixels: int, most: int) -> Array:
+    """The bounds of nearly equal ranges of about `most` pixels."""
+    ranges = max(1, round(pixels / most))
+    return numpy.arange(ranges + 1) * pixels // ranges
+
+
+def _indices(table: Array) -> Array:
+    """As 32-bit integers, which halve the memory. They count elements within one block, never within the batch."""
+    return numpy.ascontiguousarray(table, numpy.int32).ravel()

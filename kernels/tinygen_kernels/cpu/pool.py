@@ -1,0 +1,129 @@
+# mypy: allow-untyped-defs
+"""Pooling. An item of work is an image; the innermost loop runs over the channels of a pixel, which are neighbours."""
+
+import numpy
+from numba import prange
+
+from tinygen_kernels import Array, Padding, Pair
+from tinygen_kernels.cpu.parallel import empty, flat, parallel, serial
+from tinygen_kernels.geometry import pooled_size
+
+
+def max_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> tuple[Array, Array]:
+    shape = (len(x), *pooled_size(x.shape[1:3], kernel_size, stride, padding), x.shape[3])
+    y, indices = empty(shape, x.dtype), empty(shape, numpy.int32)
+    _maximum(flat(x).reshape(x.shape), *kernel_size, *stride, padding[0][0], padding[1][0], y, indices)
+    return y, indices
+
+
+def max_pool2d_gather(x: Array, indices: Array) -> Array:
+    y = empty(indices.shape, x.dtype)
+    _read(flat(x).reshape(len(x), -1, x.shape[3]), _pixels(indices), _pixels(y))
+    return y
+
+
+def max_pool2d_scatter(g: Array, indices: Array, size: Pair, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
+    x = empty((len(g), *size, g.shape[3]), g.dtype)
+    _add(_pixels(g), _pixels(indices), _pixels(x))
+    return x
+
+
+def avg_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
+    y = empty((len(x), *pooled_size(x.shape[1:3], kernel_size, stride, padding), x.shape[3]), x.dtype)
+    _mean(flat(x).reshape(x.shape), *kernel_size, *stride, padding[0][0], padding[1][0], y)
+    return y
+
+
+def avg_pool2d_data(g: Array, size: Pair, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
+    x = empty((len(g), *size, g.shape[3]), g.dtype)
+    _spread(flat(g).reshape(g.shape), *kernel_size, *stride, padding[0][0], padding[1][0], x)
+    return x
+
+
+def _pixels(images: Array) -> Array:
+    """(images, pixels, channels)"""
+    return flat(images).reshape(len(images), -1, images.shape[3])
+
+
+@serial
+def _inside(place, kernel_size, stride, before, size):
+    """The rows (or columns) first..last of an image that the window at an output place covers."""
+    start = place * stride - before
+    return max(start, 0), min(start + kernel_size, size)
+
+
+@serial
+def _take_larger(pixel, index, best, best_index):
+    for c in range(pixel.size):
+        value, largest = pixel[c], best[c]
+        larger = (value > largest) | ((value != value) & (largest == largest))  # a NaN is larger than any number
+        best[c] = value if larger else largest
+        best_index[c] = index if larger else best_index[c]
+
+
+@parallel
+def _maximum(x, kernel_height, kernel_width, row_stride, column_stride, top, left, y, indices):
+    images, height, width, _ = x.shape
+    for n in prange(images):
+        for i in range(y.shape[1]):
+            first_row, last_row = _inside(i, kernel_height, row_stride, top, height)
+            for j in range(y.shape[2]):
+                first_column, last_column = _inside(j, kernel_width, column_stride, left, width)
+                y[n, i, j] = x[n, first_row, first_column]
+                indices[n, i, j] = numpy.int32(first_row * width + first_column)
+                for row in range(first_row, last_row):
+                    for column in range(first_column, last_column):
+                        _take_larger(x[n, row, column], numpy.int32(row * width + column), y[n, i, j], indices[n, i, j])
+
+
+@parallel
+def _read(x, indices, y):
+    for n in prange(y.shape[0]):
+        for i in range(y.shape[1]):
+            for c in range(y.shape[2]):
+                y[n, i, c] = x[n, indices[n, i, c], c]
+
+
+@parallel
+def _add(g, indices, x):
+    for n in prange(g.shape[0]):
+        x[n] = 0
+        for i in range(g.shape[1]):
+            for c in range(g.shape[2]):
+                x[n, indices[n, i, c], c] += g[n, i, c]
+
+
+@serial
+def _add_pixel(pixel, factor, target):
+    for c in range(pixel.size):
+        target[c] += pixel[c] * factor
+
+
+@parallel
+def _mean(x, kernel_height, kernel_width, row_stride, column_stride, top, left, y):
+    images, height, width, _ = x.shape
+    for n in prange(images):
+        y[n] = 0
+        for i in range(y.shape[1]):
+            first_row, last_row = _inside(i, kernel_height, row_stride, top, height)
+            for j in range(y.shape[2]):
+                first_column, last_column = _inside(j, kernel_width, column_stride, left, width)
+                share = x.dtype.type(1 / ((last_row - first_row) * (last_column - first_column)))
+                for row in range(first_row, last_row):
+                    for column in range(first_column, last_column):
+                        _add_pixel(x[n, row, column], share, y[n, i, j])
+
+
+@parallel
+def _spread(g, kernel_height, kernel_width, row_stride, column_stride, top, left, x):
+    images, height, width, _ = x.shape
+    for n in prange(images):
+        x[n] = 0
+        for i in range(g.shape[1]):
+            first_row, last_row = _inside(i, kernel_height, row_stride, top, height)
+            for j in range(g.shape[2]):
+                first_column, last_column = _inside(j, kernel_width, column_stride, left, width)
+                share = g.dtype.type(1 / ((last_row - first_row) * (last_column - first_column)))
+                for row in range(first_row, last_row):
+                    for column in range(first_column, last_column):
+                        _add_pixel(g[n, i, j], share, x[n, row, column])

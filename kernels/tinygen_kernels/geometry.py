@@ -1,0 +1,167 @@
+"""Which pixel meets which: sizes, paddings and the source table of a convolution. Plain integers, no image data.
+
+Along one axis, output place i reads at kernel tap t the input place
+
+    source = i*stride - before + t*dilation
+
+where `before` is the padding at the beginning. Everything here follows from that line.
+"""
+
+from typing import Any
+
+import numpy
+
+from tinygen_kernels import Array, Padding, Pair
+
+
+def pair(value: Any, what: str) -> Pair:
+    """(rows, columns) from one integer, meant for both, or from two. `what` names the value in the error.
+
+    Raises ValueError if value is neither an integer nor a pair of integers.
+    """
+    if _is_integer(value):
+        return int(value), int(value)
+    if isinstance(value, tuple | list) and len(value) == 2 and all(map(_is_integer, value)):
+        return int(value[0]), int(value[1])
+    raise ValueError(f"{what} is an integer or a pair of integers (rows, columns), not {value!r}")
+
+
+def resolve_padding(padding: Any, size: Pair, kernel_size: Pair, stride: Pair, dilation: Pair) -> Padding:
+    """The rows and columns of zeros around an image: ((top, bottom), (left, right)).
+
+    padding is an integer for all four sides, a pair (rows, columns), the four sides themselves, "valid" (none), or "same":
+    output = ceil(size / stride), as in TensorFlow, where the odd extra row or column goes to the bottom or right.
+
+    Raises ValueError if padding is none of these, or negative.
+    """
+    if padding == "valid":
+        return (0, 0), (0, 0)
+    if padding == "same":
+        return _same(size[0], kernel_size[0], stride[0], dilation[0]), _same(size[1], kernel_size[1], stride[1], dilation[1])
+    if isinstance(padding, tuple | list) and len(padding) == 2 and any(isinstance(side, tuple | list) for side in padding):
+        sides = pair(padding[0], "padding of the rows"), pair(padding[1], "padding of the columns")
+    elif isinstance(padding, str):
+        raise ValueError(f'padding is "same", "valid", an integer, a pair or ((top, bottom), (left, right)), not {padding!r}')
+    else:
+        rows, columns = pair(padding, "padding")
+        sides = (rows, rows), (columns, columns)
+    if min(*sides[0], *sides[1]) < 0:
+        raise ValueError(f"padding cannot be negative, but is {padding}; crop the image instead")
+    return sides
+
+
+def output_size(size: Pair, kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair = (1, 1)) -> Pair:
+    """The number of places, (rows, columns), where the window fits into the padded image.
+
+    Raises ValueError if there is none.
+    """
+    span = _span(kernel_size[0], dilation[0]), _span(kernel_size[1], dilation[1])
+    padded = size[0] + sum(padding[0]), size[1] + sum(padding[1])
+    if span[0] > padded[0] or span[1] > padded[1]:
+        raise ValueError(
+            f"a window of {span[0]}x{span[1]} (kernel {kernel_size[0]}x{kernel_size[1]}, dilation {dilation}) does not fit into "
+            f"an image of {padded[0]}x{padded[1]} ({size[0]}x{size[1]} with padding {padding}); pad more or take a smaller kernel"
+        )
+    return (padded[0] - span[0]) // stride[0] + 1, (padded[1] - span[1]) // stride[1] + 1
+
+
+def pooled_size(size: Pair, kernel_size: Pair, stride: Pair, padding: Padding) -> Pair:
+    """output_size for pooling, where a padded pixel has no value, so that every window must hold at least one real pixel.
+
+    Raises ValueError if a padding is as large as the window or the window does not fit.
+    """
+    if max(padding[0]) >= kernel_size[0] or max(padding[1]) >= kernel_size[1]:
+        raise ValueError(f"padding {padding} leaves windows of {kernel_size[0]}x{kernel_size[1]} without a pixel; it must be smaller")
+    return output_size(size, kernel_size, stride, padding)
+
+
+def transposed_size(
+    size: Pair,
+    kernel_size: Pair,
+    stride: Pair,
+    padding: Any,
+    output_padding: Any = 0,
+    output_size: Any = None,
+    dilation: Pair = (1, 1),
+) -> tuple[Pair, Padding]:
+    """The size of image that a transposed convolution makes of `size`, and the padding of the convolution that it transposes.
+
+    That convolution maps the result back to `size`. With a stride s it does so for s sizes along each axis,
+
+        smallest = (size - 1)*stride + (kernel_size - 1)*dilation + 1 - padding on both sides
+
+    and those up to smallest + stride - 1. The result is smallest + output_padding, or output_size where it is given.
+    padding is an integer, a pair, "valid" or "same"; with "same" the result is size * stride unless output_size is given.
+
+    Raises ValueError if output_size is not one of those sizes, output_padding is not smaller than stride, or nothing is left.
+    """
+    extra = pair(output_padding, "output_padding")
+    if not (0 <= extra[0] < stride[0] and 0 <= extra[1] < stride[1]):
+        raise ValueError(f"output_padding {extra} must be at least 0 and smaller than stride {stride}")
+    if extra != (0, 0) and (output_size is not None or padding == "same"):
+        raise ValueError(f'output_padding {extra} has no meaning where output_size or "same" padding settles the size; leave it out')
+
+    if padding == "same":
+        sides: Padding | None = None
+        smallest = (size[0] - 1) * stride[0] + 1, (size[1] - 1) * stride[1] + 1
+        usual = size[0] * stride[0], size[1] * stride[1]
+    else:
+        sides = resolve_padding(padding, size, kernel_size, stride, dilation)
+        smallest = (
+            (size[0] - 1) * stride[0] + _span(kernel_size[0], dilation[0]) - sum(sides[0]),
+            (size[1] - 1) * stride[1] + _span(kernel_size[1], dilation[1]) - sum(sides[1]),
+        )
+        usual = smallest[0] + extra[0], smallest[1] + extra[1]
+
+    made = usual if output_size is None else pair(output_size, "output_size")
+    if not (0 <= made[0] - smallest[0] < stride[0] and 0 <= made[1] - smallest[1] < stride[1]):
+        raise ValueError(
+            f"output_size {made} is not possible: {size}, kernel {kernel_size}, stride {stride}, padding {padding}, dilation {dilation} "
+            f"make {smallest[0]} to {smallest[0] + stride[0] - 1} rows and {smallest[1]} to {smallest[1] + stride[1] - 1} columns"
+        )
+    if min(made) < 1:
+        raise ValueError(
+            f"nothing is left of the image: {size}, kernel {kernel_size}, stride {stride} and padding {padding} make {made}; pad less"
+        )
+    return made, sides or resolve_padding("same", made, kernel_size, stride, dilation)
+
+
+def source_table(size: Pair, kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+    """table[i, t]: the input pixel that output pixel i reads at kernel tap t, or -1 outside the image.
+
+    Pixels and taps are numbered row by row. Shape (output pixels, taps), int64.
+    """
+    made = output_size(size, kernel_size, stride, padding, dilation)
+    row = _sources(made[0], kernel_size[0], stride[0], padding[0][0], dilation[0])[:, None, :, None]
+    column = _sources(made[1], kernel_size[1], stride[1], padding[1][0], dilation[1])[None, :, None, :]
+    inside = (row >= 0) & (row < size[0]) & (column >= 0) & (column < size[1])
+    return numpy.where(inside, row * size[1] + column, -1).reshape(made[0] * made[1], kernel_size[0] * kernel_size[1])
+
+
+def inverse_table(source: Array, pixels: int) -> Array:
+    """The source table read backwards, for an input of so many pixels: table[source[i, t], t] = i, and -1 where no i reads.
+
+    It is a function: two output pixels never read the same input pixel at the same tap. Shape (pixels, taps), int64.
+    """
+    inverse = numpy.full((pixels, source.shape[1]), -1)
+    i, tap = numpy.nonzero(source >= 0)
+    inverse[source[i, tap], tap] = i
+    return inverse
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int | numpy.integer) and not isinstance(value, bool)
+
+
+def _span(kernel_size: int, dilation: int) -> int:
+    return (kernel_size - 1) * dilation + 1
+
+
+def _same(size: int, kernel_size: int, stride: int, dilation: int) -> Pair:
+    places = -(-size // stride)
+    total = max((places - 1) * stride + _span(kernel_size, dilation) - size, 0)
+    return total // 2, total - total // 2
+
+
+def _sources(places: int, taps: int, stride: int, before: int, dilation: int) -> Array:
+    return (numpy.arange(places) * stride - before)[:, None] + numpy.arange(taps) * dilation

@@ -1,0 +1,142 @@
+"""What every kernel means, in the plainest NumPy: read this first, then how `tinygen_kernels.cpu` does the same fast.
+
+The functions are those of `tinygen_kernels.Kernels`; shapes and conventions are told there. Nothing here is meant to be fast.
+
+All three convolutions walk over the taps of the kernel. With one tap (a, b) held still, the pixels that it meets form a grid in
+the padded image, and the whole batch of them is a strided slice, so that each convolution becomes one line:
+
+    conv2d           y[:]            += x[grid] @ w[a, b]        read the grid
+    conv2d_data      x[grid]         += g[:] @ w[a, b].T         write where conv2d reads: the transposed convolution
+    conv2d_weight    w[a, b]          = x[grid].T @ g[:]         how much x and g go together at this tap
+"""
+
+from collections.abc import Iterator
+
+import numpy
+
+from tinygen_kernels import Array, Padding, Pair
+from tinygen_kernels.geometry import output_size, pooled_size
+
+
+def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+    images, *size, _ = x.shape
+    kernel_size, outputs = w.shape[:2], w.shape[3]
+    padded = numpy.pad(x, ((0, 0), *padding, (0, 0)))
+    made = output_size((size[0], size[1]), kernel_size, stride, padding, dilation)
+    y = numpy.zeros((images, *made, outputs), x.dtype)
+    for tap, rows, columns in _taps(kernel_size, made, stride, dilation):
+        y += padded[:, rows, columns] @ w[tap]
+    return y if bias is None else y + bias
+
+
+def conv2d_data(g: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+    (top, bottom), (left, right) = padding
+    padded = numpy.zeros((g.shape[0], top + size[0] + bottom, left + size[1] + right, w.shape[2]), g.dtype)
+    for tap, rows, columns in _taps(w.shape[:2], g.shape[1:3], stride, dilation):
+        padded[:, rows, columns] += g @ w[tap].T
+    x = padded[:, top : top + size[0], left : left + size[1]]
+    return x.copy() if bias is None else x + bias
+
+
+def conv2d_weight(x: Array, g: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+    channels, outputs = x.shape[3], g.shape[3]
+    padded = numpy.pad(x, ((0, 0), *padding, (0, 0)))
+    w = numpy.empty((*size, channels, outputs), x.dtype)
+    for tap, rows, columns in _taps(size, g.shape[1:3], stride, dilation):
+        w[tap] = padded[:, rows, columns].reshape(-1, channels).T @ g.reshape(-1, outputs)
+    return w
+
+
+def matmul(a: Array, b: Array) -> Array:
+    c = numpy.zeros((a.shape[0], b.shape[1]), a.dtype)
+    for k in range(a.shape[1]):
+        c += a[:, k, None] * b[k, None, :]
+    return c
+
+
+def max_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> tuple[Array, Array]:
+    images, height, width, channels = x.shape
+    made = pooled_size((height, width), kernel_size, stride, padding)
+    indices = numpy.empty((images, *made, channels), numpy.int32)
+    for i, j, rows, columns in _windows((height, width), made, kernel_size, stride, padding):
+        window = x[:, rows, columns]
+        first = window.reshape(images, -1, channels).argmax(axis=1)  # the first of equals, and a NaN before everything
+        row, column = numpy.divmod(first, window.shape[2])
+        indices[:, i, j] = (rows.start + row) * width + columns.start + column
+    return max_pool2d_gather(x, indices), indices
+
+
+def max_pool2d_gather(x: Array, indices: Array) -> Array:
+    y = numpy.empty(indices.shape, x.dtype)
+    for n, i, j, c in numpy.ndindex(indices.shape):
+        row, column = divmod(indices[n, i, j, c], x.shape[2])
+        y[n, i, j, c] = x[n, row, column, c]
+    return y
+
+
+def max_pool2d_scatter(g: Array, indices: Array, size: Pair, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
+    x = numpy.zeros((g.shape[0], *size, g.shape[3]), g.dtype)
+    for n, i, j, c in numpy.ndindex(indices.shape):
+        row, column = divmod(indices[n, i, j, c], size[1])
+        x[n, row, column, c] += g[n, i, j, c]
+    return x
+
+
+def avg_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
+    size = x.shape[1:3]
+    made = pooled_size(size, kernel_size, stride, padding)
+    y = numpy.empty((x.shape[0], *made, x.shape[3]), x.dtype)
+    for i, j, rows, columns in _windows(size, made, kernel_size, stride, padding):
+        y[:, i, j] = x[:, rows, columns].mean(axis=(1, 2))
+    return y
+
+
+def avg_pool2d_data(g: Array, size: Pair, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
+    x = numpy.zeros((g.shape[0], *size, g.shape[3]), g.dtype)
+    for i, j, rows, columns in _windows(size, g.shape[1:3], kernel_size, stride, padding):
+        pixels = (rows.stop - rows.start) * (columns.stop - columns.start)
+        x[:, rows, columns] += g[:, None, None, i, j] / pixels
+    return x
+
+
+def batch_norm(x: Array, gamma: Array, beta: Array, eps: float, negative_slope: float) -> tuple[Array, Array, Array]:
+    others = tuple(range(x.ndim - 1))
+    exact = x.astype(numpy.float64)
+    mean = exact.mean(axis=others)
+    var = ((exact - mean) ** 2).mean(axis=others)
+    z = gamma * (exact - mean) / numpy.sqrt(var + eps) + beta
+    y = numpy.where(z > 0, z, negative_slope * z)
+    return y.astype(x.dtype), mean.astype(x.dtype), var.astype(x.dtype)
+
+
+def batch_norm_backward(
+    g: Array, x: Array, y: Array, gamma: Array, mean: Array, var: Array, eps: float, negative_slope: float
+) -> tuple[Array, Array, Array]:
+    others = tuple(range(x.ndim - 1))
+    deviation = numpy.sqrt(var.astype(numpy.float64) + eps)
+    normalised = (x - mean) / deviation
+    g_z = numpy.where(y > 0, g, negative_slope * g)
+    g_beta = g_z.sum(axis=others, dtype=numpy.float64)
+    g_gamma = (g_z * normalised).sum(axis=others)
+    count = x.size // x.shape[-1]
+    # Moving one x moves the mean and the deviation of all: what g says about those two is taken out of it.
+    g_x = gamma / deviation * (g_z - g_beta / count - normalised * g_gamma / count)
+    return g_x.astype(x.dtype), g_gamma.astype(x.dtype), g_beta.astype(x.dtype)
+
+
+def _taps(kernel_size: Pair, made: Pair, stride: Pair, dilation: Pair) -> Iterator[tuple[Pair, slice, slice]]:
+    """Each tap (a, b), and the rows and columns of the padded image that it meets at the `made` output pixels."""
+    for a, b in numpy.ndindex(*kernel_size):
+        top, left = a * dilation[0], b * dilation[1]
+        rows = slice(top, top + (made[0] - 1) * stride[0] + 1, stride[0])
+        columns = slice(left, left + (made[1] - 1) * stride[1] + 1, stride[1])
+        yield (a, b), rows, columns
+
+
+def _windows(size: Pair, made: Pair, kernel_size: Pair, stride: Pair, padding: Padding) -> Iterator[tuple[int, int, slice, slice]]:
+    """Each output pixel (i, j), and the rows and columns of its window that lie inside the image."""
+    for i, j in numpy.ndindex(*made):
+        top, left = i * stride[0] - padding[0][0], j * stride[1] - padding[1][0]
+        rows = slice(max(top, 0), min(top + kernel_size[0], size[0]))
+        columns = slice(max(left, 0), min(left + kernel_size[1], size[1]))
+        yield i, j, rows, columns
