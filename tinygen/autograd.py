@@ -39,7 +39,7 @@ class Function:
     def forward(self, *args: Any, **kwargs: Any) -> Array:
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
-    def backward(self, *args: Any, **kwargs: Any) -> "Tensor | None | tuple[Tensor | None, ...]":
+    def backward(self, *args: Any, **kwargs: Any) -> "Tensor | tuple[Tensor | None, ...] | None":
         raise NotImplementedError(f"{type(self).__name__} has no backward")
 
     def __call__(self, *inputs: Any) -> Tensor:
@@ -74,7 +74,9 @@ class Function:
 @overload
 def grad(outputs: Tensor | Sequence[Tensor], inputs: Tensor, grad_outputs: Any = None, create_graph: bool = False) -> Tensor: ...
 @overload
-def grad(outputs: Tensor | Sequence[Tensor], inputs: Sequence[Tensor], grad_outputs: Any = None, create_graph: bool = False) -> list[Tensor]: ...
+def grad(
+    outputs: Tensor | Sequence[Tensor], inputs: Sequence[Tensor], grad_outputs: Any = None, create_graph: bool = False
+) -> list[Tensor]: ...
 def grad(
     outputs: Tensor | Sequence[Tensor],
     inputs: Tensor | Sequence[Tensor],
@@ -222,7 +224,9 @@ def _first_gradients(ys: Sequence[Tensor], gs: Sequence[Tensor | None]) -> list[
     first = []
     for y, g in zip(ys, gs, strict=True):
         if g is None and y.size != 1:
-            raise ValueError(f"the gradient of an output of shape {y.shape} needs a grad_output of that shape; only one element can do without")
+            raise ValueError(
+                f"the gradient of an output of shape {y.shape} needs a grad_output of that shape; only one element can do without"
+            )
         if g is None:
             g = Tensor(array_module(y.data).ones_like(y.data))
         if g.shape != y.shape or g.dtype != y.dtype or g.device != y.device:
@@ -245,4 +249,3 @@ def _constant(node: Function, x: Any) -> float | None:
     if isinstance(x, numpy.generic):
         return x.item()
     raise diagnosis.not_an_operand(node, x)
-

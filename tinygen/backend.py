@@ -41,7 +41,9 @@ def to_device(x: Array, device: str) -> Array:
     try:
         cupy = importlib.import_module("cupy")
     except ImportError:
-        raise RuntimeError(f"device \"{device}\" needs CuPy, which is not installed: pip install 'tinygen[gpu]' (CUDA 13), or 'tinygen[gpu-cuda12]'") from None
+        raise RuntimeError(
+            f"device \"{device}\" needs CuPy, which is not installed: pip install 'tinygen[gpu]' (CUDA 13), or 'tinygen[gpu-cuda12]'"
+        ) from None
     if not cupy.cuda.is_available() or index >= cupy.cuda.runtime.getDeviceCount():
         raise RuntimeError(f'device "{device}" is not there: CuPy {cupy.__version__} finds no such GPU, or no driver for it')
     with cupy.cuda.Device(index):

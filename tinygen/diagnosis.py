@@ -34,7 +34,9 @@ def not_an_operand(node: "Function", x: Any) -> TypeError:
 
 
 def mixed_dtypes(node: "Function", y: Array, inputs: Sequence[Any]) -> TypeError:
-    return TypeError(f"{name(node)}: arguments {listed(inputs)} would give {y.dtype}; all of them and the result must have one floating dtype")
+    return TypeError(
+        f"{name(node)}: arguments {listed(inputs)} would give {y.dtype}; all of them and the result must have one floating dtype"
+    )
 
 
 def wrong_gradient(node: "Function", g: Tensor, x: Tensor) -> ValueError:
@@ -43,7 +45,9 @@ def wrong_gradient(node: "Function", g: Tensor, x: Tensor) -> ValueError:
 
 def expect_finite(a: Array, what: str, node: "Function", inputs: Sequence[Any]) -> None:
     if not bool(array_module(a).isfinite(a).all()):
-        raise FloatingPointError(f"{name(node)}: {what} is not finite; arguments: {listed(inputs)}; applied at {getattr(node, 'line', 'a line not recorded')}")
+        raise FloatingPointError(
+            f"{name(node)}: {what} is not finite; arguments: {listed(inputs)}; applied at {getattr(node, 'line', 'a line not recorded')}"
+        )
 
 
 def users_line() -> str:

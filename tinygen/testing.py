@@ -31,7 +31,9 @@ def gradcheck(function: Callable[..., Tensor], *inputs: Tensor, order: int = 1, 
     """
     for i, x in enumerate(inputs):
         if x.dtype != numpy.float64 or not x.requires_grad:
-            raise TypeError(f"gradcheck: input {i} must be float64 and require gradients, it is {x.dtype} with requires_grad={x.requires_grad}")
+            raise TypeError(
+                f"gradcheck: input {i} must be float64 and require gradients, it is {x.dtype} with requires_grad={x.requires_grad}"
+            )
     _check(function, inputs, order, 1, numpy.random.default_rng(seed), tolerance)
 
 
@@ -52,7 +54,9 @@ def adjoint_check(function: Callable[[Tensor], Tensor], x: Tensor, seed: int = 0
     assert abs(left - right) <= tolerance * scale, f"<f(x), c> = {left} but <x, f*(c)> = {right}"
 
 
-def _check(function: Callable[..., Tensor], inputs: Sequence[Tensor], orders: int, order: int, rng: numpy.random.Generator, tolerance: float) -> None:
+def _check(
+    function: Callable[..., Tensor], inputs: Sequence[Tensor], orders: int, order: int, rng: numpy.random.Generator, tolerance: float
+) -> None:
     before = [x.data.copy() for x in inputs]
     y = function(*inputs)
     c = _random_like(y, rng)
@@ -62,7 +66,9 @@ def _check(function: Callable[..., Tensor], inputs: Sequence[Tensor], orders: in
         ahead, behind = (_dot(function(*_moved(inputs, i, v, step)), c) for step in (STEP, -STEP))
         expected, found = (ahead - behind) / (2 * STEP), _dot(gradient, v)
         bound = tolerance * max(abs(expected), abs(found), 1.0)
-        assert abs(expected - found) <= bound, f"order {order}, input {i} {inputs[i].shape}: the difference quotient is {expected}, the gradient gives {found}"
+        assert abs(expected - found) <= bound, (
+            f"order {order}, input {i} {inputs[i].shape}: the difference quotient is {expected}, the gradient gives {found}"
+        )
     for i, (x, copy) in enumerate(zip(inputs, before, strict=True)):
         assert (x.data == copy).all(), f"the function changed its input {i}"
     if order < orders:
@@ -120,7 +126,12 @@ def tensors(
 
 
 def random_tensor(
-    shape: tuple[int, ...], rng: numpy.random.Generator, low: float = -2.0, high: float = 2.0, dtype: Any = numpy.float64, contiguous: bool = True
+    shape: tuple[int, ...],
+    rng: numpy.random.Generator,
+    low: float = -2.0,
+    high: float = 2.0,
+    dtype: Any = numpy.float64,
+    contiguous: bool = True,
 ) -> Tensor:
     """One tensor of the kind that `tensors` draws."""
     count = int(numpy.prod(shape))

@@ -17,39 +17,49 @@ and a transposed convolution takes the weight of the convolution that it transpo
 
 from dataclasses import dataclass
 
-from tinygen_kernels import Padding, for_array
+from tinygen_kernels import Padding, Pair, for_array
 from tinygen_kernels.geometry import output_size, pair, resolve_padding, transposed_size
 
 from tinygen.autograd import Function
 from tinygen.backend import Array
 from tinygen.tensor import Tensor
 
-PairLike = int | tuple[int, int]
-PaddingLike = int | str | tuple[int, int] | Padding
+PairLike = int | Pair
+PaddingLike = int | str | Pair | Padding
+
+
+def image_size(x: Tensor) -> Pair:
+    """The rows and columns of images (N, H, W, C)."""
+    return x.shape[1], x.shape[2]
+
+
+def _kernel_size(w: Tensor) -> Pair:
+    """The rows and columns of a weight (kh, kw, C, K)."""
+    return w.shape[0], w.shape[1]
 
 
 @dataclass(slots=True, eq=False)
 class Conv2D(Function):
-    stride: tuple[int, int]
+    stride: Pair
     padding: Padding
-    dilation: tuple[int, int]
+    dilation: Pair
 
     def forward(self, x: Array, w: Array, bias: Array | None) -> Array:
         return for_array(x).conv2d(x, w, bias, self.stride, self.padding, self.dilation)
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor, w: Tensor, bias: Tensor | None) -> tuple[Tensor | None, ...]:
         geometry = self.stride, self.padding, self.dilation
-        to_x = Conv2DData(x.shape[1:3], *geometry)(g, w, None) if self.needs[0] else None
-        to_w = Conv2DWeight(w.shape[:2], *geometry)(x, g) if self.needs[1] else None
+        to_x = Conv2DData(image_size(x), *geometry)(g, w, None) if self.needs[0] else None
+        to_w = Conv2DWeight(_kernel_size(w), *geometry)(x, g) if self.needs[1] else None
         return to_x, to_w, g.sum(axis=(0, 1, 2)) if self.needs[2] else None
 
 
 @dataclass(slots=True, eq=False)
 class Conv2DData(Function):
-    size: tuple[int, int]
-    stride: tuple[int, int]
+    size: Pair
+    stride: Pair
     padding: Padding
-    dilation: tuple[int, int]
+    dilation: Pair
 
     def forward(self, y: Array, w: Array, bias: Array | None) -> Array:
         return for_array(y).conv2d_data(y, w, bias, self.size, self.stride, self.padding, self.dilation)
@@ -57,23 +67,23 @@ class Conv2DData(Function):
     def backward(self, g: Tensor, x: Tensor, y: Tensor, w: Tensor, bias: Tensor | None) -> tuple[Tensor | None, ...]:
         geometry = self.stride, self.padding, self.dilation
         to_y = Conv2D(*geometry)(g, w, None) if self.needs[0] else None
-        to_w = Conv2DWeight(w.shape[:2], *geometry)(g, y) if self.needs[1] else None
+        to_w = Conv2DWeight(_kernel_size(w), *geometry)(g, y) if self.needs[1] else None
         return to_y, to_w, g.sum(axis=(0, 1, 2)) if self.needs[2] else None
 
 
 @dataclass(slots=True, eq=False)
 class Conv2DWeight(Function):
-    size: tuple[int, int]
-    stride: tuple[int, int]
+    size: Pair
+    stride: Pair
     padding: Padding
-    dilation: tuple[int, int]
+    dilation: Pair
 
     def forward(self, x: Array, y: Array) -> Array:
         return for_array(x).conv2d_weight(x, y, self.size, self.stride, self.padding, self.dilation)
 
     def backward(self, g: Tensor, w: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor | None, ...]:
         geometry = self.stride, self.padding, self.dilation
-        to_x = Conv2DData(x.shape[1:3], *geometry)(y, g, None) if self.needs[0] else None
+        to_x = Conv2DData(image_size(x), *geometry)(y, g, None) if self.needs[0] else None
         return to_x, Conv2D(*geometry)(x, g, None) if self.needs[1] else None
 
 
@@ -89,9 +99,9 @@ def conv2d(
     Raises ValueError where shapes do not agree or the window does not fit.
     """
     _expect("conv2d", x, weight, weight.shape[2:3], bias, weight.shape[3:])
-    kernel_size, strides, dilations = weight.shape[:2], pair(stride, "stride"), pair(dilation, "dilation")
-    sides = resolve_padding(padding, x.shape[1:3], kernel_size, strides, dilations)
-    output_size(x.shape[1:3], kernel_size, strides, sides, dilations)
+    kernel_size, strides, dilations = _kernel_size(weight), pair(stride, "stride"), pair(dilation, "dilation")
+    sides = resolve_padding(padding, image_size(x), kernel_size, strides, dilations)
+    output_size(image_size(x), kernel_size, strides, sides, dilations)
     return Conv2D(strides, sides, dilations)(x, weight, bias)
 
 
@@ -117,7 +127,7 @@ def conv_transpose2d(
     strides, dilations = pair(stride, "stride"), pair(dilation, "dilation")
     extra = pair(output_padding, "output_padding")
     wanted = None if output_size is None else pair(output_size, "output_size")
-    size, sides = transposed_size(x.shape[1:3], weight.shape[:2], strides, padding, extra, wanted, dilations)
+    size, sides = transposed_size(image_size(x), _kernel_size(weight), strides, padding, extra, wanted, dilations)
     return Conv2DData(size, strides, sides, dilations)(x, weight, bias)
 
 

@@ -275,5 +275,3 @@ class ToDevice(Function):
 def to(x: Tensor, device: str) -> Tensor:
     """x on the device ("cpu", "cuda", "cuda:1"); gradients travel back. Raises as `backend.to_device` does."""
     return ToDevice(device)(x)
-
-

@@ -2,16 +2,14 @@
 
 from dataclasses import dataclass, field
 
-from tinygen_kernels import Padding, for_array
+from tinygen_kernels import Padding, Pair, for_array
 from tinygen_kernels.geometry import output_size, pair, resolve_padding
 
 from tinygen.autograd import Function
 from tinygen.backend import Array
-from tinygen.functional.conv import PaddingLike, PairLike
+from tinygen.functional.conv import PaddingLike, PairLike, image_size
 from tinygen.functional.shape import broadcast_to, reshape
 from tinygen.tensor import Tensor
-
-Pair = tuple[int, int]
 
 
 @dataclass(slots=True, eq=False)
@@ -26,7 +24,7 @@ class MaxPool2D(Function):
         return y
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
-        return MaxPool2DScatter(self.indices, x.shape[1:3], self.kernel_size, self.stride, self.padding)(g)
+        return MaxPool2DScatter(self.indices, image_size(x), self.kernel_size, self.stride, self.padding)(g)
 
 
 @dataclass(slots=True, eq=False)
@@ -55,7 +53,7 @@ class MaxPool2DGather(Function):
         return for_array(x).max_pool2d_gather(x, self.indices)
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
-        return MaxPool2DScatter(self.indices, x.shape[1:3], self.kernel_size, self.stride, self.padding)(g)
+        return MaxPool2DScatter(self.indices, image_size(x), self.kernel_size, self.stride, self.padding)(g)
 
 
 @dataclass(slots=True, eq=False)
@@ -68,7 +66,7 @@ class AvgPool2D(Function):
         return for_array(x).avg_pool2d(x, self.kernel_size, self.stride, self.padding)
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
-        return AvgPool2DData(x.shape[1:3], self.kernel_size, self.stride, self.padding)(g)
+        return AvgPool2DData(image_size(x), self.kernel_size, self.stride, self.padding)(g)
 
 
 @dataclass(slots=True, eq=False)
@@ -91,10 +89,10 @@ def _windows(name: str, x: Tensor, kernel_size: PairLike, stride: PairLike | Non
         raise ValueError(f"{name}: input must be (N, H, W, C), got {x.shape}")
     size = pair(kernel_size, "kernel_size")
     strides = size if stride is None else pair(stride, "stride")
-    sides = resolve_padding(padding, x.shape[1:3], size, strides, (1, 1))
+    sides = resolve_padding(padding, image_size(x), size, strides, (1, 1))
     if any(side >= k for k, both in zip(size, sides, strict=True) for side in both):
         raise ValueError(f"{name}: padding {sides} must be smaller than the window {size}, or a window holds no pixel")
-    output_size(x.shape[1:3], size, strides, sides)
+    output_size(image_size(x), size, strides, sides)
     return size, strides, sides
 
 
