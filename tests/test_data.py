@@ -39,8 +39,7 @@ class TestIdx:
         scratch.write_bytes(gzip.compress(as_idx(array)) if zipped else as_idx(array))
         result = read_idx(scratch)
         assert result.dtype == array.dtype and result.dtype.isnative and result.shape == array.shape
-        assert result.tobytes() == array.tobytes()
-        assert result.flags.writeable
+        assert result.tobytes() == array.tobytes() and result.flags.writeable
 
     @modest
     @given(array=any_idx_array, data=st.data())
@@ -96,14 +95,11 @@ class TestIdx:
             read_idx(tmp_path / "nowhere")
 
 
-def write_folder(folder: Path, suffix: str = "", images: int = 5, labels: int = 5, greatest: int = 3) -> None:
+def write_folder(folder: Path, suffix: str = "", rows: int = 5) -> None:
     folder.mkdir(exist_ok=True)
     for name in fashion_mnist.FILES:
-        if "images" in name:
-            array = numpy.arange(images * 12, dtype=numpy.uint8).reshape(images, 4, 3)
-        else:
-            array = numpy.linspace(0, greatest, labels).astype(numpy.uint8)
-        content = as_idx(array)
+        array = numpy.arange(rows * 12).reshape(rows, 4, 3) if "images" in name else numpy.arange(rows)
+        content = as_idx(array.astype(numpy.uint8))
         (folder / (name + suffix)).write_bytes(gzip.compress(content) if suffix else content)
 
 
@@ -121,10 +117,9 @@ class TestFashionMnist:
         assert data.classes == CLASSES
         assert_array_equal(numpy.bincount(data.train_labels), [400] * 10)
         assert_array_equal(numpy.bincount(data.test_labels), [50] * 10)
-        digest = hashlib.sha256()
-        for array in (data.train_images, data.train_labels, data.test_images, data.test_labels):
-            digest.update(array.astype(numpy.uint8).tobytes())
-        assert digest.hexdigest() == "98d47a271c569b1020ac8fd464451c5c9de1bef641a48c3ee83b5dfb8bb0051e"
+        arrays = (data.train_images, data.train_labels, data.test_images, data.test_labels)
+        content = b"".join(array.astype(numpy.uint8).tobytes() for array in arrays)
+        assert hashlib.sha256(content).hexdigest() == "98d47a271c569b1020ac8fd464451c5c9de1bef641a48c3ee83b5dfb8bb0051e"
 
     def test_debians_full_set_comes_before_the_embedded_one(self, no_debian: Path) -> None:
         write_folder(no_debian, ".gz")
@@ -135,10 +130,9 @@ class TestFashionMnist:
     @pytest.mark.parametrize("suffix", ["", ".gz"])
     def test_a_folder_comes_before_both(self, no_debian: Path, tmp_path: Path, suffix: str) -> None:
         write_folder(no_debian)
-        write_folder(tmp_path / "mine", suffix, images=4, labels=4)
+        write_folder(tmp_path / "mine", suffix, rows=4)
         data = load_fashion_mnist(tmp_path / "mine")
-        assert data.source == str(tmp_path / "mine")
-        assert data.classes == ("0", "1", "2", "3")
+        assert data.source == str(tmp_path / "mine") and data.classes == ("0", "1", "2", "3")
         assert_array_equal(data.test_labels, [0, 1, 2, 3])
         assert_array_equal(data.train_images[..., 0], numpy.arange(48).reshape(4, 4, 3))
         assert data.train_images.dtype == numpy.uint8 and data.train_labels.dtype == numpy.int64
@@ -165,11 +159,6 @@ class TestFashionMnist:
             load_fashion_mnist(tmp_path)
         (tmp_path / "train-images-idx3-ubyte").write_bytes(as_idx(numpy.zeros((5, 12), "uint8")))
         with pytest.raises(ValueError, match=r"train-images-idx3-ubyte holds uint8 of shape \(5, 12\) where images are uint8"):
-            load_fashion_mnist(tmp_path)
-
-    def test_unequal_numbers_of_images_and_labels_are_refused(self, tmp_path: Path) -> None:
-        write_folder(tmp_path, images=6, labels=5)
-        with pytest.raises(ValueError, match="6 training images but 5 labels"):
             load_fashion_mnist(tmp_path)
 
 
@@ -249,12 +238,11 @@ class TestLoader:
     @modest
     @given(loader=loaders, number=seeds)
     def test_an_epoch_shows_each_row_once_and_keeps_rows_together(self, loader: Loader, number: int) -> None:
-        rows, batch_size = len(loader.arrays[0]), loader.batch_size
+        whole, rest = divmod(len(loader.arrays[0]), loader.batch_size)
         batches = list(loader.epoch(number))
-        assert len(batches) == len(loader)
-        seen = numpy.concatenate([labels for _, labels in batches])
-        assert len(set(seen)) == len(seen) == (rows - rows % batch_size if loader.drop_last else rows)
-        assert all(len(labels) == batch_size for _, labels in batches[: None if loader.drop_last else -1])
+        lengths = [loader.batch_size] * whole + ([] if loader.drop_last or rest == 0 else [rest])
+        assert [len(labels) for _, labels in batches] == lengths and len(loader) == len(lengths)
+        assert len(set(numpy.concatenate([labels for _, labels in batches]))) == sum(lengths)
         for images, labels in batches:
             assert_array_equal(images, labels[:, None] * 10.0)
 
@@ -266,7 +254,6 @@ class TestLoader:
         numpy.random.seed(start)  # noqa: NPY002  the global stream must have no say
         another = Loader(*loader.arrays, batch_size=loader.batch_size, seed=loader.seed, drop_last=loader.drop_last)
         resumed = list(another.epoch(number, start))
-        assert len(resumed) == len(uninterrupted)
         for expected, came in zip(uninterrupted, resumed, strict=True):
             assert_array_equal(came[1], expected[1])
 
