@@ -54,7 +54,7 @@ def _with_sorted_metadata(content: bytes) -> bytes:
     start = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:start])
     header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
-    encoded = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    encoded = json.dumps(header, separators=(",", ":")).encode()
     encoded += b" " * (-len(encoded) % 8)  # the format wants the arrays aligned to 8 bytes
     return len(encoded).to_bytes(8, "little") + encoded + content[start:]
 
