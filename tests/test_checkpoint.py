@@ -128,8 +128,11 @@ def test_a_dtype_that_cannot_be_saved_is_refused_before_anything_is_written(tmp_
 def test_names_and_metadata_that_the_format_cannot_hold_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no array can be named '__metadata__'"):
         checkpoint.save(tmp_path / "file", {"__metadata__": numpy.ones(2)}, {})
-    with pytest.raises(TypeError, match="metadata"):
+    with pytest.raises(TypeError, match="metadata must be strings, not 'step': 3"):
         checkpoint.save(tmp_path / "file", {}, {"step": 3})  # type: ignore[dict-item]
+    for saved, metadata in (({"\ud800": numpy.ones(2)}, {}), ({}, {"step": "\ud800"})):
+        with pytest.raises(ValueError, match="surrogates not allowed"):
+            checkpoint.save(tmp_path / "file", saved, metadata)
     assert not list(tmp_path.iterdir())
 
 

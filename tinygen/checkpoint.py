@@ -21,19 +21,20 @@ def save(path: str | Path, arrays: Mapping[str, numpy.ndarray], metadata: Mappin
     """Write arrays of any memory layout and strings to path, replacing what is there. Equal contents make equal files, byte for byte.
 
     Whatever happens, a crash or a full disk, path holds the old file or the new one, whole. Byte order is not kept: arrays are
-    stored little-endian. Raises ValueError for an array whose dtype is none of DTYPES or whose name is the format's own,
-    TypeError for metadata that are not strings, OSError if the file cannot be written.
+    stored little-endian. Raises ValueError for an array whose dtype is none of DTYPES or whose name is the format's own
+    and for text that is not Unicode, TypeError for metadata that are not strings, OSError if the file cannot be written.
     """
     for name, array in arrays.items():
         if name == "__metadata__":
             raise ValueError("checkpoint: no array can be named '__metadata__', the name is taken by the file format")
         if array.dtype.name not in DTYPES:
             raise ValueError(f"checkpoint: array {name!r} is of {array.dtype}, and only {', '.join(DTYPES)} can be saved")
+    for key, value in metadata.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise TypeError(f"checkpoint: metadata must be strings, not {key!r}: {value!r}")
     # safetensors copies memory as it lies, whatever the strides say. (ascontiguousarray would make 0-d arrays 1-d.)
     contiguous = {name: numpy.asarray(array, array.dtype.newbyteorder("="), order="C") for name, array in arrays.items()}
-    # Without arrays and metadata, {} instead of None makes safetensors 0.8 write a header that is not JSON.
-    content = safetensors.numpy.save(contiguous, dict(metadata) or None)
-    _replace(Path(path), _with_sorted_metadata(content))
+    _replace(Path(path), _with_metadata(safetensors.numpy.save(contiguous), metadata))
 
 
 def load(path: str | Path) -> tuple[dict[str, numpy.ndarray], dict[str, str]]:
@@ -49,12 +50,11 @@ def load(path: str | Path) -> tuple[dict[str, numpy.ndarray], dict[str, str]]:
         raise ValueError(f"checkpoint: {path} cannot be loaded: {error}") from error
 
 
-def _with_sorted_metadata(content: bytes) -> bytes:
-    """The same safetensors file with its metadata in order: safetensors writes them in another order each time."""
+def _with_metadata(content: bytes, metadata: Mapping[str, str]) -> bytes:
+    """The safetensors file with metadata in its header, sorted: safetensors would write them in another order each time."""
     start = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:start])
-    header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
-    encoded = json.dumps(header, separators=(",", ":")).encode()
+    header = {"__metadata__": dict(sorted(metadata.items())), **json.loads(content[8:start])}
+    encoded = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()  # escapes could hide what is not Unicode
     encoded += b" " * (-len(encoded) % 8)  # the format wants the arrays aligned to 8 bytes
     return len(encoded).to_bytes(8, "little") + encoded + content[start:]
 
