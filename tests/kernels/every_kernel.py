@@ -1,0 +1,135 @@
+"""Runs every CPU kernel on awkward shapes, compares with the reference, and prints a digest of all bits of the results.
+
+    python every_kernel.py float32 [start | end]
+
+With `start` or `end`, every array that a compiled function gets, tables and scratch included, lies against a memory page that
+must not be touched, with its first byte just after the page or its last byte just before it. A read or write out of bounds then
+ends the process with a signal. `overrun` instead of these reads one byte too many, to show that this works.
+"""
+
+import ctypes
+import hashlib
+import mmap
+import sys
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy
+from kernel_shapes import Convolution, error
+from tinygen_kernels import cpu, reference
+from tinygen_kernels.cpu import conv, norm, pool
+
+CONVOLUTIONS = [
+    Convolution(4, (12, 12), 1, 32, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),
+    Convolution(4, (12, 10), 3, 5, (4, 4), (2, 2), ((1, 1), (1, 2)), (1, 1)),
+    Convolution(5, (28, 28), 1, 64, (5, 5), (2, 2), ((2, 2), (2, 2)), (1, 1)),
+    Convolution(2, (8, 8), 3, 17, (2, 3), (3, 3), ((0, 0), (0, 0)), (1, 1)),
+    Convolution(17, (8, 8), 24, 40, (4, 4), (2, 2), ((1, 1), (1, 1)), (1, 1)),
+    Convolution(5, (7, 9), 20, 37, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 2)),
+    Convolution(3, (6, 6), 11, 33, (5, 5), (1, 1), ((2, 2), (2, 2)), (1, 1)),
+    Convolution(2, (7, 7), 19, 3, (1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1)),
+    Convolution(1, (40, 40), 12, 12, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),
+    Convolution(7, (5, 5), 12, 1, (3, 3), (1, 1), ((2, 2), (2, 2)), (1, 1)),
+    Convolution(6, (1, 1), 4, 4, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),
+    Convolution(1, (50, 50), 2, 3, (3, 3), (1, 1), ((1, 1), (1, 1)), (2, 1)),
+]
+POOLINGS = [
+    Convolution(4, (12, 12), 16, 16, (2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1)),
+    Convolution(3, (7, 9), 3, 3, (3, 2), (2, 1), ((1, 2), (1, 0)), (1, 1)),
+]
+PRODUCTS = [(64, 100, 10), (7, 3, 40), (130, 33, 33)]
+BATCHES = [(4, 9, 9, 17), (40, 5), (8, 32, 32, 16)]
+
+
+def calls(dtype: Any) -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
+    """Each kernel, as its name in the reference, with its arguments."""
+    random = numpy.random.default_rng(0)
+    for c in CONVOLUTIONS:
+        x, w, g = c.arrays(dtype, 0)
+        yield reference.conv2d, (x, w, w[0, 0, 0], *c.window)
+        yield reference.conv2d_data, (g, w, w[0, 0, :, 0], c.size, *c.window)
+        yield reference.conv2d_weight, (x, g, c.kernel_size, *c.window)
+    for rows, length, columns in PRODUCTS:
+        a, b = random.standard_normal((rows, length)).astype(dtype), random.standard_normal((length, columns)).astype(dtype)
+        yield reference.matmul, (a, b)
+        yield reference.matmul, (numpy.asfortranarray(a), b)
+        yield reference.matmul, (a, numpy.asfortranarray(b))
+    for p in POOLINGS:
+        x, _, g = p.arrays(dtype, 0)
+        window = p.kernel_size, p.stride, p.padding
+        indices = reference.max_pool2d(x, *window)[1]
+        yield reference.max_pool2d, (x, *window)
+        yield reference.max_pool2d_gather, (x, indices)
+        yield reference.max_pool2d_scatter, (g, indices, p.size, *window)
+        yield reference.avg_pool2d, (x, *window)
+        yield reference.avg_pool2d_data, (g, p.size, *window)
+    for shape in BATCHES:
+        x, g = random.standard_normal((2, *shape)).astype(dtype)
+        gamma, beta = random.standard_normal((2, shape[-1])).astype(dtype)
+        yield reference.batch_norm, (x, gamma, beta, 1e-5, 0.2)
+        y, mean, var = reference.batch_norm(x, gamma, beta, 1e-5, 0.2)
+        yield reference.batch_norm_backward, (g, x, y, gamma, mean, var, 1e-5, 0.2)
+
+
+def digest(dtype: Any) -> str:
+    """Of the bits of all results. Raises AssertionError where one differs from the reference by more than rounding."""
+    bits = hashlib.sha256()
+    for kernel, arguments in calls(dtype):
+        exact, results = kernel(*arguments), getattr(cpu, kernel.__name__)(*arguments)
+        if not isinstance(results, tuple):
+            exact, results = (exact,), (results,)
+        for result, expected in zip(results, exact, strict=True):
+            assert error(result, expected) < 300 * numpy.finfo(dtype).eps, (kernel.__name__, [numpy.shape(a) for a in arguments])
+            bits.update(result.tobytes())
+    return bits.hexdigest()
+
+
+_kept: list[mmap.mmap] = []
+
+
+def guarded(array: Any, side: str) -> Any:
+    """A copy that begins just after, or ends just before, a page that must not be touched."""
+    pages = -(-array.nbytes // mmap.PAGESIZE)
+    memory = mmap.mmap(-1, (pages + 2) * mmap.PAGESIZE)
+    _kept.append(memory)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    protect = ctypes.CDLL(None, use_errno=True).mprotect
+    for guard in (address, address + (pages + 1) * mmap.PAGESIZE):
+        if protect(ctypes.c_void_p(guard), ctypes.c_size_t(mmap.PAGESIZE), 0):
+            raise OSError(ctypes.get_errno(), "mprotect")
+    start = mmap.PAGESIZE + (pages * mmap.PAGESIZE - array.nbytes if side == "end" else 0)
+    copy = numpy.frombuffer(memory, numpy.uint8, array.nbytes, start).view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+def guard_all(side: str) -> None:
+    """From now on every compiled function of the package works on guarded copies of its arrays."""
+
+    def guard(launch: Callable[..., None]) -> Callable[..., None]:
+        def launch_guarded(*arguments: Any) -> None:
+            copies = [guarded(a, side) if isinstance(a, numpy.ndarray) else a for a in arguments]
+            launch(*copies)
+            for argument, copy in zip(arguments, copies, strict=True):
+                if isinstance(argument, numpy.ndarray):
+                    argument[...] = copy
+            del copies
+            _kept.clear()
+
+        return launch_guarded
+
+    for module in (conv, norm, pool):
+        for name, value in list(vars(module).items()):
+            if isinstance(value, types.FunctionType) and hasattr(value, "__wrapped__"):
+                setattr(module, name, guard(value))
+
+
+if __name__ == "__main__":
+    where = sys.argv[2] if len(sys.argv) > 2 else None
+    if where == "overrun":
+        tight = guarded(numpy.zeros(10), "end")
+        ctypes.string_at(tight.ctypes.data, tight.nbytes + 1)
+    elif where is not None:
+        guard_all(where)
+    print(digest(numpy.dtype(sys.argv[1]).type))

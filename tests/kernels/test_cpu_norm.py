@@ -1,0 +1,91 @@
+"""Batch norm of the CPU beside its formula, and its gradients beside finite differences of the formula."""
+
+from typing import Any
+
+import numpy
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kernel_shapes import DTYPES, error, in_any_layout
+from tinygen_kernels import cpu, reference
+
+seeds = st.integers(0, 2**32 - 1)
+shapes = st.tuples(st.integers(2, 6), st.integers(2, 9), st.integers(2, 9), st.sampled_from([1, 3, 16, 37])) | st.tuples(
+    st.integers(8, 90), st.sampled_from([1, 3, 16, 100])
+)
+slopes = st.sampled_from([0.0, 0.2, 1.0])
+
+
+def arrays(shape: tuple[int, ...], dtype: Any, seed: int, mean: float = 0.5) -> tuple[Any, ...]:
+    """x, g, gamma and beta"""
+    random = numpy.random.default_rng(seed)
+    x, g = random.standard_normal((2, *shape))
+    gamma, beta = random.standard_normal((2, shape[-1]))
+    return tuple(in_any_layout(array.astype(dtype), random) for array in (x + mean, g, gamma, beta))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@settings(deadline=None, max_examples=60)
+@given(shapes, slopes, seeds)
+def test_the_reference_is_met(dtype: Any, shape: tuple[int, ...], slope: float, seed: int) -> None:
+    x, g, gamma, beta = arrays(shape, dtype, seed)
+    y, mean, var = cpu.batch_norm(x, gamma, beta, 1e-5, slope)
+    expected = reference.batch_norm(x, gamma, beta, 1e-5, slope)
+    tolerance = 100 * numpy.finfo(dtype).eps
+    for result, exact in zip((y, mean, var), expected, strict=True):
+        assert result.dtype == dtype
+        assert error(result, exact) < tolerance
+    gradients = cpu.batch_norm_backward(g, x, y, gamma, mean, var, 1e-5, slope)
+    expected = reference.batch_norm_backward(g, x, y, gamma, mean, var, 1e-5, slope)
+    scale = numpy.abs(gamma / numpy.sqrt(var + 1e-5)).max() * numpy.abs(g).max(), numpy.abs(g).sum(), numpy.abs(g).sum()
+    for result, exact, size in zip(gradients, expected, scale, strict=True):
+        assert result.dtype == dtype
+        assert numpy.abs(result - exact).max() < tolerance * size
+
+
+@pytest.mark.parametrize("module", [cpu, reference], ids=lambda module: module.__name__)
+@settings(deadline=None, max_examples=30)
+@given(shapes, slopes, seeds)
+def test_the_gradients_are_those_of_the_formula(module: Any, shape: tuple[int, ...], slope: float, seed: int) -> None:
+    x, g, gamma, beta = arrays(shape, numpy.float64, seed)
+    y, mean, var = module.batch_norm(x, gamma, beta, 1e-2, slope)
+    gradients = module.batch_norm_backward(g, x, y, gamma, mean, var, 1e-2, slope)
+    random = numpy.random.default_rng(seed)
+    directions = [random.standard_normal(array.shape) for array in (x, gamma, beta)]
+
+    def along(step: float) -> Any:
+        moved = [array + step * direction for array, direction in zip((x, gamma, beta), directions, strict=True)]
+        return reference.batch_norm(moved[0], moved[1], moved[2], 1e-2, slope)[0]
+
+    low, high = along(-1e-6), along(1e-6)
+    smooth = (low > 0) == (high > 0)  # leaky ReLU has a kink at 0
+    slopes_found = numpy.sum(numpy.where(smooth, g * (high - low), 0)) / 2e-6
+    if smooth.all():
+        told = sum(float(numpy.sum(gradient * direction)) for gradient, direction in zip(gradients, directions, strict=True))
+        assert told == pytest.approx(slopes_found, rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(64, 14, 14, 24), (3000, 7)])
+def test_a_mean_a_thousand_times_the_deviation(dtype: Any, shape: tuple[int, ...]) -> None:
+    x, _, gamma, beta = arrays(shape, dtype, 0, mean=1000)
+    y, mean, var = cpu.batch_norm(x, gamma, beta, 1e-5, 0.2)
+    exact = x.astype(numpy.float64).reshape(-1, shape[-1])
+    numpy.testing.assert_allclose(mean, exact.mean(axis=0), rtol=1e-7)
+    numpy.testing.assert_allclose(var, exact.var(axis=0), rtol=1e-6)
+    assert numpy.abs(y - reference.batch_norm(x, gamma, beta, 1e-5, 0.2)[0]).max() < 5e-4
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_constant_channel_has_no_variance(dtype: Any) -> None:
+    x = numpy.full((40, 3), 1234.567, dtype)
+    y, mean, var = cpu.batch_norm(x, numpy.ones(3, dtype), numpy.full(3, 0.5, dtype), 1e-5, 1.0)
+    assert (var == 0).all() and (mean == x[0]).all() and (y == 0.5).all()
+
+
+def test_a_nan_stays_in_its_channel() -> None:
+    x, _, gamma, beta = arrays((50, 4), numpy.float32, 0)
+    x = x.copy()
+    x[17, 2] = numpy.nan
+    y = cpu.batch_norm(x, gamma, beta, 1e-5, 0.0)[0]
+    assert numpy.isnan(y[:, 2]).all() and numpy.isfinite(y[:, [0, 1, 3]]).all()

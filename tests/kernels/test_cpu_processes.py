@@ -1,0 +1,72 @@
+"""What only shows in a process of its own, or in several threads: bounds, the number of threads, other processors."""
+
+import concurrent.futures
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import every_kernel
+import numpy
+import pytest
+
+SCRIPT = pathlib.Path(every_kernel.__file__)
+
+HASWELL = "+avx,+avx2,+fma,+bmi,+bmi2,+f16c,+lzcnt,+movbe,+popcnt,+sse4.2"
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join(filter(None, sys.path))
+    return subprocess.run(
+        [sys.executable, SCRIPT, *arguments], env={**os.environ, "PYTHONPATH": path, **environment}, capture_output=True, text=True
+    )
+
+
+def digest(*arguments: str, **environment: str) -> str:
+    process = run(*arguments, **environment)
+    assert process.returncode == 0, process.stderr
+    return process.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forbids memory pages with Linux's mprotect")
+class TestBounds:
+    def test_the_guard_stops_an_overrun(self) -> None:
+        assert run("float32", "overrun").returncode == -signal.SIGSEGV
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    @pytest.mark.parametrize("side", ["start", "end"])
+    def test_reads_and_writes_stay_inside_the_arrays(self, dtype: str, side: str) -> None:
+        digest(dtype, side)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_same_bits_for_any_number_of_threads(dtype: str) -> None:
+    assert digest(dtype, NUMBA_NUM_THREADS="1") == digest(dtype, NUMBA_NUM_THREADS="5") == every_kernel.digest(dtype) + "\n"
+
+
+def test_python_threads_may_use_the_kernels_at_once() -> None:
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+        digests = list(threads.map(every_kernel.digest, [numpy.float32] * 8))
+    assert len(set(digests)) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "features"), [("haswell", HASWELL), ("generic", "")], ids=["16 registers of 32 bytes", "16 registers of 16 bytes"]
+)
+@pytest.mark.parametrize("side", ["start", "end"])
+def test_other_processors(name: str, features: str, side: str) -> None:
+    if os.uname().machine != "x86_64":
+        pytest.skip("needs an x86-64 processor")
+    digest("float32", side, NUMBA_CPU_NAME=name, NUMBA_CPU_FEATURES=features)
+
+
+def test_compiling_is_announced_once_and_only_when_it_happens(tmp_path: pathlib.Path) -> None:
+    call = "cpu.max_pool2d_gather(numpy.zeros((1, 1, 1, 1), dtype), numpy.zeros((1, 1, 1, 1), numpy.int32))"
+    script = f"import numpy; from tinygen_kernels import cpu\nfor dtype in 'fd': {call}"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "NUMBA_CACHE_DIR": str(tmp_path)}
+    first, second = (
+        subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True).stderr for _ in range(2)
+    )
+    assert first.count("\n") == 1 and "compiling the CPU kernels" in first
+    assert second == ""

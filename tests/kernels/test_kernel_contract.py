@@ -1,0 +1,30 @@
+"""Every module has exactly the kernels of the contract, by name and by signature."""
+
+import inspect
+import types
+
+import numpy
+import pytest
+import tinygen_kernels
+from tinygen_kernels import Kernels, cpu, reference
+
+for_mypy: tuple[Kernels, Kernels] = (reference, cpu)
+
+NAMES = sorted(name for name in vars(Kernels) if not name.startswith("_"))
+
+
+@pytest.mark.parametrize("module", [reference, cpu], ids=lambda module: module.__name__)
+def test_a_module_keeps_the_contract(module: types.ModuleType) -> None:
+    public = [name for name, value in vars(module).items() if inspect.isfunction(value) and not name.startswith("_")]
+    own = [name for name in public if vars(module)[name].__module__ == module.__name__] if module is reference else module.__all__
+    assert sorted(own) == NAMES
+    for name in NAMES:
+        promised = inspect.signature(getattr(Kernels, name))
+        parameters = [p for p in promised.parameters.values() if p.name != "self"]
+        assert inspect.signature(getattr(module, name)) == promised.replace(parameters=parameters)
+
+
+def test_for_array() -> None:
+    assert tinygen_kernels.for_array(numpy.zeros(3)) is cpu
+    with pytest.raises(TypeError, match=r"no kernels for arrays of type builtins\.list"):
+        tinygen_kernels.for_array([1.0])
