@@ -1,0 +1,165 @@
+"""Optimisers: rules that move parameters against their gradients, in place.
+
+Each keeps arrays of state beside every parameter, on the parameter's device, and counts its steps. In the formulas p is a parameter,
+g its gradient, t the number of the step, from 1.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy
+
+from tinygen import backend
+from tinygen.backend import Array, array_module
+from tinygen.nn.module import check_state
+from tinygen.tensor import Tensor
+
+
+class Optimizer:
+    """What the optimisers share. A subclass names its arrays of state in `slots` and defines `update`."""
+
+    slots: tuple[str, ...] = ()
+
+    def __init__(self, parameters: Iterable[Tensor], lr: float) -> None:
+        self.parameters = list(parameters)
+        if not self.parameters:
+            raise ValueError(f"{type(self).__name__}: there are no parameters to optimise")
+        for i, p in enumerate(self.parameters):
+            if not p.requires_grad or p.node is not None:
+                raise ValueError(f"{type(self).__name__}: parameter {i} of shape {p.shape} is no leaf that requires gradients")
+        if not lr > 0:
+            raise ValueError(f"{type(self).__name__}: lr must be positive, got {lr}")
+        self.lr = lr
+        self.steps = 0
+        self.state = [{slot: array_module(p.data).zeros_like(p.data) for slot in self.slots} for p in self.parameters]
+
+    def update(self, p: Array, g: Array, **state: Array) -> None:
+        """Move the array p and its state in place, given its gradient g."""
+        raise NotImplementedError(f"{type(self).__name__} has no update")
+
+    def step(self) -> None:
+        """One step for every parameter that has a gradient."""
+        self.steps += 1
+        for i, (p, state) in enumerate(zip(self.parameters, self.state, strict=True)):
+            if p.grad is not None:
+                for slot, array in state.items():
+                    self.state[i][slot] = backend.to_device(array, p.device)
+                self.update(p.data, p.grad.data, **self.state[i])
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for p in self.parameters:
+            p.grad = None
+
+    def _named_state(self) -> dict[str, Array]:
+        return {f"{i}.{slot}": array for i, state in enumerate(self.state) for slot, array in state.items()}
+
+    def state_dict(self) -> dict[str, numpy.ndarray]:
+        """A copy on the host of the number of steps and the arrays of state."""
+        arrays = {name: numpy.array(backend.to_device(array, "cpu")) for name, array in self._named_state().items()}
+        return {"steps": numpy.array(self.steps), **arrays}
+
+    def load_state_dict(self, state: Mapping[str, numpy.ndarray]) -> None:
+        """Go on from what `state_dict` gave. Raises ValueError, with nothing changed, where it is of other parameters."""
+        own: dict[str, Any] = {"steps": numpy.array(self.steps), **self._named_state()}
+        check_state(own, state, type(self).__name__)
+        self.steps = int(state["steps"])
+        for name, array in self._named_state().items():
+            array[...] = backend.to_device(state[name], backend.device_of(array))
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent: v = momentum v + g; p -= lr v, or with Nesterov's look ahead p -= lr (g + momentum v).
+
+    Sutskever et al., 2013.
+    """
+
+    slots = ("velocity",)
+
+    def __init__(self, parameters: Iterable[Tensor], lr: float = 1e-2, momentum: float = 0.0, nesterov: bool = False) -> None:
+        if nesterov and momentum == 0:
+            raise ValueError("SGD: nesterov needs a momentum above 0")
+        super().__init__(parameters, lr)
+        self.momentum, self.nesterov = momentum, nesterov
+
+    def update(self, p: Array, g: Array, velocity: Array) -> None:  # type: ignore[override]
+        velocity *= self.momentum
+        velocity += g
+        p -= self.lr * (g + self.momentum * velocity if self.nesterov else velocity)
+
+
+class Adam(Optimizer):
+    """m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; p -= lr m^ / (sqrt(v^) + eps), m^ = m / (1 - b1^t), v^ = v / (1 - b2^t).
+
+    Kingma & Ba, 2015. The custom for GANs is lr 2e-4 and betas (0.5, 0.999).
+    """
+
+    slots = ("m", "v")
+
+    def __init__(
+        self, parameters: Iterable[Tensor], lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
+    ) -> None:
+        super().__init__(parameters, lr)
+        self.betas, self.eps = betas, eps
+
+    def update(self, p: Array, g: Array, m: Array, v: Array) -> None:  # type: ignore[override]
+        b1, b2 = self.betas
+        m *= b1
+        m += (1 - b1) * g
+        v *= b2
+        v += (1 - b2) * (g * g)
+        scale = self.lr * math.sqrt(1 - b2**self.steps) / (1 - b1**self.steps)
+        denominator = array_module(v).sqrt(v)
+        denominator += self.eps * math.sqrt(1 - b2**self.steps)
+        p -= scale * m / denominator
+
+
+class AdamW(Adam):
+    """Adam, with p -= lr weight_decay p beside it instead of a penalty in the loss (Loshchilov & Hutter, 2019)."""
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        super().__init__(parameters, lr, betas, eps)
+        self.weight_decay = weight_decay
+
+    def update(self, p: Array, g: Array, m: Array, v: Array) -> None:  # type: ignore[override]
+        p *= 1 - self.lr * self.weight_decay
+        super().update(p, g, m, v)
+
+
+class RMSprop(Optimizer):
+    """v = decay v + (1 - decay) g^2; p -= lr g / (sqrt(v) + eps) (Tieleman & Hinton, 2012)."""
+
+    slots = ("v",)
+
+    def __init__(self, parameters: Iterable[Tensor], lr: float = 1e-3, decay: float = 0.99, eps: float = 1e-8) -> None:
+        super().__init__(parameters, lr)
+        self.decay, self.eps = decay, eps
+
+    def update(self, p: Array, g: Array, v: Array) -> None:  # type: ignore[override]
+        v *= self.decay
+        v += (1 - self.decay) * (g * g)
+        p -= self.lr * g / (array_module(v).sqrt(v) + self.eps)
+
+
+def clip_grad_norm(parameters: Sequence[Tensor], max_norm: float) -> float:
+    """Scale the gradients of all parameters so that their common norm is at most max_norm; returns the norm before.
+
+    Raises ValueError where no parameter has a gradient.
+    """
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    if not gradients:
+        raise ValueError("clip_grad_norm: no parameter has a gradient")
+    norm = math.sqrt(sum(float((g.data.astype("float64") ** 2).sum()) for g in gradients))
+    if norm > max_norm:
+        for p in parameters:
+            if p.grad is not None:
+                p.grad = Tensor(p.grad.data * (max_norm / norm))
+    return norm

@@ -1,0 +1,19 @@
+"""Layers and the Module that they are made of."""
+
+from tinygen.nn import init
+from tinygen.nn.layers import BatchNorm, Conv2D, ConvTranspose2D, Dense, LayerNorm
+from tinygen.nn.module import LayerError, Module, Sequential
+from tinygen.nn.plain import (
+    AvgPool2D,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2D,
+    LeakyReLU,
+    MaxPool2D,
+    ReLU,
+    Reshape,
+    Sigmoid,
+    Tanh,
+    Upsample2D,
+)
+from tinygen.nn.summary import summary

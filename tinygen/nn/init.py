@@ -1,0 +1,52 @@
+"""Initial weights. Each initialiser maps a shape to a new float32 array, drawn from the one random stream.
+
+Of a weight (..., in, out), fan_in = in x (size of the kernel) numbers are summed into one output, and each input goes into
+fan_out = out x (size of the kernel) outputs. The weight of a transposed convolution counts as that of the convolution it transposes.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy
+
+from tinygen.backend import generator, to_device
+from tinygen.nn.module import Module
+from tinygen.tensor import Shape
+
+Initializer = Callable[[Shape], numpy.ndarray]
+
+
+def _fans(shape: Shape) -> tuple[int, int]:
+    kernel = math.prod(shape[:-2])
+    return kernel * shape[-2], kernel * shape[-1]
+
+
+def glorot(shape: Shape) -> numpy.ndarray:
+    """Uniform in +-sqrt(6 / (fan_in + fan_out)): keeps the variance of signals and gradients (Glorot & Bengio, 2010)."""
+    limit = math.sqrt(6.0 / sum(_fans(shape)))
+    return generator().uniform(-limit, limit, shape).astype(numpy.float32)
+
+
+def he(shape: Shape) -> numpy.ndarray:
+    """Normal with variance 2 / fan_in: keeps the variance of signals through ReLU (He et al., 2015)."""
+    return normal(shape, math.sqrt(2.0 / _fans(shape)[0]))
+
+
+def normal(shape: Shape, std: float = 0.02) -> numpy.ndarray:
+    """Normal with mean 0 and standard deviation std; 0.02 is the custom for GANs (Radford et al., 2016)."""
+    return generator().standard_normal(shape, numpy.float32) * numpy.float32(std)
+
+
+def orthogonal(shape: Shape) -> numpy.ndarray:
+    """A random matrix (everything but out, out) with orthonormal rows or columns, whichever are fewer (Saxe et al., 2014)."""
+    rows, columns = math.prod(shape[:-1]), shape[-1]
+    q, r = numpy.linalg.qr(generator().standard_normal((max(rows, columns), min(rows, columns))))
+    q *= numpy.sign(numpy.diag(r))  # makes the distribution uniform over all such matrices
+    return (q if rows >= columns else q.T).reshape(shape).astype(numpy.float32)
+
+
+def initialize(model: Module, initializer: Initializer) -> None:
+    """Set every parameter named `weight` in model, in definition order; biases, gammas and betas stay."""
+    for name, parameter in model.named_parameters():
+        if name.rpartition(".")[2] == "weight":
+            parameter.data[...] = to_device(initializer(parameter.shape), parameter.device)

@@ -1,0 +1,123 @@
+"""The layers with parameters: dense and convolutional ones, and normalisation. Images are (N, H, W, C)."""
+
+from tinygen_kernels.geometry import pair
+
+from tinygen import functional as F
+from tinygen.functional.conv import PaddingLike, PairLike
+from tinygen.nn import init
+from tinygen.nn.module import Module
+from tinygen.tensor import Shape, Tensor
+
+
+def _weight(*shape: int) -> Tensor:
+    """A weight, Glorot-initialised; `init.initialize` sets those of a whole model anew."""
+    if any(n < 1 for n in shape):
+        raise ValueError(f"a weight of shape {shape}: every size must be at least 1")
+    return Tensor(init.glorot(shape), requires_grad=True)
+
+
+class Dense(Module):
+    """x @ weight + bias: (..., in_features) -> (..., out_features)."""
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        self.weight = _weight(in_features, out_features)
+        self.bias = F.zeros((out_features,), requires_grad=True) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dense(x, self.weight, self.bias)
+
+    def describe(self) -> str:
+        return f"Dense({self.weight.shape[0]} -> {self.weight.shape[1]}{'' if self.bias is not None else ', no bias'})"
+
+
+class Conv2D(Module):
+    """Convolution, `functional.conv2d`: (N, H, W, in_channels) -> (N, H', W', out_channels). weight (kh, kw, in, out)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: PairLike,
+        stride: PairLike = 1,
+        padding: PaddingLike = 0,
+        dilation: PairLike = 1,
+        bias: bool = True,
+    ) -> None:
+        self.weight = _weight(*pair(kernel_size, "kernel_size"), in_channels, out_channels)
+        self.bias = F.zeros((out_channels,), requires_grad=True) if bias else None
+        self.stride, self.padding, self.dilation = pair(stride, "stride"), padding, pair(dilation, "dilation")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation)
+
+    def describe(self) -> str:
+        kh, kw, channels, filters = self.weight.shape
+        dilation = f", dilation {self.dilation}" if self.dilation != (1, 1) else ""
+        return f"Conv2D({channels} -> {filters}, {kh}x{kw}, {_sliding(self.stride, self.padding, self.bias)}{dilation})"
+
+
+class ConvTranspose2D(Module):
+    """Transposed convolution, `functional.conv_transpose2d`: (N, H, W, in_channels) -> (N, H', W', out_channels).
+
+    weight (kh, kw, out, in): that of the convolution it transposes. With padding "same", H' = H stride.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: PairLike,
+        stride: PairLike = 1,
+        padding: PaddingLike = 0,
+        output_padding: PairLike = 0,
+        bias: bool = True,
+    ) -> None:
+        self.weight = _weight(*pair(kernel_size, "kernel_size"), out_channels, in_channels)
+        self.bias = F.zeros((out_channels,), requires_grad=True) if bias else None
+        self.stride, self.padding, self.output_padding = pair(stride, "stride"), padding, pair(output_padding, "output_padding")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv_transpose2d(x, self.weight, self.bias, self.stride, self.padding, self.output_padding)
+
+    def describe(self) -> str:
+        kh, kw, filters, channels = self.weight.shape
+        return f"ConvTranspose2D({channels} -> {filters}, {kh}x{kw}, {_sliding(self.stride, self.padding, self.bias)})"
+
+
+def _sliding(stride: tuple[int, int], padding: PaddingLike, bias: Tensor | None) -> str:
+    """Stride, padding and a missing bias, in words."""
+    steps = f"stride {stride[0]}" if stride[0] == stride[1] else f"stride {stride}"
+    return f"{steps}, padding {padding}{'' if bias is not None else ', no bias'}"
+
+
+class BatchNorm(Module):
+    """Batch normalisation over all axes but the last, `functional.batch_norm`; outside training by the running statistics."""
+
+    def __init__(self, channels: int, momentum: float = 0.9, eps: float = 1e-5) -> None:
+        self.gamma = F.ones((channels,), requires_grad=True)
+        self.beta = F.zeros((channels,), requires_grad=True)
+        self.running_mean = F.zeros((channels,))
+        self.running_var = F.ones((channels,))
+        self.momentum, self.eps = momentum, eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.batch_norm(x, self.gamma, self.beta, self.running_mean, self.running_var, self.training, self.momentum, self.eps)
+
+    def describe(self) -> str:
+        return f"BatchNorm({self.gamma.shape[0]})"
+
+
+class LayerNorm(Module):
+    """Layer normalisation over the last axes of each example, those of `shape`, `functional.layer_norm`."""
+
+    def __init__(self, shape: int | Shape, eps: float = 1e-5) -> None:
+        normalized = (shape,) if isinstance(shape, int) else tuple(shape)
+        self.gamma = F.ones(normalized, requires_grad=True)
+        self.beta = F.zeros(normalized, requires_grad=True)
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, self.gamma, self.beta, self.eps)
+
+    def describe(self) -> str:
+        return f"LayerNorm({', '.join(map(str, self.gamma.shape))})"

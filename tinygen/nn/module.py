@@ -1,0 +1,157 @@
+"""Module: a function with parameters, built of other modules."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Self
+
+import numpy
+
+from tinygen import backend
+from tinygen.tensor import Tensor
+
+_observers: list[Callable[["Module", Tensor], None]] = []
+
+
+@contextmanager
+def observed(observer: Callable[["Module", Tensor], None]) -> Iterator[None]:
+    """Within, observer(module, output) is called after every module's forward, the innermost first."""
+    _observers.append(observer)
+    try:
+        yield
+    finally:
+        _observers.remove(observer)
+
+
+class LayerError(ValueError):
+    """An input that a layer cannot take; the message begins with the layer."""
+
+
+class Module:
+    """The base of layers and models. Subclasses set attributes in `__init__` and define `forward`.
+
+    Attributes are found by what they are: a Tensor that requires gradients is a parameter, another leaf Tensor is a buffer (state that is
+    saved but not trained), a Module, or a list of them, is a part. Names join attribute names by dots, in the order of definition.
+    """
+
+    training: bool = True
+
+    def forward(self, *inputs: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def __call__(self, *inputs: Any) -> Any:
+        try:
+            y = self.forward(*inputs)
+        except ValueError as error:
+            raise error if isinstance(error, LayerError) else LayerError(f"{self.describe()}: {error}") from error
+        for observer in _observers:
+            observer(self, y)
+        return y
+
+    def describe(self) -> str:
+        """The module in one line, its parts left out."""
+        return f"{type(self).__name__}()"
+
+    def __repr__(self) -> str:
+        parts = [f"{name}: {part!r}".replace("\n", "\n  ") for name, part in self.children()]
+        return "\n  ".join([f"{type(self).__name__}(", *parts]) + "\n)" if parts else self.describe()
+
+    def _members(self) -> Iterator[tuple[str, Any]]:
+        """The attributes, lists among them taken apart."""
+        for name, value in vars(self).items():
+            if isinstance(value, list | tuple):
+                yield from ((f"{name}.{i}", part) for i, part in enumerate(value))
+            else:
+                yield name, value
+
+    def children(self) -> Iterator[tuple[str, "Module"]]:
+        """The modules that this one is directly made of, with their names."""
+        return ((name, value) for name, value in self._members() if isinstance(value, Module))
+
+    def modules(self) -> Iterator["Module"]:
+        """This module and all that it is made of."""
+        yield self
+        for _, child in self.children():
+            yield from child.modules()
+
+    def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """All parameters and buffers with their names, in definition order. A shared one comes up under each of its names."""
+        for name, value in self._members():
+            if isinstance(value, Tensor) and value.node is None:
+                yield name, value
+            elif isinstance(value, Module):
+                yield from ((f"{name}.{inner}", t) for inner, t in value.named_tensors())
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """What is trained: the leaves that require gradients."""
+        return ((name, t) for name, t in self.named_tensors() if t.requires_grad)
+
+    def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
+        """What is saved but not trained."""
+        return ((name, t) for name, t in self.named_tensors() if not t.requires_grad)
+
+    def parameters(self) -> list[Tensor]:
+        """What is trained, each tensor once, in definition order."""
+        return list({id(t): t for _, t in self.named_parameters()}.values())
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for t in self.parameters():
+            t.grad = None
+
+    def train(self, mode: bool = True) -> Self:
+        """Put this module and its parts in training mode (dropout drops, batch norm uses the batch), or out of it."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Leave training mode."""
+        return self.train(False)
+
+    def to(self, device: str) -> Self:
+        """Move all parameters, their gradients, and buffers to the device, in place."""
+        for _, t in self.named_tensors():
+            t.data = backend.to_device(t.data, device)
+            if t.grad is not None:
+                t.grad = t.grad.to(device)
+        return self
+
+    def state_dict(self) -> dict[str, numpy.ndarray]:
+        """A copy on the host of every parameter and buffer, by name."""
+        return {name: numpy.array(t.numpy()) for name, t in self.named_tensors()}
+
+    def load_state_dict(self, state: Mapping[str, numpy.ndarray]) -> None:
+        """Set every parameter and buffer from what `state_dict` gave.
+
+        Raises ValueError, with nothing changed, that lists the names that are missing, unexpected, or of another shape or dtype.
+        """
+        own = dict(self.named_tensors())
+        check_state({name: t.data for name, t in own.items()}, state, type(self).__name__)
+        for name, t in own.items():
+            t.data[...] = backend.to_device(state[name], t.device)
+
+
+def check_state(own: Mapping[str, Any], state: Mapping[str, Any], owner: str) -> None:
+    """Raise ValueError unless the arrays of a saved state have the names, shapes and dtypes of the owner's."""
+    problems = []
+    if missing := [name for name in own if name not in state]:
+        problems.append(f"missing {', '.join(missing)}")
+    if unexpected := [name for name in state if name not in own]:
+        problems.append(f"unexpected {', '.join(unexpected)}")
+    for name, mine in own.items():
+        if name in state and (state[name].shape != mine.shape or state[name].dtype != mine.dtype):
+            problems.append(f"{name} is {state[name].dtype} {state[name].shape} instead of {mine.dtype} {mine.shape}")
+    if problems:
+        raise ValueError(f"this is no state of {owner}: {'; '.join(problems)}")
+
+
+class Sequential(Module):
+    """The layers one after the other."""
+
+    def __init__(self, *layers: Module) -> None:
+        self.layers = list(layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return x

@@ -1,0 +1,35 @@
+"""A model at a glance: its layers, what comes out of each, and how many parameters it has."""
+
+import math
+
+from tinygen.functional import zeros
+from tinygen.mode import no_grad
+from tinygen.nn.module import Module, observed
+from tinygen.tensor import Shape, Tensor
+
+
+def summary(model: Module, input_shape: Shape) -> str:
+    """A table of the layers in the order they run, for an input of this shape, its first axis the batch.
+
+    Runs the model once on zeros, outside training mode, and leaves it as it was.
+    """
+    rows = [("input", str(tuple(input_shape)), "")]
+
+    def note(module: Module, y: Tensor) -> None:
+        if not any(True for _ in module.children()):
+            count = sum(math.prod(t.shape) for t in module.parameters())
+            rows.append((module.describe(), str(y.shape), f"{count:,}" if count else ""))
+
+    modes = [(module, module.training) for module in model.modules()]
+    device = next((t.device for _, t in model.named_tensors()), "cpu")
+    try:
+        with no_grad(), observed(note):
+            model.eval()(zeros(input_shape, device=device))
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    rows = [("layer", "output", "parameters"), *rows]
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    lines = [f"{layer:<{widths[0]}}  {output:<{widths[1]}}  {count:>{widths[2]}}".rstrip() for layer, output, count in rows]
+    total = sum(t.size for t in model.parameters())
+    return "\n".join([lines[0], "-" * (sum(widths) + 4), *lines[1:], f"{type(model).__name__}: {total:,} parameters"])

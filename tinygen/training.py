@@ -1,0 +1,222 @@
+"""What every training script shares: the command line, the loop with its progress bar and log, sample pictures, and checkpoints.
+
+A run lives in one folder:
+
+    log.jsonl                 one line of JSON per epoch: the means of what the steps returned, and the evaluation
+    samples/epoch-001.png     what the model makes after each epoch, and samples.gif of all of them at the end
+    checkpoint.safetensors    everything needed to go on bit for bit as if never stopped
+"""
+
+import dataclasses
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Protocol, TypeVar
+
+import numpy
+import tyro
+from tqdm import tqdm
+
+from tinygen import backend, checkpoint, pictures
+from tinygen.data import Loader
+from tinygen.tensor import Tensor
+
+DEVICE_HELP = 'where to compute: "cpu", "cuda", "cuda:1", ...'
+
+
+@dataclass(kw_only=True)
+class Options:
+    """The options of every training script; each script adds its own."""
+
+    out: Path
+    """folder of the run: log, samples, checkpoint"""
+    epochs: int = 30
+    """passes over the training images, those before --resume included"""
+    batch_size: int = 64
+    """images per step"""
+    seed: int = 0
+    """of the initial weights, the noise and the order of the images"""
+    data: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """folder with your own images, four IDX files named as MNIST's; without it Fashion-MNIST"""
+    device: str = "cpu"
+    """where to compute: "cpu", "cuda", "cuda:1", ..."""
+    resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """go on from the checkpoint in the run's folder"""
+
+
+# What may differ between a run and its continuation.
+NOT_COMPARED = {"out", "epochs", "device", "resume"}
+
+O = TypeVar("O", bound=Options)
+
+
+def command_line(main: Callable[[O], None], options: type[O]) -> None:
+    """Run main with the options from the command line.
+
+    What the user can mend (ValueError, OSError, RuntimeError) is told in one sentence, with exit status 1; `python -X dev` shows the
+    traceback instead. Exit status 130 after Ctrl-C.
+    """
+    parsed = tyro.cli(options, description=sys.modules[main.__module__].__doc__)
+    try:
+        main(parsed)
+    except (ValueError, OSError, RuntimeError) as error:
+        if sys.flags.dev_mode:
+            raise
+        raise SystemExit(f"{Path(sys.argv[0]).name}: {error}") from None
+
+
+class Stateful(Protocol):
+    """A Module or an Optimizer."""
+
+    def state_dict(self) -> dict[str, numpy.ndarray]: ...
+    def load_state_dict(self, state: Mapping[str, numpy.ndarray]) -> None: ...
+
+
+Metrics = Mapping[str, Tensor | float]
+
+
+@dataclass
+class Training:
+    """A training run. `parts` are the modules and optimisers that a checkpoint holds.
+
+    `step(*batch)` trains on one batch of the loader's arrays and returns numbers, whose means over the epoch are logged. After each
+    epoch `evaluate()` returns further numbers, and `samples()` a picture, uint8 (H, W, C).
+    """
+
+    options: Options
+    parts: Mapping[str, Stateful]
+    loader: Loader
+    step: Callable[..., Metrics]
+    samples: Callable[[], numpy.ndarray] | None = None
+    evaluate: Callable[[], Metrics] | None = None
+
+    def __post_init__(self) -> None:
+        self.folder = self.options.out
+        self.epoch = 0  # epochs done
+        self.batch = 0  # batches done in the epoch after those
+        self.totals: dict[str, Any] = {}  # sums over those batches
+        self.seconds = 0.0
+        self.interrupted = False
+
+    def run(self) -> None:
+        """Train up to options.epochs. Ctrl-C ends the run after the step in hand, with a checkpoint to resume from."""
+        self._open()
+        with self._interruptible():
+            while self.epoch < self.options.epochs and not self.interrupted:
+                self._train_epoch()
+        if self.interrupted:
+            print(f"stopped in epoch {self.epoch + 1} after {self.batch} of {len(self.loader)} batches; --resume goes on from there")
+            raise SystemExit(130)
+        if frames := sorted((self.folder / "samples").glob("epoch-*.png")):
+            pictures.save_gif(self.folder / "samples.gif", frames)
+        print(f"trained {self.epoch} epochs; log, samples and checkpoint are in {self.folder}")
+
+    def _train_epoch(self) -> None:
+        started = time.perf_counter()
+        batches = self.loader.epoch(self.epoch, start=self.batch)
+        title = f"epoch {self.epoch + 1}/{self.options.epochs}"
+        with tqdm(batches, title, len(self.loader), initial=self.batch, leave=False, disable=None) as bar:
+            for batch in bar:
+                for name, value in self.step(*batch).items():
+                    array = value.data if isinstance(value, Tensor) else numpy.asarray(value)
+                    self.totals[name] = self.totals.get(name, 0.0) + array.astype(numpy.float64)
+                self.batch += 1
+                if self.batch % 10 == 0 and not bar.disable:
+                    bar.set_postfix({name: f"{value:.3f}" for name, value in self._means().items()})
+                if self.interrupted:
+                    break
+        self.seconds += time.perf_counter() - started
+        if self.batch == len(self.loader):
+            self._close_epoch(title)
+        self._save()
+
+    def _means(self) -> dict[str, float]:
+        return {name: float(total) / self.batch for name, total in self.totals.items()}
+
+    def _close_epoch(self, title: str) -> None:
+        """Evaluate, draw samples, and write the epoch's line of the log."""
+        metrics = self._means()
+        if self.evaluate is not None:
+            metrics |= {name: float(value) for name, value in self.evaluate().items()}
+        self.epoch, self.batch, self.totals = self.epoch + 1, 0, {}
+        if self.samples is not None:
+            pictures.save_png(self.folder / "samples" / f"epoch-{self.epoch:03}.png", self.samples())
+        line = {"epoch": self.epoch, "seconds": round(self.seconds, 2), **metrics}
+        with open(self.folder / "log.jsonl", "a") as log:
+            log.write(json.dumps(line) + "\n")
+        print(f"{title}  " + "  ".join(f"{name} {value:.4g}" for name, value in metrics.items()) + f"  ({self.seconds:.1f} s)", flush=True)
+        self.seconds = 0.0
+
+    def _open(self) -> None:
+        """Prepare the folder: a new run needs one without a run in it, a resumed one goes on from its checkpoint."""
+        saved = self.folder / "checkpoint.safetensors"
+        if saved.exists() and not self.options.resume:
+            raise ValueError(f"{self.folder} already holds a run; go on with --resume, or give another folder with --out")
+        if self.options.resume:
+            self._load(saved)
+        try:
+            (self.folder / "samples").mkdir(parents=True, exist_ok=True)
+            self._cut_log()
+        except OSError as error:
+            raise ValueError(f"cannot write to the folder {self.folder}: {error.strerror}") from error
+
+    def _cut_log(self) -> None:
+        """Leave in the log only the epochs that are done: a run may have died between its log and its checkpoint."""
+        path = self.folder / "log.jsonl"
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        path.write_text("".join(line for line in lines if json.loads(line)["epoch"] <= self.epoch))
+
+    def _own_options(self) -> dict[str, str]:
+        return {name: str(value) for name, value in dataclasses.asdict(self.options).items() if name not in NOT_COMPARED}
+
+    def _save(self) -> None:
+        arrays = {f"{part}/{name}": array for part, owner in self.parts.items() for name, array in owner.state_dict().items()}
+        arrays |= {f"totals/{name}": numpy.asarray(float(total)) for name, total in self.totals.items()}
+        arrays["random"] = backend.random_state()
+        progress = {"epoch": self.epoch, "batch": self.batch, "seconds": self.seconds}
+        metadata = {"progress": json.dumps(progress), "options": json.dumps(self._own_options())}
+        checkpoint.save(self.folder / "checkpoint.safetensors", arrays, metadata)
+
+    def _load(self, path: Path) -> None:
+        if not path.exists():
+            raise ValueError(f"there is nothing to resume: {path} does not exist")
+        arrays, metadata = checkpoint.load(path)
+        if "progress" not in metadata or "random" not in arrays:
+            raise ValueError(f"{path} is no checkpoint of a training run")
+        before, now = json.loads(metadata["options"]), self._own_options()
+        if changed := [f"{name} {before.get(name)} is now {now.get(name)}" for name in before | now if before.get(name) != now.get(name)]:
+            raise ValueError(f"{path} is of a run with other options: {', '.join(changed)}")
+        states: dict[str, dict[str, numpy.ndarray]] = {part: {} for part in [*self.parts, "totals"]}
+        for name, array in arrays.items():
+            part, _, rest = name.partition("/")
+            if name != "random":
+                states.setdefault(part, {})[rest] = array
+        if unknown := sorted(set(states) - set(self.parts) - {"totals"}):
+            raise ValueError(f"{path} is of another model: it has {', '.join(unknown)}, this one has {', '.join(self.parts)}")
+        for part, owner in self.parts.items():
+            owner.load_state_dict(states[part])
+        backend.set_random_state(arrays["random"])
+        progress = json.loads(metadata["progress"])
+        self.epoch, self.batch, self.seconds = progress["epoch"], progress["batch"], progress["seconds"]
+        self.totals = dict(states["totals"])
+        print(f"resuming after {self.epoch} epochs and {self.batch} batches")
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Within, the first Ctrl-C only asks the run to stop; the second one kills it."""
+
+        def ask(number: int, frame: Any) -> None:
+            self.interrupted = True
+            signal.signal(signal.SIGINT, before)
+            print("\nstopping after this step ...", file=sys.stderr)
+
+        before = signal.signal(signal.SIGINT, ask)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
