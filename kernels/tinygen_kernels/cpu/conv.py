@@ -31,37 +31,44 @@ from tinygen_kernels.geometry import output_size
 
 _NO_PADDING = (0, 0), (0, 0)
 _ONE_PIXEL = (1, 1), (1, 1), _NO_PADDING, (1, 1)  # the window of a matrix product, which is a convolution of 1x1 images
-_OVERLAP_GROUPS = 16  # items of work of _overlap_add
 
 
 def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair) -> Array:
-    kernel_size, outputs = w.shape[:2], w.shape[3]
+    kernel_size, channels, outputs = w.shape[:2], w.shape[2], w.shape[3]
     made = output_size(x.shape[1:3], kernel_size, stride, padding, dilation)
-    by_rows = _by_rows(x.shape[3], dilation)
+    turned = _turned_padding(channels, outputs, kernel_size, stride, padding, dilation)
+    if turned:
+        return conv2d_data(x, _turned(w), bias, made, stride, turned, dilation)
+    by_rows = _by_rows(channels, dilation)
     if by_rows:
         x, padding = _bordered(x, padding), _NO_PADDING
-    images, height, width, channels = x.shape
-    plan = forward_plan(images, (height, width), channels, outputs, (kernel_size, stride, padding, dilation), by_rows)
+    plan = forward_plan(len(x), x.shape[1:3], channels, outputs, (kernel_size, stride, padding, dilation), by_rows)
     taps = kernel_size[0] if by_rows else kernel_size[0] * kernel_size[1]
-    panels = _panels(w, taps, w.size // taps // outputs, outputs)
-    return _gathered(x, plan, panels, w.size // taps // outputs, bias, (images, *made, outputs))
+    length = w.size // (taps * outputs)
+    return _gathered(x, plan, _panels(w, taps, length, outputs), length, bias, (len(x), *made, outputs))
 
 
 def conv2d_data(g: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
     kernel_size, channels, outputs = w.shape[:2], w.shape[2], w.shape[3]
     if _by_rows(channels, dilation):
         return _overlapped(g, w, bias, size, stride, padding, dilation)
+    turned = _turned_padding(channels, outputs, kernel_size, stride, padding, dilation)
+    if turned:
+        return conv2d(g, _turned(w), bias, stride, turned, dilation)
     plan = data_plan(len(g), tuple(size), channels, outputs, (kernel_size, stride, padding, dilation))
     panels = _panels(w, kernel_size[0] * kernel_size[1], outputs, channels, transposed=True)
     return _gathered(g, plan, panels, outputs, bias, (len(g), *size, channels))
 
 
 def conv2d_weight(x: Array, g: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
-    by_rows = _by_rows(x.shape[3], dilation)
+    channels, outputs = x.shape[3], g.shape[3]
+    turned = _turned_padding(channels, outputs, size, stride, padding, dilation)
+    if turned:
+        return numpy.ascontiguousarray(_turned(conv2d_weight(g, x, size, stride, turned, dilation)))
+    by_rows = _by_rows(channels, dilation)
     if by_rows:
         x, padding = _bordered(x, padding), _NO_PADDING
-    dw = _weight(x, g, (size, stride, padding, dilation), by_rows)
-    return dw.reshape(*size, x.shape[3], g.shape[3])
+    return _weight(x, g, (size, stride, padding, dilation), by_rows).reshape(*size, channels, outputs)
 
 
 def matmul(a: Array, b: Array) -> Array:
@@ -78,6 +85,25 @@ def matmul(a: Array, b: Array) -> Array:
 
 def _by_rows(channels: int, dilation: Pair) -> bool:
     return channels < FEW_CHANNELS and dilation[1] == 1
+
+
+def _turned_padding(channels: int, outputs: int, kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Padding | None:
+    """The padding of the convolution with the kernel turned around that does the same work, where the work is less, else None.
+
+    With stride 1, a transposed convolution is a convolution with the kernel turned by half a turn, its inputs and outputs swapped
+    and the border that is missing to full overlap. So few outputs can be had by the methods for few channels.
+    """
+    if stride != (1, 1) or channels < FEW_CHANNELS or not _by_rows(outputs, dilation):
+        return None
+    rows, columns = (kernel_size[0] - 1) * dilation[0], (kernel_size[1] - 1) * dilation[1]
+    (top, bottom), (left, right) = padding
+    if max(top, bottom) > rows or max(left, right) > columns:
+        return None
+    return (rows - top, rows - bottom), (columns - left, columns - right)
+
+
+def _turned(w: Array) -> Array:
+    return w[::-1, ::-1].swapaxes(2, 3)
 
 
 def _bordered(x: Array, padding: Padding) -> Array:
@@ -129,25 +155,15 @@ def _weight(x: Array, g: Array, window: Window, by_rows: bool) -> Array:
 
 
 def _overlapped(g: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
-    """conv2d_data for few channels."""
+    """conv2d_data for few channels: one product makes the window of values that each pixel of g stands for; they are added up."""
     images, height, width, outputs = g.shape
     kernel_size, channels = w.shape[:2], w.shape[2]
-    numbers = w.size // outputs
-    bordered = size[0] + sum(padding[0]), size[1] + sum(padding[1])
-    parts = max(1, min(height, height * width // 1024))
-    panels = _panels(w, 1, outputs, numbers, transposed=True)
-    step = panels.size // outputs
-    groups = min(images, _OVERLAP_GROUPS)
-    windows = empty((groups, -(-height // parts) * width * step), g.dtype)
-    canvas = empty((groups, bordered[0] * bordered[1] * channels), g.dtype)
-    zeros = numpy.zeros(max(outputs, channels, tile_width(g.dtype)), g.dtype)
-    pixels = numpy.minimum(numpy.arange(PIXELS), height * width - 1)
-    table = numpy.concatenate([[1], pixels * step, [0], pixels * outputs]).astype(numpy.int32)
+    windows = matmul(flat(g).reshape(-1, outputs), flat(w).reshape(-1, outputs).T)
+    (top, bottom), (left, right) = padding
+    bordered = numpy.zeros((images, top + size[0] + bottom, left + size[1] + right, channels), g.dtype)
+    _add_windows(windows.reshape(-1), height, width, *kernel_size, *stride, dilation[0], bordered)
     x = empty((images, *size, channels), g.dtype)
-    start = zeros if bias is None else flat(bias)
-    shape = (height, width, outputs)
-    layout = *kernel_size, *stride, dilation[0], bordered[1], padding[0][0], padding[1][0]
-    _overlap_add(flat(g), shape, parts, table, zeros, panels, tile_width(g.dtype), layout, windows, canvas, start, x)
+    numpy.add(bordered[:, top : top + size[0], left : left + size[1]], 0 if bias is None else bias, out=x)
     return x
 
 
@@ -249,53 +265,16 @@ def _sum_chunks(sums, rows, dw):
                 _add_up(sums[:, tile, strip, first : first + target.size], target)
 
 
-@serial
-def _make_windows(g, g_start, pixels, outputs, table, zeros, panels, width, windows):
-    """windows[p] = g[p] @ w.T, for consecutive pixels."""
-    step = panels.size // outputs
-    for strip in range(step // width):
-        for tile in range(0, pixels, PIXELS):
-            first = max(0, min(tile, pixels - PIXELS))
-            x_start = g_start + first * outputs
-            y_start = first * step + strip * width
-            gather_tile(g, x_start, table, 0, outputs, zeros, panels, strip * width * outputs, zeros, 0, windows, y_start, width)
-
-
-@serial
-def _add_windows(windows, step, low, high, columns, channels, layout, canvas):
-    """Add the windows of the rows low..high of g to the bordered image, where they belong."""
-    kernel_height, kernel_width, row_stride, column_stride, dilation, bordered_width, _, _ = layout
-    run = kernel_width * channels
-    for row in range(low, high):
-        for kernel_row in range(kernel_height):
-            target = (row * row_stride + kernel_row * dilation) * bordered_width * channels
-            source = (row - low) * columns * step + kernel_row * run
-            for column in range(columns):
-                add_run(canvas, target + column * column_stride * channels, windows, source + column * step, run)
-
-
-@serial
-def _crop(canvas, layout, bias, x):
-    bordered_width, top, left = layout[5:]
-    height, width, channels = x.shape
-    for row in range(height):
-        source = canvas[((row + top) * bordered_width + left) * channels :]
-        for column in range(width):
-            for channel in range(channels):
-                x[row, column, channel] = source[column * channels + channel] + bias[channel]
-
-
 @parallel
-def _overlap_add(g, shape, parts, table, zeros, panels, width, layout, windows, canvas, bias, x):
-    rows, columns, outputs = shape
-    images, groups = x.shape[0], canvas.shape[0]
-    for group in prange(groups):
-        for image in range(group * images // groups, (group + 1) * images // groups):
-            canvas[group] = 0
-            for part in range(parts):
-                low = part * rows // parts
-                high = (part + 1) * rows // parts
-                start = (image * rows + low) * columns * outputs
-                _make_windows(g, start, (high - low) * columns, outputs, table, zeros, panels, width, windows[group])
-                _add_windows(windows[group], panels.size // outputs, low, high, columns, x.shape[3], layout, canvas[group])
-            _crop(canvas[group], layout, bias, x[image])
+def _add_windows(windows, height, width, kernel_height, kernel_width, row_stride, column_stride, dilation, images):
+    """Add each window of kernel_height * kernel_width pixels to the image, where it belongs. They come row by row."""
+    channels = images.shape[3]
+    run = kernel_width * channels
+    for n in prange(images.shape[0]):
+        image = images[n].reshape(-1)
+        for i in range(height):
+            for a in range(kernel_height):
+                target = (i * row_stride + a * dilation) * images.shape[2] * channels
+                source = ((n * height + i) * width * kernel_height + a) * run
+                for j in range(width):
+                    add_run(image, target + j * column_stride * channels, windows, source + j * kernel_height * run, run)
