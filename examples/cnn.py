@@ -17,7 +17,7 @@ import numpy
 import tinygen as tg
 from tinygen import nn, optim
 from tinygen.data import ImageDataset, Loader, load_fashion_mnist, to_float
-from tinygen.pictures import grid, save_png, table
+from tinygen.pictures import captioned, confusion, save_png
 from tinygen.training import Options, Training, command_line
 
 
@@ -62,10 +62,12 @@ def predict(model: nn.Module, images: numpy.ndarray, device: str) -> numpy.ndarr
 
 
 def worst_mistakes(probabilities: numpy.ndarray, data: ImageDataset, count: int = 25) -> numpy.ndarray:
-    """The test images that were given another class with most confidence, the worst first."""
-    rows = numpy.arange(len(data.test_labels))
-    wrong_by = probabilities.max(axis=1) - probabilities[rows, data.test_labels]
-    return data.test_images[numpy.argsort(-wrong_by, kind="stable")[:count]]
+    """A picture of the test images that were given a wrong class with most confidence, the worst first."""
+    predicted = probabilities.argmax(axis=1)
+    wrong_by = probabilities.max(axis=1) - probabilities[numpy.arange(len(predicted)), data.test_labels]
+    worst = numpy.argsort(-wrong_by, kind="stable")[:count]
+    captions = [f"{data.classes[predicted[i]]} {probabilities[i].max():.2f}\nis {data.classes[data.test_labels[i]]}" for i in worst]
+    return captioned(data.test_images[worst] / 255, captions, columns=5)
 
 
 def main(options: CNNOptions) -> None:
@@ -97,14 +99,14 @@ def main(options: CNNOptions) -> None:
         {"model": model, "adam": adam},
         Loader(data.train_images, data.train_labels, batch_size=options.batch_size, seed=options.seed),
         step,
-        samples=lambda: grid(worst_mistakes(predict(model, data.test_images, options.device), data) / 255, scale=3),
+        samples=lambda: worst_mistakes(predict(model, data.test_images, options.device), data),
         evaluate=evaluate,
     )
     training.run()
     predicted = predict(model, data.test_images, options.device).argmax(axis=1)
     counts = numpy.zeros((len(data.classes), len(data.classes)), int)
     numpy.add.at(counts, (data.test_labels, predicted), 1)
-    save_png(options.out / "confusion.png", table(counts, data.classes, "true class (rows) and predicted class (columns)"))
+    save_png(options.out / "confusion.png", confusion(counts, data.classes))
     print(f"confusion matrix: {options.out / 'confusion.png'}")
 
 

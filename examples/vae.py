@@ -1,7 +1,7 @@
 """A convolutional variational autoencoder (Kingma & Welling, 2014).
 
-The encoder gives mean m and log-variance l of a Gaussian over 20 latent numbers; z = m + e^(l/2) noise is decoded to one logit per pixel. What
-is minimised is the negative of a lower bound on log p(x), in nats per image:
+The encoder gives mean m and log-variance l of a Gaussian over 20 latent numbers; z = m + e^(l/2) noise is decoded to one logit per
+pixel. What is minimised is the negative of a lower bound on log p(x), in nats per image:
 
     -ELBO = reconstruction + KL = -log p(x | z) + KL(N(m, e^l) || N(0, 1)),
 

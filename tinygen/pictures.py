@@ -1,4 +1,4 @@
-"""Images to files: a grid as a PNG, a run's grids as a GIF."""
+"""Images to pictures: grids, captions, a confusion matrix, PNG and GIF files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,10 +15,25 @@ def grid(images: numpy.ndarray, columns: int | None = None, gap: int = 2, scale:
     columns = columns or int(numpy.ceil(numpy.sqrt(n)))
     rows = -(-n // columns)
     sheet = numpy.full((rows * columns, h + gap, w + gap, c), 255, numpy.uint8)
-    sheet[n:] = 255
     sheet[:n, :h, :w] = numpy.rint(numpy.clip(images, 0, 1) * 255)
     sheet = sheet.reshape(rows, columns, h + gap, w + gap, c).swapaxes(1, 2).reshape(rows * (h + gap), columns * (w + gap), c)
     return sheet[:-gap, :-gap].repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def captioned(images: numpy.ndarray, captions: Sequence[str], columns: int, scale: int = 3) -> numpy.ndarray:
+    """A grid like `grid`'s with a caption of one or more lines below each image, uint8 (H', W', C)."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.load_default(11)
+    n, h, w, c = images.shape
+    below = 4 + 13 * max(caption.count("\n") + 1 for caption in captions)
+    cells = numpy.full((n, h * scale + below, w * scale, c), 255, numpy.uint8)
+    for cell, image, caption in zip(cells, images, captions, strict=True):
+        cell[: h * scale] = numpy.rint(numpy.clip(image, 0, 1) * 255).repeat(scale, axis=0).repeat(scale, axis=1)
+        label = Image.new("L", (w * scale, below), 255)
+        ImageDraw.Draw(label).multiline_text((w * scale / 2, 2), caption, fill=0, font=font, anchor="ma", align="center", spacing=1)
+        cell[h * scale :] = numpy.asarray(label)[..., None]
+    return grid(cells / 255, columns, gap=6, scale=1)
 
 
 def save_png(path: Path, image: numpy.ndarray) -> None:
@@ -37,8 +52,8 @@ def save_gif(path: Path, frames: Sequence[Path], milliseconds: int = 200) -> Non
     images[0].save(path, save_all=True, append_images=images[1:], duration=durations, loop=0)
 
 
-def table(counts: numpy.ndarray, names: Sequence[str], title: str) -> numpy.ndarray:
-    """A square matrix of counts as a picture, uint8 (H, W, 1): the larger a count in its row, the darker its cell."""
+def confusion(counts: numpy.ndarray, names: Sequence[str]) -> numpy.ndarray:
+    """A confusion matrix as a picture, uint8 (H, W, 1): counts[true class, predicted class], the darker the larger within its row."""
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.load_default(14)
@@ -46,7 +61,7 @@ def table(counts: numpy.ndarray, names: Sequence[str], title: str) -> numpy.ndar
     n = len(names)
     image = Image.new("L", (margin + n * cell + 10, top + margin + n * cell), 255)
     draw = ImageDraw.Draw(image)
-    draw.text((10, 10), title, fill=0, font=font)
+    draw.text((10, 10), "true class (rows) and predicted class (columns)", fill=0, font=font)
     for i, name in enumerate(names):
         draw.text((margin - 8, top + i * cell + cell / 2), name, fill=0, font=font, anchor="rm")
         label = Image.new("L", (margin, cell), 255)

@@ -125,9 +125,7 @@ def conv_transpose2d(
     """
     _expect("conv_transpose2d", x, weight, weight.shape[3:], bias, weight.shape[2:3])
     strides, dilations = pair(stride, "stride"), pair(dilation, "dilation")
-    extra = pair(output_padding, "output_padding")
-    wanted = None if output_size is None else pair(output_size, "output_size")
-    size, sides = transposed_size(image_size(x), _kernel_size(weight), strides, padding, extra, wanted, dilations)
+    size, sides = transposed_size(image_size(x), _kernel_size(weight), strides, padding, output_padding, output_size, dilations)
     return Conv2DData(size, strides, sides, dilations)(x, weight, bias)
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from tinygen_kernels import Padding, Pair, for_array
-from tinygen_kernels.geometry import output_size, pair, resolve_padding
+from tinygen_kernels.geometry import pair, pooled_size, resolve_padding
 
 from tinygen.autograd import Function
 from tinygen.backend import Array
@@ -90,9 +90,7 @@ def _windows(name: str, x: Tensor, kernel_size: PairLike, stride: PairLike | Non
     size = pair(kernel_size, "kernel_size")
     strides = size if stride is None else pair(stride, "stride")
     sides = resolve_padding(padding, image_size(x), size, strides, (1, 1))
-    if any(side >= k for k, both in zip(size, sides, strict=True) for side in both):
-        raise ValueError(f"{name}: padding {sides} must be smaller than the window {size}, or a window holds no pixel")
-    output_size(image_size(x), size, strides, sides)
+    pooled_size(image_size(x), size, strides, sides)
     return size, strides, sides
 
 

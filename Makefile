@@ -1,0 +1,26 @@
+PYTHON ?= python3
+VENV := .venv/bin
+
+.PHONY: train test lint clean
+
+train: .venv/.done  ## train a DCGAN on Fashion-MNIST, or go on with the run that is there
+	$(VENV)/python examples/dcgan.py $(if $(wildcard runs/dcgan/checkpoint.safetensors),--resume)
+
+test: .venv/.done
+	$(VENV)/python -m pytest
+
+lint: .venv/.done
+	$(VENV)/ruff check
+	$(VENV)/ruff format --check
+	$(VENV)/mypy
+
+.venv/.done: pyproject.toml
+	@echo "making the virtual environment .venv with tinygen and its tools (once, a minute or two)"
+	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "tinygen needs Python 3.11 or later, this is " + sys.version)'
+	$(PYTHON) -m venv .venv
+	$(VENV)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find tinygen kernels examples tests -name __pycache__ -prune -exec rm -rf {} +

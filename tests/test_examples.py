@@ -1,0 +1,103 @@
+"""Every example, used as a user would, on a few images for a few steps."""
+
+import gzip
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy
+import pytest
+from PIL import Image
+
+from tinygen import checkpoint
+from tinygen.data import load_fashion_mnist
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
+
+
+@pytest.fixture(scope="session")
+def few_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the user's own: 96 training and 30 test images, one file of them not zipped."""
+    folder = tmp_path_factory.mktemp("few_images")
+    data = load_fashion_mnist()
+    write_idx(folder / "train-images-idx3-ubyte.gz", data.train_images[::41, :, :, 0][:96])
+    write_idx(folder / "train-labels-idx1-ubyte", data.train_labels[::41][:96].astype(numpy.uint8))
+    write_idx(folder / "t10k-images-idx3-ubyte.gz", data.test_images[::16, :, :, 0][:30])
+    write_idx(folder / "t10k-labels-idx1-ubyte.gz", data.test_labels[::16][:30].astype(numpy.uint8))
+    return folder
+
+
+def write_idx(path: Path, array: numpy.ndarray) -> None:
+    content = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+
+
+def run(example: str, *arguments: str | Path, threads: int = 2) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, ROOT / "examples" / f"{example}.py", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"NUMBA_NUM_THREADS": str(threads)})
+
+
+def arrays(folder: Path) -> dict[str, bytes]:
+    return {name: array.tobytes() for name, array in checkpoint.load(folder / "checkpoint.safetensors")[0].items()}
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_example_trains_resumes_and_leaves_the_same_bits_on_one_thread(example: str, few_images: Path, tmp_path: Path) -> None:
+    common = ["--data", few_images, "--batch-size", "32"]
+    whole = run(example, *common, "--epochs", "2", "--out", tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    assert f"data: {few_images}, 96 training and 30 test images of 28x28x1\n" in whole.stdout
+    assert "epoch 2/2  " in whole.stdout
+    with Image.open(tmp_path / "whole" / "samples" / "epoch-002.png") as picture:
+        assert numpy.asarray(picture).std() > 5
+    with Image.open(tmp_path / "whole" / "samples.gif") as film:
+        assert film.n_frames == 2
+
+    for resume in ([], ["--resume"]):
+        part = run(example, *common, "--epochs", "2" if resume else "1", "--out", tmp_path / "parts", *resume, threads=1)
+        assert part.returncode == 0, part.stderr
+    assert arrays(tmp_path / "parts") == arrays(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_help_reads_well(example: str) -> None:
+    text = run(example, "--help").stdout
+    for option in ("--device", "--seed", "--epochs", "--batch-size", "--data", "--out", "--resume", "--lr"):
+        assert f"{option} " in text
+    assert f"python examples/{example}.py" in text
+    assert "the run's folder" in text
+
+
+def test_bad_input_is_told_in_one_sentence(few_images: Path, tmp_path: Path) -> None:
+    empty, damaged, occupied = tmp_path / "empty", tmp_path / "damaged", tmp_path / "occupied"
+    for folder in (empty, damaged, occupied):
+        folder.mkdir()
+    for file in few_images.iterdir():
+        (damaged / file.name).write_bytes(file.read_bytes())
+    (damaged / "train-labels-idx1-ubyte").write_bytes((few_images / "train-labels-idx1-ubyte").read_bytes()[:-6])
+    (occupied / "checkpoint.safetensors").write_bytes(b"not a checkpoint")
+    names = "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte"
+    out = ["--out", tmp_path / "run"]
+    cases = [
+        (["--data", empty, *out], f"{empty} lacks {names}, which may be plain or end in .gz"),
+        (["--data", damaged, *out], "holds 90 bytes of data where its header, (96,) of uint8, promises 96"),
+        (["--data", few_images, *out, "--batch-size", "97"], "batch_size must be 1 to 96, the length of the arrays, not 97"),
+        (["--data", few_images, *out, "--device", "gpu"], 'unknown device "gpu": devices are "cpu", "cuda" and "cuda:1", "cuda:2", ...'),
+        (["--data", few_images, *out, "--lr", "-1"], "Adam: lr must be positive, got -1.0"),
+        (
+            ["--data", few_images, *out, "--resume"],
+            f"there is nothing to resume: {tmp_path / 'run' / 'checkpoint.safetensors'} does not exist",
+        ),
+        (["--data", few_images, "--out", occupied], f"{occupied} already holds a run"),
+        (["--data", few_images, "--out", occupied, "--resume"], f"{occupied / 'checkpoint.safetensors'} cannot be loaded: "),
+    ]
+    for arguments, message in cases:
+        result = run("vae", *arguments)
+        assert result.returncode == 1
+        assert result.stderr.startswith("vae.py: ") and result.stderr.count("\n") == 1
+        assert message in result.stderr
+    assert not (tmp_path / "run").exists()
+    assert (occupied / "checkpoint.safetensors").read_bytes() == b"not a checkpoint"
