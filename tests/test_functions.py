@@ -1,0 +1,151 @@
+"""What must hold for every function, said once and asked of every row of the table."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy
+import pytest
+from hypothesis import find, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from op_table import OPS, Example, Op
+
+import tinygen.functional as F
+from tinygen import Tensor, grad, no_grad
+from tinygen.backend import array_module
+from tinygen.functional.conv import Conv2DWeight
+from tinygen.testing import adjoint_check, gradcheck, gradgradcheck, random_tensor
+
+modest = settings(deadline=None, max_examples=12)
+every_op = pytest.mark.parametrize("op", OPS, ids=str)
+every_op_with_an_oracle = pytest.mark.parametrize("op", [op for op in OPS if op.oracle], ids=str)
+every_linear_op = pytest.mark.parametrize("op", [op for op in OPS if op.linear], ids=str)
+every_convolution = pytest.mark.parametrize("op", [op for op in OPS if op.name.startswith("conv")], ids=str)
+
+LAYOUTS: list[Callable[[numpy.ndarray], numpy.ndarray]] = [
+    lambda a: numpy.array(a, order="F"),
+    lambda a: numpy.flip(numpy.flip(a).copy()),
+    lambda a: numpy.repeat(a, 2, -1)[..., ::2] if a.ndim else a,
+]
+
+
+def derivatives(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
+    """y = f(x), then the gradients of <y, c> to x, and then the gradients to x and c of the squares of those.
+
+    c takes part in the last step, so that it is never empty: even a linear function has a gradient that moves with c.
+    """
+    y = function(*inputs)
+    module = array_module(y.data)
+    c = Tensor(module.linspace(1.0, 2.0, y.size, dtype=y.dtype).reshape(y.shape), requires_grad=True)
+    first = grad(y, inputs, c, create_graph=True)
+    second = grad(first, [*inputs, c], [g.detach() for g in first])
+    return [y, *first, *second]
+
+
+def test_the_table_covers_every_public_function() -> None:
+    creation = {"tensor", "zeros", "ones", "rand", "randn"}  # they take no Tensor
+    assert {op.name for op in OPS} == set(F.__all__) - creation
+
+
+@every_op_with_an_oracle
+@modest
+@given(data=st.data())
+def test_means_what_numpy_says(op: Op, data: st.DataObject) -> None:
+    example = data.draw(op.examples())
+    y = example.function(*example.tensors()).numpy()
+    assert y.shape == example.expected.shape
+    assert_allclose(y, example.expected, rtol=1e-12, atol=1e-12)
+
+
+@every_op
+@modest
+@given(data=st.data())
+def test_first_and_second_derivatives(op: Op, data: st.DataObject) -> None:
+    example = data.draw(op.examples())
+    gradgradcheck(example.function, *example.tensors())
+
+
+@every_op
+def test_derivatives_of_the_smallest_case(op: Op) -> None:
+    """One pixel, one channel, one element, wherever the function allows it."""
+    smallest = find(op.examples(), lambda example: True, settings=settings(database=None))
+    gradgradcheck(smallest.function, *smallest.tensors())
+
+
+@every_convolution
+@modest
+@given(data=st.data())
+def test_third_derivatives_of_convolutions(op: Op, data: st.DataObject) -> None:
+    example = data.draw(op.examples())
+    gradcheck(example.function, *example.tensors(), order=3)
+
+
+@every_linear_op
+@modest
+@given(data=st.data())
+def test_backward_is_the_adjoint(op: Op, data: st.DataObject) -> None:
+    example = data.draw(op.examples())
+    x, *others = example.tensors()
+    adjoint_check(lambda x: example.function(x, *others), x)
+
+
+@every_op
+@modest
+@given(data=st.data())
+def test_float32_stays_float32_to_second_order(op: Op, data: st.DataObject) -> None:
+    example = data.draw(op.examples())
+    for single, double in zip(*(derivatives(example.function, example.tensors(dtype)) for dtype in ("float32", "float64")), strict=True):
+        assert single.dtype == numpy.float32
+        assert_allclose(single.numpy(), double.numpy(), rtol=1e-4, atol=1e-4 * max(1.0, abs(double.numpy()).max(initial=0.0)))
+
+
+@every_op
+@modest
+@given(data=st.data())
+def test_nothing_that_goes_in_is_changed(op: Op, data: st.DataObject) -> None:
+    example = data.draw(op.examples())
+    inputs = example.tensors()
+    derivatives(example.function, inputs)
+    for x, original in zip(inputs, example.arrays, strict=True):
+        assert_array_equal(x.data, original)
+
+
+@every_op
+@modest
+@given(data=st.data(), layout=st.sampled_from(LAYOUTS))
+def test_the_layout_in_memory_does_not_matter(op: Op, data: st.DataObject, layout: Callable[[Any], Any]) -> None:
+    example = data.draw(op.examples())
+    plain = derivatives(example.function, example.tensors())
+    for a, b in zip(plain, derivatives(example.function, example.tensors(layout=layout)), strict=True):
+        assert_allclose(b.numpy(), a.numpy(), rtol=1e-11, atol=1e-11)
+
+
+@every_op
+@modest
+@given(data=st.data())
+def test_nothing_is_recorded_within_no_grad(op: Op, data: st.DataObject) -> None:
+    example = data.draw(op.examples())
+    recorded = example.function(*example.tensors())
+    with no_grad():
+        y = example.function(*example.tensors())
+    assert recorded.requires_grad
+    assert not y.requires_grad or y.node is None  # where y is x itself, as dropout's may be, it is still a leaf
+    assert_array_equal(y.data, recorded.data)
+
+
+@every_op
+@settings(deadline=None, max_examples=3)
+@given(data=st.data())
+def test_results_and_gradients_stay_on_the_device(op: Op, data: st.DataObject, device: str) -> None:
+    example = data.draw(op.examples())
+    inputs = example.tensors(device=device)
+    assert {t.device for t in derivatives(example.function, inputs)} == {inputs[0].device}
+
+
+@every_op
+@settings(deadline=None, max_examples=3)
+@given(data=st.data())
+def test_the_same_bits_every_time(op: Op, data: st.DataObject) -> None:
+    example: Example = data.draw(op.examples())
+    for a, b in zip(*(derivatives(example.function, example.tensors("float32")) for _ in range(2)), strict=True):
+        assert a.data.tobytes() == b.data.tobytes()
