@@ -5,7 +5,7 @@ g its gradient, t the number of the step, from 1.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy
@@ -149,17 +149,18 @@ class RMSprop(Optimizer):
         p -= self.lr * g / (array_module(v).sqrt(v) + self.eps)
 
 
-def clip_grad_norm(parameters: Sequence[Tensor], max_norm: float) -> float:
+def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
     """Scale the gradients of all parameters so that their common norm is at most max_norm; returns the norm before.
 
-    Raises ValueError where no parameter has a gradient.
+    Raises ValueError where max_norm is not positive and where no parameter has a gradient.
     """
-    gradients = [p.grad for p in parameters if p.grad is not None]
+    if not max_norm > 0:
+        raise ValueError(f"clip_grad_norm: max_norm must be positive, got {max_norm}")
+    gradients = [(p, p.grad) for p in parameters if p.grad is not None]
     if not gradients:
         raise ValueError("clip_grad_norm: no parameter has a gradient")
-    norm = math.sqrt(sum(float((g.data.astype("float64") ** 2).sum()) for g in gradients))
+    norm = math.sqrt(sum(float((g.data.astype("float64") ** 2).sum()) for _, g in gradients))
     if norm > max_norm:
-        for p in parameters:
-            if p.grad is not None:
-                p.grad = Tensor(p.grad.data * (max_norm / norm))
+        for p, g in gradients:
+            p.grad = Tensor(g.data * (max_norm / norm))
     return norm
