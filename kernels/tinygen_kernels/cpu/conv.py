@@ -26,7 +26,7 @@ from numba import prange
 from tinygen_kernels import Array, Padding, Pair
 from tinygen_kernels.cpu.parallel import empty, flat, parallel, serial
 from tinygen_kernels.cpu.plan import FEW_CHANNELS, GatherPlan, Window, data_plan, forward_plan, weight_plan
-from tinygen_kernels.cpu.simd import PIXELS, ROWS, SCATTERED_ROWS, add_run, gather_tile, outer_tile, scattered_outer_tile, tile_width
+from tinygen_kernels.cpu.simd import PIXELS, ROWS, add_run, gather_tile, outer_tile, tile_width
 from tinygen_kernels.geometry import output_size
 
 _NO_PADDING = (0, 0), (0, 0)
@@ -141,16 +141,14 @@ def _gathered(x: Array, plan: GatherPlan, panels: Array, length: int, bias: Arra
 
 def _weight(x: Array, g: Array, window: Window, by_rows: bool) -> Array:
     """The weight gradient, (taps, rows of a tap, outputs)."""
-    images, height, width, channels = x.shape
-    outputs = g.shape[3]
-    plan = weight_plan(images, (height, width), channels, outputs, window, by_rows)
-    taps = 1 if by_rows else window[0][0] * window[0][1]
-    tile_rows = SCATTERED_ROWS if plan.scattered else ROWS
-    strip = tile_width(x.dtype)
-    sums = empty((plan.chunks, taps * plan.rows.size // tile_rows, -(-outputs // strip), tile_rows * strip), x.dtype)
-    dw = numpy.empty((taps, plan.rows.max() + 1, outputs), x.dtype)
-    _outer(flat(x), flat(g), images, plan.pairs, plan.first, plan.block, plan.places, plan.scattered, plan.groups, taps, outputs, sums)
-    _sum_chunks(sums, plan.rows, dw)
+    (kernel_height, kernel_width), channels, outputs = window[0], x.shape[3], g.shape[3]
+    taps = 1 if by_rows else kernel_height * kernel_width
+    plan = weight_plan(len(x), x.shape[1:3], channels, outputs, window, by_rows)
+    width = tile_width(x.dtype)
+    sums = empty((plan.chunks, taps, plan.places.size // ROWS, -(-outputs // width), ROWS, width), x.dtype)
+    _outer(flat(x), flat(g), len(x), plan.pairs, plan.first, plan.block, plan.places, plan.groups, outputs, sums)
+    dw = numpy.empty((taps, kernel_height * kernel_width * channels // taps, outputs), x.dtype)
+    _sum_chunks(sums, dw)
     return dw
 
 
@@ -207,38 +205,31 @@ def _gather(x, x_image, table, items, length, zeros, panels, width, bias, y, y_i
 
 
 @parallel
-def _outer(x, g, images, pairs, first, block, places, scattered, groups, taps, outputs, sums):
-    chunks, tiles, strips, tile_size = sums.shape
-    tile_rows = SCATTERED_ROWS if scattered else ROWS
-    width = tile_size // tile_rows
-    tiles_of_tap = tiles // taps
+def _outer(x, g, images, pairs, first, block, places, groups, outputs, sums):
+    chunks, taps, tiles, strips, _, width = sums.shape
     ranges = (first.size - 1) // taps
     blocks = (images + block - 1) // block
     flat_sums = sums.reshape(-1)
     for item in prange(chunks * groups):
         chunk = item // groups
-        low = item % groups * tiles // groups
-        high = (item % groups + 1) * tiles // groups
-        sums[chunk, low:high] = 0
+        low = item % groups * taps * tiles // groups
+        high = (item % groups + 1) * taps * tiles // groups
+        base = chunk * taps * tiles
+        flat_sums[(base + low) * strips * ROWS * width : (base + high) * strips * ROWS * width] = 0
         for part in range(chunk * blocks // chunks * ranges, (chunk + 1) * blocks // chunks * ranges):
             image = part // ranges * block
             share = min(block, images - image)
             x_start = image * (x.size // images)
             g_start = image * (g.size // images)
             for strip in range(strips):
+                column = strip * width
                 for tile in range(low, high):
-                    entry = part % ranges * taps + tile // tiles_of_tap
-                    row = tile % tiles_of_tap * tile_rows
+                    entry = part % ranges * taps + tile // tiles
                     pair = first[entry]
                     count = (first[entry + 1] - pair) * share // block
-                    column = strip * width
-                    total = ((chunk * tiles + tile) * strips + strip) * tile_size
-                    if scattered:
-                        scattered_outer_tile(
-                            x, x_start, places, row, g, g_start + column, pairs, pair, count, outputs - column, flat_sums, total
-                        )
-                    else:
-                        outer_tile(x, x_start, places, row, g, g_start + column, pairs, pair, count, outputs - column, flat_sums, total)
+                    row = tile % tiles * ROWS
+                    total = ((base + tile) * strips + strip) * ROWS * width
+                    outer_tile(x, x_start, places, row, g, g_start + column, pairs, pair, count, outputs - column, flat_sums, total)
 
 
 @serial
@@ -251,18 +242,13 @@ def _add_up(parts, target):
 
 
 @parallel
-def _sum_chunks(sums, rows, dw):
-    _, tiles, strips, tile_size = sums.shape
-    taps = dw.shape[0]
-    tile_rows = rows.size * taps // tiles
-    width = tile_size // tile_rows
-    for tap in prange(taps):
-        for place in range(rows.size):
-            tile = tap * (tiles // taps) + place // tile_rows
-            first = place % tile_rows * width
+def _sum_chunks(sums, dw):
+    strips, _, width = sums.shape[3:]
+    for tap in prange(dw.shape[0]):
+        for row in range(dw.shape[1]):
             for strip in range(strips):
-                target = dw[tap, rows[place], strip * width : (strip + 1) * width]
-                _add_up(sums[:, tile, strip, first : first + target.size], target)
+                target = dw[tap, row, strip * width : (strip + 1) * width]
+                _add_up(sums[:, tap, row // ROWS, strip, row % ROWS], target)
 
 
 @parallel

@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy
 
 from tinygen_kernels import Array, Padding, Pair
-from tinygen_kernels.cpu.simd import PIXELS, ROWS, SCATTERED_ROWS
+from tinygen_kernels.cpu.simd import PIXELS, ROWS
 from tinygen_kernels.geometry import inverse_table, source_table
 
 # With fewer channels than this, a tap is a whole kernel row: kernel width * channels neighbouring numbers of a bordered image.
-FEW_CHANNELS = ROWS
+FEW_CHANNELS = 11
 
 _GATHER_PIXELS = 1024  # output pixels of an item of work
 _OUTER_PIXELS = 160  # output pixels whose x and g stay in the cache while all taps of a weight gradient pass over them
@@ -43,9 +43,7 @@ class OuterPlan(NamedTuple):
     pairs:   (place in x, place in g) of one range and tap after the other, in elements from the first image of a block.
     first:   where the pairs of each range and tap begin, and the end.
     block:   the images in a block. The last block may have fewer: their pairs come first, as many for each image.
-    places:  where in x, from the place of a pair, each row of the tiles lies; the rows of all tiles of a tap together.
-    rows:    which row of dw[tap] each of them is. Tiles may overlap, or repeat the last row, to have their full height.
-    scattered: whether these rows lie at any places, or the rows of a tile are neighbours.
+    places:  where in x, from the place of a pair, each row of dw[tap] lies; the last one is repeated to fill its tile.
     chunks:  the number of partial sums, over consecutive blocks.
     groups:  the number of items that each chunk is shared by, each with some of the tiles.
     """
@@ -54,8 +52,6 @@ class OuterPlan(NamedTuple):
     first: Array
     block: int
     places: Array
-    rows: Array
-    scattered: bool
     chunks: int
     groups: int
 
@@ -81,13 +77,7 @@ def weight_plan(images: int, size: Pair, channels: int, outputs: int, window: Wi
         (height, width), dilation = window[0], window[3]
         source = source[:, :1]
         places = (numpy.arange(height)[:, None] * dilation[0] * size[1] * channels + numpy.arange(width * channels)).ravel()
-    scattered = channels < ROWS
-    tile_rows = SCATTERED_ROWS if scattered else ROWS
-    starts = numpy.arange(0, places.size, tile_rows)[:, None]
-    if scattered:
-        rows = numpy.minimum(starts + numpy.arange(tile_rows), places.size - 1).ravel()
-    else:
-        rows = (numpy.minimum(starts, channels - tile_rows) + numpy.arange(tile_rows)).ravel()
+    places = numpy.append(places, numpy.full(-places.size % ROWS, places[-1]))
     block = max(1, min(_OUTER_PIXELS // len(source), images // 4))
     bounds = _ranges(block * len(source), _OUTER_PIXELS)
     table = _repeated(source, block, size[0] * size[1], channels)
@@ -97,10 +87,10 @@ def weight_plan(images: int, size: Pair, channels: int, outputs: int, window: Wi
             pixels = low + numpy.nonzero(table[low:high, tap] >= 0)[0]
             lists.append(numpy.column_stack([table[pixels, tap], pixels * outputs]))
     first = numpy.append(0, numpy.cumsum([len(pairs) for pairs in lists]))
-    sums = table.shape[1] * rows.size * outputs
+    sums = table.shape[1] * places.size * outputs
     chunks = max(1, min(_PARTIAL_SUMS // sums, _WEIGHT_ITEMS, images // block))
-    groups = max(1, min(_WEIGHT_ITEMS // chunks, table.shape[1] * rows.size // tile_rows))
-    return OuterPlan(_indices(numpy.concatenate(lists)), _indices(first), block, _indices(places[rows]), rows, scattered, chunks, groups)
+    groups = max(1, min(_WEIGHT_ITEMS // chunks, table.shape[1] * places.size // ROWS))
+    return OuterPlan(_indices(numpy.concatenate(lists)), _indices(first), block, _indices(places), chunks, groups)
 
 
 def _taps(size: Pair, channels: int, window: Window, by_rows: bool) -> tuple[Array, int]:

@@ -42,8 +42,7 @@ _VECTOR_BYTES, _REGISTERS = (64, 32) if "+avx512f" in _FEATURES else (32, 16) if
 
 VECTORS = 2  # vectors in a row of a tile
 PIXELS = 14 if _REGISTERS == 32 else 6  # rows of the gather tile
-ROWS = 11 if _REGISTERS == 32 else 5  # rows of the outer tile
-SCATTERED_ROWS = 8 if _REGISTERS == 32 else 5  # and where each row needs an address of its own
+ROWS = 8 if _REGISTERS == 32 else 5  # rows of the outer tile: each has an address, and there are 16 registers for addresses
 
 _int32, _int64 = ir.IntType(32), ir.IntType(64)
 
@@ -170,54 +169,43 @@ def gather_tile(_typing, x, x_start, table, row, length, zeros, w, w_start, bias
     return signature, write
 
 
-def _outer_tile(rows: int, neighbours: bool) -> Any:
-    @intrinsic
-    def outer_tile(_typing, x, x_start, places, first, g, g_start, pairs, pair, pair_count, count, total, total_start):
-        """total[i, :count] += sum over pairs (p, q) of x[p + places[first + i]] * g[q : q + count], for all rows i of the tile.
+@intrinsic
+def outer_tile(_typing, x, x_start, places, first, g, g_start, pairs, pair, pair_count, count, total, total_start):
+    """total[i, :count] += sum over pairs (p, q) of x[p + places[first + i]] * g[q : q + count], for the ROWS rows i of the tile.
 
-        `total` is one tile, row after row; `pair_count` pairs are read from pairs[2*pair:]. Where the rows are neighbours in x,
-        only places[first] is read. Places count elements from the given starts.
-        """
-        intp = types.intp
-        signature = types.void(x, intp, places, intp, g, intp, pairs, intp, intp, intp, total, intp)
+    `total` is one tile, row after row; `pair_count` pairs are read from pairs[2*pair:]. Places count elements from the starts.
+    """
+    intp = types.intp
+    signature = types.void(x, intp, places, intp, g, intp, pairs, intp, intp, intp, total, intp)
 
-        def write(context, builder, signature, arguments):
-            x, x_start, places, first, g, g_start, pairs, pair, pair_count, count, total, total_start = _pointers(
-                context, builder, signature, arguments
-            )
-            tile = _Writer(builder, x)
-            vectors = range(VECTORS)
-            x, g, total = tile.at(x, x_start), tile.at(g, g_start), tile.at(total, total_start)
-            places, pairs = tile.at(places, first), tile.at(pairs, builder.mul(pair, _int64(2)))
-            if neighbours:
-                row_starts = [tile.at(tile.at(x, tile.integer(places, 0)), i) for i in range(rows)]
-            else:
-                row_starts = [tile.at(x, tile.integer(places, i)) for i in range(rows)]
-            sums = tile.accumulators(rows)
-            for i in range(rows):
+    def write(context, builder, signature, arguments):
+        x, x_start, places, first, g, g_start, pairs, pair, pair_count, count, total, total_start = _pointers(
+            context, builder, signature, arguments
+        )
+        tile = _Writer(builder, x)
+        rows, vectors = range(ROWS), range(VECTORS)
+        x, g, total = tile.at(x, x_start), tile.at(g, g_start), tile.at(total, total_start)
+        places, pairs = tile.at(places, first), tile.at(pairs, builder.mul(pair, _int64(2)))
+        row_starts = [tile.at(x, tile.integer(places, i)) for i in rows]
+        sums = tile.accumulators(ROWS)
+        for i in rows:
+            for j in vectors:
+                builder.store(tile.load(total, i * VECTORS + j), sums[i][j])
+        masks = [tile.mask(count, j) for j in vectors]
+        with cgutils.for_range(builder, pair_count) as loop:
+            place = tile.at(pairs, builder.mul(loop.index, _int64(2)))
+            x_place, g_row = tile.integer(place, 0), tile.at(g, tile.integer(place, 1))
+            loaded = [tile.masked_load(g_row, j, masks[j]) for j in vectors]
+            for i in rows:
+                value = tile.number(row_starts[i], x_place)
                 for j in vectors:
-                    builder.store(tile.load(total, i * VECTORS + j), sums[i][j])
-            masks = [tile.mask(count, j) for j in vectors]
-            with cgutils.for_range(builder, pair_count) as loop:
-                place = tile.at(pairs, builder.mul(loop.index, _int64(2)))
-                x_place, g_row = tile.integer(place, 0), tile.at(g, tile.integer(place, 1))
-                loaded = [tile.masked_load(g_row, j, masks[j]) for j in vectors]
-                for i in range(rows):
-                    value = tile.number(row_starts[i], x_place)
-                    for j in vectors:
-                        tile.multiply_add(sums[i][j], value, loaded[j])
-            for i in range(rows):
-                for j in vectors:
-                    tile.store(builder.load(sums[i][j]), total, i * VECTORS + j)
-            return context.get_dummy_value()
+                    tile.multiply_add(sums[i][j], value, loaded[j])
+        for i in rows:
+            for j in vectors:
+                tile.store(builder.load(sums[i][j]), total, i * VECTORS + j)
+        return context.get_dummy_value()
 
-        return signature, write
-
-    return outer_tile
-
-
-outer_tile = _outer_tile(ROWS, neighbours=True)
-scattered_outer_tile = _outer_tile(SCATTERED_ROWS, neighbours=False)
+    return signature, write
 
 
 @intrinsic
