@@ -6,6 +6,7 @@ from tinygen import functional as F
 from tinygen.functional.conv import PaddingLike, PairLike
 from tinygen.nn import init
 from tinygen.nn.module import Module
+from tinygen.nn.plain import brief
 from tinygen.tensor import Shape, Tensor
 
 
@@ -14,6 +15,10 @@ def _weight(*shape: int) -> Tensor:
     if any(n < 1 for n in shape):
         raise ValueError(f"a weight of shape {shape}: every size must be at least 1")
     return Tensor(init.glorot(shape), requires_grad=True)
+
+
+def _missing(bias: Tensor | None) -> str:
+    return "" if bias is not None else ", no bias"
 
 
 class Dense(Module):
@@ -27,7 +32,7 @@ class Dense(Module):
         return F.dense(x, self.weight, self.bias)
 
     def describe(self) -> str:
-        return f"Dense({self.weight.shape[0]} -> {self.weight.shape[1]}{'' if self.bias is not None else ', no bias'})"
+        return f"Dense({self.weight.shape[0]} -> {self.weight.shape[1]}{_missing(self.bias)})"
 
 
 class Conv2D(Module):
@@ -52,8 +57,9 @@ class Conv2D(Module):
 
     def describe(self) -> str:
         kh, kw, channels, filters = self.weight.shape
-        dilation = f", dilation {self.dilation}" if self.dilation != (1, 1) else ""
-        return f"Conv2D({channels} -> {filters}, {kh}x{kw}, {_sliding(self.stride, self.padding, self.bias)}{dilation})"
+        sliding = f"stride {brief(self.stride)}, padding {self.padding}"
+        dilation = f", dilation {brief(self.dilation)}" if self.dilation != (1, 1) else ""
+        return f"Conv2D({channels} -> {filters}, {kh}x{kw}, {sliding}{dilation}{_missing(self.bias)})"
 
 
 class ConvTranspose2D(Module):
@@ -81,13 +87,9 @@ class ConvTranspose2D(Module):
 
     def describe(self) -> str:
         kh, kw, filters, channels = self.weight.shape
-        return f"ConvTranspose2D({channels} -> {filters}, {kh}x{kw}, {_sliding(self.stride, self.padding, self.bias)})"
-
-
-def _sliding(stride: tuple[int, int], padding: PaddingLike, bias: Tensor | None) -> str:
-    """Stride, padding and a missing bias, in words."""
-    steps = f"stride {stride[0]}" if stride[0] == stride[1] else f"stride {stride}"
-    return f"{steps}, padding {padding}{'' if bias is not None else ', no bias'}"
+        sliding = f"stride {brief(self.stride)}, padding {self.padding}"
+        extra = f", output_padding {brief(self.output_padding)}" if self.output_padding != (0, 0) else ""
+        return f"ConvTranspose2D({channels} -> {filters}, {kh}x{kw}, {sliding}{extra}{_missing(self.bias)})"
 
 
 class BatchNorm(Module):

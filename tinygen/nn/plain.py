@@ -8,6 +8,11 @@ from tinygen.nn.module import Module
 from tinygen.tensor import Tensor
 
 
+def brief(steps: tuple[int, int]) -> int | tuple[int, int]:
+    """One number for (rows, columns) where they are equal, for descriptions."""
+    return steps[0] if steps[0] == steps[1] else steps
+
+
 class ReLU(Module):
     """max(x, 0)."""
 
@@ -64,8 +69,10 @@ class _Pool2D(Module):
         self.padding = padding
 
     def describe(self) -> str:
-        (kh, kw), stride = self.kernel_size, f", stride {self.stride}" if self.stride != self.kernel_size else ""
-        return f"{type(self).__name__}({kh}x{kw}{stride})"
+        kh, kw = self.kernel_size
+        stride = f", stride {brief(self.stride)}" if self.stride != self.kernel_size else ""
+        padding = f", padding {self.padding}" if self.padding != 0 else ""
+        return f"{type(self).__name__}({kh}x{kw}{stride}{padding})"
 
 
 class MaxPool2D(_Pool2D):

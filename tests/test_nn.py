@@ -1,0 +1,298 @@
+"""What must hold for every layer, said once and asked of every row of a table; then what is particular to a few."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+import tinygen.functional as F
+from tinygen import Tensor, grad, manual_seed, nn
+from tinygen.tensor import Shape
+from tinygen.testing import gradcheck, random_tensor, tensors
+
+modest = settings(deadline=None, max_examples=5)
+seeds = st.integers(0, 2**32 - 1)
+AFFINE = {"gamma": (3,), "beta": (3,)}
+RUNNING = {"running_mean": (3,), "running_var": (3,)}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A layer, the text that describes it, the function that it is, the shapes that go in and come out, and those of its tensors."""
+
+    make: Callable[[], nn.Module]
+    text: str
+    function: Callable[..., Tensor]
+    takes: Shape
+    gives: Shape
+    parameters: dict[str, Shape] = field(default_factory=dict)
+    buffers: dict[str, Shape] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def layer(self, seed: int = 0, dtype: str = "float32", device: str = "cpu") -> nn.Module:
+        """The layer, with tensors that differ from each other; they are positive, as variances must be."""
+        layer, rng = self.make(), numpy.random.default_rng(seed)
+        for _, t in layer.named_tensors():
+            t.data = random_tensor(t.shape, rng, 0.5, 1.5, dtype).data
+        return layer.to(device)
+
+    def input(self, seed: int = 0, dtype: str = "float32", device: str = "cpu") -> Tensor:
+        return F.tensor(random_tensor(self.takes, numpy.random.default_rng(seed), dtype=dtype), device=device, requires_grad=True)
+
+
+ROWS = [
+    Row(
+        lambda: nn.Dense(3, 2),
+        "Dense(3 -> 2)",
+        lambda m, x: F.dense(x, m.weight, m.bias),
+        (4, 5, 3),
+        (4, 5, 2),
+        {"weight": (3, 2), "bias": (2,)},
+    ),
+    Row(lambda: nn.Dense(3, 2, bias=False), "Dense(3 -> 2, no bias)", lambda m, x: x @ m.weight, (4, 3), (4, 2), {"weight": (3, 2)}),
+    Row(
+        lambda: nn.Conv2D(2, 3, 3),
+        "Conv2D(2 -> 3, 3x3, stride 1, padding 0)",
+        lambda m, x: F.conv2d(x, m.weight, m.bias),
+        (2, 5, 4, 2),
+        (2, 3, 2, 3),
+        {"weight": (3, 3, 2, 3), "bias": (3,)},
+    ),
+    Row(
+        lambda: nn.Conv2D(2, 1, (2, 3), (2, 1), "same", dilation=(1, 2), bias=False),
+        "Conv2D(2 -> 1, 2x3, stride (2, 1), padding same, dilation (1, 2), no bias)",
+        lambda m, x: F.conv2d(x, m.weight, None, (2, 1), "same", (1, 2)),
+        (1, 5, 6, 2),
+        (1, 3, 6, 1),
+        {"weight": (2, 3, 2, 1)},
+    ),
+    Row(
+        lambda: nn.ConvTranspose2D(3, 2, 4, stride=2, padding="same"),
+        "ConvTranspose2D(3 -> 2, 4x4, stride 2, padding same)",
+        lambda m, x: F.conv_transpose2d(x, m.weight, m.bias, 2, "same"),
+        (2, 3, 2, 3),
+        (2, 6, 4, 2),
+        {"weight": (4, 4, 2, 3), "bias": (2,)},
+    ),
+    Row(
+        lambda: nn.ConvTranspose2D(1, 2, 3, (3, 2), (1, 0), output_padding=(2, 1), bias=False),
+        "ConvTranspose2D(1 -> 2, 3x3, stride (3, 2), padding (1, 0), output_padding (2, 1), no bias)",
+        lambda m, x: F.conv_transpose2d(x, m.weight, None, (3, 2), (1, 0), (2, 1)),
+        (1, 2, 3, 1),
+        (1, 6, 8, 2),
+        {"weight": (3, 3, 2, 1)},
+    ),
+    Row(
+        lambda: nn.BatchNorm(3, momentum=0.5, eps=0.1),
+        "BatchNorm(3)",
+        lambda m, x: F.batch_norm(x, m.gamma, m.beta, m.running_mean, m.running_var, m.training, eps=0.1),
+        (4, 2, 3, 3),
+        (4, 2, 3, 3),
+        AFFINE,
+        RUNNING,
+    ),
+    Row(
+        lambda: nn.LayerNorm(3, eps=0.1),
+        "LayerNorm(3)",
+        lambda m, x: F.layer_norm(x, m.gamma, m.beta, 0.1),
+        (4, 3),
+        (4, 3),
+        AFFINE,
+    ),
+    Row(
+        lambda: nn.LayerNorm((2, 3)),
+        "LayerNorm(2, 3)",
+        lambda m, x: F.layer_norm(x, m.gamma, m.beta),
+        (4, 2, 3),
+        (4, 2, 3),
+        {"gamma": (2, 3), "beta": (2, 3)},
+    ),
+    Row(nn.ReLU, "ReLU()", lambda m, x: F.relu(x), (3, 4), (3, 4)),
+    Row(nn.LeakyReLU, "LeakyReLU(0.2)", lambda m, x: F.leaky_relu(x, 0.2), (3, 4), (3, 4)),
+    Row(lambda: nn.LeakyReLU(0.3), "LeakyReLU(0.3)", lambda m, x: F.leaky_relu(x, 0.3), (3, 4), (3, 4)),
+    Row(nn.Tanh, "Tanh()", lambda m, x: F.tanh(x), (3, 4), (3, 4)),
+    Row(nn.Sigmoid, "Sigmoid()", lambda m, x: F.sigmoid(x), (3, 4), (3, 4)),
+    Row(lambda: nn.Dropout(0.4), "Dropout(0.4)", lambda m, x: F.dropout(x, 0.4, m.training), (3, 4), (3, 4)),
+    Row(lambda: nn.MaxPool2D(2), "MaxPool2D(2x2)", lambda m, x: F.max_pool2d(x, 2), (2, 5, 4, 3), (2, 2, 2, 3)),
+    Row(
+        lambda: nn.MaxPool2D(3, 2, 1),
+        "MaxPool2D(3x3, stride 2, padding 1)",
+        lambda m, x: F.max_pool2d(x, 3, 2, 1),
+        (1, 5, 4, 3),
+        (1, 3, 2, 3),
+    ),
+    Row(
+        lambda: nn.AvgPool2D((2, 3), (1, 2), "same"),
+        "AvgPool2D(2x3, stride (1, 2), padding same)",
+        lambda m, x: F.avg_pool2d(x, (2, 3), (1, 2), "same"),
+        (1, 3, 5, 2),
+        (1, 3, 3, 2),
+    ),
+    Row(nn.GlobalAvgPool2D, "GlobalAvgPool2D()", lambda m, x: F.global_avg_pool2d(x), (2, 3, 4, 5), (2, 5)),
+    Row(nn.Upsample2D, "Upsample2D(2x2)", lambda m, x: F.upsample2d(x, 2), (1, 2, 3, 2), (1, 4, 6, 2)),
+    Row(lambda: nn.Upsample2D((1, 3)), "Upsample2D(1x3)", lambda m, x: F.upsample2d(x, (1, 3)), (1, 2, 3, 2), (1, 2, 9, 2)),
+    Row(nn.Flatten, "Flatten()", lambda m, x: F.flatten(x), (2, 3, 4, 5), (2, 60)),
+    Row(lambda: nn.Reshape(3, -1, 2), "Reshape(3, -1, 2)", lambda m, x: x.reshape(2, 3, 4, 2), (2, 24), (2, 3, 4, 2)),
+]
+every_layer = pytest.mark.parametrize("row", ROWS, ids=str)
+
+
+def test_the_table_covers_every_layer() -> None:
+    layers = {kind for kind in vars(nn).values() if isinstance(kind, type) and issubclass(kind, nn.Module)}
+    assert {type(row.make()) for row in ROWS} == layers - {nn.Module, nn.Sequential}
+
+
+@every_layer
+def test_its_text(row: Row) -> None:
+    assert repr(row.make()) == row.make().describe() == row.text
+
+
+@every_layer
+def test_its_tensors_come_by_name_in_the_order_of_definition(row: Row) -> None:
+    layer = row.make()
+    assert [(name, t.shape) for name, t in layer.named_parameters()] == list(row.parameters.items())
+    assert [(name, t.shape) for name, t in layer.named_buffers()] == list(row.buffers.items())
+    assert {t.dtype for _, t in layer.named_tensors()} <= {numpy.dtype("float32")}
+
+
+@every_layer
+@pytest.mark.parametrize("training", [True, False])
+def test_it_is_its_function(row: Row, training: bool, device: str) -> None:
+    layer, x = row.layer(device=device).train(training), row.input(device=device)
+    manual_seed(1)
+    y = layer(x)
+    manual_seed(1)
+    expected = row.function(layer, x)
+    assert y.shape == row.gives and y.device == x.device
+    assert_array_equal(y.numpy(), expected.numpy())
+
+
+@every_layer
+def test_float32_stays_float32(row: Row) -> None:
+    layer, x = row.layer(), row.input()
+    y = layer(x)
+    assert {t.dtype for t in [y, *grad(y.sum(), [x, *layer.parameters()])]} == {numpy.dtype("float32")}
+    assert {t.dtype for _, t in layer.named_tensors()} <= {numpy.dtype("float32")}
+
+
+@every_layer
+@modest
+@given(data=st.data(), seed=seeds, training=st.booleans())
+def test_its_gradients(row: Row, data: st.DataObject, seed: int, training: bool) -> None:
+    layer = row.layer(seed, "float64").train(training)
+
+    def applied(x: Tensor, *parameters: Tensor) -> Tensor:
+        manual_seed(seed)
+        for name, parameter in zip(row.parameters, parameters, strict=True):
+            setattr(layer, name, parameter)
+        return layer(x)
+
+    gradcheck(applied, data.draw(tensors(row.takes)), *layer.parameters())
+
+
+@every_layer
+@modest
+@given(one=seeds, other=seeds)
+def test_its_state_makes_another_the_same(row: Row, one: int, other: int) -> None:
+    layer, twin, x = row.layer(one).eval(), row.layer(other).eval(), row.input()
+    twin.load_state_dict(layer.state_dict())
+    assert twin.state_dict().keys() == {*row.parameters, *row.buffers}
+    assert_array_equal(twin(x).numpy(), layer(x).numpy())
+
+
+@every_layer
+def test_outside_training_it_stays_the_same(row: Row) -> None:
+    layer, x = row.layer().eval(), row.input()
+    before = layer.state_dict()
+    assert_array_equal(layer(x).numpy(), layer(x).numpy())
+    for name, array in layer.state_dict().items():
+        assert_array_equal(array, before[name])
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "said"),
+    [
+        (nn.Dense(3, 4), (2, 5), "Dense(3 -> 4): dense: x (2, 5) must end in the 3 features that weight (3, 4) (in, out) takes"),
+        (
+            nn.Conv2D(3, 8, 3, padding=1),
+            (2, 5, 5, 1),
+            "Conv2D(3 -> 8, 3x3, stride 1, padding 1): conv2d: "
+            "input has 1 channels but weight (3, 3, 3, 8) takes 3; x is (2, 5, 5, 1), NHWC",
+        ),
+        (
+            nn.Conv2D(1, 8, 3),
+            (5, 5, 1),
+            "Conv2D(1 -> 8, 3x3, stride 1, padding 0): conv2d: input must be (N, H, W, C), got (5, 5, 1)",
+        ),
+        (
+            nn.ConvTranspose2D(3, 8, 3),
+            (2, 5, 5, 1),
+            "ConvTranspose2D(3 -> 8, 3x3, stride 1, padding 0): conv_transpose2d: "
+            "input has 1 channels but weight (3, 3, 8, 3) takes 3; x is (2, 5, 5, 1), NHWC",
+        ),
+        (nn.BatchNorm(3), (2, 5), "BatchNorm(3): batch_norm: gamma has shape (3,) but x (2, 5) has 5 channels"),
+        (nn.BatchNorm(3), (1, 3), "BatchNorm(3): batch_norm: training needs more than one value per channel, x is (1, 3)"),
+        (nn.LayerNorm((2, 3)), (4, 3, 3), "LayerNorm(2, 3): layer_norm: x (4, 3, 3) must end in the shape of gamma (2, 3) and beta (2, 3)"),
+        (nn.MaxPool2D(2), (2, 5), "MaxPool2D(2x2): max_pool2d: input must be (N, H, W, C), got (2, 5)"),
+        (nn.AvgPool2D(2), (2, 5), "AvgPool2D(2x2): avg_pool2d: input must be (N, H, W, C), got (2, 5)"),
+    ],
+    ids=lambda value: value.describe() if isinstance(value, nn.Module) else None,
+)
+def test_an_input_it_cannot_take_is_refused_by_name(layer: nn.Module, shape: Shape, said: str) -> None:
+    with pytest.raises(nn.LayerError) as refusal:
+        layer(F.zeros(shape))
+    assert str(refusal.value) == said
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: nn.Dense(0, 3), "a weight of shape (0, 3): every size must be at least 1"),
+        (lambda: nn.Conv2D(1, 2, 0), "a weight of shape (0, 0, 1, 2): every size must be at least 1"),
+        (lambda: nn.Conv2D(1, 2, 2.5), "kernel_size is an integer or a pair of integers (rows, columns), not 2.5"),
+        (lambda: nn.Dropout(1.0), "Dropout: p must be at least 0 and below 1, got 1.0"),
+    ],
+)
+def test_a_layer_that_cannot_be_is_refused(make: Callable[[], nn.Module], said: str) -> None:
+    with pytest.raises(ValueError) as refusal:
+        make()
+    assert str(refusal.value) == said
+
+
+@modest
+@given(p=st.floats(0, 0.95), seed=seeds)
+def test_dropout_is_the_identity_outside_training(p: float, seed: int) -> None:
+    x = nn.Dropout(p).eval()(Tensor(numpy.random.default_rng(seed).standard_normal((5, 5))))
+    assert_array_equal(x.numpy(), numpy.random.default_rng(seed).standard_normal((5, 5)))
+
+
+class TestRunningStatistics:
+    @modest
+    @given(batches=st.lists(tensors((4, 2, 3), dtype="float32"), min_size=1, max_size=4), momentum=st.floats(0, 0.99))
+    def test_move_towards_those_of_each_batch(self, batches: list[Tensor], momentum: float) -> None:
+        layer, mean, var = nn.BatchNorm(3, momentum), numpy.zeros(3), numpy.ones(3)
+        held = layer.running_mean, layer.running_var, layer.running_mean.data, layer.running_var.data
+        for x in batches:
+            layer(x).sum().backward()
+            mean = momentum * mean + (1 - momentum) * x.numpy().astype("float64").mean((0, 1))
+            var = momentum * var + (1 - momentum) * x.numpy().astype("float64").var((0, 1))
+        assert_allclose(layer.running_mean.numpy(), mean, rtol=1e-5, atol=1e-6)
+        assert_allclose(layer.running_var.numpy(), var, rtol=1e-5)
+        now = layer.running_mean, layer.running_var, layer.running_mean.data, layer.running_var.data
+        assert all(a is b for a, b in zip(now, held, strict=True))
+        assert all(t.node is None and not t.requires_grad and t.grad is None for t in held[:2])
+
+    def test_become_those_of_the_data_and_serve_outside_training(self) -> None:
+        layer, data = nn.BatchNorm(2), numpy.random.default_rng(0).normal([3, -1], [0.5, 4], (64, 2)).astype("float32")
+        for _ in range(200):  # 0.9^200 is 7e-10
+            layer(Tensor(data))
+        assert_allclose(layer.running_mean.numpy(), data.mean(0), rtol=1e-4)
+        assert_allclose(layer.running_var.numpy(), data.var(0), rtol=1e-4)
+        one = layer.eval()(Tensor(data[:1])).numpy()
+        assert_allclose(one, (data[:1] - data.mean(0)) / numpy.sqrt(data.var(0) + 1e-5), rtol=1e-3)
