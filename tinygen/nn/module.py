@@ -41,8 +41,10 @@ class Module:
     def __call__(self, *inputs: Any) -> Any:
         try:
             y = self.forward(*inputs)
+        except LayerError:
+            raise
         except ValueError as error:
-            raise error if isinstance(error, LayerError) else LayerError(f"{self.describe()}: {error}") from error
+            raise LayerError(f"{self.describe()}: {error}") from error
         for observer in _observers:
             observer(self, y)
         return y
@@ -109,11 +111,11 @@ class Module:
         return self.train(False)
 
     def to(self, device: str) -> Self:
-        """Move all parameters, their gradients, and buffers to the device, in place."""
-        for _, t in self.named_tensors():
-            t.data = backend.to_device(t.data, device)
-            if t.grad is not None:
-                t.grad = t.grad.to(device)
+        """Move all parameters, their gradients, and buffers to the device, in place: all of them, or none where that fails."""
+        tensors = {id(t): t for _, t in self.named_tensors()}.values()
+        moved = [(backend.to_device(t.data, device), None if t.grad is None else t.grad.to(device)) for t in tensors]
+        for t, (data, gradient) in zip(tensors, moved, strict=True):
+            t.data, t.grad = data, gradient
         return self
 
     def state_dict(self) -> dict[str, numpy.ndarray]:
