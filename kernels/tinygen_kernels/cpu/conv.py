@@ -17,7 +17,8 @@ exist only in the tables, and the image is never unrolled into columns. A convol
 4. A weight gradient sums over the whole batch, so its items leave partial sums, which `_sum_chunks` adds up in their order.
 
 Images of few channels make runs too short for this. There conv2d and conv2d_weight read a whole kernel row as one run from
-an image with its border drawn in, and conv2d_data writes whole windows of values and adds them where they overlap.
+an image with its border drawn in, and conv2d_data writes whole windows of values and adds them where they overlap. Few outputs
+would leave most of a tile's width idle; with stride 1 they become few channels, by turning the kernel around.
 """
 
 import numpy
@@ -26,7 +27,7 @@ from numba import prange
 from tinygen_kernels import Array, Padding, Pair
 from tinygen_kernels.cpu.parallel import empty, flat, parallel, serial
 from tinygen_kernels.cpu.plan import FEW_CHANNELS, GatherPlan, Window, data_plan, forward_plan, weight_plan
-from tinygen_kernels.cpu.simd import PIXELS, ROWS, add_run, gather_tile, outer_tile, tile_width
+from tinygen_kernels.cpu.simd import PIXELS, ROWS, gather_tile, outer_tile, tile_width
 from tinygen_kernels.geometry import output_size
 
 _NO_PADDING = (0, 0), (0, 0)
@@ -147,7 +148,7 @@ def _weight(x: Array, g: Array, window: Window, by_rows: bool) -> Array:
     width = tile_width(x.dtype)
     sums = empty((plan.chunks, taps, plan.places.size // ROWS, -(-outputs // width), ROWS, width), x.dtype)
     _outer(flat(x), flat(g), len(x), plan.pairs, plan.first, plan.block, plan.places, plan.groups, outputs, sums)
-    dw = numpy.empty((taps, kernel_height * kernel_width * channels // taps, outputs), x.dtype)
+    dw = numpy.zeros((taps, kernel_height * kernel_width * channels // taps, outputs), x.dtype)
     _sum_chunks(sums, dw)
     return dw
 
@@ -158,11 +159,11 @@ def _overlapped(g: Array, w: Array, bias: Array | None, size: Pair, stride: Pair
     kernel_size, channels = w.shape[:2], w.shape[2]
     windows = matmul(flat(g).reshape(-1, outputs), flat(w).reshape(-1, outputs).T)
     (top, bottom), (left, right) = padding
-    bordered = numpy.zeros((images, top + size[0] + bottom, left + size[1] + right, channels), g.dtype)
+    rows, columns = top + size[0] + bottom, left + size[1] + right
+    bordered = empty((images, rows, columns, channels), g.dtype)
+    bordered.reshape(images, rows, -1)[:] = 0 if bias is None else numpy.tile(bias, columns)
     _add_windows(windows.reshape(-1), height, width, *kernel_size, *stride, dilation[0], bordered)
-    x = empty((images, *size, channels), g.dtype)
-    numpy.add(bordered[:, top : top + size[0], left : left + size[1]], 0 if bias is None else bias, out=x)
-    return x
+    return numpy.ascontiguousarray(bordered[:, top : top + size[0], left : left + size[1]])
 
 
 @serial
@@ -233,22 +234,20 @@ def _outer(x, g, images, pairs, first, block, places, groups, outputs, sums):
 
 
 @serial
-def _add_up(parts, target):
-    for column in range(target.size):
-        target[column] = parts[0, column]
-    for chunk in range(1, parts.shape[0]):
-        for column in range(target.size):
-            target[column] += parts[chunk, column]
+def _add(source, target):
+    for i in range(target.size):
+        target[i] += source[i]
 
 
 @parallel
 def _sum_chunks(sums, dw):
-    strips, _, width = sums.shape[3:]
+    chunks, _, _, strips, _, width = sums.shape
     for tap in prange(dw.shape[0]):
         for row in range(dw.shape[1]):
             for strip in range(strips):
                 target = dw[tap, row, strip * width : (strip + 1) * width]
-                _add_up(sums[:, tap, row // ROWS, strip, row % ROWS], target)
+                for chunk in range(chunks):
+                    _add(sums[chunk, tap, row // ROWS, strip, row % ROWS], target)
 
 
 @parallel
@@ -260,7 +259,8 @@ def _add_windows(windows, height, width, kernel_height, kernel_width, row_stride
         image = images[n].reshape(-1)
         for i in range(height):
             for a in range(kernel_height):
-                target = (i * row_stride + a * dilation) * images.shape[2] * channels
-                source = ((n * height + i) * width * kernel_height + a) * run
+                row = (i * row_stride + a * dilation) * images.shape[2]
                 for j in range(width):
-                    add_run(image, target + j * column_stride * channels, windows, source + j * kernel_height * run, run)
+                    source = (((n * height + i) * width + j) * kernel_height + a) * run
+                    target = (row + j * column_stride) * channels
+                    _add(windows[source : source + run], image[target : target + run])

@@ -58,7 +58,10 @@ class OuterPlan(NamedTuple):
 
 @functools.lru_cache(maxsize=256)
 def forward_plan(images: int, size: Pair, channels: int, outputs: int, window: Window, by_rows: bool) -> GatherPlan:
-    source, length = _taps(size, channels, window, by_rows)
+    source, length = source_table(size, *window), channels
+    if by_rows:
+        width = window[0][1]
+        source, length = source[:, ::width], width * channels
     return _gather_plan(source, images, size[0] * size[1], channels, length, outputs)
 
 
@@ -91,13 +94,6 @@ def weight_plan(images: int, size: Pair, channels: int, outputs: int, window: Wi
     chunks = max(1, min(_PARTIAL_SUMS // sums, _WEIGHT_ITEMS, images // block))
     groups = max(1, min(_WEIGHT_ITEMS // chunks, table.shape[1] * places.size // ROWS))
     return OuterPlan(_indices(numpy.concatenate(lists)), _indices(first), block, _indices(places), chunks, groups)
-
-
-def _taps(size: Pair, channels: int, window: Window, by_rows: bool) -> tuple[Array, int]:
-    """The table of a forward convolution, and how many neighbouring numbers each of its entries reads."""
-    source = source_table(size, *window)
-    width = window[0][1]
-    return (source[:, ::width], width * channels) if by_rows else (source, channels)
 
 
 def _gather_plan(source: Array, images: int, source_pixels: int, channels: int, length: int, outputs: int) -> GatherPlan:
@@ -153,4 +149,6 @@ def _ranges(pixels: int, most: int) -> Array:
 
 def _indices(table: Array) -> Array:
     """As 32-bit integers, which halve the memory. They count elements within one block, never within the batch."""
+    if table.max(initial=0) >= 2**31:
+        raise ValueError(f"an image of {table.max()} or more numbers is too large: places in it are 32-bit integers")
     return numpy.ascontiguousarray(table, numpy.int32).ravel()

@@ -40,7 +40,7 @@ from numba.extending import intrinsic
 _FEATURES = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
 _VECTOR_BYTES, _REGISTERS = (64, 32) if "+avx512f" in _FEATURES else (32, 16) if "+avx" in _FEATURES else (16, 16)
 
-VECTORS = 2  # vectors in a row of a tile
+VECTORS = 2  # in a row of a tile
 PIXELS = 14 if _REGISTERS == 32 else 6  # rows of the gather tile
 ROWS = 8 if _REGISTERS == 32 else 5  # rows of the outer tile: each has an address, and there are 16 registers for addresses
 
@@ -203,27 +203,6 @@ def outer_tile(_typing, x, x_start, places, first, g, g_start, pairs, pair, pair
         for i in rows:
             for j in vectors:
                 tile.store(builder.load(sums[i][j]), total, i * VECTORS + j)
-        return context.get_dummy_value()
-
-    return signature, write
-
-
-@intrinsic
-def add_run(_typing, target, target_start, source, source_start, count):
-    """target[target_start:][:count] += source[source_start:][:count], for short runs, where a loop's ragged end would dominate."""
-    signature = types.void(target, types.intp, source, types.intp, types.intp)
-
-    def write(context, builder, signature, arguments):
-        target, target_start, source, source_start, count = _pointers(context, builder, signature, arguments)
-        tile = _Writer(builder, source)
-        target, source = tile.at(target, target_start), tile.at(source, source_start)
-        steps = builder.udiv(builder.add(count, _int64(tile.lanes - 1)), _int64(tile.lanes))
-        with cgutils.for_range(builder, steps) as loop:
-            done = builder.mul(loop.index, _int64(tile.lanes))
-            mask = tile.mask(builder.sub(count, done), 0)
-            to, of = tile.at(target, done), tile.at(source, done)
-            total = builder.fadd(tile.masked_load(to, 0, mask), tile.masked_load(of, 0, mask))
-            tile.masked_store(total, to, 0, mask)
         return context.get_dummy_value()
 
     return signature, write
