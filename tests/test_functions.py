@@ -5,16 +5,18 @@ from typing import Any
 
 import numpy
 import pytest
+from geometry_strategies import geometries
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from op_table import OPS, Example, Op
+from tinygen_kernels.geometry import output_size
 
 import tinygen.functional as F
 from tinygen import Tensor, grad, no_grad
 from tinygen.backend import array_module
 from tinygen.functional.conv import Conv2DWeight
-from tinygen.testing import adjoint_check, gradcheck, gradgradcheck, random_tensor
+from tinygen.testing import adjoint_check, gradcheck, gradgradcheck, tensors
 
 modest = settings(deadline=None, max_examples=12)
 every_op = pytest.mark.parametrize("op", OPS, ids=str)
@@ -80,6 +82,15 @@ def test_third_derivatives_of_convolutions(op: Op, data: st.DataObject) -> None:
     gradcheck(example.function, *example.tensors(), order=3)
 
 
+@modest
+@given(geometry=geometries(), data=st.data())
+def test_third_derivatives_of_the_convolution_to_the_weight(geometry: Any, data: st.DataObject) -> None:
+    size, kernel_size, stride, _, dilation, padding = geometry
+    made = output_size(size, kernel_size, stride, padding, dilation)
+    x, g = data.draw(tensors((2, *size, 1))), data.draw(tensors((2, *made, 2)))
+    gradcheck(lambda x, g: Conv2DWeight(kernel_size, stride, padding, dilation)(x, g), x, g, order=3)
+
+
 @every_linear_op
 @modest
 @given(data=st.data())
@@ -129,7 +140,7 @@ def test_nothing_is_recorded_within_no_grad(op: Op, data: st.DataObject) -> None
     with no_grad():
         y = example.function(*example.tensors())
     assert recorded.requires_grad
-    assert not y.requires_grad or y.node is None  # where y is x itself, as dropout's may be, it is still a leaf
+    assert not y.requires_grad and y.node is None
     assert_array_equal(y.data, recorded.data)
 
 
