@@ -10,13 +10,15 @@ only piecewise-constant data (masks, indices, noise, shapes) may be kept raw.
 """
 
 from collections.abc import Sequence, Set
-from typing import Any, overload
+from typing import Any, TypeAlias, overload
 
 import numpy
 
 from tinygen import diagnosis, mode
-from tinygen.backend import Array, array_module
+from tinygen.backend import Array, array_module, device_of
 from tinygen.tensor import Tensor, method
+
+Tensors: TypeAlias = Tensor | Sequence[Tensor]
 
 
 class Function:
@@ -54,7 +56,7 @@ class Function:
                 arrays.append(_constant(self, x))
         try:
             y = self.forward(*arrays)
-        except (TypeError, ValueError) as error:
+        except (IndexError, TypeError, ValueError) as error:
             raise diagnosis.explained(self, error, inputs) from error
         if isinstance(y, numpy.generic):  # NumPy turns results of shape () into scalars
             y = numpy.asarray(y)
@@ -72,17 +74,10 @@ class Function:
 
 
 @overload
-def grad(outputs: Tensor | Sequence[Tensor], inputs: Tensor, grad_outputs: Any = None, create_graph: bool = False) -> Tensor: ...
+def grad(outputs: Tensors, inputs: Tensor, grad_outputs: Any = None, create_graph: bool = False) -> Tensor: ...
 @overload
-def grad(
-    outputs: Tensor | Sequence[Tensor], inputs: Sequence[Tensor], grad_outputs: Any = None, create_graph: bool = False
-) -> list[Tensor]: ...
-def grad(
-    outputs: Tensor | Sequence[Tensor],
-    inputs: Tensor | Sequence[Tensor],
-    grad_outputs: Tensor | Sequence[Tensor] | None = None,
-    create_graph: bool = False,
-) -> Tensor | list[Tensor]:
+def grad(outputs: Tensors, inputs: Sequence[Tensor], grad_outputs: Any = None, create_graph: bool = False) -> list[Tensor]: ...
+def grad(outputs: Tensors, inputs: Tensors, grad_outputs: Tensors | None = None, create_graph: bool = False) -> Tensor | list[Tensor]:
     """The gradients of sum_i <outputs[i], grad_outputs[i]> to the inputs.
 
     One Tensor for one input, a list for a sequence. `grad_outputs` has the outputs' shapes; it may be left out for outputs of one
@@ -90,15 +85,12 @@ def grad(
     passes are freed. Only what lies between the outputs and the inputs is computed. The gradient to an input that the outputs do not
     depend on is zero.
 
-    Raises ValueError for an input that requires no gradient, a missing or misshapen grad_output, and a graph that was freed.
+    Raises ValueError for an input that requires no gradient, a grad_output that is missing or unlike its output, and a freed graph.
     """
     ys = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     xs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    gs = [None] * len(ys) if grad_outputs is None else [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs)
-    for i, x in enumerate(xs):
-        if not x.requires_grad:
-            raise ValueError(f"grad: input {i} of shape {x.shape} does not require gradients")
-    found = walk(ys, _first_gradients(ys, gs), xs, create_graph)
+    gs: Any = [None] * len(ys) if grad_outputs is None else grad_outputs if isinstance(grad_outputs, list | tuple) else [grad_outputs]
+    found = walk(ys, _first_gradients(ys, gs, xs), xs, create_graph)
     filled = [Tensor(array_module(x.data).zeros_like(x.data)) if g is None else g for x, g in zip(xs, found, strict=True)]
     return filled[0] if isinstance(inputs, Tensor) else filled
 
@@ -109,9 +101,8 @@ def backward(y: Tensor, grad_output: Tensor | None = None, create_graph: bool = 
 
     With `inputs`, what leads to no input is not computed: a generator's step skips the discriminator's weight gradients.
     """
-    gs = _first_gradients([y], [grad_output])
     xs = _leaves(y) if inputs is None else list(inputs)
-    for x, g in zip(xs, walk([y], gs, xs, create_graph), strict=True):
+    for x, g in zip(xs, walk([y], _first_gradients([y], [grad_output], xs), xs, create_graph), strict=True):
         if g is not None:
             x.grad = g if x.grad is None else x.grad + g
 
@@ -150,11 +141,9 @@ def _between(outputs: Sequence[Tensor], wanted: Set[int], stop: Set[int]) -> tup
         t = stack.pop()
         if t is None:  # all that the tensor below depends on has been visited
             t = stack.pop()
-            for x in t.node.inputs:
-                if id(x) in useful:
-                    useful.add(id(t))
-                    order.append(t)
-                    break
+            if not useful.isdisjoint(map(id, t.node.inputs)):
+                useful.add(id(t))
+                order.append(t)
             continue
         key = id(t)
         if key in seen:
@@ -162,8 +151,7 @@ def _between(outputs: Sequence[Tensor], wanted: Set[int], stop: Set[int]) -> tup
         seen.add(key)
         if t.node.inputs is None:
             raise ValueError(f"the graph behind {diagnosis.name(t.node)} was freed by an earlier walk; keep it with create_graph=True")
-        stack.append(t)
-        stack.append(None)
+        stack += (t, None)
         for x in t.node.inputs:
             if type(x) is Tensor and x.node is not None:
                 stack.append(x)
@@ -192,18 +180,25 @@ def _pull_back(g: Tensor, y: Any, useful: set[int], pending: dict[int, Tensor]) 
     node = y.node
     xs = node.inputs
     node.needs = needs = tuple([id(x) in useful for x in xs])
-    result = node.backward(g, y, *xs)
+    try:
+        result = node.backward(g, y, *xs)
+    except FloatingPointError as error:  # from a function within this backward: what the user wrote is this node
+        raise diagnosis.not_finite("gradient", node, xs) from error
     gradients = result if type(result) is tuple else (result,)
     if len(gradients) != len(xs):
         raise ValueError(f"{diagnosis.name(node)}.backward gave {len(gradients)} gradients for {len(xs)} inputs")
     for x, need, gx in zip(xs, needs, gradients):  # noqa: B905  # strict costs time on the hottest path
         if not need or gx is None:
             continue
+        if type(gx) is not Tensor:
+            raise diagnosis.wrong_gradient(node, gx, x)
         a, b = gx.data, x.data
-        if a.shape != b.shape and _broadcasts(b.shape, a.shape):
-            gx = gx.sum_to(b.shape)
+        same_shape = a.shape == b.shape
+        if not same_shape and _broadcasts(b.shape, a.shape):
+            gx, same_shape = gx.sum_to(b.shape), True
             a = gx.data
-        if a.shape != b.shape or (a.dtype is not b.dtype and a.dtype != b.dtype) or type(a) is not type(b):
+        same_device = type(a) is type(b) or device_of(a) == device_of(b)
+        if not (same_shape and same_device and (a.dtype is b.dtype or a.dtype == b.dtype)):
             raise diagnosis.wrong_gradient(node, gx, x)
         if mode.detecting_anomalies:
             diagnosis.expect_finite(a, "gradient", node, xs)
@@ -217,23 +212,22 @@ def _pull_back(g: Tensor, y: Any, useful: set[int], pending: dict[int, Tensor]) 
             pending[key] = Tensor(total if type(total) is type(a) else numpy.asarray(total))
 
 
-def _first_gradients(ys: Sequence[Tensor], gs: Sequence[Tensor | None]) -> list[Tensor]:
-    """The gradients that the walk starts from, checked; 1 for an output of one element."""
+def _first_gradients(ys: Sequence[Tensor], gs: Sequence[Tensor | None], xs: Sequence[Tensor]) -> list[Tensor]:
+    """The gradients that the walk from ys to xs starts with, 1 for an output of one element, once all that is asked makes sense."""
     if len(gs) != len(ys):
         raise ValueError(f"grad: {len(ys)} outputs but {len(gs)} grad_outputs")
     first = []
     for y, g in zip(ys, gs, strict=True):
-        if g is None and y.size != 1:
-            raise ValueError(
-                f"the gradient of an output of shape {y.shape} needs a grad_output of that shape; only one element can do without"
-            )
-        if g is None:
+        if g is None and y.size == 1:
             g = Tensor(array_module(y.data).ones_like(y.data))
-        if g.shape != y.shape or g.dtype != y.dtype or g.device != y.device:
-            raise ValueError(f"grad_output is {g.dtype} {g.shape} on {g.device}, but its output is {y.dtype} {y.shape} on {y.device}")
+        if not isinstance(g, Tensor) or (g.shape, g.dtype, g.device) != (y.shape, y.dtype, y.device):
+            raise diagnosis.wrong_grad_output(g, y)
         first.append(g)
     if not any(y.requires_grad for y in ys):
         raise ValueError("there is no gradient: the output does not depend on any tensor that requires gradients")
+    for i, x in enumerate(xs):
+        if not x.requires_grad:
+            raise ValueError(f"input {i} of shape {x.shape} does not require gradients")
     return first
 
 

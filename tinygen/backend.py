@@ -36,7 +36,7 @@ def to_device(x: Array, device: str) -> Array:
     Raises ValueError for a name that is no device, and RuntimeError where CUDA is asked for but CuPy or the device is missing.
     """
     if device == "cpu":
-        return x if isinstance(x, numpy.ndarray) else x.get()
+        return numpy.asarray(x) if isinstance(x, numpy.ndarray | numpy.generic) else x.get()
     index = _cuda_index(device)
     try:
         cupy = importlib.import_module("cupy")

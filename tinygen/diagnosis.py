@@ -39,15 +39,28 @@ def mixed_dtypes(node: "Function", y: Array, inputs: Sequence[Any]) -> TypeError
     )
 
 
-def wrong_gradient(node: "Function", g: Tensor, x: Tensor) -> ValueError:
-    return ValueError(f"{name(node)}.backward gave a gradient {listed([g])} for an input {listed([x])}")
+def wrong_gradient(node: "Function", g: Any, x: Tensor) -> ValueError:
+    what = f"a gradient {listed([g])}" if isinstance(g, Tensor) else f"a {type(g).__name__}, not a Tensor,"
+    return ValueError(f"{name(node)}.backward gave {what} for an input {listed([x])}")
+
+
+def wrong_grad_output(g: Any, y: Tensor) -> ValueError:
+    if g is None:
+        return ValueError(
+            f"the gradient of an output of shape {y.shape} needs a grad_output of that shape; only one element can do without"
+        )
+    what = listed([g]) if isinstance(g, Tensor) else f"a {type(g).__name__}, not a Tensor"
+    return ValueError(f"grad_output is {what}, but its output is {listed([y])}")
+
+
+def not_finite(what: str, node: "Function", inputs: Sequence[Any]) -> FloatingPointError:
+    line = getattr(node, "line", "a line not recorded")
+    return FloatingPointError(f"{name(node)}: {what} is not finite; arguments: {listed(inputs)}; applied at {line}")
 
 
 def expect_finite(a: Array, what: str, node: "Function", inputs: Sequence[Any]) -> None:
     if not bool(array_module(a).isfinite(a).all()):
-        raise FloatingPointError(
-            f"{name(node)}: {what} is not finite; arguments: {listed(inputs)}; applied at {getattr(node, 'line', 'a line not recorded')}"
-        )
+        raise not_finite(what, node, inputs)
 
 
 def users_line() -> str:

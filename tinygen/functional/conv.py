@@ -33,6 +33,22 @@ def image_size(x: Tensor) -> Pair:
     return x.shape[1], x.shape[2]
 
 
+def expect_images(name: str, x: Tensor) -> None:
+    """Refuse what is no batch of images (N, H, W, C) of floating-point numbers."""
+    if x.ndim != 4:
+        raise ValueError(f"{name}: input must be (N, H, W, C), got {x.shape}")
+    if x.dtype.kind != "f":
+        raise TypeError(f"{name}: input must be floating point, got {x.dtype} {x.shape}; convert it, say with tensor(x, dtype='float32')")
+
+
+def positive_pair(value: PairLike, what: str) -> Pair:
+    """(rows, columns), each at least 1, from one integer or two."""
+    both = pair(value, what)
+    if min(both) < 1:
+        raise ValueError(f"{what} must be at least 1, got {value}")
+    return both
+
+
 def _kernel_size(w: Tensor) -> Pair:
     """The rows and columns of a weight (kh, kw, C, K)."""
     return w.shape[0], w.shape[1]
@@ -96,10 +112,10 @@ def conv2d(
     `padding` is a number of zeros on all sides, (rows, columns), ((top, bottom), (left, right)), "valid" (none) or "same": as many as
     make H' = ceil(H / stride), an odd one at the bottom and right, as TensorFlow does.
 
-    Raises ValueError where shapes do not agree or the window does not fit.
+    Raises ValueError where shapes do not agree or the window does not fit, and TypeError where dtypes do not agree.
     """
     _expect("conv2d", x, weight, weight.shape[2:3], bias, weight.shape[3:])
-    kernel_size, strides, dilations = _kernel_size(weight), pair(stride, "stride"), pair(dilation, "dilation")
+    kernel_size, strides, dilations = _kernel_size(weight), positive_pair(stride, "stride"), positive_pair(dilation, "dilation")
     sides = resolve_padding(padding, image_size(x), kernel_size, strides, dilations)
     output_size(image_size(x), kernel_size, strides, sides, dilations)
     return Conv2D(strides, sides, dilations)(x, weight, bias)
@@ -121,21 +137,23 @@ def conv_transpose2d(
     H' = (H - 1) stride + dilation (kh - 1) + 1 - top - bottom + output_padding; with padding "same", H' = H stride. A convolution maps
     several sizes to one, so `output_size` may name the one that is meant.
 
-    Raises ValueError where shapes do not agree or no convolution leads from output_size to the size of x.
+    Raises ValueError where shapes do not agree or no convolution leads from output_size to the size of x, and TypeError where dtypes
+    do not agree.
     """
     _expect("conv_transpose2d", x, weight, weight.shape[3:], bias, weight.shape[2:3])
-    strides, dilations = pair(stride, "stride"), pair(dilation, "dilation")
+    strides, dilations = positive_pair(stride, "stride"), positive_pair(dilation, "dilation")
     size, sides = transposed_size(image_size(x), _kernel_size(weight), strides, padding, output_padding, output_size, dilations)
     return Conv2DData(size, strides, sides, dilations)(x, weight, bias)
 
 
 def _expect(name: str, x: Tensor, weight: Tensor, takes: tuple[int, ...], bias: Tensor | None, gives: tuple[int, ...]) -> None:
-    """Refuse arguments whose shapes do not agree."""
-    if x.ndim != 4:
-        raise ValueError(f"{name}: input must be (N, H, W, C), got {x.shape}")
+    """Refuse arguments whose shapes or dtypes do not agree."""
+    expect_images(name, x)
     if weight.ndim != 4:
         raise ValueError(f"{name}: weight must have four axes, two of them the kernel's size, got {weight.shape}")
     if x.shape[3:] != takes:
         raise ValueError(f"{name}: input has {x.shape[3]} channels but weight {weight.shape} takes {takes[0]}; x is {x.shape}, NHWC")
+    if x.dtype != weight.dtype:
+        raise TypeError(f"{name}: input is {x.dtype} but weight is {weight.dtype}; both must have one floating dtype")
     if bias is not None and bias.shape != gives:
         raise ValueError(f"{name}: bias has shape {bias.shape} but weight {weight.shape} gives {gives[0]} channels")

@@ -12,7 +12,9 @@ class MatMul(Function):
     __slots__ = ()
 
     def forward(self, a: Array, b: Array) -> Array:
-        return for_array(a).matmul(a, b) if a.ndim == b.ndim == 2 else array_module(a).matmul(a, b)
+        if a.ndim == b.ndim == 2 and a.dtype.kind == b.dtype.kind == "f":
+            return for_array(a).matmul(a, b)
+        return array_module(a).matmul(a, b)
 
     def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
         return g @ _swapped(b) if self.needs[0] else None, _swapped(a) @ g if self.needs[1] else None
@@ -42,10 +44,12 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
 def dense(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x @ weight + bias: (..., in) x (in, out) -> (..., out).
 
-    Raises ValueError where x does not end in the weight's `in` features.
+    Raises ValueError where x does not end in the weight's `in` features or bias is not (out,).
     """
     if x.ndim < 1 or weight.ndim != 2 or x.shape[-1] != weight.shape[0]:
         raise ValueError(f"dense: x {x.shape} must end in the {weight.shape[0]} features that weight {weight.shape} (in, out) takes")
+    if bias is not None and bias.shape != weight.shape[1:]:
+        raise ValueError(f"dense: bias has shape {bias.shape} but weight {weight.shape} gives {weight.shape[1]} features")
     y = matmul(reshape(x, (-1, weight.shape[0])), weight)
     if bias is not None:
         y = y + bias

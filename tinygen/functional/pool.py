@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 
 from tinygen_kernels import Padding, Pair, for_array
-from tinygen_kernels.geometry import pair, pooled_size, resolve_padding
+from tinygen_kernels.geometry import pooled_size, resolve_padding
 
 from tinygen.autograd import Function
 from tinygen.backend import Array
-from tinygen.functional.conv import PaddingLike, PairLike, image_size
+from tinygen.functional.conv import PaddingLike, PairLike, expect_images, image_size, positive_pair
 from tinygen.functional.shape import broadcast_to, reshape
 from tinygen.tensor import Tensor
 
@@ -85,10 +85,9 @@ class AvgPool2DData(Function):
 
 def _windows(name: str, x: Tensor, kernel_size: PairLike, stride: PairLike | None, padding: PaddingLike) -> tuple[Pair, Pair, Padding]:
     """Kernel size, stride and padding of a pooling, checked."""
-    if x.ndim != 4:
-        raise ValueError(f"{name}: input must be (N, H, W, C), got {x.shape}")
-    size = pair(kernel_size, "kernel_size")
-    strides = size if stride is None else pair(stride, "stride")
+    expect_images(name, x)
+    size = positive_pair(kernel_size, "kernel_size")
+    strides = size if stride is None else positive_pair(stride, "stride")
     sides = resolve_padding(padding, image_size(x), size, strides, (1, 1))
     pooled_size(image_size(x), size, strides, sides)
     return size, strides, sides
@@ -106,10 +105,12 @@ def avg_pool2d(x: Tensor, kernel_size: PairLike, stride: PairLike | None = None,
 
 def global_avg_pool2d(x: Tensor) -> Tensor:
     """The mean of each channel over the image: (N, H, W, C) -> (N, C)."""
+    expect_images("global_avg_pool2d", x)
     return x.mean(axis=(1, 2))
 
 
 def upsample2d(x: Tensor, factor: PairLike) -> Tensor:
     """Each pixel repeated factor times along rows and columns (nearest neighbour): (N, H, W, C) -> (N, H f, W f, C)."""
-    (n, h, w, c), (fh, fw) = x.shape, pair(factor, "factor")
+    expect_images("upsample2d", x)
+    (n, h, w, c), (fh, fw) = x.shape, positive_pair(factor, "factor")
     return reshape(broadcast_to(reshape(x, (n, h, 1, w, 1, c)), (n, h, fh, w, fw, c)), (n, h * fh, w * fw, c))

@@ -22,7 +22,10 @@ def _kept(shape: Shape, axis: Axis) -> Shape:
 
 def _count(x: Tensor, axis: Axis) -> int:
     """How many elements are reduced to one."""
-    return math.prod(n for n, kept in zip(x.shape, _kept(x.shape, axis), strict=True) if kept == 1)
+    count = math.prod(n for n, kept in zip(x.shape, _kept(x.shape, axis), strict=True) if kept == 1)
+    if count == 0:
+        raise ValueError(f"there is no mean of no elements: shape {x.shape} over axis {axis}")
+    return count
 
 
 @dataclass(slots=True, eq=False)
