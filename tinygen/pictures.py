@@ -16,8 +16,9 @@ def grid(images: numpy.ndarray, columns: int | None = None, gap: int = 2, scale:
     rows = -(-n // columns)
     sheet = numpy.full((rows * columns, h + gap, w + gap, c), 255, numpy.uint8)
     sheet[:n, :h, :w] = numpy.rint(numpy.clip(images, 0, 1) * 255)
-    sheet = sheet.reshape(rows, columns, h + gap, w + gap, c).swapaxes(1, 2).reshape(rows * (h + gap), columns * (w + gap), c)
-    return sheet[:-gap, :-gap].repeat(scale, axis=0).repeat(scale, axis=1)
+    height, width = rows * (h + gap), columns * (w + gap)
+    sheet = sheet.reshape(rows, columns, h + gap, w + gap, c).swapaxes(1, 2).reshape(height, width, c)
+    return sheet[: height - gap, : width - gap].repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def captioned(images: numpy.ndarray, captions: Sequence[str], columns: int, scale: int = 3) -> numpy.ndarray:
@@ -47,7 +48,7 @@ def save_gif(path: Path, frames: Sequence[Path], milliseconds: int = 200) -> Non
     """Write the pictures in the files `frames` one after the other; the last one stays ten times as long."""
     from PIL import Image
 
-    images = [Image.open(frame).convert("P") for frame in frames]
+    images = [Image.open(frame).quantize() for frame in frames]  # to 256 colours of its own; convert("P") would dither to fixed ones
     durations = [milliseconds] * (len(images) - 1) + [10 * milliseconds]
     images[0].save(path, save_all=True, append_images=images[1:], duration=durations, loop=0)
 
