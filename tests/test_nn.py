@@ -97,14 +97,7 @@ ROWS = [
         AFFINE,
         RUNNING,
     ),
-    Row(
-        lambda: nn.LayerNorm(3, eps=0.1),
-        "LayerNorm(3)",
-        lambda m, x: F.layer_norm(x, m.gamma, m.beta, 0.1),
-        (4, 3),
-        (4, 3),
-        AFFINE,
-    ),
+    Row(lambda: nn.LayerNorm(3, eps=0.1), "LayerNorm(3)", lambda m, x: F.layer_norm(x, m.gamma, m.beta, 0.1), (4, 3), (4, 3), AFFINE),
     Row(
         lambda: nn.LayerNorm((2, 3)),
         "LayerNorm(2, 3)",
@@ -241,6 +234,9 @@ def test_outside_training_it_stays_the_same(row: Row) -> None:
         (nn.LayerNorm((2, 3)), (4, 3, 3), "LayerNorm(2, 3): layer_norm: x (4, 3, 3) must end in the shape of gamma (2, 3) and beta (2, 3)"),
         (nn.MaxPool2D(2), (2, 5), "MaxPool2D(2x2): max_pool2d: input must be (N, H, W, C), got (2, 5)"),
         (nn.AvgPool2D(2), (2, 5), "AvgPool2D(2x2): avg_pool2d: input must be (N, H, W, C), got (2, 5)"),
+        (nn.AvgPool2D(2, stride=0), (2, 5, 5, 1), "AvgPool2D(2x2, stride 0): stride must be at least 1, got (0, 0)"),
+        (nn.GlobalAvgPool2D(), (2, 3, 4), "GlobalAvgPool2D(): global_avg_pool2d: input must be (N, H, W, C), got (2, 3, 4)"),
+        (nn.Upsample2D(), (2, 3, 4), "Upsample2D(2x2): upsample2d: input must be (N, H, W, C), got (2, 3, 4)"),
     ],
     ids=lambda value: value.describe() if isinstance(value, nn.Module) else None,
 )
