@@ -1,0 +1,197 @@
+"""What a user reads when something is wrong: one sentence, with the function's name and the numbers."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+import pytest
+
+import tinygen.functional as F
+from tinygen import Function, Tensor, detect_anomaly, grad, tensor
+
+a, b = F.ones((2, 3), requires_grad=True), F.ones((4,), requires_grad=True)
+double = F.ones((2, 3), "float64", requires_grad=True)
+raw = numpy.ones((2, 3), "float32")
+image = F.ones((1, 4, 4, 1))
+weight = F.ones((3, 3, 1, 2))
+one_dtype = "all of them and the result must have one floating dtype"
+make_one = "make it a Tensor with tinygen.tensor(...)"
+both_on_cpu = "float32 (2, 3) on cpu, float32 (4,) on cpu"
+
+
+class Double(Function):
+    """y = 2x with whatever gradient it is told to give."""
+
+    def __init__(self, gradient: Any) -> None:
+        self.gradient = gradient
+
+    def forward(self, x: numpy.ndarray) -> numpy.ndarray:
+        return 2 * x
+
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Any:
+        return self.gradient
+
+
+def freed() -> Tensor:
+    y = (a * a).sum()
+    grad(y, a)
+    return grad(y, a)
+
+
+REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
+    # operands
+    (lambda: a + raw, TypeError, f"Add takes Tensors and Python numbers, got an array of shape (2, 3); {make_one}"),
+    (lambda: raw * a, TypeError, f"Mul takes Tensors and Python numbers, got an array of shape (2, 3); {make_one}"),
+    (lambda: a - [1.0], TypeError, f"Sub takes Tensors and Python numbers, got list [1.0]; {make_one}"),
+    (lambda: a * b, ValueError, f"Mul: operands could not be broadcast together with shapes (2,3) (4,) ; arguments: {both_on_cpu}"),
+    (lambda: a + double, TypeError, f"Add: arguments float32 (2, 3) on cpu, float64 (2, 3) on cpu would give float64; {one_dtype}"),
+    (lambda: a + tensor([1, 2, 3]), TypeError, f"Add: arguments float32 (2, 3) on cpu, int64 (3,) on cpu would give float64; {one_dtype}"),
+    (lambda: a @ b, ValueError, "matmul: (2, 3) @ (4,): the last axis of the first and the last but one of the second must agree"),
+    (lambda: a[2], IndexError, "GetItem: index 2 is out of bounds for axis 0 with size 2; arguments: float32 (2, 3) on cpu"),
+    (lambda: a.sum(axis=2), ValueError, "Sum: axis 2 is out of bounds for array of dimension 2; arguments: float32 (2, 3) on cpu"),
+    (lambda: F.zeros((0, 3)).mean(axis=0), ValueError, "there is no mean of no elements: shape (0, 3) over axis 0"),
+    (lambda: a.item(), ValueError, "item() takes a tensor of one element, this one has shape (2, 3)"),
+    # tensors that require gradients
+    (
+        lambda: tensor([1, 2], requires_grad=True),
+        TypeError,
+        "only floating-point tensors can require gradients, this one is int64 of shape (2,)",
+    ),
+    # grad and backward
+    (lambda: grad(a.sum(), [a, image]), ValueError, "input 1 of shape (1, 4, 4, 1) does not require gradients"),
+    (lambda: (b * image).sum().backward(inputs=[image]), ValueError, "input 0 of shape (1, 4, 4, 1) does not require gradients"),
+    (lambda: image.sum().backward(), ValueError, "there is no gradient: the output does not depend on any tensor that requires gradients"),
+    (
+        lambda: (a * 2.0).backward(),
+        ValueError,
+        "the gradient of an output of shape (2, 3) needs a grad_output of that shape; only one element can do without",
+    ),
+    (lambda: grad(a * 2.0, a, b), ValueError, "grad_output is float32 (4,) on cpu, but its output is float32 (2, 3) on cpu"),
+    (lambda: grad(a * 2.0, a, double), ValueError, "grad_output is float64 (2, 3) on cpu, but its output is float32 (2, 3) on cpu"),
+    (lambda: (a * 2.0).backward(raw), ValueError, "grad_output is a ndarray, not a Tensor, but its output is float32 (2, 3) on cpu"),
+    (lambda: grad(a.sum(), a, 1.0), ValueError, "grad_output is a float, not a Tensor, but its output is float32 () on cpu"),
+    (lambda: grad(a * 2.0, a, [a, a]), ValueError, "grad: 1 outputs but 2 grad_outputs"),
+    (freed, ValueError, "the graph behind Sum was freed by an earlier walk; keep it with create_graph=True"),
+    # functions that users write
+    (
+        lambda: Double(b)(a).sum().backward(),
+        ValueError,
+        "Double.backward gave a gradient float32 (4,) on cpu for an input float32 (2, 3) on cpu",
+    ),
+    (
+        lambda: Double(double)(a).sum().backward(),
+        ValueError,
+        "Double.backward gave a gradient float64 (2, 3) on cpu for an input float32 (2, 3) on cpu",
+    ),
+    (
+        lambda: Double(raw)(a).sum().backward(),
+        ValueError,
+        "Double.backward gave a ndarray, not a Tensor, for an input float32 (2, 3) on cpu",
+    ),
+    (lambda: Double((a, a))(a).sum().backward(), ValueError, "Double.backward gave 2 gradients for 1 inputs"),
+    (lambda: Function()(a), NotImplementedError, "Function has no forward"),
+    # layers
+    (
+        lambda: F.conv2d(F.ones((64, 28, 28, 3)), weight),
+        ValueError,
+        "conv2d: input has 3 channels but weight (3, 3, 1, 2) takes 1; x is (64, 28, 28, 3), NHWC",
+    ),
+    (lambda: F.conv2d(image, weight, b), ValueError, "conv2d: bias has shape (4,) but weight (3, 3, 1, 2) gives 2 channels"),
+    (lambda: F.conv2d(a, weight), ValueError, "conv2d: input must be (N, H, W, C), got (2, 3)"),
+    (lambda: F.conv2d(image, a), ValueError, "conv2d: weight must have four axes, two of them the kernel's size, got (2, 3)"),
+    (
+        lambda: F.conv2d(F.ones((1, 4, 4, 1), "uint8"), weight),
+        TypeError,
+        "conv2d: input must be floating point, got uint8 (1, 4, 4, 1); convert it, say with tensor(x, dtype='float32')",
+    ),
+    (
+        lambda: F.conv_transpose2d(F.ones((1, 4, 4, 2), "float64"), weight),
+        TypeError,
+        "conv_transpose2d: input is float64 but weight is float32; both must have one floating dtype",
+    ),
+    (lambda: F.conv2d(image, weight, stride=0), ValueError, "stride must be at least 1, got 0"),
+    (lambda: F.conv2d(image, weight, dilation=(1, -2)), ValueError, "dilation must be at least 1, got (1, -2)"),
+    (lambda: F.max_pool2d(image, 0), ValueError, "kernel_size must be at least 1, got 0"),
+    (lambda: F.upsample2d(a, 2), ValueError, "upsample2d: input must be (N, H, W, C), got (2, 3)"),
+    (lambda: F.dense(a, F.ones((4, 5))), ValueError, "dense: x (2, 3) must end in the 4 features that weight (4, 5) (in, out) takes"),
+    (lambda: F.dense(a, F.ones((3, 4)), F.ones((4, 1))), ValueError, "dense: bias has shape (4, 1) but weight (3, 4) gives 4 features"),
+    (lambda: F.batch_norm(a, b, b), ValueError, "batch_norm: gamma has shape (4,) but x (2, 3) has 3 channels"),
+    (lambda: F.batch_norm(F.ones((1, 4)), b, b), ValueError, "batch_norm: training needs more than one value per channel, x is (1, 4)"),
+    (
+        lambda: F.batch_norm(F.ones((2, 4)), b, b, training=False),
+        ValueError,
+        "batch_norm: outside training it needs running_mean and running_var",
+    ),
+    (lambda: F.layer_norm(a, b, b), ValueError, "layer_norm: x (2, 3) must end in the shape of gamma (4,) and beta (4,)"),
+    (lambda: F.cross_entropy(a, numpy.array([0, 3])), ValueError, "cross_entropy: labels from 0 to 3 for 3 classes"),
+    (lambda: F.cross_entropy(a, numpy.zeros(2)), ValueError, "cross_entropy: labels must be integers, got float64"),
+    (
+        lambda: F.cross_entropy(a, numpy.array([0])),
+        ValueError,
+        "cross_entropy: logits must be (N, classes) and labels (N,), got (2, 3) and (1,)",
+    ),
+    (lambda: F.dropout(a, 1.0), ValueError, "dropout: p must be at least 0 and below 1, got 1.0"),
+    (lambda: F.clip(a, 1.0, 0.0), ValueError, "clip: low 1.0 is above high 0.0"),
+    (lambda: F.transpose(a, 0, 0), ValueError, "transpose: axes (0, 0) are no order of the 2 axes of shape (2, 3)"),
+    (lambda: F.concatenate([]), ValueError, "concatenate: there is nothing to concatenate"),
+    (lambda: F.stack([a, b]), ValueError, "stack: takes tensors of one shape, got [(2, 3), (4,)]"),
+    (lambda: F.pad(a, [(1, 1)]), ValueError, "pad: takes one (before, after) >= 0 for each of the 2 axes of (2, 3), got [(1, 1)]"),
+]
+
+
+@pytest.mark.parametrize("ask, kind, message", REFUSED, ids=[message[:40] for _, _, message in REFUSED])
+def test_refused_in_one_sentence(ask: Callable[[], Any], kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind) as caught:
+        ask()
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("scalar", [2, 2.0, numpy.float64(2), numpy.float32(2), numpy.int64(2)], ids=lambda scalar: type(scalar).__name__)
+def test_numbers_of_any_kind_keep_float32(scalar: Any) -> None:
+    x = tensor([1.0, 3.0], requires_grad=True)
+    for y in (scalar * x, x * scalar, scalar + x, scalar - x, x / scalar, scalar / x, x**scalar, scalar**x, F.maximum(x, scalar)):
+        assert y.dtype == grad(y.sum(), x).dtype == numpy.float32
+    assert (scalar * x).numpy().tolist() == [2, 6]
+
+
+class TestDetectAnomaly:
+    """The message ends with the line that the user wrote: here, the one of this file that applies the function."""
+
+    def message(self, run: Callable[[], Any]) -> str:
+        with numpy.errstate(all="ignore"), detect_anomaly(), pytest.raises(FloatingPointError) as caught:
+            run()
+        return str(caught.value)
+
+    def test_forward(self) -> None:
+        message = self.message(lambda: F.log(tensor([1.0, 0.0])))
+        start = re.escape("Log: output is not finite; arguments: float32 (2,) on cpu; applied at ")
+        assert re.fullmatch(
+            start + r".*test_messages\.py:\d+: message = self\.message\(lambda: F\.log\(tensor\(\[1\.0, 0\.0\]\)\)\)", message
+        )
+
+    @pytest.mark.parametrize("create_graph", [False, True])
+    def test_backward_names_the_line_of_the_forward(self, create_graph: bool) -> None:
+        def run() -> None:
+            x = tensor([4.0, 0.0], requires_grad=True)
+            y = F.sqrt(x)
+            y.sum().backward(create_graph=create_graph)
+
+        start = re.escape("Sqrt: gradient is not finite; arguments: float32 (2,) on cpu; applied at ")
+        assert re.fullmatch(start + r".*test_messages\.py:\d+: y = F\.sqrt\(x\)", self.message(run))
+
+    def test_a_gradient_that_a_user_made(self) -> None:
+        x = F.ones((2,), requires_grad=True)
+        message = self.message(lambda: Double(tensor([1.0, numpy.nan]))(x).sum().backward())
+        assert message.startswith("Double: gradient is not finite; arguments: float32 (2,) on cpu; applied at ")
+
+    def test_a_graph_made_before_has_no_line_to_name(self) -> None:
+        y = F.sqrt(F.zeros((1,), requires_grad=True))
+        expected = "Sqrt: gradient is not finite; arguments: float32 (1,) on cpu; applied at a line not recorded"
+        assert self.message(y.backward) == expected
+
+    def test_finite_numbers_pass_and_outside_nothing_is_looked_at(self) -> None:
+        with detect_anomaly():
+            grad((a * 2.0).sum(), a)
+        with numpy.errstate(all="ignore"):
+            assert F.log(F.zeros((1,))).item() == -numpy.inf
