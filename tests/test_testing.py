@@ -1,0 +1,180 @@
+"""The checks that users write their tests with: they must fail on what is wrong, and draw what they say."""
+
+from typing import Any
+
+import numpy
+import pytest
+from hypothesis import find, given, settings
+from hypothesis import strategies as st
+
+import tinygen.functional as F
+from tinygen import Function, Tensor, tensor
+from tinygen.testing import adjoint_check, broadcastable_shapes, gradcheck, gradgradcheck, images, random_tensor, shapes, tensors
+
+modest = settings(deadline=None, max_examples=50)
+
+
+class Square(Function):
+    """Right to every order."""
+
+    def forward(self, x: numpy.ndarray) -> numpy.ndarray:
+        return x * x
+
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        return g * 2.0 * x
+
+
+class WrongSlope(Square):
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        return g * 2.001 * x
+
+
+class RawSquare(Square):
+    """Right to first order alone: it reaches x, on which the gradient depends smoothly, past the graph."""
+
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        return g * Tensor(2.0 * x.data)
+
+
+class OneElementWrong(Square):
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        slope = numpy.full(x.shape, 2.0)
+        slope.flat[-1] = 2.01
+        return g * Tensor(slope) * x
+
+
+class NoGradientToTheSecond(Function):
+    def forward(self, a: numpy.ndarray, b: numpy.ndarray) -> numpy.ndarray:
+        return a * b
+
+    def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
+        return g * b, None
+
+
+class InPlace(Square):
+    def forward(self, x: numpy.ndarray) -> numpy.ndarray:
+        x += 1e-9
+        return x * x
+
+
+class WrongAdjoint(Function):
+    """The cumulative sum, whose adjoint sums from the other end."""
+
+    def forward(self, x: numpy.ndarray) -> numpy.ndarray:
+        return x.cumsum()
+
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        return Tensor(g.data.cumsum())
+
+
+class RightAdjoint(WrongAdjoint):
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        return Tensor(g.data[::-1].cumsum()[::-1])
+
+
+def some(*shape: int) -> Tensor:
+    return random_tensor(shape, numpy.random.default_rng(0))
+
+
+def applied(function: type[Function]) -> Any:
+    return lambda *xs: function()(*xs)
+
+
+class TestGradcheck:
+    @modest
+    @given(x=tensors())
+    def test_passes_what_is_right(self, x: Tensor) -> None:
+        gradcheck(applied(Square), x, order=3)
+        gradgradcheck(applied(Square), x)
+        gradcheck(applied(RawSquare), x)  # to first order it is
+
+    @pytest.mark.parametrize("function", [WrongSlope, OneElementWrong])
+    def test_fails_on_a_wrong_derivative(self, function: type[Function]) -> None:
+        quotient_and_gradient = r"order 1, input 0 \(4, 5\): the difference quotient is -?\d.*, the gradient gives -?\d.*"
+        with pytest.raises(AssertionError, match=quotient_and_gradient):
+            gradcheck(applied(function), some(4, 5))
+
+    def test_fails_on_a_gradient_that_is_missing(self) -> None:
+        with pytest.raises(AssertionError, match=r"order 1, input 1 \(3,\): .* the gradient gives 0\.0"):
+            gradcheck(applied(NoGradientToTheSecond), some(3), some(3))
+
+    def test_fails_at_second_order_where_smooth_data_is_kept_raw(self) -> None:
+        gradcheck(applied(RawSquare), some(4, 5))
+        with pytest.raises(AssertionError, match=r"order 2, input 0 \(4, 5\)"):
+            gradgradcheck(applied(RawSquare), some(4, 5))
+
+    def test_fails_on_a_function_that_changes_its_input(self) -> None:
+        with pytest.raises(AssertionError, match="the function changed its input 0"):
+            gradcheck(applied(InPlace), some(4, 5))
+
+    def test_fails_at_a_kink(self) -> None:
+        with pytest.raises(AssertionError, match="order 1"):
+            gradcheck(F.relu, tensor([0.0], "float64", requires_grad=True))
+
+    def test_takes_float64_that_requires_gradients(self) -> None:
+        for x, found in [
+            (F.ones((2,), requires_grad=True), "float32 with requires_grad=True"),
+            (F.ones((2,), "float64"), "float64 with .*=False"),
+        ]:
+            with pytest.raises(TypeError, match=f"gradcheck: input 0 must be float64 and require gradients, it is {found}"):
+                gradcheck(F.exp, x)
+
+    def test_takes_functions_whose_derivatives_end(self) -> None:
+        """A second derivative that is zero has no graph; a first one that is zero neither."""
+        gradcheck(lambda x: x * 3.0, some(2, 3), order=4)
+        gradcheck(lambda x: tensor(numpy.ones(2)), some(3), order=2)
+
+
+class TestAdjointCheck:
+    def test_passes_what_is_right_and_fails_on_a_wrong_adjoint(self) -> None:
+        adjoint_check(applied(RightAdjoint), some(6))
+        with pytest.raises(AssertionError, match=r"<f\(x\), c> = -?\d.* but <x, f\*\(c\)> = -?\d"):
+            adjoint_check(applied(WrongAdjoint), some(6))
+
+    def test_fails_on_what_is_not_linear(self) -> None:
+        with pytest.raises(AssertionError):
+            adjoint_check(lambda x: x + 1e-6, some(6))
+
+
+class TestStrategies:
+    @modest
+    @given(x=tensors())
+    def test_tensors_are_leaves_with_distinct_values_away_from_kinks(self, x: Tensor) -> None:
+        values = numpy.sort(x.numpy(), axis=None)
+        assert x.requires_grad and x.node is None and x.dtype == numpy.float64
+        assert abs(values).min() >= 1e-3 and abs(values).max() <= 2
+        assert (numpy.diff(values) > 1e-4).all()
+
+    @modest
+    @given(x=tensors(st.just((2, 3)), low=0.5, high=1.5, dtype=numpy.float32, contiguous=False))
+    def test_tensors_are_as_asked(self, x: Tensor) -> None:
+        assert x.shape == (2, 3) and x.dtype == numpy.float32 and not x.data.flags.c_contiguous
+        assert x.numpy().min() >= 0.5 and x.numpy().max() <= 1.5
+
+    @modest
+    @given(sizes=broadcastable_shapes(3, max_dims=2, max_side=3))
+    def test_broadcastable_shapes_broadcast(self, sizes: Any) -> None:
+        full = numpy.broadcast_shapes(*sizes)
+        assert len(sizes) == 3 and len(full) <= 2 and max(full, default=1) <= 3
+
+    @modest
+    @given(shape=shapes(2, 3, 5), x=images(channels=3, max_side=4, max_batch=2))
+    def test_shapes_and_images_stay_within_their_bounds(self, shape: tuple[int, ...], x: Tensor) -> None:
+        assert 2 <= len(shape) <= 3 and min(shape) >= 1 and max(shape) <= 5
+        n, h, w, c = x.shape
+        assert n <= 2 and max(h, w) <= 4 and c == 3
+
+    @pytest.mark.parametrize(
+        "strategy, wanted",
+        [
+            (tensors(), lambda x: not x.data.flags.c_contiguous),
+            (tensors(), lambda x: x.ndim == 0),
+            (images(), lambda x: x.shape[1] != x.shape[2]),
+            (images(), lambda x: x.shape[1:3] == (1, 1)),
+            (broadcastable_shapes(), lambda sizes: len(sizes[0]) < len(sizes[1])),
+            (broadcastable_shapes(), lambda sizes: numpy.broadcast_shapes(*sizes) not in sizes),
+        ],
+        ids=["strided", "no axes", "not square", "one pixel", "axes left out", "both stretched"],
+    )
+    def test_the_rare_cases_do_come(self, strategy: st.SearchStrategy[Any], wanted: Any) -> None:
+        find(strategy, wanted, settings=settings(database=None))
