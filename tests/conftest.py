@@ -12,3 +12,7 @@ def device(request: pytest.FixtureRequest) -> str:
     except RuntimeError as reason:
         pytest.skip(str(reason))
     return request.param
+
+
+def pytest_report_header() -> str:
+    return "tinygen: in a fresh clone the first tests wait for the kernels to be compiled, once, for about a minute"

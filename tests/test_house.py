@@ -1,0 +1,113 @@
+"""The promises about the source itself: what an import costs, which way imports point, and that the README tells the truth."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+# From the bottom to the top: a file imports from its own floor or from those before it.
+FLOORS = [
+    ["tinygen_kernels", "tinygen.backend", "tinygen.data", "tinygen.checkpoint", "tinygen.pictures"],
+    ["tinygen.tensor"],
+    ["tinygen.diagnosis", "tinygen.mode"],
+    ["tinygen.autograd"],
+    ["tinygen.fused"],
+    ["tinygen.functional"],
+    ["tinygen.nn"],
+    ["tinygen.optim", "tinygen.testing", "tinygen.profiling"],
+    ["tinygen.training"],
+    ["examples", "tinygen_kernels.bench"],
+]
+
+
+def floor_of(module: str) -> int:
+    """The floor of a module, or of the innermost package it is in that has one. `import tinygen` gives out all up to optim."""
+    name = "tinygen.optim" if module == "tinygen" else module
+    floors = {listed: i for i, names in enumerate(FLOORS) for listed in names}
+    while name not in floors:
+        name = name.rpartition(".")[0]
+    return floors[name]
+
+
+def modules() -> dict[str, Path]:
+    """The importable names of all files."""
+    files = {path: path.relative_to(ROOT / "kernels") for path in (ROOT / "kernels").rglob("*.py")}
+    files |= {path: path.relative_to(ROOT) for folder in ("tinygen", "examples") for path in (ROOT / folder).rglob("*.py")}
+    return {".".join(name.with_suffix("").parts).removesuffix(".__init__"): path for path, name in files.items()}
+
+
+MODULES = modules()
+
+
+def imports(path: Path) -> set[str]:
+    """The project's modules that a file imports when it runs; what only the type checker sees is left out."""
+    tree = ast.parse(path.read_text())
+    hidden = {
+        id(part)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for part in ast.walk(node)
+    }
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import) and id(node) not in hidden:
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and id(node) not in hidden:
+            submodules = {f"{node.module}.{name.name}" for name in node.names} & set(MODULES)
+            found |= submodules or {node.module}
+    return {name for name in found if name.split(".")[0] in ("tinygen", "tinygen_kernels")}
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - {"tinygen"}))
+def test_imports_point_downwards(module: str) -> None:
+    above = {name for name in imports(MODULES[module]) if floor_of(name) > floor_of(module)}
+    assert not above, f"{module} imports {above} from floors above its own"
+
+
+def test_importing_tinygen_leaves_out_what_is_heavy_or_optional() -> None:
+    heavy = "numba cupy matplotlib torch tyro PIL hypothesis"
+    code = f"import sys, tinygen; print([name for name in '{heavy}'.split() if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_no_file_is_too_long_to_read_at_once() -> None:
+    lines = {name: len(path.read_text().splitlines()) for name, path in MODULES.items()}
+    assert max(lines.values()) <= 300, {name: n for name, n in lines.items() if n > 300}
+    assert lines["tinygen.autograd"] + lines["tinygen.tensor"] < 400
+
+
+def test_the_readme_counts_the_lines_of_its_reading_path() -> None:
+    stops = re.findall(r"^\d+\. \[`[\w./]+`\]\(([\w./]+)\) \((\d+) lines\)", README, re.MULTILINE)
+    assert len(stops) >= 5
+    for file, count in stops:
+        actual = len((ROOT / file).read_text().splitlines())
+        assert abs(actual - int(count)) <= 0.1 * actual, f"{file} has {actual} lines, the README says {count}"
+
+
+def test_the_readme_s_files_exist() -> None:
+    links = re.findall(r"\]\((?!http)([\w./-]+)\)", README)
+    assert links and all((ROOT / link).exists() for link in links), links
+
+
+def test_the_readme_s_python_runs(tmp_path: Path) -> None:
+    """All of its Python, from top to bottom, in one script; its tests, too."""
+    script = tmp_path / "test_readme.py"
+    script.write_text("\n\n".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL)))
+    result = subprocess.run([sys.executable, "-m", "pytest", "-q", script], capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 0, result.stdout
+    assert "1 passed" in result.stdout
+
+
+def test_the_readme_s_commands_are_the_makefile_s() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in ("train", "test"):
+        assert f"make {target}" in README
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+    for command in re.findall(r"python (examples/\w+\.py)", README):
+        assert (ROOT / command).exists()
