@@ -63,6 +63,14 @@ def test_layer_norm_does_to_examples_what_batch_norm_does_to_channels() -> None:
     assert_allclose(by_rows.numpy(), by_columns.T.numpy(), rtol=1e-12)
 
 
+def test_same_padding_puts_the_odd_column_on_the_right() -> None:
+    """y[j] = x[j] + 10 x[j + 1], as in TensorFlow."""
+    x, w = float64([[[[1.0], [2.0], [3.0]]]]), float64([[[[1.0]], [[10.0]]]])
+    assert F.conv2d(x, w, padding="same").numpy().ravel().tolist() == [21, 32, 3]
+    assert F.conv2d(x, w, padding="same", stride=2).numpy().ravel().tolist() == [21, 3]
+    assert F.conv_transpose2d(x, w, padding="same", stride=(1, 2)).numpy().ravel().tolist() == [1, 10, 2, 20, 3, 30]
+
+
 class TestDropout:
     @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
     def test_keeps_the_mean_and_drops_at_its_rate(self, p: float) -> None:

@@ -6,7 +6,8 @@
         gradgradcheck(my_function, x)
 
 All checks work in float64 and compare numbers along random directions: the directional derivative of the scalar <f(x), c>, for a random
-array c, against <gradient, v>, for a random direction v.
+array c, against <gradient, v>, for a random direction v. At higher orders this derivative is itself the function that is checked, with c
+among its inputs: gradients must be right as functions of the gradients that they are made from, too.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ import numpy
 from hypothesis import strategies as st
 
 from tinygen.autograd import grad
-from tinygen.backend import to_device
+from tinygen.backend import array_module, to_device
 from tinygen.tensor import Tensor
 
 STEP = 1e-5  # of the central difference: its error is about STEP^2 f''' + 1e-16 f / STEP
@@ -73,19 +74,22 @@ def _check(
         assert (x.data == copy).all(), f"the function changed its input {i}"
     if order < orders:
 
-        def directional_derivative(*xs: Tensor) -> Tensor:
+        def directional_derivative(*arguments: Tensor) -> Tensor:
+            *xs, c = arguments
             y = function(*xs)
             if not y.requires_grad:
                 return xs[0].sum() * 0.0
             found = [(g * v).sum() for g, v in zip(grad(y, xs, c, create_graph=True), directions, strict=True)]
             return sum(found[1:], start=found[0])
 
-        _check(directional_derivative, inputs, orders, order + 1, rng, tolerance)
+        _check(directional_derivative, [*inputs, Tensor(c.data, requires_grad=True)], orders, order + 1, rng, tolerance)
 
 
 def _moved(inputs: Sequence[Tensor], i: int, v: Tensor, step: float) -> list[Tensor]:
     """The inputs, input i moved along v."""
-    return [Tensor(x.data + step * v.data if j == i else x.data, requires_grad=True) for j, x in enumerate(inputs)]
+    ahead = inputs[i].data + step * v.data
+    ahead = array_module(ahead).asarray(ahead)  # NumPy's sums of shape () are scalars
+    return [Tensor(ahead if j == i else x.data, requires_grad=True) for j, x in enumerate(inputs)]
 
 
 def _dot(a: Tensor, b: Tensor) -> float:
