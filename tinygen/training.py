@@ -120,7 +120,7 @@ class Training:
         started = time.perf_counter()
         batches = self.loader.epoch(self.epoch, start=self.batch)
         title = f"epoch {self.epoch + 1}/{self.options.epochs}"
-        with tqdm(batches, title, len(self.loader), initial=self.batch, leave=False, disable=None) as bar:
+        with tqdm(batches, title, len(self.loader), initial=self.batch, unit="batch", leave=False, disable=None) as bar:
             for batch in bar:
                 for name, value in self.step(*batch).items():
                     array = value.data if isinstance(value, Tensor) else numpy.asarray(value)
