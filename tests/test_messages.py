@@ -132,6 +132,12 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "cross_entropy: logits must be (N, classes) and labels (N,), got (2, 3) and (1,)",
     ),
     (lambda: F.dropout(a, 1.0), ValueError, "dropout: p must be at least 0 and below 1, got 1.0"),
+    (
+        lambda: F.dropout(F.ones((2, 3), "int64")),
+        TypeError,
+        "Dropout: the kernels take float32 and float64, not int64; arguments: int64 (2, 3) on cpu",
+    ),
+    (lambda: F.leaky_relu(a, -0.1), ValueError, "leaky_relu: negative_slope must be at least 0, got -0.1"),
     (lambda: F.clip(a, 1.0, 0.0), ValueError, "clip: low 1.0 is above high 0.0"),
     (lambda: F.transpose(a, 0, 0), ValueError, "transpose: axes (0, 0) are no order of the 2 axes of shape (2, 3)"),
     (lambda: F.concatenate([]), ValueError, "concatenate: there is nothing to concatenate"),

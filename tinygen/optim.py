@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy
+from tinygen_kernels import for_array
 
 from tinygen import backend
 from tinygen.backend import Array, array_module
@@ -96,6 +97,7 @@ class Adam(Optimizer):
     """
 
     slots = ("m", "v")
+    weight_decay = 0.0
 
     def __init__(
         self, parameters: Iterable[Tensor], lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
@@ -104,15 +106,7 @@ class Adam(Optimizer):
         self.betas, self.eps = betas, eps
 
     def update(self, p: Array, g: Array, m: Array, v: Array) -> None:  # type: ignore[override]
-        b1, b2 = self.betas
-        m *= b1
-        m += (1 - b1) * g
-        v *= b2
-        v += (1 - b2) * (g * g)
-        scale = self.lr * math.sqrt(1 - b2**self.steps) / (1 - b1**self.steps)
-        denominator = array_module(v).sqrt(v)
-        denominator += self.eps * math.sqrt(1 - b2**self.steps)
-        p -= scale * m / denominator
+        for_array(p).adam(p, g, m, v, self.lr, *self.betas, self.eps, self.steps, self.weight_decay)
 
 
 class AdamW(Adam):
@@ -128,10 +122,6 @@ class AdamW(Adam):
     ) -> None:
         super().__init__(parameters, lr, betas, eps)
         self.weight_decay = weight_decay
-
-    def update(self, p: Array, g: Array, m: Array, v: Array) -> None:  # type: ignore[override]
-        p *= 1 - self.lr * self.weight_decay
-        super().update(p, g, m, v)
 
 
 class RMSprop(Optimizer):

@@ -13,8 +13,9 @@ Conventions, the same everywhere:
     size      the spatial or kernel size (rows, columns) of the array to be made
     dtype     float32 or float64, the same for all arrays of a call; the result has it too
 
-Arrays of any memory layout are accepted and never written to. Results are new C-contiguous arrays, and the same bits come out
-whatever the number of threads. The callers in tinygen have checked the shapes and say so to the user; kernels do not check again.
+Arrays of any memory layout are accepted and, but for those that `adam` moves, never written to. Results are new C-contiguous
+arrays, and the same bits come out whatever the number of threads. The callers in tinygen have checked the shapes and say so to the
+user; kernels do not check again.
 """
 
 from typing import Any, Protocol
@@ -71,10 +72,37 @@ class Kernels(Protocol):
     ) -> tuple[Array, Array, Array]:
         """The gradients of sum(g * y) to x, gamma and beta, mean and var being functions of x. The sign of y stands for that of z."""
 
+    def leaky_relu(self, x: Array, negative_slope: float) -> Array:
+        """y = x if x > 0 else negative_slope*x, with negative_slope >= 0 (0: ReLU)."""
+
+    def leaky_relu_backward(self, g: Array, y: Array, negative_slope: float) -> Array:
+        """g if y > 0 else negative_slope*g: the gradient of sum(g * y) to x. The sign of y stands for that of x."""
+
+    def dropout(self, x: Array, p: float, seed: int) -> Array:
+        """y_i = x_i * (0 with probability p, 1/(1 - p) otherwise), 0 <= p < 1, i counting the elements in row-major order.
+
+        Which it is follows from i and the seed (0 <= seed < 2^64) alone: 0 if word i of their random words is below round(p 2^32).
+        Words 2j and 2j + 1 are Philox2x32-10 of the counter (j, seed // 2^32) and the key seed % 2^32 (Salmon et al., 2011).
+        """
+
+    def adam(
+        self, p: Array, g: Array, m: Array, v: Array, lr: float, beta1: float, beta2: float, eps: float, step: int, weight_decay: float
+    ) -> None:
+        """Moves p, m and v in place by a step of Adam with decoupled weight decay (Kingma & Ba, 2015; Loshchilov & Hutter, 2019):
+
+        m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;
+        p = (1 - lr weight_decay) p - lr m / (1 - beta1^step) / (sqrt(v / (1 - beta2^step)) + eps), the first step being 1.
+        """
+
 
 def for_array(x: Array) -> Kernels:
-    """The kernels that serve x. They are imported, and so Numba with them, at the first call."""
-    if isinstance(x, numpy.ndarray):
+    """The kernels that serve x. They are imported, and so Numba with them, at the first call.
+
+    Raises TypeError where x is of a type or a dtype that no kernels are made for.
+    """
+    if isinstance(x, numpy.ndarray | numpy.generic):
+        if x.dtype.char not in "fd":
+            raise TypeError(f"the kernels take float32 and float64, not {x.dtype}")
         from tinygen_kernels import cpu
 
         return cpu

@@ -124,6 +124,38 @@ def batch_norm_backward(
     return g_x.astype(x.dtype), g_gamma.astype(x.dtype), g_beta.astype(x.dtype)
 
 
+def leaky_relu(x: Array, negative_slope: float) -> Array:
+    return numpy.where(x > 0, x, negative_slope * x)
+
+
+def leaky_relu_backward(g: Array, y: Array, negative_slope: float) -> Array:
+    return numpy.where(y > 0, g, negative_slope * g)
+
+
+def dropout(x: Array, p: float, seed: int) -> Array:
+    pairs = numpy.arange(-(-x.size // 2), dtype=numpy.uint64)
+    words = numpy.stack(_philox(pairs, seed), axis=1).ravel()[: x.size].reshape(x.shape)
+    return x * numpy.where(words < round(p * 2**32), 0, 1 / (1 - p)).astype(x.dtype)
+
+
+def adam(p: Array, g: Array, m: Array, v: Array, lr: float, beta1: float, beta2: float, eps: float, step: int, weight_decay: float) -> None:
+    m[...] = beta1 * m + (1 - beta1) * g
+    v[...] = beta2 * v + (1 - beta2) * g**2
+    mean, mean_square = m / (1 - beta1**step), v / (1 - beta2**step)
+    p[...] = (1 - lr * weight_decay) * p - lr * mean / (numpy.sqrt(mean_square) + eps)
+
+
+def _philox(counters: Array, seed: int) -> tuple[Array, Array]:
+    """Two random words of 32 bits for each counter."""
+    stream, key = divmod(seed, 2**32)
+    left, right = counters, numpy.full_like(counters, stream)
+    for _ in range(10):
+        product = 0xD256D193 * left
+        left, right = (product >> 32) ^ key ^ right, product & 0xFFFFFFFF
+        key = (key + 0x9E3779B9) % 2**32
+    return left, right
+
+
 def _taps(kernel_size: Pair, made: Pair, stride: Pair, dilation: Pair) -> Iterator[tuple[Pair, slice, slice]]:
     """Each tap (a, b), and the rows and columns of the padded image that it meets at the `made` output pixels."""
     for a, b in numpy.ndindex(*kernel_size):

@@ -18,7 +18,7 @@ from typing import Any
 import numpy
 from kernel_shapes import Convolution, error
 from tinygen_kernels import cpu, reference
-from tinygen_kernels.cpu import conv, norm, pool
+from tinygen_kernels.cpu import conv, elementwise, norm, pool
 
 CONVOLUTIONS = [
     Convolution(4, (12, 12), 1, 32, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),
@@ -40,6 +40,7 @@ POOLINGS = [
 ]
 PRODUCTS = [(64, 100, 10), (7, 3, 40), (130, 33, 33)]
 BATCHES = [(4, 9, 9, 17), (40, 5), (8, 32, 32, 16)]
+ELEMENTS = [(7,), (33, 5), (3, 50001)]
 
 
 def calls(dtype: Any) -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
@@ -70,15 +71,28 @@ def calls(dtype: Any) -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
         yield reference.batch_norm, (x, gamma, beta, 1e-5, 0.2)
         y, mean, var = reference.batch_norm(x, gamma, beta, 1e-5, 0.2)
         yield reference.batch_norm_backward, (g, x, y, gamma, mean, var, 1e-5, 0.2)
+    for shape in ELEMENTS:
+        p, g, m, v = random.standard_normal((4, *shape)).astype(dtype)
+        yield reference.leaky_relu, (p, 0.2)
+        yield reference.leaky_relu_backward, (g, p, 0.2)
+        yield reference.dropout, (p, 0.3, 2**40 + 7)
+        yield reference.adam, (p, g, m, abs(v), 1e-2, 0.9, 0.99, 1e-3, 2, 0.1)
+
+
+def outcome(kernel: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What the kernel returns, or the arrays that it may have changed where it returns nothing."""
+    own = tuple(a.copy(order="K") if isinstance(a, numpy.ndarray) else a for a in arguments)
+    result = kernel(*own)
+    if result is None:
+        return tuple(a for a in own if isinstance(a, numpy.ndarray))
+    return result if isinstance(result, tuple) else (result,)
 
 
 def digest(dtype: Any) -> str:
     """Of the bits of all results. Raises AssertionError where one differs from the reference by more than rounding."""
     bits = hashlib.sha256()
     for kernel, arguments in calls(dtype):
-        exact, results = kernel(*arguments), getattr(cpu, kernel.__name__)(*arguments)
-        if not isinstance(results, tuple):
-            exact, results = (exact,), (results,)
+        exact, results = outcome(kernel, arguments), outcome(getattr(cpu, kernel.__name__), arguments)
         for result, expected in zip(results, exact, strict=True):
             assert error(result, expected) < 300 * numpy.finfo(dtype).eps, (kernel.__name__, [numpy.shape(a) for a in arguments])
             bits.update(result.tobytes())
@@ -119,7 +133,7 @@ def guard_all(side: str) -> None:
 
         return launch_guarded
 
-    for module in (conv, norm, pool):
+    for module in (conv, elementwise, norm, pool):
         for name, value in list(vars(module).items()):
             if isinstance(value, types.FunctionType) and hasattr(value, "__wrapped__"):
                 setattr(module, name, guard(value))

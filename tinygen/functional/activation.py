@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from tinygen_kernels import for_array
+
 from tinygen import backend
 from tinygen.autograd import Function
 from tinygen.backend import Array, array_module
-from tinygen.functional.elementwise import exp, where
+from tinygen.functional.elementwise import exp
 from tinygen.functional.reduce import logsumexp
 from tinygen.tensor import Tensor
 
@@ -15,10 +17,38 @@ class LeakyReLU(Function):
     negative_slope: float
 
     def forward(self, x: Array) -> Array:
-        return array_module(x).where(x > 0, x, self.negative_slope * x)
+        return for_array(x).leaky_relu(x, self.negative_slope)
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
-        return where(x.data > 0, g, g * self.negative_slope)
+        return LeakyReLUGradient(y.data, self.negative_slope)(g)
+
+
+@dataclass(slots=True, eq=False)
+class LeakyReLUGradient(Function):
+    """g where y > 0, negative_slope g elsewhere. Linear in g and its own adjoint, so that it serves to any order."""
+
+    y: Array
+    negative_slope: float
+
+    def forward(self, g: Array) -> Array:
+        return for_array(g).leaky_relu_backward(g, self.y, self.negative_slope)
+
+    def backward(self, g: Tensor, g_x: Tensor, g_y: Tensor) -> Tensor:
+        return LeakyReLUGradient(self.y, self.negative_slope)(g)
+
+
+@dataclass(slots=True, eq=False)
+class Dropout(Function):
+    """x times the random factors that belong to the seed. Linear in x and its own adjoint; no mask is stored."""
+
+    p: float
+    seed: int
+
+    def forward(self, x: Array) -> Array:
+        return for_array(x).dropout(x, self.p, self.seed)
+
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        return Dropout(self.p, self.seed)(g)
 
 
 class Tanh(Function):
@@ -53,12 +83,17 @@ class Softplus(Function):
 
 
 def relu(x: Tensor) -> Tensor:
-    """max(x, 0); the gradient at 0 is 0."""
-    return LeakyReLU(0.0)(x)
+    """max(x, 0); the gradient at 0 is 0. Raises TypeError where x is not floating point."""
+    return leaky_relu(x, 0.0)
 
 
 def leaky_relu(x: Tensor, negative_slope: float = 0.2) -> Tensor:
-    """x where x > 0, negative_slope x elsewhere; the gradient at 0 is negative_slope (Maas et al., 2013)."""
+    """x where x > 0, negative_slope x elsewhere; the gradient at 0 is negative_slope (Maas et al., 2013).
+
+    Raises ValueError where negative_slope is negative, and TypeError where x is not floating point.
+    """
+    if not negative_slope >= 0:
+        raise ValueError(f"leaky_relu: negative_slope must be at least 0, got {negative_slope}")
     return LeakyReLU(negative_slope)(x)
 
 
@@ -90,11 +125,11 @@ def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
 def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     """Each element set to 0 with probability p, the others divided by 1 - p (Srivastava et al., 2014); x itself outside training.
 
-    The mask is drawn from the one random stream. Raises ValueError unless 0 <= p < 1.
+    Which elements stay is decided by one number from the one random stream. Raises ValueError unless 0 <= p < 1, and
+    TypeError where x is not floating point.
     """
     if not 0 <= p < 1:
         raise ValueError(f"dropout: p must be at least 0 and below 1, got {p}")
     if not training or p == 0:
         return x
-    keep = backend.generator().random(x.shape, "float32") >= p
-    return x * Tensor(backend.to_device((keep / (1.0 - p)).astype(x.dtype), x.device))
+    return Dropout(p, int(backend.generator().integers(2**63)))(x)

@@ -7,10 +7,12 @@ from numba import config
 from numba.core import event
 
 from tinygen_kernels.cpu.conv import conv2d, conv2d_data, conv2d_weight, matmul
+from tinygen_kernels.cpu.elementwise import adam, dropout, leaky_relu, leaky_relu_backward
 from tinygen_kernels.cpu.norm import batch_norm, batch_norm_backward
 from tinygen_kernels.cpu.pool import avg_pool2d, avg_pool2d_data, max_pool2d, max_pool2d_gather, max_pool2d_scatter
 
 __all__ = [
+    "adam",
     "avg_pool2d",
     "avg_pool2d_data",
     "batch_norm",
@@ -18,6 +20,9 @@ __all__ = [
     "conv2d",
     "conv2d_data",
     "conv2d_weight",
+    "dropout",
+    "leaky_relu",
+    "leaky_relu_backward",
     "matmul",
     "max_pool2d",
     "max_pool2d_gather",

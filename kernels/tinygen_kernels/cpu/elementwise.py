@@ -1,0 +1,125 @@
+# mypy: allow-untyped-defs
+"""Kernels that work on each element by itself, in one pass over memory.
+
+An array is cut into parts of a fixed length, and each is the work of a compiled serial function. Starting threads takes longer than
+the whole work on an array of one part, which therefore goes to the serial function directly.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+from numba import prange
+
+from tinygen_kernels import Array
+from tinygen_kernels.cpu.parallel import empty, flat, parallel, serial
+
+_PART = 1 << 16  # numbers
+
+# The multiplier of Philox2x32 and the step of its key. All are uint64: Numba would make float64 of uint64 and a Python int.
+_MULTIPLIER, _KEY_STEP, _LOW_WORD, _WORD_BITS = (numpy.uint64(n) for n in (0xD256D193, 0x9E3779B9, 0xFFFFFFFF, 32))
+
+
+def leaky_relu(x: Array, negative_slope: float) -> Array:
+    y, elements = empty(x.shape, x.dtype), flat(x)
+    _scale_negative(elements, elements, x.dtype.type(negative_slope), flat(y))
+    return y
+
+
+def leaky_relu_backward(g: Array, y: Array, negative_slope: float) -> Array:
+    g_x = empty(g.shape, g.dtype)
+    _scale_negative(flat(g), flat(y), g.dtype.type(negative_slope), flat(g_x))
+    return g_x
+
+
+def dropout(x: Array, p: float, seed: int) -> Array:
+    y = empty(x.shape, x.dtype)
+    words = numpy.uint64(seed) & _LOW_WORD, numpy.uint64(seed) >> _WORD_BITS
+    _drop(flat(x), 0, *words, numpy.uint64(round(p * 2**32)), x.dtype.type(1 / (1 - p)), flat(y))
+    return y
+
+
+def adam(p: Array, g: Array, m: Array, v: Array, lr: float, beta1: float, beta2: float, eps: float, step: int, weight_decay: float) -> None:
+    # Both corrections of bias, m / (1 - beta1^t) and v / (1 - beta2^t), taken out of the loop.
+    correction = math.sqrt(1 - beta2**step)
+    constants = 1 - lr * weight_decay, beta1, 1 - beta1, beta2, 1 - beta2, lr * correction / (1 - beta1**step), eps * correction
+    changed = [flat(array) for array in (p, m, v)]
+    _adam(flat(g), *changed, *(p.dtype.type(constant) for constant in constants))
+    for array, elements in zip((p, m, v), changed, strict=True):
+        if not numpy.may_share_memory(array, elements):
+            array[...] = elements.reshape(array.shape)
+
+
+def _in_parts(serial_part: Callable[..., None]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Compile a parallel loop over the parts of an array, its first argument. `serial_part` does the same for one part."""
+
+    def compile_loop(loop: Callable[..., None]) -> Callable[..., None]:
+        in_parallel = parallel(loop)
+
+        @functools.wraps(loop)
+        def launch(x: Array, *others: Any) -> None:
+            (in_parallel if x.size > _PART else serial_part)(x, *others)
+
+        return launch
+
+    return compile_loop
+
+
+@serial
+def _scale_negative_part(x, sign, slope, y):
+    for i in range(x.size):
+        y[i] = x[i] if sign[i] > 0 else slope * x[i]
+
+
+@_in_parts(_scale_negative_part)
+def _scale_negative(x, sign, slope, y):
+    for part in prange(-(-x.size // _PART)):
+        here = slice(part * _PART, (part + 1) * _PART)
+        _scale_negative_part(x[here], sign[here], slope, y[here])
+
+
+@serial
+def _philox(counter, key, stream):
+    """Two random words of 32 bits, as uint64."""
+    left, right = counter, stream
+    for _ in range(10):
+        product = _MULTIPLIER * left
+        left, right = (product >> _WORD_BITS) ^ key ^ right, product & _LOW_WORD
+        key = (key + _KEY_STEP) & _LOW_WORD
+    return left, right
+
+
+@serial
+def _drop_part(x, start, key, stream, threshold, scale, y):
+    dropped = x.dtype.type(0)
+    for pair in range(x.size // 2):
+        first, second = _philox(numpy.uint64(start // 2 + pair), key, stream)
+        y[2 * pair] = x[2 * pair] * (scale if first >= threshold else dropped)
+        y[2 * pair + 1] = x[2 * pair + 1] * (scale if second >= threshold else dropped)
+    if x.size % 2:
+        first, _ = _philox(numpy.uint64((start + x.size) // 2), key, stream)
+        y[x.size - 1] = x[x.size - 1] * (scale if first >= threshold else dropped)
+
+
+@_in_parts(_drop_part)
+def _drop(x, start, key, stream, threshold, scale, y):
+    for part in prange(-(-x.size // _PART)):
+        here = slice(part * _PART, (part + 1) * _PART)
+        _drop_part(x[here], start + part * _PART, key, stream, threshold, scale, y[here])
+
+
+@serial
+def _adam_part(g, p, m, v, kept, beta1, rest1, beta2, rest2, rate, eps):
+    for i in range(g.size):
+        m[i] = beta1 * m[i] + rest1 * g[i]
+        v[i] = beta2 * v[i] + rest2 * (g[i] * g[i])
+        p[i] = kept * p[i] - rate * m[i] / (numpy.sqrt(v[i]) + eps)
+
+
+@_in_parts(_adam_part)
+def _adam(g, p, m, v, kept, beta1, rest1, beta2, rest2, rate, eps):
+    for part in prange(-(-g.size // _PART)):
+        here = slice(part * _PART, (part + 1) * _PART)
+        _adam_part(g[here], p[here], m[here], v[here], kept, beta1, rest1, beta2, rest2, rate, eps)
