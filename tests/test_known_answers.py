@@ -113,6 +113,11 @@ class TestLosses:
         labels = numpy.arange(n) % classes
         assert_allclose(F.cross_entropy(float64(numpy.full((n, classes), level)), labels).item(), math.log(classes), atol=1e-12)
 
+    @pytest.mark.filterwarnings("ignore:divide by zero")
+    def test_logsumexp_of_infinities(self) -> None:
+        rows = float64([[-math.inf, -math.inf], [-math.inf, 1.0], [1.0, math.inf]])
+        assert_array_equal(F.logsumexp(rows, axis=1).numpy(), [-math.inf, 1.0, math.inf])
+
     @pytest.mark.parametrize("logit", [-1000.0, 1000.0])
     @pytest.mark.parametrize("target", [0.0, 1.0])
     def test_binary_cross_entropy_far_out(self, logit: float, target: float) -> None:

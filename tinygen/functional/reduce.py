@@ -63,6 +63,7 @@ class LogSumExp(Function):
     def forward(self, x: Array) -> Array:
         xp = array_module(x)
         largest = x.max(axis=self.axis, keepdims=True)
+        largest = xp.where(xp.isfinite(largest), largest, 0.0)  # inf - inf would be nan
         y = xp.log(xp.exp(x - largest).sum(axis=self.axis, keepdims=True)) + largest
         return y if self.keepdims else y.squeeze(self.axis)
 
@@ -111,5 +112,5 @@ def min(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 def logsumexp(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """log sum e^x over axis. Never overflows."""
+    """log sum e^x over axis. Never overflows; of nothing but -inf it is -inf."""
     return LogSumExp(axis, keepdims)(x)
