@@ -3,16 +3,13 @@
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinygen.backend import Array, array_module
 from tinygen.tensor import Tensor
 
-if TYPE_CHECKING:
-    from tinygen.autograd import Function
 
-
-def name(node: "Function") -> str:
+def name(node: object) -> str:
     return type(node).__name__
 
 
@@ -21,25 +18,25 @@ def listed(inputs: Sequence[Any]) -> str:
     return ", ".join(f"{x.dtype} {x.shape} on {x.device}" if isinstance(x, Tensor) else repr(x) for x in inputs)
 
 
-def explained(node: "Function", error: Exception, inputs: Sequence[Any]) -> Exception:
+def explained(node: object, error: Exception, inputs: Sequence[Any]) -> Exception:
     """The error of a forward, said in terms of the function and its arguments."""
     if len({x.device for x in inputs if isinstance(x, Tensor)}) > 1:
         return ValueError(f"{name(node)}: arguments on different devices: {listed(inputs)}; move them to one with .to(device)")
     return type(error)(f"{name(node)}: {error}; arguments: {listed(inputs)}")
 
 
-def not_an_operand(node: "Function", x: Any) -> TypeError:
+def not_an_operand(node: object, x: Any) -> TypeError:
     what = f"an array of shape {x.shape}" if hasattr(x, "shape") else f"{type(x).__name__} {x!r}"
     return TypeError(f"{name(node)} takes Tensors and Python numbers, got {what}; make it a Tensor with tinygen.tensor(...)")
 
 
-def mixed_dtypes(node: "Function", y: Array, inputs: Sequence[Any]) -> TypeError:
+def mixed_dtypes(node: object, y: Array, inputs: Sequence[Any]) -> TypeError:
     return TypeError(
         f"{name(node)}: arguments {listed(inputs)} would give {y.dtype}; all of them and the result must have one floating dtype"
     )
 
 
-def wrong_gradient(node: "Function", g: Any, x: Tensor) -> ValueError:
+def wrong_gradient(node: object, g: Any, x: Tensor) -> ValueError:
     what = f"a gradient {listed([g])}" if isinstance(g, Tensor) else f"a {type(g).__name__}, not a Tensor,"
     return ValueError(f"{name(node)}.backward gave {what} for an input {listed([x])}")
 
@@ -53,12 +50,12 @@ def wrong_grad_output(g: Any, y: Tensor) -> ValueError:
     return ValueError(f"grad_output is {what}, but its output is {listed([y])}")
 
 
-def not_finite(what: str, node: "Function", inputs: Sequence[Any]) -> FloatingPointError:
+def not_finite(what: str, node: object, inputs: Sequence[Any]) -> FloatingPointError:
     line = getattr(node, "line", "a line not recorded")
     return FloatingPointError(f"{name(node)}: {what} is not finite; arguments: {listed(inputs)}; applied at {line}")
 
 
-def expect_finite(a: Array, what: str, node: "Function", inputs: Sequence[Any]) -> None:
+def expect_finite(a: Array, what: str, node: object, inputs: Sequence[Any]) -> None:
     if not bool(array_module(a).isfinite(a).all()):
         raise not_finite(what, node, inputs)
 
