@@ -1,0 +1,124 @@
+"""The command line of the benchmark, and what it prints."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+from tqdm import tqdm
+
+from tinygen_kernels.bench import kernels, roofline
+from tinygen_kernels.bench.kernels import ENGINES, IM2COL, OURS, REFERENCE, TOLERANCE, TORCH, Timing
+from tinygen_kernels.bench.layers import DIRECTIONS, LAYERS, Direction, Layer
+from tinygen_kernels.bench.protocol import Protocol, geometric_mean, process, protocols, table
+
+if TYPE_CHECKING:
+    from tinygen_kernels.bench.peak import Machine
+
+
+_LEGEND = [
+    "ms of each engine; GFLOP/s and share of the peak are ours. Operations with the zeros of the border count, as is usual, so that",
+    "kernels which leave them out, as ours do, may pass 100%.",
+]
+
+
+def _cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(kw_only=True)
+class Options:
+    """How fast the convolution kernels are, beside im2col + BLAS, the reference, PyTorch where it is installed, and the machine's peak.
+
+    Every kernel is timed twice: on one thread by CPU time, and on all threads by wall clock.
+    """
+
+    threads: Annotated[int, tyro.conf.arg(help_behavior_hint="(default: all cores)")] = _cores()
+    """threads of the second protocol; with 1 there is only the first"""
+    repeats: int = 15
+    """timings of each kernel, whose median counts"""
+    only: Direction | None = None
+    """one direction instead of all three"""
+    layer: Annotated[str | None, tyro.conf.arg(metavar="N,H,W,C,K,kernel,stride,padding")] = None
+    """one layer of your own, from C to K channels, instead of the list; padding is a number, "same" or "valid" """
+    step: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """time whole training steps of the examples instead of kernels"""
+    plot: Annotated[Path | None, tyro.conf.arg(metavar="FILE.svg")] = None
+    """also draw the kernels under the machine's roofline, by the last protocol"""
+    dtype: Literal["float32", "float64"] = "float32"
+    """of all numbers"""
+
+
+def command_line(arguments: Sequence[str] | None = None) -> None:
+    """Run the benchmark with these arguments, or those of the command line. An error that the user can mend ends it in one sentence."""
+    try:
+        main(tyro.cli(Options, prog="python -m tinygen_kernels.bench", args=arguments))
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"bench: {error}") from None
+
+
+def main(options: Options) -> None:
+    if options.threads < 1 or options.repeats < 1:
+        raise ValueError(f"threads and repeats must be at least 1, not {options.threads} and {options.repeats}")
+    if options.step and (options.plot or options.layer or options.only or options.dtype != "float32"):
+        raise ValueError("--step times whole training steps in float32; --only, --layer, --plot and --dtype are for kernels")
+    layers = [Layer.parse(options.layer)] if options.layer else LAYERS
+    with process(Protocol(1, wall_clock=False)) as worker:
+        version = worker.call(kernels.torch_version)
+    print(f"PyTorch {version}" if version else "PyTorch is not installed and so left out; pip install 'tinygen[bench]' adds it")
+    if options.step:
+        from tinygen_kernels.bench import steps
+
+        steps.main(options.threads, options.repeats, with_torch=version is not None)
+        return
+    for protocol in protocols(options.threads):
+        machine, timings = _run(options, layers, protocol)
+    if options.plot:
+        dots = [roofline.Dot(str(t.layer), t.direction, t.layer.flops() / t.layer.bytes(options.dtype), t.rate()) for t in timings]
+        title = f"Convolution kernels, {options.dtype}, {protocol.threads} threads"
+        options.plot.write_text(roofline.svg(dots, machine.gflops, machine.gigabytes, title))
+        print(f"\nroofline: {options.plot}")
+
+
+def _run(options: Options, layers: Sequence[Layer], protocol: Protocol) -> tuple["Machine", list[Timing]]:
+    """Measure by one protocol, and print."""
+    print(f"\n{options.dtype}; {protocol.describe()}; median of {options.repeats} timings, engines in turn")
+    directions = DIRECTIONS if options.only is None else (options.only,)
+    timings: list[Timing] = []
+    with process(protocol) as worker:
+        machine: Machine = worker.call(kernels.machine, protocol, options.dtype)
+        print(f"this machine: at most {machine.gflops:.1f} GFLOP/s of multiply-adds, {machine.gigabytes:.1f} GB/s from and to memory\n")
+        for layer in tqdm(layers, leave=False, disable=None):
+            timings += [worker.call(kernels.measure, layer, each, options.dtype, options.repeats, protocol) for each in directions]
+    print("\n".join(report(timings, machine.gflops)))
+    return machine, timings
+
+
+def report(timings: Sequence[Timing], gflops: float) -> list[str]:
+    """The table of all kernels, and the means of the ratios."""
+    engines = [engine for engine in ENGINES if any(engine in t.seconds for t in timings)]
+    rivals = {engine: memory_format for memory_format, engine in TORCH.items() if engine in engines}
+    rows = [("ms", "kernel", *engines, "GFLOP/s", "of peak", *(f"ours/{name}" for name in rivals.values()))]
+    for t in timings:
+        times = [f"{t.seconds[engine] * 1e3:.3f}" if engine in t.seconds else "-" for engine in engines]
+        ratios = ["-" if (ratio := t.ratio(rival)) is None else f"{ratio:.2f}" for rival in rivals]
+        rows.append((str(t.layer), t.direction, *times, f"{t.rate():.1f}", f"{t.rate() / gflops:.0%}", *ratios))
+    means = [("geometric mean of ours / ... (below 1, ours is faster)", "all", *DIRECTIONS)]
+    means += [(engine, *_means(timings, engine)) for engine in engines if engine not in (OURS, REFERENCE)]
+    wrong = [
+        f"{t.layer} {t.direction}: {engine} differs from {IM2COL} by {error:.1e} of the largest number, not at most {TOLERANCE}"
+        for t in timings
+        for engine, error in t.wrong.items()
+    ]
+    return [*table(rows), *_LEGEND, *wrong, "", *table(means)]
+
+
+def _means(timings: Sequence[Timing], engine: str) -> Iterator[str]:
+    """The geometric mean of the ratios to an engine, over all directions and over each."""
+    for direction in (None, *DIRECTIONS):
+        chosen = [t for t in timings if direction in (None, t.direction)]
+        ratios = [ratio for t in chosen if (ratio := t.ratio(engine)) is not None]
+        yield f"{geometric_mean(ratios):.2f}" if ratios else "-"

@@ -1,0 +1,102 @@
+"""Every engine's kernels for a layer: checked against each other, then timed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy
+
+from tinygen_kernels import Array, reference
+from tinygen_kernels.bench import im2col
+from tinygen_kernels.bench.layers import Direction, Layer
+from tinygen_kernels.bench.protocol import Protocol
+
+if TYPE_CHECKING:
+    from tinygen_kernels.bench.peak import Machine
+
+OURS, IM2COL, REFERENCE = "ours", "im2col+BLAS", "reference"
+TORCH = {"NCHW": "torch NCHW", "channels_last": "torch channels_last"}  # by memory format
+ENGINES = (OURS, IM2COL, REFERENCE, *TORCH.values())
+
+TOLERANCE = 1e-4  # of the largest number of the result
+_REFERENCE_FLOPS = 2 * 10**8  # above this the reference is not run
+
+Work = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One kernel: the median seconds of each engine that has it, and the engines whose results were not im2col's, and by how much."""
+
+    layer: Layer
+    direction: Direction
+    seconds: dict[str, float]
+    wrong: dict[str, float]
+
+    def rate(self) -> float:
+        """Ours, in GFLOP/s."""
+        return self.layer.flops() / self.seconds[OURS] / 1e9
+
+    def ratio(self, engine: str) -> float | None:
+        """Our time over the engine's: below 1 where ours is the faster. None where the engine was not timed."""
+        return self.seconds[OURS] / self.seconds[engine] if engine in self.seconds else None
+
+
+def torch_version() -> str | None:
+    """The version of PyTorch, None where it is not installed."""
+    try:
+        import torch
+    except ImportError:
+        return None
+    return str(torch.__version__)  # a plain string: reading its own kind back, another process would import PyTorch
+
+
+def machine(protocol: Protocol, dtype: str) -> "Machine":
+    """What this machine can do at most."""
+    from tinygen_kernels.bench import peak
+
+    return peak.machine(protocol, dtype)
+
+
+def measure(layer: Layer, direction: Direction, dtype: str, repeats: int, protocol: Protocol) -> Timing:
+    """Check and time one kernel of all engines in this process."""
+    arrays = layer.arrays(dtype)
+    works = {name: _works(kernels, layer, arrays)[direction] for name, kernels in _modules(layer).items()}
+    results = {name: work() for name, work in works.items()}
+    if torch_version():
+        from tinygen_kernels.bench import torch_kernels
+
+        if torch_kernels.padding_of(layer) is not None:
+            for memory_format, name in TORCH.items():
+                works[name] = torch_kernels.works(layer, arrays, memory_format)[direction]
+                results[name] = torch_kernels.result(works[name](), layer, direction)
+    errors = {name: _error(made, results[IM2COL]) for name, made in results.items()}
+    wrong = {name: error for name, error in errors.items() if not error <= TOLERANCE}
+    return Timing(layer, direction, protocol.medians(works, repeats), wrong)
+
+
+def _modules(layer: Layer) -> dict[str, ModuleType]:
+    from tinygen_kernels import cpu  # with Numba, which the process that only prints can do without
+
+    modules = {OURS: cpu, IM2COL: im2col}
+    return modules | {REFERENCE: reference} if layer.flops() <= _REFERENCE_FLOPS else modules
+
+
+def _works(kernels: Any, layer: Layer, arrays: list[Array]) -> dict[Direction, Work]:
+    """The layer's directions by kernels of the contract."""
+    c, (x, w, y) = layer.convolution(), arrays
+    geometry = c.stride, c.padding, (1, 1)
+    plain: dict[Direction, Work] = {
+        "forward": lambda: kernels.conv2d(x, w, None, *geometry),
+        "data": lambda: kernels.conv2d_data(y, w, None, c.size, *geometry),
+        "weight": lambda: kernels.conv2d_weight(x, y, c.kernel_size, *geometry),
+    }
+    return plain | {"forward": plain["data"], "data": plain["forward"]} if layer.transposed else plain
+
+
+def _error(made: Array, expected: Array) -> float:
+    """The largest difference, relative to the largest number."""
+    if made.shape != expected.shape:
+        return float("inf")
+    return float(numpy.abs(made - expected).max() / numpy.abs(expected).max())

@@ -1,0 +1,101 @@
+"""How a time is taken. Nothing here depends on what is timed.
+
+A shared machine disturbs a measurement, and engines disturb each other: worker threads of one spin for a while after its work is
+done, just when the next one starts. So there are two protocols. Each runs in processes of its own, since most libraries
+read the number of their threads only when they are loaded. The engines take turns, and the median of many turns counts.
+"""
+
+import math
+import multiprocessing
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+_PAUSE = 0.004  # seconds, until the threads of the engine before have gone to sleep
+_WARM_UP = 2  # turns that do not count
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One thread by CPU time, which a busy machine hardly changes, or several by wall clock."""
+
+    threads: int
+    wall_clock: bool
+
+    def describe(self) -> str:
+        if self.wall_clock:
+            return f"{self.threads} threads by wall clock, a pause of {_PAUSE * 1e3:.0f} ms before each"
+        return "one thread by CPU time (time.process_time)"
+
+    def environment(self) -> dict[str, str]:
+        """The variables by which Numba, PyTorch and the common BLAS libraries are told how many threads to use."""
+        names = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+        # OpenBLAS's threads otherwise spin for tens of milliseconds after a product; 2^20 cycles are less than the pause.
+        return dict.fromkeys(names, str(self.threads)) | {"OPENBLAS_THREAD_TIMEOUT": "20"}
+
+    def seconds(self, work: Callable[[], Any]) -> float:
+        """How long the work takes, once."""
+        clock = time.perf_counter if self.wall_clock else time.process_time
+        if self.wall_clock:
+            time.sleep(_PAUSE)
+        started = clock()
+        work()
+        return clock() - started
+
+    def medians(self, works: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
+        """The median seconds of each work, taking turns."""
+        turns = [{name: self.seconds(work) for name, work in works.items()} for _ in range(_WARM_UP + repeats)][_WARM_UP:]
+        return {name: statistics.median(turn[name] for turn in turns) for name in works}
+
+    def best(self, work: Callable[[], Any], repeats: int) -> float:
+        """The least seconds of the work: for what the machine can do at most."""
+        return min(self.seconds(work) for _ in range(_WARM_UP + repeats))
+
+
+def protocols(threads: int) -> list[Protocol]:
+    """One thread by CPU time, and all of so many by wall clock where they are more than one."""
+    return [Protocol(1, wall_clock=False)] + ([Protocol(threads, wall_clock=True)] if threads > 1 else [])
+
+
+class Process:
+    """A process with a protocol's environment, in which functions are called from here."""
+
+    def __init__(self, pool: ProcessPoolExecutor) -> None:
+        self.pool = pool
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """The function's result. What it raises is raised here."""
+        future: Future[Any] = self.pool.submit(function, *arguments)
+        return future.result()
+
+
+@contextmanager
+def process(protocol: Protocol) -> Iterator[Process]:
+    """A process of its own for this protocol; within, its environment is set."""
+    before = dict(os.environ)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        os.environ.update(protocol.environment())
+        try:
+            pool.submit(os.getpid).result()  # it starts here
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+        yield Process(pool)
+
+
+def geometric_mean(numbers: Iterable[float]) -> float:
+    """The n-th root of the product: the mean for ratios, in which 2 and 1/2 cancel. NaN of no numbers."""
+    logarithms = [math.log(number) for number in numbers]
+    return math.exp(math.fsum(logarithms) / len(logarithms)) if logarithms else math.nan
+
+
+def table(rows: Iterable[tuple[str, ...]]) -> list[str]:
+    """Lines of columns, the first one to the left and the others to the right."""
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join([f"{row[0]:<{widths[0]}}", *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]

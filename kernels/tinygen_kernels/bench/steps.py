@@ -1,0 +1,164 @@
+"""Whole training steps of the examples, tape and optimiser included, in tinygen and in PyTorch eager.
+
+The steps are the examples' own: an example hands its step to `Training`, and here something else is in its place that takes it.
+Each engine works in a process of its own, so that memory and threads are its own, and the engines take turns at a step.
+"""
+
+import importlib.util
+import math
+import resource
+import statistics
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any, NamedTuple, get_type_hints
+
+import numpy
+
+import tinygen
+from tinygen_kernels.bench.kernels import TOLERANCE
+from tinygen_kernels.bench.protocol import Process, Protocol, process, protocols, table
+
+EXAMPLES = ("cnn", "dcgan", "vae")
+OURS, ENGINES = "tinygen", {"torch NCHW": "NCHW", "torch channels_last": "channels_last"}
+BATCH = 64
+_WARM_UP = 3
+
+
+class Step(NamedTuple):
+    """One step: its seconds, and the page faults in it."""
+
+    seconds: float
+    faults: int
+
+
+class Taken(Exception):
+    """Carries what an example gave to Training out of its main."""
+
+    def __init__(self, parts: dict[str, Any], loader: Any, step: Callable[..., Any]) -> None:
+        self.parts, self.step = parts, step
+        self.batch = next(loader.epoch(0))
+
+
+def example_file(name: str) -> Path:
+    """Where an example lies, beside the packages in the repository. Raises ValueError where it does not."""
+    path = Path(tinygen.__file__).parent.parent / "examples" / f"{name}.py"
+    if not path.exists():
+        raise ValueError(f"--step times the examples, which come with tinygen's repository and not with the package: there is no {path}")
+    return path
+
+
+def take(name: str) -> Taken:
+    """The models and optimisers, a batch and the step of an example."""
+    specification = importlib.util.spec_from_file_location(name, example_file(name))
+    assert specification is not None and specification.loader is not None
+    example: Any = importlib.util.module_from_spec(specification)
+    sys.modules[name] = example  # where dataclasses look up their annotations
+    specification.loader.exec_module(example)
+
+    def training(options: Any, parts: dict[str, Any], loader: Any, step: Callable[..., Any], *rest: Any, **named: Any) -> None:
+        raise Taken(parts, loader, step)
+
+    example.Training = training
+    try:
+        with redirect_stdout(StringIO()):
+            example.main(get_type_hints(example.main)["options"](batch_size=BATCH))
+    except Taken as taken:
+        return taken
+    raise ValueError(f"{example_file(name)} starts no Training")
+
+
+class _Work:
+    """What a process of this benchmark holds between calls: the step of one engine."""
+
+    step: Callable[[], Any]
+    protocol: Protocol
+
+
+def prepare(name: str, engine: str, protocol: Protocol) -> None:
+    """Make this process ready for steps of an example in an engine."""
+    taken = take(name)
+    step = taken.step if engine == OURS else _counterpart(name, taken, ENGINES[engine]).step
+    batch = taken.batch
+    _Work.step, _Work.protocol = (lambda: step(*batch)), protocol
+
+
+def step() -> Step:
+    """One step in this process."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    seconds = _Work.protocol.seconds(_Work.step)
+    return Step(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+
+
+def peak_memory() -> float:
+    """The most memory that this process has held so far, in MB.
+
+    Linux counts from the process that started it, which therefore must stay small and import neither Numba nor PyTorch.
+    """
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / 1e6 if sys.platform == "darwin" else most * 1024 / 1e6
+
+
+def disagreement(name: str) -> float:
+    """The largest difference between our models of an example and their translations, outside training, relative to the largest number."""
+    import torch
+
+    taken = take(name)
+    counterpart = _counterpart(name, taken, "NCHW")
+    facing = counterpart.facing
+    errors = []
+    for part in taken.parts.values():
+        if isinstance(part, tinygen.nn.Module):
+            part.eval()
+    for ours, theirs, shape in counterpart.models:
+        x = numpy.random.default_rng(0).standard_normal(shape).astype(numpy.float32)
+        with torch.no_grad(), tinygen.no_grad():
+            expected = ours(tinygen.tensor(x)).numpy()
+            given = torch.from_numpy(x[:, facing, facing].transpose(0, 3, 1, 2).copy() if x.ndim == 4 else x)
+            made = theirs.eval()(given).numpy()
+        made = made.transpose(0, 2, 3, 1)[:, facing, facing] if made.ndim == 4 else made
+        errors.append(float(numpy.abs(made - expected).max() / numpy.abs(expected).max()))
+    return max(errors)
+
+
+def _counterpart(name: str, taken: Taken, memory_format: str) -> Any:
+    from tinygen_kernels.bench import torch_steps
+
+    return getattr(torch_steps, name)(taken.parts, taken.batch[0].shape, memory_format)
+
+
+def main(threads: int, repeats: int, with_torch: bool) -> None:
+    """Time all examples by both protocols, and print a table for each."""
+    for name in EXAMPLES:
+        example_file(name)
+    engines = [OURS, *ENGINES] if with_torch else [OURS]
+    if with_torch:
+        with process(Protocol(1, wall_clock=False)) as worker:
+            for name in EXAMPLES:
+                if not (error := worker.call(disagreement, name)) <= TOLERANCE:
+                    print(f"{name}: PyTorch's models differ from ours by {error:.1e} of the largest number, not at most {TOLERANCE}")
+    for protocol in protocols(threads):
+        print(f"\ntraining steps, batch {BATCH}, float32; {protocol.describe()}; median of {repeats}\n")
+        rows: list[tuple[str, ...]] = [("step", "engine", "ms", "tinygen / ...", "peak MB", "page faults per step")]
+        for name in EXAMPLES:
+            rows += compare(name, engines, protocol, repeats)
+        print("\n".join(table(rows)))
+
+
+def compare(name: str, engines: list[str], protocol: Protocol, repeats: int) -> list[tuple[str, ...]]:
+    """The rows of an example: its engines take turns, each in its process."""
+    with ExitStack() as stack:
+        workers: dict[str, Process] = {engine: stack.enter_context(process(protocol)) for engine in engines}
+        for engine, worker in workers.items():
+            worker.call(prepare, name, engine, protocol)
+        turns = [{engine: worker.call(step) for engine, worker in workers.items()} for _ in range(_WARM_UP + repeats)][_WARM_UP:]
+        peaks = {engine: worker.call(peak_memory) for engine, worker in workers.items()}
+    rows: list[tuple[str, ...]] = []
+    seconds = {engine: statistics.median(turn[engine].seconds for turn in turns) for engine in engines}
+    for engine in engines:
+        faults = math.ceil(statistics.median(turn[engine].faults for turn in turns))
+        ratio = f"{seconds[OURS] / seconds[engine]:.2f}"
+        rows.append((name, engine, f"{seconds[engine] * 1e3:.1f}", ratio, f"{peaks[engine]:.0f}", f"{faults:,}"))
+    return rows
