@@ -16,14 +16,14 @@ SCRIPT = pathlib.Path(every_kernel.__file__)
 HASWELL = "+avx,+avx2,+fma,+bmi,+bmi2,+f16c,+lzcnt,+movbe,+popcnt,+sse4.2"
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str | pathlib.Path, **environment: str) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join(filter(None, sys.path))
     return subprocess.run(
-        [sys.executable, SCRIPT, *arguments], env={**os.environ, "PYTHONPATH": path, **environment}, capture_output=True, text=True
+        [sys.executable, *arguments], env={**os.environ, "PYTHONPATH": path, **environment}, capture_output=True, text=True
     )
 
 
-def digest(*arguments: str, **environment: str) -> str:
+def digest(*arguments: str | pathlib.Path, **environment: str) -> str:
     process = run(*arguments, **environment)
     assert process.returncode == 0, process.stderr
     return process.stdout
@@ -32,17 +32,20 @@ def digest(*arguments: str, **environment: str) -> str:
 @pytest.mark.skipif(sys.platform != "linux", reason="forbids memory pages with Linux's mprotect")
 class TestBounds:
     def test_the_guard_stops_an_overrun(self) -> None:
-        assert run("float32", "overrun").returncode == -signal.SIGSEGV
+        assert run(SCRIPT, "float32", "overrun").returncode == -signal.SIGSEGV
 
     @pytest.mark.parametrize("dtype", ["float32", "float64"])
     @pytest.mark.parametrize("side", ["start", "end"])
     def test_reads_and_writes_stay_inside_the_arrays(self, dtype: str, side: str) -> None:
-        digest(dtype, side)
+        digest(SCRIPT, dtype, side)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_same_bits_for_any_number_of_threads(dtype: str) -> None:
-    assert digest(dtype, NUMBA_NUM_THREADS="1") == digest(dtype, NUMBA_NUM_THREADS="5") == every_kernel.digest(dtype) + "\n"
+    """One thread takes the loops as they are; five share all of them, even those that are too short to be worth it."""
+    always = "import every_kernel; from tinygen_kernels.cpu import parallel; parallel.WORTH_THREADS = 0"
+    shared = digest("-c", f"{always}; print(every_kernel.digest('{dtype}'))", NUMBA_NUM_THREADS="5")
+    assert digest(SCRIPT, dtype, NUMBA_NUM_THREADS="1") == shared == every_kernel.digest(dtype) + "\n"
 
 
 def test_python_threads_may_use_the_kernels_at_once() -> None:
@@ -58,7 +61,7 @@ def test_python_threads_may_use_the_kernels_at_once() -> None:
 def test_other_processors(name: str, features: str, side: str) -> None:
     if os.uname().machine != "x86_64":
         pytest.skip("needs an x86-64 processor")
-    digest("float32", side, NUMBA_CPU_NAME=name, NUMBA_CPU_FEATURES=features)
+    digest(SCRIPT, "float32", side, NUMBA_CPU_NAME=name, NUMBA_CPU_FEATURES=features)
 
 
 def test_compiling_is_announced_once_and_only_when_it_happens(tmp_path: pathlib.Path) -> None:

@@ -1,7 +1,9 @@
 """How the kernels of this package are compiled and started, and the memory that they work in."""
 
 import functools
+import math
 import threading
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -27,24 +29,41 @@ _ONLY_PRANGE = {
     "stencil": False,
 }
 
+# Starting threads takes as long as work on so many numbers.
+WORTH_THREADS = 1 << 16
+
 # Numba's portable threads abort the process when two Python threads start work at once.
 _one_at_a_time = threading.Lock()
+
+threads = numba.get_num_threads
 
 
 def parallel(function: Callable[..., None]) -> Callable[..., None]:
     """Compile a function that has one `prange` loop, and let one Python thread at a time start it.
 
-    Each round of the loop is one item of work. Which items there are follows from shapes alone, never from the number of
-    threads, and no two write the same place: so the same bits come out on every machine of the same kind.
+    Each round of the loop is one item of work. What an item adds up follows from shapes alone, never from the number of threads,
+    and no two write the same place: so the same bits come out on every machine of the same kind. Little work, or work for a
+    single thread, is done by the loop compiled as an ordinary one.
     """
-    compiled = _njit(cache=True, error_model="numpy", parallel=_ONLY_PRANGE)(function)
+    shared = _njit(cache=True, error_model="numpy", parallel=_ONLY_PRANGE)(function)
+    alone = serial(_renamed(function, function.__qualname__ + "_alone"))
 
     @functools.wraps(function)
     def launch(*arguments: Any) -> None:
-        with _one_at_a_time:
-            compiled(*arguments)
+        if threads() == 1 or sum(a.size for a in arguments if isinstance(a, numpy.ndarray)) < WORTH_THREADS:
+            alone(*arguments)
+        else:
+            with _one_at_a_time:
+                shared(*arguments)
 
     return launch
+
+
+def _renamed(function: Callable[..., None], name: str) -> Callable[..., None]:
+    """A copy under another name: Numba's cache tells functions apart by name and place, not by how they were compiled."""
+    copy = types.FunctionType(function.__code__, function.__globals__, function.__name__)
+    copy.__qualname__ = name
+    return copy
 
 
 def flat(array: Array) -> Array:
@@ -58,7 +77,7 @@ def flat(array: Array) -> Array:
 
 def empty(shape: int | tuple[int, ...], dtype: Any) -> Array:
     """A new array that starts on a cache line: vector loads from it never straddle two. NumPy promises 16 bytes, a line has 64."""
-    dtype = numpy.dtype(dtype)
-    memory = numpy.empty(int(numpy.prod(shape)) * dtype.itemsize + 64, numpy.uint8)
+    count = shape if isinstance(shape, int) else math.prod(shape)
+    memory = numpy.empty(count * numpy.dtype(dtype).itemsize + 64, numpy.uint8)
     start = -memory.__array_interface__["data"][0] % 64
-    return memory[start : memory.size - 64 + start].view(dtype).reshape(shape)
+    return numpy.ndarray(shape, dtype, memory, start)
