@@ -25,9 +25,9 @@ import numpy
 from numba import prange
 
 from tinygen_kernels import Array, Padding, Pair
-from tinygen_kernels.cpu.parallel import empty, flat, parallel, serial
+from tinygen_kernels.cpu.parallel import empty, flat, parallel, serial, threads
 from tinygen_kernels.cpu.plan import FEW_CHANNELS, GatherPlan, Window, data_plan, forward_plan, weight_plan
-from tinygen_kernels.cpu.simd import PIXELS, ROWS, gather_tile, outer_tile, tile_width
+from tinygen_kernels.cpu.simd import PIXELS, gather_tile, outer_tile, prefetch, tile_width
 from tinygen_kernels.geometry import output_size
 
 _NO_PADDING = (0, 0), (0, 0)
@@ -146,9 +146,10 @@ def _weight(x: Array, g: Array, window: Window, by_rows: bool) -> Array:
     taps = 1 if by_rows else kernel_height * kernel_width
     plan = weight_plan(len(x), x.shape[1:3], channels, outputs, window, by_rows)
     width = tile_width(x.dtype)
-    sums = empty((plan.chunks, taps, plan.places.size // ROWS, -(-outputs // width), ROWS, width), x.dtype)
-    _outer(flat(x), flat(g), len(x), plan.pairs, plan.first, plan.block, plan.places, plan.groups, outputs, sums)
-    dw = numpy.zeros((taps, kernel_height * kernel_width * channels // taps, outputs), x.dtype)
+    sums = empty((plan.chunks, taps, plan.places.size // plan.rows, -(-outputs // width), plan.rows, width), x.dtype)
+    groups = max(plan.groups, min(-(-2 * threads() // plan.chunks), taps * plan.places.size // plan.rows))
+    _outer(flat(x), flat(g), len(x), plan.pairs, plan.first, plan.block, plan.places, groups, outputs, sums)
+    dw = empty((taps, kernel_height * kernel_width * channels // taps, outputs), x.dtype)
     _sum_chunks(sums, dw)
     return dw
 
@@ -167,13 +168,9 @@ def _overlapped(g: Array, w: Array, bias: Array | None, size: Pair, stride: Pair
 
 
 @serial
-def _copy_panel(source, panel):
-    rows, columns = source.shape
-    for row in range(rows):
-        for column in range(columns):
-            panel[row, column] = source[row, column]
-        for column in range(columns, panel.shape[1]):
-            panel[row, column] = 0
+def _copy(source, target):
+    for i in range(source.size):
+        target[i] = source[i]
 
 
 @parallel
@@ -181,12 +178,16 @@ def _pack(w, taps, length, outputs, transposed, width, panels):
     straight = w.reshape(taps, length, outputs)
     turned = w.reshape(taps, outputs, length)
     for item in prange(panels.size // (length * width)):
-        first = item // taps * width
+        tap, first = item % taps, item // taps * width
+        last = min(first + width, outputs)
         panel = panels[item * length * width : (item + 1) * length * width].reshape(length, width)
+        panel[:, last - first :] = 0
         if transposed:
-            _copy_panel(turned[item % taps, first : first + width].T, panel)
+            for output in range(first, last):
+                _copy(turned[tap, output], panel[:, output - first])
         else:
-            _copy_panel(straight[item % taps, :, first : first + width], panel)
+            for row in range(length):
+                _copy(straight[tap, row, first:last], panel[row])
 
 
 @parallel
@@ -207,30 +208,40 @@ def _gather(x, x_image, table, items, length, zeros, panels, width, bias, y, y_i
 
 @parallel
 def _outer(x, g, images, pairs, first, block, places, groups, outputs, sums):
-    chunks, taps, tiles, strips, _, width = sums.shape
+    chunks, taps, tiles, strips, rows, width = sums.shape
     ranges = (first.size - 1) // taps
-    blocks = (images + block - 1) // block
+    parts = (images + block - 1) // block * ranges
     flat_sums = sums.reshape(-1)
     for item in prange(chunks * groups):
         chunk = item // groups
         low = item % groups * taps * tiles // groups
         high = (item % groups + 1) * taps * tiles // groups
         base = chunk * taps * tiles
-        flat_sums[(base + low) * strips * ROWS * width : (base + high) * strips * ROWS * width] = 0
-        for part in range(chunk * blocks // chunks * ranges, (chunk + 1) * blocks // chunks * ranges):
+        flat_sums[(base + low) * strips * rows * width : (base + high) * strips * rows * width] = 0
+        turns = parts * strips * (high - low)
+        x_share = x.size // turns + 1
+        g_share = g.size // turns + 1
+        for part in range(chunk * parts // chunks, (chunk + 1) * parts // chunks):
             image = part // ranges * block
             share = min(block, images - image)
             x_start = image * (x.size // images)
             g_start = image * (g.size // images)
+            # While the tiles work on this range of pixels, each of them asks for its share of the next one.
+            x_next = (part + 1) * x.size // parts
+            g_next = (part + 1) * g.size // parts
             for strip in range(strips):
                 column = strip * width
                 for tile in range(low, high):
+                    prefetch(x, x_next, x_next + x_share)
+                    prefetch(g, g_next, g_next + g_share)
+                    x_next += x_share
+                    g_next += g_share
                     entry = part % ranges * taps + tile // tiles
                     pair = first[entry]
                     count = (first[entry + 1] - pair) * share // block
-                    row = tile % tiles * ROWS
-                    total = ((base + tile) * strips + strip) * ROWS * width
-                    outer_tile(x, x_start, places, row, g, g_start + column, pairs, pair, count, outputs - column, flat_sums, total)
+                    row = tile % tiles * rows
+                    total = ((base + tile) * strips + strip) * rows * width
+                    outer_tile(x, x_start, places, row, rows, g, g_start + column, pairs, pair, count, outputs - column, flat_sums, total)
 
 
 @serial
@@ -241,13 +252,15 @@ def _add(source, target):
 
 @parallel
 def _sum_chunks(sums, dw):
-    chunks, _, _, strips, _, width = sums.shape
-    for tap in prange(dw.shape[0]):
-        for row in range(dw.shape[1]):
-            for strip in range(strips):
-                target = dw[tap, row, strip * width : (strip + 1) * width]
-                for chunk in range(chunks):
-                    _add(sums[chunk, tap, row // ROWS, strip, row % ROWS], target)
+    chunks, _, _, strips, rows, width = sums.shape
+    taps, length, _ = dw.shape
+    for item in prange(taps * length):
+        tap, row = item // length, item % length
+        dw[tap, row] = 0
+        for strip in range(strips):
+            target = dw[tap, row, strip * width : (strip + 1) * width]
+            for chunk in range(chunks):
+                _add(sums[chunk, tap, row // rows, strip, row % rows], target)
 
 
 @parallel

@@ -20,8 +20,10 @@ FEW_CHANNELS = 11
 
 _GATHER_PIXELS = 1024  # output pixels of an item of work
 _OUTER_PIXELS = 160  # output pixels whose x and g stay in the cache while all taps of a weight gradient pass over them
-_WEIGHT_ITEMS = 16  # items of work of a weight gradient, and
-_PARTIAL_SUMS = 1 << 19  # a bound on the numbers in all their partial sums
+_CHUNKS = 64  # partial sums of a weight gradient
+_CHUNK_PIXELS = 256  # output pixels that a partial sum is worth its memory for, and
+_PARTIAL_SUMS = 1 << 19  # a bound on the numbers in all partial sums
+_GROUP_SUMS = 1 << 15  # numbers of a partial sum that stay in the cache
 
 Window = tuple[Pair, Pair, Padding, Pair]  # kernel_size, stride, padding, dilation
 
@@ -44,14 +46,16 @@ class OuterPlan(NamedTuple):
     first:   where the pairs of each range and tap begin, and the end.
     block:   the images in a block. The last block may have fewer: their pairs come first, as many for each image.
     places:  where in x, from the place of a pair, each row of dw[tap] lies; the last one is repeated to fill its tile.
-    chunks:  the number of partial sums, over consecutive blocks.
-    groups:  the number of items that each chunk is shared by, each with some of the tiles.
+    rows:    the rows of a tile.
+    chunks:  the number of partial sums, over consecutive ranges of all blocks.
+    groups:  the number of items that share each chunk, each with some of the tiles, if there are not more threads than items.
     """
 
     pairs: Array
     first: Array
     block: int
     places: Array
+    rows: int
     chunks: int
     groups: int
 
@@ -80,7 +84,8 @@ def weight_plan(images: int, size: Pair, channels: int, outputs: int, window: Wi
         (height, width), dilation = window[0], window[3]
         source = source[:, :1]
         places = (numpy.arange(height)[:, None] * dilation[0] * size[1] * channels + numpy.arange(width * channels)).ravel()
-    places = numpy.append(places, numpy.full(-places.size % ROWS, places[-1]))
+    rows = min(reversed(ROWS), key=lambda rows: -(-places.size // rows) * rows)
+    places = numpy.append(places, numpy.full(-places.size % rows, places[-1]))
     block = max(1, min(_OUTER_PIXELS // len(source), images // 4))
     bounds = _ranges(block * len(source), _OUTER_PIXELS)
     table = _repeated(source, block, size[0] * size[1], channels)
@@ -90,10 +95,12 @@ def weight_plan(images: int, size: Pair, channels: int, outputs: int, window: Wi
             pixels = low + numpy.nonzero(table[low:high, tap] >= 0)[0]
             lists.append(numpy.column_stack([table[pixels, tap], pixels * outputs]))
     first = numpy.append(0, numpy.cumsum([len(pairs) for pairs in lists]))
-    sums = table.shape[1] * places.size * outputs
-    chunks = max(1, min(_PARTIAL_SUMS // sums, _WEIGHT_ITEMS, images // block))
-    groups = max(1, min(_WEIGHT_ITEMS // chunks, table.shape[1] * places.size // ROWS))
-    return OuterPlan(_indices(numpy.concatenate(lists)), _indices(first), block, _indices(places), chunks, groups)
+    tiles = table.shape[1] * places.size // rows
+    sums = tiles * rows * outputs
+    most = max(1, min(_CHUNKS, images * len(source) // _CHUNK_PIXELS, _PARTIAL_SUMS // sums))
+    chunks = 1 << most.bit_length() - 1  # a power of two, as many batch sizes and numbers of threads are
+    groups = max(1, sums // _GROUP_SUMS)
+    return OuterPlan(_indices(numpy.concatenate(lists)), _indices(first), block, _indices(places), rows, chunks, groups)
 
 
 def _gather_plan(source: Array, images: int, source_pixels: int, channels: int, length: int, outputs: int) -> GatherPlan:

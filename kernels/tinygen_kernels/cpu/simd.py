@@ -26,6 +26,7 @@ that calls it; a Python loop here thus writes the same instruction many times. T
     fmuladd a, b, c       a*b + c in all lanes
     select c, a, b        a if c else b, without a jump
     alloca                a local variable. LLVM turns those of the accumulators into registers
+    prefetch              ask memory for a cache line that will be read soon, and go on without waiting for it
 """
 
 from typing import Any
@@ -42,7 +43,8 @@ _VECTOR_BYTES, _REGISTERS = (64, 32) if "+avx512f" in _FEATURES else (32, 16) if
 
 VECTORS = 2  # in a row of a tile
 PIXELS = 14 if _REGISTERS == 32 else 6  # rows of the gather tile
-ROWS = 8 if _REGISTERS == 32 else 5  # rows of the outer tile: each has an address, and there are 16 registers for addresses
+ROWS = range(9, 15) if _REGISTERS == 32 else range(4, 7)  # of the outer tile: as many as waste least of the last one
+_LINE_BYTES = 64  # of memory, that come into a cache together
 
 _int32, _int64 = ir.IntType(32), ir.IntType(64)
 
@@ -103,6 +105,24 @@ class _Writer:
     def multiply_add(self, accumulator: Any, a: Any, b: Any) -> None:
         total = self._call(f"llvm.fmuladd.{self.name}", self.vector, [a, b, self.builder.load(accumulator)])
         self.builder.store(total, accumulator)
+
+    def keep_order(self, accumulators: list[Any]) -> None:
+        """An empty instruction that takes and returns the accumulators, and that no load may cross.
+
+        LLVM would load the values of all rows before it uses the first, and run out of registers.
+        """
+        count = len(accumulators)
+        together = ir.FunctionType(ir.LiteralStructType([self.vector] * count), [self.vector] * count)
+        constraints = ["=v"] * count + [str(i) for i in range(count)] + ["~{memory}"]
+        values = [self.builder.load(accumulator) for accumulator in accumulators]
+        same = self.builder.asm(together, "", ",".join(constraints), values, side_effect=True)
+        for i, accumulator in enumerate(accumulators):
+            self.builder.store(self.builder.extract_value(same, i), accumulator)
+
+    def prefetch(self, pointer: Any) -> None:
+        read, second_cache, data = _int32(0), _int32(2), _int32(1)
+        address = self.builder.bitcast(pointer, ir.IntType(8).as_pointer())
+        self._call("llvm.prefetch.p0", ir.VoidType(), [address, read, second_cache, data])
 
     def _vector_at(self, pointer: Any, vector: int) -> Any:
         return self.builder.bitcast(self.at(pointer, vector * self.lanes), self.vector.as_pointer())
@@ -170,39 +190,61 @@ def gather_tile(_typing, x, x_start, table, row, length, zeros, w, w_start, bias
 
 
 @intrinsic
-def outer_tile(_typing, x, x_start, places, first, g, g_start, pairs, pair, pair_count, count, total, total_start):
-    """total[i, :count] += sum over pairs (p, q) of x[p + places[first + i]] * g[q : q + count], for the ROWS rows i of the tile.
+def outer_tile(_typing, x, x_start, places, first, rows, g, g_start, pairs, pair, pair_count, count, total, total_start):
+    """total[i, :count] += sum over pairs (p, q) of x[p + places[first + i]] * g[q : q + count], for i < rows, one of ROWS.
 
     `total` is one tile, row after row; `pair_count` pairs are read from pairs[2*pair:]. Places count elements from the starts.
     """
     intp = types.intp
-    signature = types.void(x, intp, places, intp, g, intp, pairs, intp, intp, intp, total, intp)
+    signature = types.void(x, intp, places, intp, intp, g, intp, pairs, intp, intp, intp, total, intp)
 
     def write(context, builder, signature, arguments):
-        x, x_start, places, first, g, g_start, pairs, pair, pair_count, count, total, total_start = _pointers(
+        x, x_start, places, first, rows, g, g_start, pairs, pair, pair_count, count, total, total_start = _pointers(
             context, builder, signature, arguments
         )
         tile = _Writer(builder, x)
-        rows, vectors = range(ROWS), range(VECTORS)
         x, g, total = tile.at(x, x_start), tile.at(g, g_start), tile.at(total, total_start)
         places, pairs = tile.at(places, first), tile.at(pairs, builder.mul(pair, _int64(2)))
-        row_starts = [tile.at(x, tile.integer(places, i)) for i in rows]
-        sums = tile.accumulators(ROWS)
+        for height in ROWS:
+            with builder.if_then(builder.icmp_signed("==", rows, _int64(height))):
+                _outer_rows(tile, range(height), x, places, g, pairs, pair_count, count, total)
+        return context.get_dummy_value()
+
+    return signature, write
+
+
+def _outer_rows(tile, rows, x, places, g, pairs, pair_count, count, total):
+    builder, vectors = tile.builder, range(VECTORS)
+    row_starts = [tile.at(x, tile.integer(places, i)) for i in rows]
+    masks = [tile.mask(count, j) for j in vectors]
+    sums = tile.accumulators(len(rows))
+    for i in rows:
+        for j in vectors:
+            builder.store(tile.load(total, i * VECTORS + j), sums[i][j])
+    with cgutils.for_range(builder, pair_count) as loop:
+        pair = tile.at(pairs, builder.mul(loop.index, _int64(2)))
+        place, g_row = tile.integer(pair, 0), tile.at(g, tile.integer(pair, 1))
+        loaded = [tile.masked_load(g_row, j, masks[j]) for j in vectors]
         for i in rows:
+            value = tile.number(row_starts[i], place)
             for j in vectors:
-                builder.store(tile.load(total, i * VECTORS + j), sums[i][j])
-        masks = [tile.mask(count, j) for j in vectors]
-        with cgutils.for_range(builder, pair_count) as loop:
-            place = tile.at(pairs, builder.mul(loop.index, _int64(2)))
-            x_place, g_row = tile.integer(place, 0), tile.at(g, tile.integer(place, 1))
-            loaded = [tile.masked_load(g_row, j, masks[j]) for j in vectors]
-            for i in rows:
-                value = tile.number(row_starts[i], x_place)
-                for j in vectors:
-                    tile.multiply_add(sums[i][j], value, loaded[j])
-        for i in rows:
-            for j in vectors:
-                tile.store(builder.load(sums[i][j]), total, i * VECTORS + j)
+                tile.multiply_add(sums[i][j], value, loaded[j])
+            tile.keep_order(sums[i])
+    for i in rows:
+        for j in vectors:
+            tile.store(builder.load(sums[i][j]), total, i * VECTORS + j)
+
+
+@intrinsic
+def prefetch(_typing, array, start, stop):
+    """Ask for the elements start..stop to come into the second cache. They need not exist."""
+    signature = types.void(array, types.intp, types.intp)
+
+    def write(context, builder, signature, arguments):
+        array, start, stop = _pointers(context, builder, signature, arguments)
+        tile = _Writer(builder, array)
+        with cgutils.for_range_slice(builder, start, stop, _int64(_LINE_BYTES // tile.bytes), _int64) as (index, _):
+            tile.prefetch(tile.at(array, index))
         return context.get_dummy_value()
 
     return signature, write
