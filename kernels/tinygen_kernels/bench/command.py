@@ -78,7 +78,7 @@ def main(options: Options) -> None:
         machine, timings = _run(options, layers, protocol)
     if options.plot:
         dots = [roofline.Dot(str(t.layer), t.direction, t.layer.flops() / t.layer.bytes(options.dtype), t.rate()) for t in timings]
-        title = f"Convolution kernels, {options.dtype}, {protocol.threads} threads"
+        title = f"Convolution kernels, {options.dtype}, {protocol.threads} thread{'s' * (protocol.threads > 1)}"
         options.plot.write_text(roofline.svg(dots, machine.gflops, machine.gigabytes, title))
         print(f"\nroofline: {options.plot}")
 

@@ -10,7 +10,7 @@ from html import escape
 from typing import NamedTuple
 
 _WIDTH, _HEIGHT = 760, 480
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 50, 60
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 60, 76
 _COLOURS = {"forward": "#1b6ca8", "data": "#c8553d", "weight": "#4c956c"}
 
 
@@ -52,7 +52,7 @@ def svg(dots: Sequence[Dot], gflops: float, gigabytes: float, title: str) -> str
         *_grid(x, y),
         f'<polyline points="{roof}" fill="none" stroke="#333" stroke-width="2"/>',
         _text(x.at(x.high), y.at(gflops) - 8, f"{gflops:.0f} GFLOP/s", 'text-anchor="end"'),
-        _text(x.at(x.low) + 8, y.at(x.low * gigabytes) - 24, f"{gigabytes:.1f} GB/s from memory"),
+        _text(x.at(x.low) + 8, y.at(x.low * gigabytes) + 16, f"{gigabytes:.1f} GB/s from memory"),
     ]
     for dot in dots:
         place = f'cx="{x.at(dot.intensity):.1f}" cy="{y.at(dot.rate):.1f}" r="5" fill="{_COLOURS[dot.direction]}" fill-opacity="0.75"'
@@ -73,8 +73,9 @@ def _grid(x: _Axis, y: _Axis) -> list[str]:
         parts.append(f'<path d="M{x.start} {y.at(value):.1f}H{x.end}" stroke="#ddd"/>')
         parts.append(_text(x.start - 8, y.at(value) + 4, f"{value:g}", 'text-anchor="end"'))
     across, down = (x.start + x.end) / 2, (y.start + y.end) / 2
-    meaning = "operations per byte of inputs and outputs (what stays in a cache may lie above the slope)"
-    parts.append(_text(across, y.start + 42, meaning, 'text-anchor="middle"'))
+    parts.append(_text(across, y.start + 40, "operations per byte of inputs and outputs", 'text-anchor="middle"'))
+    exceptions = "above the slope: what stays in a cache; above the peak: what leaves out the border's zeros, which count as operations"
+    parts.append(_text(across, y.start + 60, exceptions, 'text-anchor="middle" fill="#666"'))
     parts.append(_text(18, down, "GFLOP/s", f'text-anchor="middle" transform="rotate(-90 18 {down})"'))
     return parts
 

@@ -186,6 +186,4 @@ def vae(parts: dict[str, Any], shape: tuple[int, ...], memory_format: str) -> Co
 
     encoding = torch.nn.Sequential(encoder, to_mean)
     latent = shape[0], ours.mean.weight.shape[1]
-    return Counterpart(
-        step, translator.facing, [(lambda x: ours.encode(x)[0], encoding, shape), (ours.decoder, decoder, (shape[0], latent))]
-    )
+    return Counterpart(step, translator.facing, [(lambda x: ours.encode(x)[0], encoding, shape), (ours.decoder, decoder, latent)])
