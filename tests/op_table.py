@@ -187,6 +187,12 @@ def evaluated_batch_norm(x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, d
     return F.batch_norm(x, gamma, beta, mean, deviation * deviation, training=False, eps=eps)
 
 
+def activated_batch_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
+    """With the channels far from the kink of leaky ReLU, in turn below and above it."""
+    sides = numpy.resize([-20.0, 20.0], beta.shape).astype(beta.dtype)
+    return F.batch_norm(x, gamma, beta + Tensor(to_device(sides, beta.device)), eps=eps, negative_slope=0.3)
+
+
 def numpy_softmax(x: ndarray, axis: int) -> ndarray:
     return numpy.exp(x) / numpy.exp(x).sum(axis, keepdims=True)
 
@@ -256,6 +262,7 @@ OPS = [
     Op("upsample2d", takes(st.tuples(image_shape), factor=side), lambda x, factor: x.repeat(factor, 1).repeat(factor, 2), linear=True),
     Op("upsample2d", takes(st.tuples(image_shape), factor=st.just((1, 2))), lambda x, factor: x.repeat(2, 2), linear=True, note="one way"),
     Op("batch_norm", normalisations(least=2)),
+    Op("batch_norm", normalisations(least=2), function=activated_batch_norm, note="with leaky ReLU"),
     Op("batch_norm", normalisations(parameters=4), function=evaluated_batch_norm, note="outside training"),
     Op("layer_norm", normalisations()),
     Op("cross_entropy", classifications(), lambda x, labels: -numpy.log(numpy_softmax(x, 1)[range(len(x)), labels]).mean()),

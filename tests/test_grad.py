@@ -1,5 +1,8 @@
 """grad() and backward(): every combination of inputs, outputs and options that means something."""
 
+from functools import partial
+from typing import Any
+
 import numpy
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -108,18 +111,21 @@ class TestFused:
         rng = numpy.random.default_rng(0)
         return [random_tensor((5, 4, 3), rng), random_tensor((3,), rng), random_tensor((3,), rng)]
 
-    def gradients(self, *, composite: bool, create_graph: bool) -> list[Tensor]:
+    def gradients(self, *, composite: bool, create_graph: bool, negative_slope: float = 1.0) -> list[Tensor]:
         inputs = self.arguments()
-        y = BatchNorm(0.1).composite(*inputs) if composite else F.batch_norm(*inputs, eps=0.1)
+        fused = partial(F.batch_norm, eps=0.1, negative_slope=negative_slope)
+        y = (BatchNorm(0.1, negative_slope).composite if composite else fused)(*inputs)
         c = random_tensor((5, 4, 3), numpy.random.default_rng(1))
         first = grad(y, inputs, c, create_graph)
         if not create_graph:
             return [y, *first]
         return [y, *first, *grad(first, [*inputs, c], [g.detach() for g in first])]
 
+    @pytest.mark.parametrize("negative_slope", [0.0, 0.2, 1.0])
     @pytest.mark.parametrize("create_graph", [False, True], ids=["the kernel", "the composite, recorded"])
-    def test_equals_its_composite(self, create_graph: bool) -> None:
-        fused, composite = (self.gradients(composite=flag, create_graph=create_graph) for flag in (False, True))
+    def test_equals_its_composite(self, create_graph: bool, negative_slope: float) -> None:
+        options: dict[str, Any] = {"create_graph": create_graph, "negative_slope": negative_slope}
+        fused, composite = (self.gradients(composite=flag, **options) for flag in (False, True))
         for a, b in zip(fused, composite, strict=True):
             assert_allclose(a.numpy(), b.numpy(), rtol=1e-11, atol=1e-12)
 

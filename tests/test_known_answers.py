@@ -63,6 +63,16 @@ def test_layer_norm_does_to_examples_what_batch_norm_does_to_channels() -> None:
     assert_allclose(by_rows.numpy(), by_columns.T.numpy(), rtol=1e-12)
 
 
+@pytest.mark.parametrize(("axis", "keepdims"), [((0, 1, 2), False), ((-4, -3, -2), True), ((0, 1), False), (None, True)])
+def test_many_ones_add_up_to_their_number(axis: tuple[int, ...] | None, keepdims: bool) -> None:
+    """Also with so many that a kernel adds them up, and as the column of a bias."""
+    ones = numpy.ones((64, 40, 40, 3), "float32")
+    y = F.sum(tensor(ones, "float32"), axis, keepdims).numpy()
+    assert_array_equal(y, ones.sum(axis, keepdims=keepdims))
+    assert y.shape == ones.sum(axis, keepdims=keepdims).shape
+    assert_array_equal(F.sum(tensor(ones.reshape(-1, 1)), 0).numpy(), [ones.size])
+
+
 def test_same_padding_puts_the_odd_column_on_the_right() -> None:
     """y[j] = x[j] + 10 x[j + 1], as in TensorFlow."""
     x, w = float64([[[[1.0], [2.0], [3.0]]]]), float64([[[[1.0]], [[10.0]]]])

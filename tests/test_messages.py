@@ -123,6 +123,11 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
         ValueError,
         "batch_norm: outside training it needs running_mean and running_var",
     ),
+    (
+        lambda: F.batch_norm(F.ones((2, 4)), b, b, negative_slope=-1.0),
+        ValueError,
+        "batch_norm: negative_slope must be at least 0, got -1.0",
+    ),
     (lambda: F.layer_norm(a, b, b), ValueError, "layer_norm: x (2, 3) must end in the shape of gamma (4,) and beta (4,)"),
     (lambda: F.cross_entropy(a, numpy.array([0, 3])), ValueError, "cross_entropy: labels from 0 to 3 for 3 classes"),
     (lambda: F.cross_entropy(a, numpy.zeros(2)), ValueError, "cross_entropy: labels must be integers, got float64"),

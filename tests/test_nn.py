@@ -97,6 +97,15 @@ ROWS = [
         AFFINE,
         RUNNING,
     ),
+    Row(
+        lambda: nn.BatchNorm(3, negative_slope=0.3),
+        "BatchNorm(3, negative_slope 0.3)",
+        lambda m, x: F.leaky_relu(F.batch_norm(x, m.gamma, m.beta, m.running_mean, m.running_var, m.training), 0.3),
+        (4, 2, 3, 3),
+        (4, 2, 3, 3),
+        AFFINE,
+        RUNNING,
+    ),
     Row(lambda: nn.LayerNorm(3, eps=0.1), "LayerNorm(3)", lambda m, x: F.layer_norm(x, m.gamma, m.beta, 0.1), (4, 3), (4, 3), AFFINE),
     Row(
         lambda: nn.LayerNorm((2, 3)),

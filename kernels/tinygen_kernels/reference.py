@@ -99,6 +99,10 @@ def avg_pool2d_data(g: Array, size: Pair, kernel_size: Pair, stride: Pair, paddi
     return x
 
 
+def column_sums(x: Array) -> Array:
+    return x.sum(axis=tuple(range(x.ndim - 1)), dtype=numpy.float64).astype(x.dtype)
+
+
 def batch_norm(x: Array, gamma: Array, beta: Array, eps: float, negative_slope: float) -> tuple[Array, Array, Array]:
     others = tuple(range(x.ndim - 1))
     exact = x.astype(numpy.float64)

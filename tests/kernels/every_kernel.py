@@ -39,7 +39,7 @@ POOLINGS = [
     Convolution(3, (7, 9), 3, 3, (3, 2), (2, 1), ((1, 2), (1, 0)), (1, 1)),
 ]
 PRODUCTS = [(64, 100, 10), (7, 3, 40), (130, 33, 33)]
-BATCHES = [(4, 9, 9, 17), (40, 5), (8, 32, 32, 16)]
+BATCHES = [(4, 9, 9, 17), (40, 5), (41, 33), (8, 32, 32, 16), (5, 31, 31, 64)]
 ELEMENTS = [(7,), (33, 5), (3, 50001)]
 
 
@@ -68,6 +68,7 @@ def calls(dtype: Any) -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
     for shape in BATCHES:
         x, g = random.standard_normal((2, *shape)).astype(dtype)
         gamma, beta = random.standard_normal((2, shape[-1])).astype(dtype)
+        yield reference.column_sums, (x,)
         yield reference.batch_norm, (x, gamma, beta, 1e-5, 0.2)
         y, mean, var = reference.batch_norm(x, gamma, beta, 1e-5, 0.2)
         yield reference.batch_norm_backward, (g, x, y, gamma, mean, var, 1e-5, 0.2)

@@ -1,4 +1,4 @@
-"""Batch norm of the CPU beside its formula, and its gradients beside finite differences of the formula."""
+"""Sums and batch norm of the CPU beside their formulas, and its gradients beside finite differences of the formula."""
 
 from typing import Any
 
@@ -22,6 +22,23 @@ def arrays(shape: tuple[int, ...], dtype: Any, seed: int, mean: float = 0.5) -> 
     x, g = random.standard_normal((2, *shape))
     gamma, beta = random.standard_normal((2, shape[-1]))
     return tuple(in_any_layout(array.astype(dtype), random) for array in (x + mean, g, gamma, beta))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@settings(deadline=None, max_examples=60)
+@given(shapes | st.sampled_from([(7,), (1, 5), (30, 20, 20, 3), (16, 4096), (3, 70001), (70001, 1)]), seeds)
+def test_column_sums(dtype: Any, shape: tuple[int, ...], seed: int) -> None:
+    x = arrays(shape, dtype, seed)[0]
+    sums = cpu.column_sums(x)
+    assert sums.dtype == dtype and sums.flags.c_contiguous
+    exact = reference.column_sums(x)
+    assert sums.shape == exact.shape
+    assert (numpy.abs(sums - exact) <= max(numpy.finfo(dtype).eps, 1e-12) * numpy.abs(x).sum()).all()
+
+
+def test_column_sums_of_float32_are_those_of_float64() -> None:
+    x = arrays((64, 60, 60, 8), numpy.float32, 0, mean=1000)[0]
+    numpy.testing.assert_allclose(cpu.column_sums(x), x.sum(axis=(0, 1, 2), dtype=numpy.float64), rtol=6e-8)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -77,6 +94,18 @@ def test_a_mean_a_thousand_times_the_deviation(dtype: Any, shape: tuple[int, ...
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_a_first_row_far_from_all_others(dtype: Any) -> None:
+    """As the corner of padded images is."""
+    x, _, gamma, beta = arrays((20_000, 5), dtype, 0, mean=1000)
+    x = x.copy()
+    x[0] = 0
+    exact = x.astype(numpy.float64)
+    _, mean, var = cpu.batch_norm(x, gamma, beta, 1e-5, 0.2)
+    numpy.testing.assert_allclose(mean, exact.mean(axis=0), rtol=1e-7)
+    numpy.testing.assert_allclose(var, exact.var(axis=0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_a_constant_channel_has_no_variance(dtype: Any) -> None:
     x = numpy.full((40, 3), 1234.567, dtype)
     y, mean, var = cpu.batch_norm(x, numpy.ones(3, dtype), numpy.full(3, 0.5, dtype), 1e-5, 1.0)
@@ -88,4 +117,5 @@ def test_a_nan_stays_in_its_channel() -> None:
     x = x.copy()
     x[17, 2] = numpy.nan
     y = cpu.batch_norm(x, gamma, beta, 1e-5, 0.0)[0]
-    assert numpy.isnan(y[:, 2]).all() and numpy.isfinite(y[:, [0, 1, 3]]).all()
+    for result in (y, cpu.column_sums(x)[None]):
+        assert numpy.isnan(result[:, 2]).all() and numpy.isfinite(result[:, [0, 1, 3]]).all()

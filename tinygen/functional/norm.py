@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from tinygen_kernels import for_array
 
 from tinygen.backend import Array
+from tinygen.functional.activation import leaky_relu
 from tinygen.functional.elementwise import sqrt
 from tinygen.functional.reduce import mean, var
 from tinygen.fused import Fused
@@ -14,24 +15,26 @@ from tinygen.tensor import Tensor
 @dataclass(slots=True, eq=False)
 class BatchNorm(Fused):
     eps: float
+    negative_slope: float
     mean: Array = field(init=False, repr=False)
     var: Array = field(init=False, repr=False)
 
     def composite(self, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
         axes = tuple(range(x.ndim - 1))
-        return _affine(x, mean(x, axes), var(x, axes), gamma, beta, self.eps)
+        return _affine(x, mean(x, axes), var(x, axes), gamma, beta, self.eps, self.negative_slope)
 
     def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
-        y, self.mean, self.var = for_array(x).batch_norm(x, gamma, beta, self.eps, 1.0)
+        y, self.mean, self.var = for_array(x).batch_norm(x, gamma, beta, self.eps, self.negative_slope)
         return y
 
     def kernel_backward(self, g: Array, y: Array, x: Array, gamma: Array, beta: Array) -> tuple[Array | None, ...]:
-        return for_array(x).batch_norm_backward(g, x, y, gamma, self.mean, self.var, self.eps, 1.0)
+        return for_array(x).batch_norm_backward(g, x, y, gamma, self.mean, self.var, self.eps, self.negative_slope)
 
 
-def _affine(x: Tensor, mean: Tensor, var: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
-    """gamma (x - mean) / sqrt(var + eps) + beta."""
-    return (x - mean) * (gamma / sqrt(var + eps)) + beta
+def _affine(x: Tensor, mean: Tensor, var: Tensor, gamma: Tensor, beta: Tensor, eps: float, negative_slope: float) -> Tensor:
+    """The leaky ReLU of gamma (x - mean) / sqrt(var + eps) + beta."""
+    z = (x - mean) * (gamma / sqrt(var + eps)) + beta
+    return z if negative_slope == 1 else leaky_relu(z, negative_slope)
 
 
 def batch_norm(
@@ -43,15 +46,20 @@ def batch_norm(
     training: bool = True,
     momentum: float = 0.9,
     eps: float = 1e-5,
+    negative_slope: float = 1.0,
 ) -> Tensor:
     """gamma (x - mean) / sqrt(var + eps) + beta for each channel, the last axis of x (Ioffe & Szegedy, 2015).
 
     In training, mean and (biased) variance are those of the batch over all other axes, and the running statistics, where given, move
     towards them in place: running = momentum running + (1 - momentum) batch. Otherwise the running statistics are used.
-    x (..., C); gamma, beta and the running statistics (C,).
+    x (..., C); gamma, beta and the running statistics (C,). `negative_slope` is that of the leaky ReLU that follows, in the same pass
+    over memory: 0 is a ReLU, and 1 is none.
 
-    Raises ValueError where shapes do not agree, where training sees one value per channel, and where running statistics are missing.
+    Raises ValueError where shapes do not agree, where training sees one value per channel, where running statistics are missing, and
+    where negative_slope is negative.
     """
+    if not negative_slope >= 0:
+        raise ValueError(f"batch_norm: negative_slope must be at least 0, got {negative_slope}")
     channels = x.shape[-1:]
     for name, t in (("gamma", gamma), ("beta", beta), ("running_mean", running_mean), ("running_var", running_var)):
         if t is not None and t.shape != channels:
@@ -59,10 +67,10 @@ def batch_norm(
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm: outside training it needs running_mean and running_var")
-        return _affine(x, running_mean, running_var, gamma, beta, eps)
+        return _affine(x, running_mean, running_var, gamma, beta, eps, negative_slope)
     if x.size == x.shape[-1]:
         raise ValueError(f"batch_norm: training needs more than one value per channel, x is {x.shape}")
-    function = BatchNorm(eps)
+    function = BatchNorm(eps, negative_slope)
     y = function(x, gamma, beta)
     for running, batch in ((running_mean, function.mean), (running_var, function.var)):
         if running is not None:

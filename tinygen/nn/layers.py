@@ -93,20 +93,25 @@ class ConvTranspose2D(Module):
 
 
 class BatchNorm(Module):
-    """Batch normalisation over all axes but the last, `functional.batch_norm`; outside training by the running statistics."""
+    """Batch normalisation over all axes but the last, `functional.batch_norm`; outside training by the running statistics.
 
-    def __init__(self, channels: int, momentum: float = 0.9, eps: float = 1e-5) -> None:
+    `negative_slope` is that of the (leaky) ReLU that follows, in the same pass; 1 is none.
+    """
+
+    def __init__(self, channels: int, momentum: float = 0.9, eps: float = 1e-5, negative_slope: float = 1.0) -> None:
         self.gamma = F.ones((channels,), requires_grad=True)
         self.beta = F.zeros((channels,), requires_grad=True)
         self.running_mean = F.zeros((channels,))
         self.running_var = F.ones((channels,))
-        self.momentum, self.eps = momentum, eps
+        self.momentum, self.eps, self.negative_slope = momentum, eps, negative_slope
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.batch_norm(x, self.gamma, self.beta, self.running_mean, self.running_var, self.training, self.momentum, self.eps)
+        statistics = self.running_mean, self.running_var, self.training, self.momentum
+        return F.batch_norm(x, self.gamma, self.beta, *statistics, self.eps, self.negative_slope)
 
     def describe(self) -> str:
-        return f"BatchNorm({self.gamma.shape[0]})"
+        activation = f", negative_slope {self.negative_slope}" if self.negative_slope != 1 else ""
+        return f"BatchNorm({self.gamma.shape[0]}{activation})"
 
 
 class LayerNorm(Module):

@@ -8,7 +8,7 @@ from numba.core import event
 
 from tinygen_kernels.cpu.conv import conv2d, conv2d_data, conv2d_weight, matmul
 from tinygen_kernels.cpu.elementwise import adam, dropout, leaky_relu, leaky_relu_backward
-from tinygen_kernels.cpu.norm import batch_norm, batch_norm_backward
+from tinygen_kernels.cpu.norm import batch_norm, batch_norm_backward, column_sums
 from tinygen_kernels.cpu.pool import avg_pool2d, avg_pool2d_data, max_pool2d, max_pool2d_gather, max_pool2d_scatter
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "avg_pool2d_data",
     "batch_norm",
     "batch_norm_backward",
+    "column_sums",
     "conv2d",
     "conv2d_data",
     "conv2d_weight",
