@@ -4,6 +4,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numba
 import numpy
 from llvmlite import ir
 from numba import prange, types
@@ -11,13 +12,15 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from tinygen_kernels.bench.protocol import Protocol
-from tinygen_kernels.cpu.parallel import empty, parallel, serial
 from tinygen_kernels.cpu.simd import PIXELS, VECTORS, tile_width
 
 _SUMS = PIXELS * VECTORS  # in registers: more than a core has multiply-adds under way, so that none waits for another
 _STEPS = 1 << 20  # about 6 ms
 _NUMBERS = 1 << 25  # an array of these fits into no cache
 _REPEATS = 15
+
+_njit: Any = numba.njit  # not the kernels' own `parallel`, which leaves small arrays to one thread
+_parallel = _njit(cache=True, parallel=True)
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,7 @@ def machine(protocol: Protocol, dtype: str) -> Machine:
     size = numpy.dtype(dtype)
     numbers = numpy.full(protocol.threads * _SUMS * tile_width(size) // VECTORS, 0.5, dtype)
     seconds = protocol.best(lambda: _multiply_adds(numbers, protocol.threads, _STEPS), _REPEATS)
-    x, y = empty((_NUMBERS,), dtype), empty((_NUMBERS,), dtype)
-    x[:] = 1
+    x, y = numpy.ones((2, _NUMBERS), dtype)
     copying = protocol.best(lambda: _double(x, y, 4 * protocol.threads), _REPEATS)
     return Machine(2 * numbers.size * _STEPS / seconds / 1e9, (x.nbytes + y.nbytes) / copying / 1e9)
 
@@ -68,19 +70,19 @@ def _fused_multiply_adds(_typing, numbers, start, steps):
     return signature, write
 
 
-@parallel
+@_parallel
 def _multiply_adds(numbers, items, steps):
     for item in prange(items):
         _fused_multiply_adds(numbers, item * numbers.size // items, steps)
 
 
-@serial
+@_njit(cache=True)
 def _double_part(x, y):
     for i in range(x.size):
         y[i] = x[i] + x[i]
 
 
-@parallel
+@_parallel
 def _double(x, y, items):
     for item in prange(items):
         low = item * x.size // items

@@ -76,7 +76,7 @@ class Process:
 
 @contextmanager
 def process(protocol: Protocol) -> Iterator[Process]:
-    """A process of its own for this protocol; within, its environment is set."""
+    """A process of its own, started in this protocol's environment; it ends with the block."""
     before = dict(os.environ)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         os.environ.update(protocol.environment())

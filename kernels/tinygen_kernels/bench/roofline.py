@@ -43,7 +43,7 @@ def svg(dots: Sequence[Dot], gflops: float, gigabytes: float, title: str) -> str
     ridge = gflops / gigabytes  # from here on arithmetic is the limit
     intensities, rates = [dot.intensity for dot in dots], [dot.rate for dot in dots]
     x = _Axis(min([*intensities, ridge]) / 3, max([*intensities, ridge]) * 3, _LEFT, _WIDTH - _RIGHT)
-    y = _Axis(min([*rates, x.low * gigabytes]) / 2, gflops * 2, _HEIGHT - _BOTTOM, _TOP)
+    y = _Axis(min([*rates, x.low * gigabytes]) / 2, max([*rates, gflops]) * 2, _HEIGHT - _BOTTOM, _TOP)
     roof = f"{x.at(x.low):.1f},{y.at(x.low * gigabytes):.1f} {x.at(ridge):.1f},{y.at(gflops):.1f} {x.at(x.high):.1f},{y.at(gflops):.1f}"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" font-size="12">',

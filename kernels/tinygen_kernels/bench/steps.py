@@ -1,7 +1,8 @@
 """Whole training steps of the examples, tape and optimiser included, in tinygen and in PyTorch eager.
 
 The steps are the examples' own: an example hands its step to `Training`, and here something else is in its place that takes it.
-Each engine works in a process of its own, so that memory and threads are its own, and the engines take turns at a step.
+Each engine works in a process of its own, so that memory and threads are its own, and the engines take turns at a step. Memory and page
+faults are counted as Unix does; there is no --step on Windows.
 """
 
 import importlib.util
