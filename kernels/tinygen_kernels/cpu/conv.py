@@ -201,7 +201,11 @@ def _gather(x, x_image, table, items, length, zeros, panels, width, bias, y, y_i
         x_start = items[item] * x_image
         y_start = items[item] * y_image + first
         row = items[item + 1]
+        x_next = (work // strips + 1) * x.size // (items.size // 3)
+        x_share = x_image * outputs * PIXELS // y_image + 1
         while row < items[item + 2]:
+            prefetch(x, x_next, x_next + x_share)
+            x_next += x_share
             gather_tile(x, x_start, table, row, length, zeros, panels, strip * panel_size, bias, first, y, y_start, outputs - first)
             row += 1 + table[row * (PIXELS + 1)]
 

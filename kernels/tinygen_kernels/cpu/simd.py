@@ -29,6 +29,8 @@ that calls it; a Python loop here thus writes the same instruction many times. T
     prefetch              ask memory for a cache line that will be read soon, and go on without waiting for it
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -102,27 +104,26 @@ class _Writer:
     def accumulators(self, rows: int) -> list[list[Any]]:
         return [[cgutils.alloca_once(self.builder, self.vector) for _ in range(VECTORS)] for _ in range(rows)]
 
-    def multiply_add(self, accumulator: Any, a: Any, b: Any) -> None:
-        total = self._call(f"llvm.fmuladd.{self.name}", self.vector, [a, b, self.builder.load(accumulator)])
-        self.builder.store(total, accumulator)
+    def multiply_add(self, accumulators: list[Any], a: Any, vectors: list[Any]) -> None:
+        for accumulator, b in zip(accumulators, vectors, strict=True):
+            total = self._call(f"llvm.fmuladd.{self.name}", self.vector, [a, b, self.builder.load(accumulator)])
+            self.builder.store(total, accumulator)
 
     def keep_order(self, accumulators: list[Any]) -> None:
         """An empty instruction that takes and returns the accumulators, and that no load may cross.
 
         LLVM would load the values of all rows before it uses the first, and run out of registers.
         """
-        count = len(accumulators)
-        together = ir.FunctionType(ir.LiteralStructType([self.vector] * count), [self.vector] * count)
-        constraints = ["=v"] * count + [str(i) for i in range(count)] + ["~{memory}"]
-        values = [self.builder.load(accumulator) for accumulator in accumulators]
-        same = self.builder.asm(together, "", ",".join(constraints), values, side_effect=True)
-        for i, accumulator in enumerate(accumulators):
-            self.builder.store(self.builder.extract_value(same, i), accumulator)
+        together = ir.FunctionType(ir.LiteralStructType([self.vector] * VECTORS), [self.vector] * VECTORS)
+        constraints = ",".join(["=v"] * VECTORS + [str(j) for j in range(VECTORS)] + ["~{memory}"])
+        same = self.builder.asm(together, "", constraints, [self.builder.load(a) for a in accumulators], side_effect=True)
+        for j, accumulator in enumerate(accumulators):
+            self.builder.store(self.builder.extract_value(same, j), accumulator)
 
-    def prefetch(self, pointer: Any) -> None:
-        read, second_cache, data = _int32(0), _int32(2), _int32(1)
+    def prefetch(self, pointer: Any, to_write: bool) -> None:
         address = self.builder.bitcast(pointer, ir.IntType(8).as_pointer())
-        self._call("llvm.prefetch.p0", ir.VoidType(), [address, read, second_cache, data])
+        access, nearness = (1, 3) if to_write else (0, 2)  # nearness 3 is the first cache, 2 the second
+        self._call("llvm.prefetch.p0", ir.VoidType(), [address, _int32(access), _int32(nearness), _int32(1)])
 
     def _vector_at(self, pointer: Any, vector: int) -> Any:
         return self.builder.bitcast(self.at(pointer, vector * self.lanes), self.vector.as_pointer())
@@ -132,85 +133,72 @@ class _Writer:
         return self.builder.call(cgutils.get_or_insert_function(self.builder.module, signature, name), arguments)
 
 
-def _pointers(context: Any, builder: Any, signature: Any, arguments: Any) -> list[Any]:
-    """Each array as the address of its first element; integers as they are."""
-    return [
-        context.make_array(kind)(context, builder, argument).data if isinstance(kind, types.Array) else argument
-        for kind, argument in zip(signature.args, arguments, strict=True)
-    ]
+def _intrinsic(write: Callable[..., None]) -> Any:
+    """Make `write`, which appends instructions, a function that compiled functions can call. Arrays come to it as addresses."""
+
+    @functools.wraps(write)  # with its parameters, of which Numba takes the first for something of its own
+    def declare(_typing: Any, *kinds: Any) -> Any:
+        def lower(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            arguments = [
+                context.make_array(kind)(context, builder, value).data if isinstance(kind, types.Array) else value
+                for kind, value in zip(signature.args, values, strict=True)
+            ]
+            write(_Writer(builder, arguments[0]), *arguments)
+            return context.get_dummy_value()
+
+        return types.void(*(kind if isinstance(kind, types.Array) else types.intp for kind in kinds)), lower
+
+    return intrinsic(declare)
 
 
-@intrinsic
-def gather_tile(_typing, x, x_start, table, row, length, zeros, w, w_start, bias, bias_start, y, y_start, count):
+@_intrinsic
+def gather_tile(tile, x, x_start, table, row, length, zeros, w, w_start, bias, bias_start, y, y_start, count):
     """PIXELS output pixels of a convolution, a tile's width of channels each, of which the first `count` are stored.
 
     table[row] holds the number of taps, then where in y each pixel goes; the rows after it, one for each tap, hold the first row
     of the panel w to use and where in x each pixel reads, or a negative number to read zeros. A read is `length` numbers long.
     All places count elements from the given starts.
     """
-    intp = types.intp
-    signature = types.void(x, intp, table, intp, intp, zeros, w, intp, bias, intp, y, intp, intp)
-
-    def write(context, builder, signature, arguments):
-        x, x_start, table, row, length, zeros, w, w_start, bias, bias_start, y, y_start, count = _pointers(
-            context, builder, signature, arguments
-        )
-        tile = _Writer(builder, x)
-        width = VECTORS * tile.lanes
-        pixels, vectors = range(PIXELS), range(VECTORS)
-        x, w, bias, y = tile.at(x, x_start), tile.at(w, w_start), tile.at(bias, bias_start), tile.at(y, y_start)
-        header = tile.at(table, builder.mul(row, _int64(PIXELS + 1)))
-        total = tile.accumulators(PIXELS)
-        for j in vectors:
-            start = tile.masked_load(bias, j, tile.mask(count, j))
-            for i in pixels:
-                builder.store(start, total[i][j])
-        with cgutils.for_range(builder, tile.integer(header, 0)) as taps:
-            tap = tile.at(header, builder.mul(builder.add(taps.index, _int64(1)), _int64(PIXELS + 1)))
-            panel = tile.at(w, builder.mul(tile.integer(tap, 0), _int64(width)))
-            sources = []
-            for i in pixels:
-                place = tile.integer(tap, i + 1)
-                sources.append(builder.select(builder.icmp_signed("<", place, _int64(0)), zeros, tile.at(x, place)))
-            with cgutils.for_range(builder, length) as channels:
-                weights = tile.at(panel, builder.mul(channels.index, _int64(width)))
-                loaded = [tile.load(weights, j) for j in vectors]
-                for i in pixels:
-                    value = tile.number(sources[i], channels.index)
-                    for j in vectors:
-                        tile.multiply_add(total[i][j], value, loaded[j])
-        masks = [tile.mask(count, j) for j in vectors]
+    builder, width = tile.builder, VECTORS * tile.lanes
+    pixels, vectors = range(PIXELS), range(VECTORS)
+    x, w, bias, y = tile.at(x, x_start), tile.at(w, w_start), tile.at(bias, bias_start), tile.at(y, y_start)
+    header = tile.at(table, builder.mul(row, _int64(PIXELS + 1)))
+    targets = [tile.at(y, tile.integer(header, i + 1)) for i in pixels]
+    masks = [tile.mask(count, j) for j in vectors]
+    total = tile.accumulators(PIXELS)
+    for j in vectors:
+        start = tile.masked_load(bias, j, masks[j])
         for i in pixels:
-            place = tile.at(y, tile.integer(header, i + 1))
-            for j in vectors:
-                tile.masked_store(builder.load(total[i][j]), place, j, masks[j])
-        return context.get_dummy_value()
+            builder.store(start, total[i][j])
+            tile.prefetch(tile.at(targets[i], j * tile.lanes), to_write=True)
+    with cgutils.for_range(builder, tile.integer(header, 0)) as taps:
+        tap = tile.at(header, builder.mul(builder.add(taps.index, _int64(1)), _int64(PIXELS + 1)))
+        panel = tile.at(w, builder.mul(tile.integer(tap, 0), _int64(width)))
+        sources = []
+        for i in pixels:
+            place = tile.integer(tap, i + 1)
+            sources.append(builder.select(builder.icmp_signed("<", place, _int64(0)), zeros, tile.at(x, place)))
+        with cgutils.for_range(builder, length) as channels:
+            weights = tile.at(panel, builder.mul(channels.index, _int64(width)))
+            loaded = [tile.load(weights, j) for j in vectors]
+            for i in pixels:
+                tile.multiply_add(total[i], tile.number(sources[i], channels.index), loaded)
+    for i in pixels:
+        for j in vectors:
+            tile.masked_store(builder.load(total[i][j]), targets[i], j, masks[j])
 
-    return signature, write
 
-
-@intrinsic
-def outer_tile(_typing, x, x_start, places, first, rows, g, g_start, pairs, pair, pair_count, count, total, total_start):
+@_intrinsic
+def outer_tile(tile, x, x_start, places, first, rows, g, g_start, pairs, pair, pair_count, count, total, total_start):
     """total[i, :count] += sum over pairs (p, q) of x[p + places[first + i]] * g[q : q + count], for i < rows, one of ROWS.
 
     `total` is one tile, row after row; `pair_count` pairs are read from pairs[2*pair:]. Places count elements from the starts.
     """
-    intp = types.intp
-    signature = types.void(x, intp, places, intp, intp, g, intp, pairs, intp, intp, intp, total, intp)
-
-    def write(context, builder, signature, arguments):
-        x, x_start, places, first, rows, g, g_start, pairs, pair, pair_count, count, total, total_start = _pointers(
-            context, builder, signature, arguments
-        )
-        tile = _Writer(builder, x)
-        x, g, total = tile.at(x, x_start), tile.at(g, g_start), tile.at(total, total_start)
-        places, pairs = tile.at(places, first), tile.at(pairs, builder.mul(pair, _int64(2)))
-        for height in ROWS:
-            with builder.if_then(builder.icmp_signed("==", rows, _int64(height))):
-                _outer_rows(tile, range(height), x, places, g, pairs, pair_count, count, total)
-        return context.get_dummy_value()
-
-    return signature, write
+    x, g, total = tile.at(x, x_start), tile.at(g, g_start), tile.at(total, total_start)
+    places, pairs = tile.at(places, first), tile.at(pairs, tile.builder.mul(pair, _int64(2)))
+    for height in ROWS:
+        with tile.builder.if_then(tile.builder.icmp_signed("==", rows, _int64(height))):
+            _outer_rows(tile, range(height), x, places, g, pairs, pair_count, count, total)
 
 
 def _outer_rows(tile, rows, x, places, g, pairs, pair_count, count, total):
@@ -226,25 +214,15 @@ def _outer_rows(tile, rows, x, places, g, pairs, pair_count, count, total):
         place, g_row = tile.integer(pair, 0), tile.at(g, tile.integer(pair, 1))
         loaded = [tile.masked_load(g_row, j, masks[j]) for j in vectors]
         for i in rows:
-            value = tile.number(row_starts[i], place)
-            for j in vectors:
-                tile.multiply_add(sums[i][j], value, loaded[j])
+            tile.multiply_add(sums[i], tile.number(row_starts[i], place), loaded)
             tile.keep_order(sums[i])
     for i in rows:
         for j in vectors:
             tile.store(builder.load(sums[i][j]), total, i * VECTORS + j)
 
 
-@intrinsic
-def prefetch(_typing, array, start, stop):
-    """Ask for the elements start..stop to come into the second cache. They need not exist."""
-    signature = types.void(array, types.intp, types.intp)
-
-    def write(context, builder, signature, arguments):
-        array, start, stop = _pointers(context, builder, signature, arguments)
-        tile = _Writer(builder, array)
-        with cgutils.for_range_slice(builder, start, stop, _int64(_LINE_BYTES // tile.bytes), _int64) as (index, _):
-            tile.prefetch(tile.at(array, index))
-        return context.get_dummy_value()
-
-    return signature, write
+@_intrinsic
+def prefetch(tile, array, start, stop):
+    """Ask for the elements start..stop, which need not exist."""
+    with cgutils.for_range_slice(tile.builder, start, stop, _int64(_LINE_BYTES // tile.bytes), _int64) as (index, _):
+        tile.prefetch(tile.at(array, index), to_write=False)
