@@ -1,14 +1,10 @@
 # mypy: allow-untyped-defs
 """Kernels that work on each element by itself, in one pass over memory.
 
-An array is cut into parts of a fixed length, and each is the work of a compiled serial function. Starting threads takes longer than
-the whole work on an array of one part, which therefore goes to the serial function directly.
+An array is cut into parts of a fixed length, which are the items of work.
 """
 
-import functools
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy
 from numba import prange
@@ -52,28 +48,13 @@ def adam(p: Array, g: Array, m: Array, v: Array, lr: float, beta1: float, beta2:
             array[...] = elements.reshape(array.shape)
 
 
-def _in_parts(serial_part: Callable[..., None]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Compile a parallel loop over the parts of an array, its first argument. `serial_part` does the same for one part."""
-
-    def compile_loop(loop: Callable[..., None]) -> Callable[..., None]:
-        in_parallel = parallel(loop)
-
-        @functools.wraps(loop)
-        def launch(x: Array, *others: Any) -> None:
-            (in_parallel if x.size > _PART else serial_part)(x, *others)
-
-        return launch
-
-    return compile_loop
-
-
 @serial
 def _scale_negative_part(x, sign, slope, y):
     for i in range(x.size):
         y[i] = x[i] if sign[i] > 0 else slope * x[i]
 
 
-@_in_parts(_scale_negative_part)
+@parallel
 def _scale_negative(x, sign, slope, y):
     for part in prange(-(-x.size // _PART)):
         here = slice(part * _PART, (part + 1) * _PART)
@@ -103,7 +84,7 @@ def _drop_part(x, start, key, stream, threshold, scale, y):
         y[x.size - 1] = x[x.size - 1] * (scale if first >= threshold else dropped)
 
 
-@_in_parts(_drop_part)
+@parallel
 def _drop(x, start, key, stream, threshold, scale, y):
     for part in prange(-(-x.size // _PART)):
         here = slice(part * _PART, (part + 1) * _PART)
@@ -118,7 +99,7 @@ def _adam_part(g, p, m, v, kept, beta1, rest1, beta2, rest2, rate, eps):
         p[i] = kept * p[i] - rate * m[i] / (numpy.sqrt(v[i]) + eps)
 
 
-@_in_parts(_adam_part)
+@parallel
 def _adam(g, p, m, v, kept, beta1, rest1, beta2, rest2, rate, eps):
     for part in prange(-(-g.size // _PART)):
         here = slice(part * _PART, (part + 1) * _PART)
