@@ -85,6 +85,12 @@ def test_the_random_words_are_those_of_philox(counter: int, stream: int, key: in
     assert tuple(int(word[0]) for word in found) == words
 
 
+def test_an_element_stays_whose_word_is_not_below_the_rate() -> None:
+    for i, word in enumerate((0xFF1DAE59, 0x6CD10DF2)):
+        assert cpu.dropout(numpy.ones(2), word / 2**32, 0)[i] != 0
+        assert cpu.dropout(numpy.ones(2), (word + 1) / 2**32, 0)[i] == 0
+
+
 def dropped(n: int, p: float, seed: int) -> Any:
     return cpu.dropout(numpy.ones(n, numpy.float32), p, seed) == 0
 
