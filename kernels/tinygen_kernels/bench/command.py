@@ -1,5 +1,6 @@
 """The command line of the benchmark, and what it prints."""
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ _LEGEND = [
     "ms of each engine; GFLOP/s and share of the peak are ours. Operations with the zeros of the border count, as is usual, so that",
     "kernels which leave them out, as ours do, may pass 100%.",
 ]
+_CROWDED = (
+    "All threads together do hardly more than one alone: other programs hold the cores. Do not trust this last table, least of all\n"
+    "PyTorch's times in it, whose threads wait for each other; trust the one by CPU time."
+)
 
 
 def _cores() -> int:
@@ -74,8 +79,12 @@ def main(options: Options) -> None:
 
         steps.main(options.threads, options.repeats, with_torch=version is not None)
         return
+    alone = math.inf
     for protocol in protocols(options.threads):
         machine, timings = _run(options, layers, protocol)
+        if protocol.wall_clock and machine.gflops < 1.2 * alone:
+            print(f"\n{_CROWDED}")
+        alone = machine.gflops
     if options.plot:
         dots = [roofline.Dot(str(t.layer), t.direction, t.layer.flops() / t.layer.bytes(options.dtype), t.rate()) for t in timings]
         title = f"Convolution kernels, {options.dtype}, {protocol.threads} thread{'s' * (protocol.threads > 1)}"
