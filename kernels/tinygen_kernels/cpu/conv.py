@@ -13,7 +13,8 @@ exist only in the tables, and the image is never unrolled into columns. A convol
 
 1. The plan (`plan.py`) gives the table, cut into tiles and items of work. It is made once for each geometry.
 2. `_panels` reorders the weights into panels as wide as a tile, in the very order in which the tile reads them.
-3. `_gather` or `_outer` runs the register tile (`simd.py`) over the items, in parallel.
+3. `_gather` or `_outer` runs the register tile (`simd.py`) over the items, in parallel. Meanwhile the numbers needed next are on
+   their way from memory: a tile keeps the processor so busy that waiting for them would take a third of the time.
 4. A weight gradient sums over the whole batch, so its items leave partial sums, which `_sum_chunks` adds up in their order.
 
 Images of few channels make runs too short for this. There conv2d and conv2d_weight read a whole kernel row as one run from
@@ -201,6 +202,7 @@ def _gather(x, x_image, table, items, length, zeros, panels, width, bias, y, y_i
         x_start = items[item] * x_image
         y_start = items[item] * y_image + first
         row = items[item + 1]
+        # Each tile asks for its share of the part of x that the next item begins with.
         x_next = (work // strips + 1) * x.size // (items.size // 3)
         x_share = x_image * outputs * PIXELS // y_image + 1
         while row < items[item + 2]:

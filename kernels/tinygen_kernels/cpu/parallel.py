@@ -14,8 +14,8 @@ from tinygen_kernels import Array
 
 _njit: Any = numba.njit  # its own type does not know that `parallel` may be a dictionary
 
-# Numba loads machine code from its cache when the *file* of a function is unchanged. After a change in simd.py, or in a helper
-# imported from another file, delete the folder __pycache__ beside it.
+# Numba loads machine code from its cache when the *file* of a function is unchanged. After a change in simd.py or vector.py, or in
+# a helper imported from another file, delete the folder __pycache__ beside it.
 serial = _njit(cache=True, error_model="numpy")
 
 # `parallel=True` would also make array expressions parallel, one region each, and a region costs more than most of them.

@@ -1,0 +1,116 @@
+"""Vector instructions, for loops that must be written in them.
+
+An *intrinsic* is a Python function that runs once, at compile time, and appends instructions of LLVM (the compiler behind Numba) to
+the compiled function that calls it; a Python loop in it thus writes the same instruction many times. Some of these instructions:
+
+    gep p, i              the address of the i-th element after p
+    masked load, store    only the lanes whose mask is on; the other lanes of memory are not touched
+    splat                 one number copied into all lanes of a vector
+    fmuladd a, b, c       a*b + c in all lanes
+    alloca                a local variable. LLVM turns those of the accumulators into registers
+    prefetch              ask memory for a cache line that is soon needed, and go on without waiting for it
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numba.extending
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.registry import cpu_target
+
+# The processor that Numba compiles for, which NUMBA_CPU_NAME and NUMBA_CPU_FEATURES can change.
+_FEATURES = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
+VECTOR_BYTES, REGISTERS = (64, 32) if "+avx512f" in _FEATURES else (32, 16) if "+avx" in _FEATURES else (16, 16)
+LINE_BYTES = 64  # come into a cache together
+
+int32, int64 = ir.IntType(32), ir.IntType(64)
+
+
+class Writer:
+    """Appends instructions on vectors of the element type of a pointer."""
+
+    def __init__(self, builder: Any, pointer: Any):
+        element = pointer.type.pointee
+        self.builder = builder
+        self.bytes = 4 if element == ir.FloatType() else 8
+        self.lanes = VECTOR_BYTES // self.bytes
+        self.vector = ir.VectorType(element, self.lanes)
+        self.mask_type = ir.VectorType(ir.IntType(1), self.lanes)
+        self.all = self.mask_type([True] * self.lanes)
+        self.name = f"v{self.lanes}f{8 * self.bytes}"
+
+    def at(self, pointer: Any, index: Any) -> Any:
+        return self.builder.gep(pointer, [index if isinstance(index, ir.Value) else int64(index)])
+
+    def integer(self, pointer: Any, index: Any) -> Any:
+        return self.builder.sext(self.builder.load(self.at(pointer, index)), int64)
+
+    def splat(self, pointer: Any, index: Any) -> Any:
+        undefined = ir.Constant(self.vector, ir.Undefined)
+        first = self.builder.insert_element(undefined, self.builder.load(self.at(pointer, index)), int32(0))
+        return self.builder.shuffle_vector(first, undefined, ir.VectorType(int32, self.lanes)([0] * self.lanes))
+
+    def mask(self, count: Any, vector: int) -> Any:
+        """The lanes of the vector-th vector of a row that belong to its first `count` numbers."""
+        return self._call(f"llvm.get.active.lane.mask.v{self.lanes}i1.i64", self.mask_type, [int64(vector * self.lanes), count])
+
+    def load(self, pointer: Any, vector: int, mask: Any = None) -> Any:
+        arguments = [self._vector_at(pointer, vector), int32(self.bytes), mask or self.all, self.vector([0.0] * self.lanes)]
+        return self._call(f"llvm.masked.load.{self.name}.p0", self.vector, arguments)
+
+    def store(self, value: Any, pointer: Any, vector: int, mask: Any = None) -> None:
+        arguments = [value, self._vector_at(pointer, vector), int32(self.bytes), mask or self.all]
+        self._call(f"llvm.masked.store.{self.name}.p0", ir.VoidType(), arguments)
+
+    def accumulators(self, rows: int, vectors: int) -> list[list[Any]]:
+        return [[cgutils.alloca_once(self.builder, self.vector) for _ in range(vectors)] for _ in range(rows)]
+
+    def multiply_add(self, accumulators: list[Any], a: Any, vectors: list[Any]) -> None:
+        for accumulator, b in zip(accumulators, vectors, strict=True):
+            total = self._call(f"llvm.fmuladd.{self.name}", self.vector, [a, b, self.builder.load(accumulator)])
+            self.builder.store(total, accumulator)
+
+    def keep_order(self, accumulators: list[Any]) -> None:
+        """An empty instruction that takes and returns the accumulators, and that no load may cross.
+
+        LLVM would load the values of all rows before it uses the first, and run out of registers.
+        """
+        count = len(accumulators)
+        together = ir.FunctionType(ir.LiteralStructType([self.vector] * count), [self.vector] * count)
+        constraints = "=v," * count + ",".join(map(str, range(count))) + ",~{memory}"
+        same = self.builder.asm(together, "", constraints, [self.builder.load(a) for a in accumulators], side_effect=True)
+        for j, accumulator in enumerate(accumulators):
+            self.builder.store(self.builder.extract_value(same, j), accumulator)
+
+    def prefetch(self, pointer: Any, to_write: bool) -> None:
+        address = self.builder.bitcast(pointer, ir.IntType(8).as_pointer())
+        access, nearness = (1, 3) if to_write else (0, 2)  # nearness 3 is the first cache, 2 the second
+        self._call("llvm.prefetch.p0", ir.VoidType(), [address, int32(access), int32(nearness), int32(1)])
+
+    def _vector_at(self, pointer: Any, vector: int) -> Any:
+        return self.builder.bitcast(self.at(pointer, vector * self.lanes), self.vector.as_pointer())
+
+    def _call(self, name: str, result: Any, arguments: list[Any]) -> Any:
+        signature = ir.FunctionType(result, [argument.type for argument in arguments])
+        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, signature, name), arguments)
+
+
+def intrinsic(write: Callable[..., None]) -> Any:
+    """Make `write`, which appends instructions, a function that compiled functions can call. Arrays come to it as addresses."""
+
+    @functools.wraps(write)  # with its parameters, of which Numba takes the first for something of its own
+    def declare(_typing: Any, *kinds: Any) -> Any:
+        def lower(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            arguments = [
+                context.make_array(kind)(context, builder, value).data if isinstance(kind, types.Array) else value
+                for kind, value in zip(signature.args, values, strict=True)
+            ]
+            write(Writer(builder, arguments[0]), *arguments)
+            return context.get_dummy_value()
+
+        return types.void(*(kind if isinstance(kind, types.Array) else types.intp for kind in kinds)), lower
+
+    return numba.extending.intrinsic(declare)
