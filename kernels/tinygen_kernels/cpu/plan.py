@@ -106,7 +106,7 @@ def weight_plan(images: int, size: Pair, channels: int, outputs: int, window: Wi
 def _gather_plan(source: Array, images: int, source_pixels: int, channels: int, length: int, outputs: int) -> GatherPlan:
     """source: what each of the output pixels reads; the images read have source_pixels of `channels` numbers."""
     pixels = len(source)
-    most = max(1, min(_GATHER_PIXELS // pixels, images // 4))
+    most = max(1, min(_GATHER_PIXELS // pixels, images // 8))  # more would leave threads without work
     block = min(range(most, most // 2, -1), key=lambda block: images // block * _tiles(block, pixels) + _tiles(images % block, pixels))
     tables, items, rows = [], [], 0
     for first, last in (0, images - images % block), (images - images % block, images):
