@@ -123,6 +123,10 @@ class TestLosses:
         labels = numpy.arange(n) % classes
         assert_allclose(F.cross_entropy(float64(numpy.full((n, classes), level)), labels).item(), math.log(classes), atol=1e-12)
 
+    def test_sigmoid_keeps_its_precision_far_out(self) -> None:
+        x = tensor([-80.0, -20.0, -1.0, 0.0, 1.0, 20.0], "float32")
+        assert_allclose(F.sigmoid(x).numpy(), 1 / (1 + numpy.exp(-x.numpy().astype("float64"))), rtol=1e-6)
+
     @pytest.mark.filterwarnings("ignore:divide by zero")
     def test_logsumexp_of_infinities(self) -> None:
         rows = float64([[-math.inf, -math.inf], [-math.inf, 1.0], [1.0, math.inf]])
@@ -145,6 +149,10 @@ class TestLosses:
 
 class TestTies:
     """The subgradient that is taken at a kink is a promise too."""
+
+    def test_the_smallest_of_bytes(self) -> None:
+        assert tensor([5, 3, 0], "uint8").min().item() == 0
+        assert_array_equal(F.minimum(tensor([5, 0], "uint8"), tensor([2, 2], "uint8")).numpy(), [2, 0])
 
     def test_equal_elements_share_the_gradient(self) -> None:
         x, y = float64([3.0, 1.0, 3.0]), float64([3.0, 2.0, 0.0])

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy
 import pytest
 
+import tinygen
 import tinygen.functional as F
 from tinygen import Function, Tensor, detect_anomaly, grad, tensor
 
@@ -147,8 +149,22 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: F.transpose(a, 0, 0), ValueError, "transpose: axes (0, 0) are no order of the 2 axes of shape (2, 3)"),
     (lambda: F.concatenate([]), ValueError, "concatenate: there is nothing to concatenate"),
     (lambda: F.stack([a, b]), ValueError, "stack: takes tensors of one shape, got [(2, 3), (4,)]"),
+    (lambda: F.add(1.0, 2), TypeError, "Add takes at least one Tensor, got 1.0, 2; make one with tinygen.tensor(...)"),
+    (lambda: F.where(b > 0, 1.0, 0.0), TypeError, "Where takes at least one Tensor, got 1.0, 0.0; make one with tinygen.tensor(...)"),
+    (
+        lambda: F.where(True, a, 0.0),
+        TypeError,
+        "Where: takes arrays of NumPy or CuPy, got bool True; arguments: float32 (2, 3) on cpu, 0.0",
+    ),
     (lambda: F.pad(a, [(1, 1)]), ValueError, "pad: takes one (before, after) >= 0 for each of the 2 axes of (2, 3), got [(1, 1)]"),
 ]
+
+
+def test_a_node_is_applied_once() -> None:
+    double = Double(tensor([1.0, 1.0]))
+    double(F.ones((2,), requires_grad=True))
+    with pytest.raises(ValueError, match=r"^this Double has been applied before; an instance is one node of the graph, so make a new one"):
+        double(F.ones((2,), requires_grad=True))
 
 
 @pytest.mark.parametrize("ask, kind, message", REFUSED, ids=[message[:40] for _, _, message in REFUSED])
@@ -190,6 +206,11 @@ class TestDetectAnomaly:
 
         start = re.escape("Sqrt: gradient is not finite; arguments: float32 (2,) on cpu; applied at ")
         assert re.fullmatch(start + r".*test_messages\.py:\d+: y = F\.sqrt\(x\)", self.message(run))
+
+    def test_in_a_file_beside_the_package_whose_path_begins_like_its(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        beside = str(Path(tinygen.__file__).parent) + "_demo.py"
+        code = compile("F.log(x)", beside, "exec")
+        assert f"applied at {beside}:1" in self.message(lambda: exec(code, {"F": F, "x": tensor([0.0])}))
 
     def test_a_gradient_that_a_user_made(self) -> None:
         x = F.ones((2,), requires_grad=True)

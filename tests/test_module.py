@@ -77,6 +77,17 @@ class TestParts:
         assert [name for name, _ in model.named_buffers()] == ["frozen"]
         assert [name for name, _ in model.children()] == ["encoder.0", "encoder.1", "decoder", "again"]
 
+    def test_are_found_in_lists_and_dicts_of_any_depth(self) -> None:
+        class Branches(nn.Module):
+            def __init__(self) -> None:
+                self.branches = {"left": [nn.Dense(1, 2), (nn.Dense(2, 3),)], "right": nn.Dense(1, 3, bias=False)}
+
+        names = [name for name, _ in Branches().named_parameters()]
+        assert names == [
+            *("branches.left.0.weight", "branches.left.0.bias", "branches.left.1.0.weight", "branches.left.1.0.bias"),
+            "branches.right.weight",
+        ]
+
     def test_a_shared_parameter_is_trained_once(self) -> None:
         model = Autoencoder()
         assert [id(p) for p in model.parameters()] == [
@@ -197,9 +208,17 @@ class TestErrors:
         assert str(refusal.value) == "Dense(4 -> 1): dense: x (5, 3) must end in the 4 features that weight (4, 1) (in, out) takes"
         assert str(refusal.value) == f"Dense(4 -> 1): {refusal.value.__cause__}"
 
-    def test_of_other_kinds_pass_as_they_are(self) -> None:
-        with pytest.raises(TypeError, match=r"^LeakyReLU takes Tensors"):
+    def test_name_the_layer_that_met_a_wrong_type(self) -> None:
+        with pytest.raises(nn.LayerError, match=r"^ReLU\(\): LeakyReLU takes Tensors and Python numbers, got an array of shape \(3,\); "):
             nn.Sequential(nn.ReLU())(numpy.ones(3))
+
+    def test_of_other_kinds_pass_as_they_are(self) -> None:
+        class Broken(nn.Module):
+            def forward(self, x: Tensor) -> Tensor:
+                raise MemoryError("full")
+
+        with pytest.raises(MemoryError, match=r"^full$"):
+            nn.Sequential(Broken())(ones((1,)))
 
     def test_a_module_without_forward_says_so(self) -> None:
         with pytest.raises(NotImplementedError, match=r"^Module has no forward$"):

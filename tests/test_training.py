@@ -95,11 +95,12 @@ def test_a_finished_run_resumes_to_nothing(tmp_path: Path) -> None:
     assert contents(tmp_path) == before
 
 
-def test_a_log_line_without_its_checkpoint_is_dropped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", ['{"epoch": 3, "seconds": 1.0, "loss": 0.5, "noise": 0.1}\n', '{"epoch": 3, "sec'], ids=["whole", "torn"])
+def test_a_log_line_without_its_checkpoint_is_dropped(tmp_path: Path, line: str) -> None:
     small_run(tmp_path, epochs=2).run()
     before = contents(tmp_path)
     with open(tmp_path / "log.jsonl", "a") as log:
-        log.write('{"epoch": 3, "seconds": 1.0, "loss": 0.5, "noise": 0.1}\n')
+        log.write(line)
     small_run(tmp_path, epochs=2, resume=True).run()
     assert contents(tmp_path) == before
 
@@ -113,7 +114,7 @@ def test_refusals_leave_everything_as_it_was(tmp_path: Path) -> None:
         (small_run(run, resume=True, seed=8), f"{run / 'checkpoint.safetensors'} is of a run with other options: seed 7 is now 8"),
         (
             small_run(run, resume=True, width=5),
-            "this is no state of Sequential: layers.0.weight is float32 (3, 4) instead of float32 (3, 5); ",
+            f"{run / 'checkpoint.safetensors'}, model: this is no state of Sequential: layers.0.weight is float32 (3, 4) instead of ",
         ),
         (small_run(tmp_path / "new", resume=True), "there is nothing to resume: "),
     ]
@@ -123,6 +124,19 @@ def test_refusals_leave_everything_as_it_was(tmp_path: Path) -> None:
         assert str(error.value).startswith(message)
     assert contents(run) == before
     assert not (tmp_path / "new").exists()
+
+
+def test_a_log_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text("somebody's own\n")
+    with pytest.raises(ValueError, match=r"already holds a run"):
+        small_run(tmp_path).run()
+    assert (tmp_path / "log.jsonl").read_text() == "somebody's own\n"
+
+
+def test_ctrl_c_in_the_last_step_finds_the_run_finished(tmp_path: Path) -> None:
+    small_run(tmp_path, epochs=2, stop_at=9).run()
+    assert len(contents(tmp_path)[1]) == 2
+    assert (tmp_path / "samples.gif").exists()
 
 
 def test_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:

@@ -28,9 +28,7 @@ class Function:
     `backward(self, g, y, *xs)`, which returns one gradient for each input: a Tensor, or None where there is none. `g` is the
     gradient of the output y. Parameters are attributes of the instance, which stands for this one application. A gradient may
     have the broadcast shape of the output: the engine sums it down to the input's. `self.needs[i]` tells backward whether the
-    gradient of input i is wanted, so that it can leave out costly ones.
-
-    Inputs are Tensors, Python numbers (constants), or None (an absent optional input).
+    gradient of input i is wanted. Inputs are Tensors, Python numbers (constants), or None (an absent optional input).
     """
 
     __slots__ = ("inputs", "line", "needs")
@@ -54,6 +52,8 @@ class Function:
                     requires_grad = mode.recording
             else:
                 arrays.append(_constant(self, x))
+        if type(inputs[0]) is not Tensor and not any(type(x) is Tensor for x in inputs):
+            raise diagnosis.no_tensor(self, inputs)
         try:
             y = self.forward(*arrays)
         except (IndexError, TypeError, ValueError) as error:
@@ -69,6 +69,8 @@ class Function:
             diagnosis.expect_finite(y, "output", self, inputs)
         if not requires_grad:
             return Tensor(y)
+        if hasattr(self, "inputs"):
+            raise diagnosis.applied_twice(self)
         self.inputs = inputs
         return Tensor(y, True, self)
 
@@ -160,9 +162,7 @@ def _between(outputs: Sequence[Tensor], wanted: Set[int], stop: Set[int]) -> tup
 
 def _leaves(y: Tensor) -> list[Tensor]:
     """The leaves that require gradients behind y."""
-    leaves: list[Tensor] = []
-    seen: set[int] = set()
-    stack = [y]
+    leaves, seen, stack = list[Tensor](), set[int](), [y]
     while stack:
         t = stack.pop()
         if id(t) in seen or not t.requires_grad:
@@ -197,7 +197,7 @@ def _pull_back(g: Tensor, y: Any, useful: set[int], pending: dict[int, Tensor]) 
         if not same_shape and _broadcasts(b.shape, a.shape):
             gx, same_shape = gx.sum_to(b.shape), True
             a = gx.data
-        same_device = type(a) is type(b) or device_of(a) == device_of(b)
+        same_device = type(a) is type(b) is numpy.ndarray or device_of(a) == device_of(b)
         if not (same_shape and same_device and (a.dtype is b.dtype or a.dtype == b.dtype)):
             raise diagnosis.wrong_gradient(node, gx, x)
         if mode.detecting_anomalies:

@@ -32,7 +32,11 @@ _keep_memory()
 
 def array_module(x: Array) -> ModuleType:
     """The module, numpy or cupy, whose functions take x."""
-    return numpy if isinstance(x, numpy.ndarray | numpy.generic) else importlib.import_module("cupy")
+    if isinstance(x, numpy.ndarray | numpy.generic):
+        return numpy
+    if not hasattr(type(x), "__cuda_array_interface__"):
+        raise TypeError(f"takes arrays of NumPy or CuPy, got {type(x).__name__} {x!r}")
+    return importlib.import_module("cupy")
 
 
 def device_of(x: Array) -> str:

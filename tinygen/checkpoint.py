@@ -34,7 +34,7 @@ def save(path: str | Path, arrays: Mapping[str, numpy.ndarray], metadata: Mappin
             raise TypeError(f"checkpoint: metadata must be strings, not {key!r}: {value!r}")
     # safetensors copies memory as it lies, whatever the strides say. (ascontiguousarray would make 0-d arrays 1-d.)
     contiguous = {name: numpy.asarray(array, array.dtype.newbyteorder("="), order="C") for name, array in arrays.items()}
-    _replace(Path(path), _with_metadata(safetensors.numpy.save(contiguous), metadata))
+    write_whole(Path(path), _with_metadata(safetensors.numpy.save(contiguous), metadata))
 
 
 def load(path: str | Path) -> tuple[dict[str, numpy.ndarray], dict[str, str]]:
@@ -64,7 +64,7 @@ def _with_metadata(content: bytes, metadata: Mapping[str, str]) -> bytes:
     return len(encoded).to_bytes(8, "little") + encoded + content[start:]
 
 
-def _replace(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """Make content the file at path in one step, on disk when this returns."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

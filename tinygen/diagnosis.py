@@ -22,7 +22,16 @@ def explained(node: object, error: Exception, inputs: Sequence[Any]) -> Exceptio
     """The error of a forward, said in terms of the function and its arguments."""
     if len({x.device for x in inputs if isinstance(x, Tensor)}) > 1:
         return ValueError(f"{name(node)}: arguments on different devices: {listed(inputs)}; move them to one with .to(device)")
-    return type(error)(f"{name(node)}: {error}; arguments: {listed(inputs)}")
+    kind = next(kind for kind in (ValueError, TypeError, IndexError) if isinstance(error, kind))  # subclasses may take other arguments
+    return kind(f"{name(node)}: {error}; arguments: {listed(inputs)}")
+
+
+def no_tensor(node: object, inputs: Sequence[Any]) -> TypeError:
+    return TypeError(f"{name(node)} takes at least one Tensor, got {listed(inputs)}; make one with tinygen.tensor(...)")
+
+
+def applied_twice(node: object) -> ValueError:
+    return ValueError(f"this {name(node)} has been applied before; an instance is one node of the graph, so make a new one each time")
 
 
 def not_an_operand(node: object, x: Any) -> TypeError:
@@ -62,6 +71,6 @@ def expect_finite(a: Array, what: str, node: object, inputs: Sequence[Any]) -> N
 
 def users_line() -> str:
     """The innermost line of the call stack that lies outside this package."""
-    here = str(Path(__file__).parent)
-    frame = next(f for f in reversed(traceback.extract_stack()) if not f.filename.startswith(here))
+    here = Path(__file__).parent
+    frame = next(f for f in reversed(traceback.extract_stack()) if here not in Path(f.filename).parents)
     return f"{frame.filename}:{frame.lineno}: {frame.line}"

@@ -1,7 +1,8 @@
 """Optimisers: rules that move parameters against their gradients, in place.
 
 Each keeps arrays of state beside every parameter, on the parameter's device, and counts its steps. In the formulas p is a parameter,
-g its gradient, t the number of the step, from 1.
+g its gradient, t the number of the step, from 1. A graph that was recorded before a step must not be differentiated after it: it would
+meet the new parameters.
 """
 
 import math
@@ -26,6 +27,8 @@ class Optimizer:
         self.parameters = list(parameters)
         if not self.parameters:
             raise ValueError(f"{type(self).__name__}: there are no parameters to optimise")
+        if len({id(p) for p in self.parameters}) < len(self.parameters):
+            raise ValueError(f"{type(self).__name__}: a parameter is given twice")
         for i, p in enumerate(self.parameters):
             if not p.requires_grad or p.node is not None:
                 raise ValueError(f"{type(self).__name__}: parameter {i} of shape {p.shape} is no leaf that requires gradients")
@@ -42,10 +45,10 @@ class Optimizer:
     def step(self) -> None:
         """One step for every parameter that has a gradient."""
         self.steps += 1
-        for i, (p, state) in enumerate(zip(self.parameters, self.state, strict=True)):
+        for i, p in enumerate(self.parameters):
             if p.grad is not None:
-                for slot, array in state.items():
-                    self.state[i][slot] = backend.to_device(array, p.device)
+                if any(backend.device_of(array) != p.device for array in self.state[i].values()):
+                    self.state[i] = {slot: backend.to_device(array, p.device) for slot, array in self.state[i].items()}
                 self.update(p.data, p.grad.data, **self.state[i])
 
     def zero_grad(self) -> None:

@@ -42,10 +42,10 @@ def _comparison(compare: Callable[[Any, Any], Any]) -> Any:
 
 
 class Tensor:
-    """An array (`data`) that may take part in differentiation.
+    """An array (`data`) that may take part in differentiation. `Tensor(array)` shares the array; `tensor(data)` copies.
 
-    `requires_grad` says whether gradients flow to it. `node` is the Function that computed it, None for a leaf; `grad` is where
-    `backward()` adds up the gradients of leaves. `Tensor(array)` shares the array; `tensor(data)` copies.
+    `requires_grad` says whether gradients flow to it. `node` is the Function that computed it, None for a leaf. `grad` is where
+    `backward()` adds up the gradients of leaves; it may share memory, so replace it and never write into it.
     """
 
     __slots__ = ("__weakref__", "data", "grad", "node", "requires_grad")

@@ -26,8 +26,6 @@ from tinygen import backend, checkpoint, pictures
 from tinygen.data import Loader
 from tinygen.tensor import Tensor
 
-DEVICE_HELP = 'where to compute: "cpu", "cuda", "cuda:1", ...'
-
 
 @dataclass(kw_only=True)
 class Options:
@@ -109,10 +107,11 @@ class Training:
         with self._interruptible():
             while self.epoch < self.options.epochs and not self.interrupted:
                 self._train_epoch()
-        if self.interrupted:
+        if self.epoch < self.options.epochs:
             print(f"stopped in epoch {self.epoch + 1} after {self.batch} of {len(self.loader)} batches; --resume goes on from there")
             raise SystemExit(130)
-        if frames := sorted((self.folder / "samples").glob("epoch-*.png")):
+        frames = [self._picture(epoch) for epoch in range(1, self.epoch + 1) if self._picture(epoch).exists()]
+        if frames:
             pictures.save_gif(self.folder / "samples.gif", frames)
         print(f"trained {self.epoch} epochs; log, samples and checkpoint are in {self.folder}")
 
@@ -135,6 +134,9 @@ class Training:
             self._close_epoch(title)
         self._save()
 
+    def _picture(self, epoch: int) -> Path:
+        return self.folder / "samples" / f"epoch-{epoch:03}.png"
+
     def _means(self) -> dict[str, float]:
         return {name: float(total) / self.batch for name, total in self.totals.items()}
 
@@ -145,7 +147,7 @@ class Training:
             metrics |= {name: float(value) for name, value in self.evaluate().items()}
         self.epoch, self.batch, self.totals = self.epoch + 1, 0, {}
         if self.samples is not None:
-            pictures.save_png(self.folder / "samples" / f"epoch-{self.epoch:03}.png", self.samples())
+            pictures.save_png(self._picture(self.epoch), self.samples())
         line = {"epoch": self.epoch, "seconds": round(self.seconds, 2), **metrics}
         with open(self.folder / "log.jsonl", "a") as log:
             log.write(json.dumps(line) + "\n")
@@ -154,22 +156,19 @@ class Training:
 
     def _open(self) -> None:
         """Prepare the folder: a new run needs one without a run in it, a resumed one goes on from its checkpoint."""
-        saved = self.folder / "checkpoint.safetensors"
-        if saved.exists() and not self.options.resume:
+        saved, log = self.folder / "checkpoint.safetensors", self.folder / "log.jsonl"
+        if not self.options.resume and (saved.exists() or log.exists()):
             raise ValueError(f"{self.folder} already holds a run; go on with --resume, or give another folder with --out")
         if self.options.resume:
             self._load(saved)
         try:
             (self.folder / "samples").mkdir(parents=True, exist_ok=True)
-            self._cut_log()
+            if log.exists():  # a run may have died between a line of its log and the checkpoint
+                lines = log.read_bytes().splitlines(keepends=True)
+                checkpoint.write_whole(log, b"".join(lines[: self.epoch]))
+            self._save()
         except OSError as error:
             raise ValueError(f"cannot write to the folder {self.folder}: {error.strerror}") from error
-
-    def _cut_log(self) -> None:
-        """Leave in the log only the epochs that are done: a run may have died between its log and its checkpoint."""
-        path = self.folder / "log.jsonl"
-        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-        path.write_text("".join(line for line in lines if json.loads(line)["epoch"] <= self.epoch))
 
     def _own_options(self) -> dict[str, str]:
         return {name: str(value) for name, value in dataclasses.asdict(self.options).items() if name not in NOT_COMPARED}
@@ -186,7 +185,7 @@ class Training:
         if not path.exists():
             raise ValueError(f"there is nothing to resume: {path} does not exist")
         arrays, metadata = checkpoint.load(path)
-        if "progress" not in metadata or "random" not in arrays:
+        if "random" not in arrays or not {"progress", "options"} <= set(metadata):
             raise ValueError(f"{path} is no checkpoint of a training run")
         before, now = json.loads(metadata["options"]), self._own_options()
         if changed := [f"{name} {before.get(name)} is now {now.get(name)}" for name in before | now if before.get(name) != now.get(name)]:
@@ -199,11 +198,14 @@ class Training:
         if unknown := sorted(set(states) - set(self.parts) - {"totals"}):
             raise ValueError(f"{path} is of another model: it has {', '.join(unknown)}, this one has {', '.join(self.parts)}")
         for part, owner in self.parts.items():
-            owner.load_state_dict(states[part])
+            try:
+                owner.load_state_dict(states[part])
+            except ValueError as error:
+                raise ValueError(f"{path}, {part}: {error}") from error
         backend.set_random_state(arrays["random"])
         progress = json.loads(metadata["progress"])
         self.epoch, self.batch, self.seconds = progress["epoch"], progress["batch"], progress["seconds"]
-        self.totals = dict(states["totals"])
+        self.totals = {name: float(total) for name, total in states["totals"].items()}
         print(f"resuming after {self.epoch} epochs and {self.batch} batches")
 
     @contextmanager

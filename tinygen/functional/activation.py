@@ -65,7 +65,9 @@ class Sigmoid(Function):
     __slots__ = ()
 
     def forward(self, x: Array) -> Array:
-        return 0.5 * (1.0 + array_module(x).tanh(0.5 * x))  # never overflows, unlike 1 / (1 + exp(-x))
+        xp = array_module(x)
+        e = xp.exp(-xp.abs(x))  # never overflows, and keeps the precision of small results
+        return xp.where(x >= 0, 1.0, e) / (1.0 + e)
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
         return g * (y * (1.0 - y))

@@ -142,6 +142,17 @@ class Maximum(Function):
         return where(raw(a) > raw(b), g, half), where(raw(a) < raw(b), g, half)
 
 
+class Minimum(Function):
+    __slots__ = ()
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return array_module(a if hasattr(a, "dtype") else b).minimum(a, b)
+
+    def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
+        half = where(raw(a) == raw(b), g * 0.5, 0.0)
+        return where(raw(a) < raw(b), g, half), where(raw(a) > raw(b), g, half)
+
+
 @dataclass(slots=True, eq=False)
 class Where(Function):
     condition: Array
@@ -230,7 +241,7 @@ def cos(x: Tensor) -> Tensor:
 
 
 def where(condition: Tensor | Array, a: Operand, b: Operand) -> Tensor:
-    """a where condition holds, b elsewhere. The condition is constant: no gradient flows to it."""
+    """a where condition holds, b elsewhere. The condition is constant: no gradient flows to it, and it is kept, not copied."""
     return Where(raw(condition))(a, b)
 
 
@@ -247,7 +258,7 @@ def maximum(a: Operand, b: Operand) -> Tensor:
 
 def minimum(a: Operand, b: Operand) -> Tensor:
     """The smaller of a and b; where they are equal, each gets half of the gradient."""
-    return -Maximum()(-a, -b)
+    return Minimum()(a, b)
 
 
 def clip(x: Tensor, low: float, high: float) -> Tensor:

@@ -20,7 +20,7 @@ _MANY = 1 << 18
 
 def _reduced(shape: Shape, axis: Axis) -> set[int]:
     """The axes that a reduction over axis removes, from 0."""
-    axes = range(len(shape)) if axis is None else (axis,) if isinstance(axis, int) else axis
+    axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     return {a % len(shape) for a in axes}
 
 
@@ -66,6 +66,13 @@ class Max(Function):
         chosen = x.data == y.data.reshape(kept)
         share = (chosen / chosen.sum(axis=self.axis, keepdims=True)).astype(x.dtype)
         return reshape(g, kept) * Tensor(share)
+
+
+class Min(Max):
+    __slots__ = ()
+
+    def forward(self, x: Array) -> Array:
+        return x.min(axis=self.axis, keepdims=self.keepdims)
 
 
 @dataclass(slots=True, eq=False)
@@ -121,7 +128,7 @@ def max(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 @method("min")
 def min(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The smallest element over axis; equal ones share the gradient equally."""
-    return -Max(axis, keepdims)(-x)
+    return Min(axis, keepdims)(x)
 
 
 def logsumexp(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:

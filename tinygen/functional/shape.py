@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy
+
 from tinygen.autograd import Function
-from tinygen.backend import Array, array_module
+from tinygen.backend import Array, array_module, to_device
 from tinygen.tensor import Shape, Tensor, method, raw
 
 
@@ -144,10 +146,19 @@ def broadcast_to(x: Tensor, shape: Shape) -> Tensor:
 
 @method("__getitem__")
 def getitem(x: Tensor, index: Any) -> Tensor:
-    """x[index] for integers, slices, None, ... and integer arrays (lists, arrays or Tensors), as in NumPy."""
+    """x[index] for integers, slices, None, ... and integer arrays (lists, arrays or Tensors), as in NumPy.
+
+    Index arrays are kept for the backward, not copied. Places that occur twice add up their gradients; where CuPy does that, in no
+    fixed order.
+    """
     parts = index if isinstance(index, tuple) else (index,)
-    as_arrays = tuple(array_module(x.data).asarray(raw(part)) if isinstance(part, list | Tensor) else part for part in parts)
-    return GetItem(as_arrays)(x)
+    return GetItem(tuple(_index(part, x.device) for part in parts))(x)
+
+
+def _index(part: Any, device: str) -> Any:
+    """One part of an index, arrays on the device of what they index."""
+    part = numpy.array(part) if isinstance(part, list) else raw(part)
+    return to_device(part, device) if getattr(part, "ndim", 0) else part
 
 
 def concatenate(xs: Sequence[Tensor], axis: int = 0) -> Tensor:

@@ -29,8 +29,9 @@ class LayerError(ValueError):
 class Module:
     """The base of layers and models. Subclasses set attributes in `__init__` and define `forward`.
 
-    Attributes are found by what they are: a Tensor that requires gradients is a parameter, another leaf Tensor is a buffer (state that is
-    saved but not trained), a Module, or a list of them, is a part. Names join attribute names by dots, in the order of definition.
+    Attributes are found by what they are, in lists, tuples and dicts too: a Tensor that requires gradients is a parameter, another leaf
+    Tensor is a buffer (state that is saved but not trained: keep no activations in attributes), and a Module is a part. Names
+    join attribute names by dots, in the order of definition.
     """
 
     training: bool = True
@@ -43,7 +44,7 @@ class Module:
             y = self.forward(*inputs)
         except LayerError:
             raise
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise LayerError(f"{self.describe()}: {error}") from error
         for observer in _observers:
             observer(self, y)
@@ -58,12 +59,9 @@ class Module:
         return "\n  ".join([f"{type(self).__name__}(", *parts]) + "\n)" if parts else self.describe()
 
     def _members(self) -> Iterator[tuple[str, Any]]:
-        """The attributes, lists among them taken apart."""
+        """The attributes, containers among them taken apart."""
         for name, value in vars(self).items():
-            if isinstance(value, list | tuple):
-                yield from ((f"{name}.{i}", part) for i, part in enumerate(value))
-            else:
-                yield name, value
+            yield from _unpacked(name, value)
 
     def children(self) -> Iterator[tuple[str, "Module"]]:
         """The modules that this one is directly made of, with their names."""
@@ -131,6 +129,15 @@ class Module:
         check_state({name: t.data for name, t in own.items()}, state, type(self).__name__)
         for name, t in own.items():
             t.data[...] = backend.to_device(state[name], t.device)
+
+
+def _unpacked(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """A value, or what a list, tuple or dict of values holds, each with its name."""
+    if isinstance(value, list | tuple | dict):
+        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _unpacked(f"{name}.{key}", part)
+    else:
+        yield name, value
 
 
 def check_state(own: Mapping[str, Any], state: Mapping[str, Any], owner: str) -> None:
