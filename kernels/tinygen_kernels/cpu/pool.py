@@ -53,27 +53,31 @@ def _inside(place, kernel_size, stride, before, size):
 
 
 @serial
-def _take_larger(pixel, index, best, best_index):
-    for c in range(pixel.size):
-        value, largest = pixel[c], best[c]
-        larger = (value > largest) | ((value != value) & (largest == largest))  # a NaN is larger than any number
-        best[c] = value if larger else largest
-        best_index[c] = index if larger else best_index[c]
+def _take_larger(row, first_index, offset, stride, best, best_index):
+    """Compare a row of pixels, moved by offset, with the best of each window that it has one pixel in."""
+    for j in range(best.shape[0]):
+        column = j * stride + offset
+        if 0 <= column < row.shape[0]:
+            index = numpy.int32(first_index + column)
+            for c in range(row.shape[1]):
+                value, largest = row[column, c], best[j, c]
+                larger = (value > largest) | ((value != value) & (largest == largest))  # a NaN is larger than any number
+                best[j, c] = value if larger else largest
+                best_index[j, c] = index if larger else best_index[j, c]
 
 
 @parallel
 def _maximum(x, kernel_height, kernel_width, row_stride, column_stride, top, left, y, indices):
     images, height, width, _ = x.shape
     for n in prange(images):
+        y[n] = -numpy.inf
         for i in range(y.shape[1]):
             first_row, last_row = _inside(i, kernel_height, row_stride, top, height)
-            for j in range(y.shape[2]):
-                first_column, last_column = _inside(j, kernel_width, column_stride, left, width)
-                y[n, i, j] = x[n, first_row, first_column]
-                indices[n, i, j] = numpy.int32(first_row * width + first_column)
-                for row in range(first_row, last_row):
-                    for column in range(first_column, last_column):
-                        _take_larger(x[n, row, column], numpy.int32(row * width + column), y[n, i, j], indices[n, i, j])
+            for j in range(y.shape[2]):  # what stays where all are -inf
+                indices[n, i, j] = numpy.int32(first_row * width + max(j * column_stride - left, 0))
+            for row in range(first_row, last_row):
+                for tap in range(kernel_width):
+                    _take_larger(x[n, row], row * width, tap - left, column_stride, y[n, i], indices[n, i])
 
 
 @parallel
