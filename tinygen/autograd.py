@@ -51,9 +51,7 @@ class Function:
                 if x.requires_grad:
                     requires_grad = mode.recording
             else:
-                arrays.append(_constant(self, x))
-        if type(inputs[0]) is not Tensor and not any(type(x) is Tensor for x in inputs):
-            raise diagnosis.no_tensor(self, inputs)
+                arrays.append(_constant(self, x, inputs))
         try:
             y = self.forward(*arrays)
         except (IndexError, TypeError, ValueError) as error:
@@ -236,10 +234,10 @@ def _broadcasts(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
     return len(small) <= len(large) and all(s in (1, n) for s, n in zip(small[::-1], large[::-1], strict=False))
 
 
-def _constant(node: Function, x: Any) -> float | None:
+def _constant(node: Function, x: Any, inputs: Sequence[Any]) -> float | None:
     """A Python number, which takes the dtype of the arrays around it. NumPy's own scalars would drag float32 up to float64."""
-    if x is None or type(x) in (int, float):
-        return x
-    if isinstance(x, numpy.generic):
-        return x.item()
-    raise diagnosis.not_an_operand(node, x)
+    if not (x is None or isinstance(x, int | float | numpy.generic)):
+        raise diagnosis.not_an_operand(node, x)
+    if type(inputs[0]) is not Tensor and not any(type(other) is Tensor for other in inputs):
+        raise diagnosis.no_tensor(node, inputs)
+    return x.item() if isinstance(x, numpy.generic) else x
