@@ -2,7 +2,7 @@
 
 The network gives logits z, one per class, and learns by the cross-entropy -log softmax(z)[label].
 
-    python examples/cnn.py                    12 epochs on the embedded Fashion-MNIST subset, less than a minute on 2 cores
+    python examples/cnn.py                    12 epochs on the embedded Fashion-MNIST subset, a quarter of a minute on 2 cores
     python examples/cnn.py --data FOLDER      your own images
 
 Expect a test accuracy of 0.86 to 0.89 from the 4,000 embedded images. After each epoch, samples/epoch-*.png shows the 25 test images that

@@ -3,7 +3,7 @@
 The generator G turns noise z ~ N(0, 1) of 100 numbers into an image; the discriminator D gives a logit that says how real an image
 looks. With sigmoid s, D minimises -log s(D(x)) - log(1 - s(D(G(z)))) and G the non-saturating -log s(D(G(z))) (Goodfellow et al., 2014).
 
-    python examples/dcgan.py                  30 epochs on the embedded Fashion-MNIST subset, a few minutes on 2 cores
+    python examples/dcgan.py                  30 epochs on the embedded Fashion-MNIST subset, two minutes on 2 cores
     python examples/dcgan.py --data FOLDER    your own images
 
 Watch samples/epoch-*.png: after 3 epochs there are shapes, after 20 to 30 a person names the garments. In the log, D(x) and D(G(z))
