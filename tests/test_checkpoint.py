@@ -50,14 +50,11 @@ def test_load_gives_back_what_save_got(scratch: Path, saved: dict[str, numpy.nda
         assert loaded[name].flags.writeable
 
 
-def test_a_transposed_view_survives_here_though_not_in_safetensors(tmp_path: Path) -> None:
+def test_a_transposed_view_survives(tmp_path: Path) -> None:
+    """safetensors 0.8.0 alone writes memory as it lies, so that a view comes back scrambled."""
     weight = numpy.arange(6.0, dtype=numpy.float32).reshape(2, 3)
     checkpoint.save(tmp_path / "file", {"weight": weight.T}, {})
     assert checkpoint.load(tmp_path / "file")[0]["weight"].tolist() == weight.T.tolist()
-    scrambled = safetensors.numpy.load(safetensors.numpy.save({"weight": weight.T}))["weight"]
-    if scrambled.tolist() == weight.T.tolist():
-        pytest.skip(f"safetensors {safetensors.__version__} heeds strides; 0.8.0 did not")
-    assert scrambled.ravel().tolist() == weight.ravel().tolist()
 
 
 def test_equal_contents_make_equal_files(tmp_path: Path) -> None:
