@@ -163,7 +163,10 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
 def test_a_node_is_applied_once() -> None:
     double = Double(tensor([1.0, 1.0]))
     double(F.ones((2,), requires_grad=True))
-    with pytest.raises(ValueError, match=r"^this Double has been applied before; an instance is one node of the graph, so make a new one"):
+    with (
+        detect_anomaly(),
+        pytest.raises(ValueError, match=r"^this Double has been applied before; an instance is one node of the graph, so make a new one"),
+    ):
         double(F.ones((2,), requires_grad=True))
 
 

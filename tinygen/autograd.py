@@ -63,12 +63,12 @@ class Function:
             if type(x) is Tensor and x.data.dtype is not dtype and x.data.dtype != dtype:
                 raise diagnosis.mixed_dtypes(self, y, inputs)
         if mode.detecting_anomalies:
+            if hasattr(self, "inputs"):
+                raise diagnosis.applied_twice(self)
             self.line = diagnosis.users_line()
             diagnosis.expect_finite(y, "output", self, inputs)
         if not requires_grad:
             return Tensor(y)
-        if hasattr(self, "inputs"):
-            raise diagnosis.applied_twice(self)
         self.inputs = inputs
         return Tensor(y, True, self)
 
@@ -114,6 +114,7 @@ def walk(
     wanted = {id(x) for x in inputs}
     order, useful = _between(outputs, wanted, stop)
     pending: dict[int, Tensor] = {}
+    sums: set[int] = set()  # those of pending whose arrays are sums that were made here, and can be added to in place
     for y, g in zip(outputs, gs, strict=True):
         pending[id(y)] = pending[id(y)] + g if id(y) in pending else g
     with mode.switched("recording", create_graph):
@@ -122,7 +123,7 @@ def walk(
             key = id(y)
             gradient = pending.get(key) if key in wanted else pending.pop(key, None)
             if gradient is not None:
-                _pull_back(gradient, y, useful, pending)
+                _pull_back(gradient, y, useful, pending, sums)
                 if not create_graph:
                     y.node.inputs = None
     return [pending.get(id(x)) for x in inputs]
@@ -173,7 +174,7 @@ def _leaves(y: Tensor) -> list[Tensor]:
     return leaves
 
 
-def _pull_back(g: Tensor, y: Any, useful: set[int], pending: dict[int, Tensor]) -> None:
+def _pull_back(g: Tensor, y: Any, useful: set[int], pending: dict[int, Tensor], sums: set[int]) -> None:
     """Add the gradients of the inputs of y's node, given the gradient of y, to those that are pending."""
     node = y.node
     xs = node.inputs
@@ -203,11 +204,12 @@ def _pull_back(g: Tensor, y: Any, useful: set[int], pending: dict[int, Tensor]) 
         key = id(x)
         if key not in pending:
             pending[key] = gx
-        elif mode.recording:
-            pending[key] = pending[key] + gx
+        elif key in sums:
+            pending[key].data += a
         else:
-            total = pending[key].data + a
-            pending[key] = Tensor(total if type(total) is type(a) else numpy.asarray(total))
+            pending[key] = pending[key] + gx
+            if not mode.recording:
+                sums.add(key)
 
 
 def _first_gradients(ys: Sequence[Tensor], gs: Sequence[Tensor | None], xs: Sequence[Tensor]) -> list[Tensor]:

@@ -33,6 +33,7 @@ def is_recording() -> bool:
 def detect_anomaly() -> AbstractContextManager[None]:
     """Within, the first output or gradient that is NaN or infinite raises FloatingPointError.
 
-    The message names the function, its shapes, and the line outside tinygen that applied it. Slow: every array is looked at.
+    The message names the function, its shapes, and the line outside tinygen that applied it. An instance of Function that is applied
+    twice, and so would have wrong gradients, raises ValueError. Slow: every array is looked at.
     """
     return switched("detecting_anomalies", True)
