@@ -99,7 +99,7 @@ class TestWorkSpared:
     def test_needs_says_which_gradients_lead_to_the_inputs(self) -> None:
         seen = []
         a, b = (tensor(1.0, requires_grad=True) for _ in range(2))
-        for inputs, needs in [([a], (True, False, False)), ([b], (False, True, False)), ([a, b], (True, True, False))]:
+        for inputs, needs in [([a], [True, False, False]), ([b], [False, True, False]), ([a, b], [True, True, False])]:
             Watched(lambda node, g: seen.append(node.needs))(a, b, tensor(1.0)).backward(inputs=inputs)
             assert seen.pop() == needs
 

@@ -9,6 +9,7 @@ One rule keeps higher orders right: in `backward`, whatever depends smoothly on 
 only piecewise-constant data (masks, indices, noise, shapes) may be kept raw.
 """
 
+import itertools
 from collections.abc import Sequence, Set
 from typing import Any, TypeAlias, overload
 
@@ -19,6 +20,7 @@ from tinygen.backend import Array, array_module, device_of
 from tinygen.tensor import Tensor, method
 
 Tensors: TypeAlias = Tensor | Sequence[Tensor]
+_numbers = itertools.count()
 
 
 class Function:
@@ -31,9 +33,10 @@ class Function:
     gradient of input i is wanted. Inputs are Tensors, Python numbers (constants), or None (an absent optional input).
     """
 
-    __slots__ = ("inputs", "line", "needs")
+    __slots__ = ("inputs", "line", "needs", "number")
     inputs: Any
-    needs: tuple[bool, ...]
+    needs: Sequence[bool]
+    number: int  # of nodes, the later applied has the larger
     line: str
 
     def forward(self, *args: Any, **kwargs: Any) -> Array:
@@ -70,6 +73,7 @@ class Function:
         if not requires_grad:
             return Tensor(y)
         self.inputs = inputs
+        self.number = next(_numbers)
         return Tensor(y, True, self)
 
 
@@ -112,51 +116,47 @@ def walk(
 ) -> list[Tensor | None]:
     """The gradients that reach the inputs, None where none does. The walk goes no further back than `stop`, a set of ids."""
     wanted = {id(x) for x in inputs}
-    order, useful = _between(outputs, wanted, stop)
     pending: dict[int, Tensor] = {}
     sums: set[int] = set()  # those of pending whose arrays are sums that were made here, and can be added to in place
     for y, g in zip(outputs, gs, strict=True):
         pending[id(y)] = pending[id(y)] + g if id(y) in pending else g
+    order = _between(outputs, wanted, stop)
     with mode.switched("recording", create_graph):
         while order:
-            y = order.pop()
+            y, needs = order.pop()
             key = id(y)
             gradient = pending.get(key) if key in wanted else pending.pop(key, None)
             if gradient is not None:
-                _pull_back(gradient, y, useful, pending, sums)
+                _pull_back(gradient, y, needs, pending, sums)
                 if not create_graph:
                     y.node.inputs = None
     return [pending.get(id(x)) for x in inputs]
 
 
-def _between(outputs: Sequence[Tensor], wanted: Set[int], stop: Set[int]) -> tuple[list[Any], set[int]]:
-    """The computed tensors on the ways from the wanted ones to the outputs, each after those it depends on; and the ids of all on them.
-
-    Depth first without recursion, so that a graph may be deeper than Python's stack.
-    """
-    order: list[Any] = []
-    useful = set(wanted)
-    seen = set(stop)
-    stack: list[Any] = [y for y in outputs if y.node is not None]
+def _between(outputs: Sequence[Tensor], wanted: Set[int], stop: Set[int]) -> list[tuple[Any, list[bool]]]:
+    """The computed tensors on the ways from the wanted ones to the outputs, oldest first, each with which of its node's inputs are so."""
+    found, seen, stack = list[Any](), set(stop), list[Any](y for y in outputs if y.node is not None)
     while stack:
         t = stack.pop()
-        if t is None:  # all that the tensor below depends on has been visited
-            t = stack.pop()
-            if not useful.isdisjoint(map(id, t.node.inputs)):
-                useful.add(id(t))
-                order.append(t)
-            continue
         key = id(t)
         if key in seen:
             continue
         seen.add(key)
         if t.node.inputs is None:
             raise ValueError(f"the graph behind {diagnosis.name(t.node)} was freed by an earlier walk; keep it with create_graph=True")
-        stack += (t, None)
+        found.append(t)
         for x in t.node.inputs:
             if type(x) is Tensor and x.node is not None:
                 stack.append(x)
-    return order, useful
+    found.sort(key=lambda t: t.node.number)  # what a tensor depends on is older
+    order = []
+    useful = set(wanted)
+    for t in found:
+        needs = [id(x) in useful for x in t.node.inputs]
+        if True in needs:
+            useful.add(id(t))
+            order.append((t, needs))
+    return order
 
 
 def _leaves(y: Tensor) -> list[Tensor]:
@@ -174,11 +174,11 @@ def _leaves(y: Tensor) -> list[Tensor]:
     return leaves
 
 
-def _pull_back(g: Tensor, y: Any, useful: set[int], pending: dict[int, Tensor], sums: set[int]) -> None:
+def _pull_back(g: Tensor, y: Any, needs: list[bool], pending: dict[int, Tensor], sums: set[int]) -> None:
     """Add the gradients of the inputs of y's node, given the gradient of y, to those that are pending."""
     node = y.node
+    node.needs = needs
     xs = node.inputs
-    node.needs = needs = tuple([id(x) in useful for x in xs])
     try:
         result = node.backward(g, y, *xs)
     except FloatingPointError as error:  # from a function within this backward: what the user wrote is this node

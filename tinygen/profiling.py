@@ -93,18 +93,18 @@ class Profile:
         cost.bytes += sum(_bytes(t) for t in (*inputs, y))
         return y
 
-    def pull_back(self, function: Callable[..., None], g: Tensor, y: Any, useful: set[int], *sums: Any) -> None:
+    def pull_back(self, function: Callable[..., None], g: Tensor, y: Any, needs: list[bool], *sums: Any) -> None:
         """Run the backward of y's node, unless it is a part of one that is running already."""
         if self._pulled is not None:
-            return function(g, y, useful, *sums)
+            return function(g, y, needs, *sums)
         cost = self.ops.setdefault(type(y.node).__name__, Costs()).backward
         cost.calls += 1
-        cost.bytes += _bytes(g) + sum(_bytes(x) * (1 + (id(x) in useful)) for x in y.node.inputs)
+        cost.bytes += _bytes(g) + sum(_bytes(x) * (1 + need) for x, need in zip(y.node.inputs, needs, strict=True))
         before, self._running, self._pulled = self._running, self._makers.get(id(y.node), OUTSIDE), cost
         layer = self.layers.setdefault(self._running, Costs()).backward
         try:
             with self._op_watch.span(cost), self._layer_watch.span(layer):
-                return function(g, y, useful, *sums)
+                return function(g, y, needs, *sums)
         finally:
             self._running, self._pulled = before, None
 
