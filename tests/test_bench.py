@@ -1,6 +1,5 @@
 """The benchmark counts, compares and prints what it should. How long anything takes decides nothing here."""
 
-import importlib.util
 import math
 import os
 import subprocess
@@ -12,7 +11,7 @@ import numpy
 import pytest
 from numpy.testing import assert_allclose
 from tinygen_kernels import reference
-from tinygen_kernels.bench import command, im2col, kernels, roofline, steps
+from tinygen_kernels.bench import command, im2col, roofline, steps
 from tinygen_kernels.bench.kernels import Timing, measure
 from tinygen_kernels.bench.layers import DIRECTIONS, LAYERS, Direction, Layer
 from tinygen_kernels.bench.protocol import Protocol, geometric_mean, process, protocols, table
@@ -21,8 +20,15 @@ from tinygen_kernels.geometry import source_table
 import tinygen
 
 ONE = Protocol(1, wall_clock=False)
-TORCH = importlib.util.find_spec("torch") is not None
-needs_torch = pytest.mark.skipif(not TORCH, reason="PyTorch is not installed: pip install 'tinygen[bench]'")
+
+
+@pytest.fixture(autouse=True)
+def without_pytorch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The same tests whether PyTorch is installed or not. What is PyTorch's the benchmark checks itself, each time it runs."""
+    (tmp_path / "torch.py").write_text("raise ImportError")
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+
 
 SMALL = [
     Layer(2, (5, 6), 3, 4, 3, 1, 1),
@@ -89,21 +95,12 @@ class TestEngines:
     def test_all_agree(self, layer: Layer, direction: Direction) -> None:
         timing = measure(layer, direction, "float32", 1, ONE)
         assert timing.wrong == {}
-        assert set(timing.seconds) == set(kernels.ENGINES if TORCH else kernels.ENGINES[:3])
+        assert list(timing.seconds) == ["ours", "im2col+BLAS", "reference"]
         assert all(seconds >= 0 for seconds in timing.seconds.values())
 
     def test_a_wrong_engine_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(reference, "conv2d", lambda x, w, *rest: 2 * im2col.conv2d(x, w, *rest))
         assert measure(SMALL[0], "forward", "float64", 1, ONE).wrong == {"reference": 1.0}
-
-    def test_without_pytorch(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(sys.modules, "torch", None)
-        assert kernels.torch_version() is None
-        assert list(measure(SMALL[0], "data", "float32", 1, ONE).seconds) == ["ours", "im2col+BLAS", "reference"]
-
-    @needs_torch
-    def test_a_padding_that_pytorch_has_not(self) -> None:
-        assert list(measure(Layer(2, (5, 5), 3, 4, 2, 1, "same"), "forward", "float32", 1, ONE).seconds) == list(kernels.ENGINES[:3])
 
     def test_the_reference_is_spared_large_layers(self) -> None:
         assert "reference" not in measure(Layer(8, (32, 32), 32, 64, 3, 1, 1), "forward", "float32", 1, ONE).seconds
@@ -166,27 +163,23 @@ def test_the_roofline() -> None:
     assert corners[0][0] < below[0] < ridge[0] and corners[1][1] < below[1] < corners[0][1]
 
 
-def run(*arguments: str | Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | ({"PYTHONPATH": os.pathsep.join([str(path), *sys.path])} if path else {})
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-m", "tinygen_kernels.bench", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=environment)
 
 
 class TestCommand:
-    @pytest.mark.parametrize("with_torch", [pytest.param(True, marks=needs_torch), False])
-    def test_a_layer_of_one_s_own(self, with_torch: bool, tmp_path: Path) -> None:
-        if not with_torch:
-            (tmp_path / "torch.py").write_text("raise ImportError")
+    def test_a_layer_of_one_s_own(self, tmp_path: Path) -> None:
         picture = tmp_path / "roofline.svg"
         arguments = ["--repeats", "1", "--threads", "2", "--layer", "2,8,8,3,4,3,2,1", "--plot", picture]
-        result = run(*arguments, path=None if with_torch else tmp_path)
+        result = run(*arguments)
         assert result.returncode == 0, result.stderr
-        assert ("PyTorch is not installed" in result.stdout) != with_torch
+        assert "PyTorch is not installed" in result.stdout
         for protocol in protocols(2):
             assert protocol.describe() in result.stdout
         rows = [line for line in result.stdout.splitlines() if line.startswith("2,8,8,3->4 k3 s2 p1")]
         assert [row.split()[4] for row in rows] == [*DIRECTIONS, *DIRECTIONS]
-        assert ("ours/channels_last" in result.stdout) == with_torch
         assert "differs" not in result.stdout
         assert len([c for c in ElementTree.parse(picture).iter("{http://www.w3.org/2000/svg}circle") if len(c)]) == 3
 
@@ -212,19 +205,11 @@ class TestCommand:
 
 
 class TestSteps:
-    @needs_torch
-    @pytest.mark.parametrize("name", steps.EXAMPLES)
-    def test_pytorch_s_models_are_ours(self, name: str) -> None:
-        with process(ONE) as worker:
-            assert worker.call(steps.disagreement, name) <= kernels.TOLERANCE
-
     @pytest.mark.parametrize("name", steps.EXAMPLES)
     def test_the_steps_are_the_examples_own(self, name: str) -> None:
-        engines = [steps.OURS, *(steps.ENGINES if TORCH and name == "vae" else ())]
-        rows = steps.compare(name, engines, ONE, 1)
-        assert [row[:2] for row in rows] == [(name, engine) for engine in engines]
-        assert rows[0][3] == "1.00"
-        assert all(float(row[4]) > 30 for row in rows)  # MB
+        (row,) = steps.compare(name, [steps.OURS], ONE, 1)
+        assert row[:2] == (name, steps.OURS) and row[3] == "1.00"
+        assert float(row[4]) > 30  # MB
 
     def test_without_the_examples(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(tinygen, "__file__", str(tmp_path / "tinygen" / "__init__.py"))

@@ -3,6 +3,7 @@
 import concurrent.futures
 import os
 import pathlib
+import platform
 import signal
 import subprocess
 import sys
@@ -13,7 +14,9 @@ import pytest
 
 SCRIPT = pathlib.Path(every_kernel.__file__)
 
-HASWELL = "+avx,+avx2,+fma,+bmi,+bmi2,+f16c,+lzcnt,+movbe,+popcnt,+sse4.2"
+AVX2 = ("haswell", "+avx,+avx2,+fma,+bmi,+bmi2,+f16c,+lzcnt,+movbe,+popcnt,+sse4.2")
+PROCESSORS = {"16 registers of 32 bytes": AVX2} if platform.machine() == "x86_64" else {}
+PROCESSORS["the fewest and shortest registers"] = ("generic", "")  # of any processor of this kind
 
 
 def run(*arguments: str | pathlib.Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -29,10 +32,9 @@ def digest(*arguments: str | pathlib.Path, **environment: str) -> str:
     return process.stdout
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="forbids memory pages with Linux's mprotect")
 class TestBounds:
     def test_the_guard_stops_an_overrun(self) -> None:
-        assert run(SCRIPT, "float32", "overrun").returncode == -signal.SIGSEGV
+        assert run(SCRIPT, "float32", "overrun").returncode in (-signal.SIGSEGV, -signal.SIGBUS)
 
     @pytest.mark.parametrize("dtype", ["float32", "float64"])
     @pytest.mark.parametrize("side", ["start", "end"])
@@ -54,13 +56,9 @@ def test_python_threads_may_use_the_kernels_at_once() -> None:
     assert len(set(digests)) == 1
 
 
-@pytest.mark.parametrize(
-    ("name", "features"), [("haswell", HASWELL), ("generic", "")], ids=["16 registers of 32 bytes", "16 registers of 16 bytes"]
-)
+@pytest.mark.parametrize(("name", "features"), PROCESSORS.values(), ids=PROCESSORS)
 @pytest.mark.parametrize("side", ["start", "end"])
 def test_other_processors(name: str, features: str, side: str) -> None:
-    if os.uname().machine != "x86_64":
-        pytest.skip("needs an x86-64 processor")
     digest(SCRIPT, "float32", side, NUMBA_CPU_NAME=name, NUMBA_CPU_FEATURES=features)
 
 
