@@ -16,7 +16,7 @@ from typing import Any, TypeAlias, overload
 import numpy
 
 from tinygen import diagnosis, mode
-from tinygen.backend import Array, array_module, device_of
+from tinygen.backend import Array, array_module
 from tinygen.tensor import Tensor, method
 
 Tensors: TypeAlias = Tensor | Sequence[Tensor]
@@ -47,10 +47,16 @@ class Function:
 
     def __call__(self, *inputs: Any) -> Tensor:
         arrays = []
+        dtype = None
         requires_grad = False
         for x in inputs:
             if type(x) is Tensor:
-                arrays.append(x.data)
+                a = x.data
+                arrays.append(a)
+                if a.dtype is not dtype:
+                    if dtype is not None and a.dtype != dtype:
+                        raise diagnosis.mixed_dtypes(self, inputs)
+                    dtype = a.dtype
                 if x.requires_grad:
                     requires_grad = mode.recording
             else:
@@ -61,10 +67,8 @@ class Function:
             raise diagnosis.explained(self, error, inputs) from error
         if isinstance(y, numpy.generic):  # NumPy turns results of shape () into scalars
             y = numpy.asarray(y)
-        dtype = y.dtype
-        for x in inputs:
-            if type(x) is Tensor and x.data.dtype is not dtype and x.data.dtype != dtype:
-                raise diagnosis.mixed_dtypes(self, y, inputs)
+        if y.dtype is not dtype and y.dtype != dtype:
+            raise diagnosis.mixed_dtypes(self, inputs, y)
         if mode.detecting_anomalies:
             if hasattr(self, "inputs"):
                 raise diagnosis.applied_twice(self)
@@ -112,36 +116,34 @@ def backward(y: Tensor, grad_output: Tensor | None = None, create_graph: bool = 
 
 
 def walk(
-    outputs: Sequence[Tensor], gs: Sequence[Tensor], inputs: Sequence[Tensor], create_graph: bool, stop: Set[int] = frozenset()
+    outputs: Sequence[Tensor], gs: Sequence[Tensor], inputs: Sequence[Tensor], create_graph: bool, stop: Set[Tensor] = frozenset()
 ) -> list[Tensor | None]:
-    """The gradients that reach the inputs, None where none does. The walk goes no further back than `stop`, a set of ids."""
-    wanted = {id(x) for x in inputs}
-    pending: dict[int, Tensor] = {}
-    sums: set[int] = set()  # those of pending whose arrays are sums that were made here, and can be added to in place
+    """The gradients that reach the inputs, None where none does. The walk goes no further back than `stop`."""
+    wanted = set(inputs)
+    pending: dict[Tensor, Tensor] = {}
+    sums: set[int] = set()  # ids of those of pending whose gradients are sums that were made here, and can be added to in place
     for y, g in zip(outputs, gs, strict=True):
-        pending[id(y)] = pending[id(y)] + g if id(y) in pending else g
-    order = _between(outputs, wanted, stop)
+        pending[y] = pending[y] + g if y in pending else g
+    order, needs = _between(outputs, wanted, stop)
     with mode.switched("recording", create_graph):
         while order:
-            y, needs = order.pop()
-            key = id(y)
-            gradient = pending.get(key) if key in wanted else pending.pop(key, None)
+            y, needed = order.pop(), needs.pop()
+            gradient = pending.get(y) if y in wanted else pending.pop(y, None)
             if gradient is not None:
-                _pull_back(gradient, y, needs, pending, sums)
+                _pull_back(gradient, y, needed, pending, sums)
                 if not create_graph:
                     y.node.inputs = None
-    return [pending.get(id(x)) for x in inputs]
+    return [pending.get(x) for x in inputs]
 
 
-def _between(outputs: Sequence[Tensor], wanted: Set[int], stop: Set[int]) -> list[tuple[Any, list[bool]]]:
-    """The computed tensors on the ways from the wanted ones to the outputs, oldest first, each with which of its node's inputs are so."""
+def _between(outputs: Sequence[Tensor], wanted: Set[Tensor], stop: Set[Tensor]) -> tuple[list[Any], list[list[bool]]]:
+    """The computed tensors on the ways from the wanted ones to the outputs, oldest first; and of each, which of its inputs are so."""
     found, seen, stack = list[Any](), set(stop), list[Any](y for y in outputs if y.node is not None)
     while stack:
         t = stack.pop()
-        key = id(t)
-        if key in seen:
+        if t in seen:
             continue
-        seen.add(key)
+        seen.add(t)
         if t.node.inputs is None:
             raise ValueError(f"the graph behind {diagnosis.name(t.node)} was freed by an earlier walk; keep it with create_graph=True")
         found.append(t)
@@ -149,32 +151,29 @@ def _between(outputs: Sequence[Tensor], wanted: Set[int], stop: Set[int]) -> lis
             if type(x) is Tensor and x.node is not None:
                 stack.append(x)
     found.sort(key=lambda t: t.node.number)  # what a tensor depends on is older
-    order = []
-    useful = set(wanted)
+    order, needs, useful = list[Any](), list[list[bool]](), set(wanted)
     for t in found:
-        needs = [id(x) in useful for x in t.node.inputs]
-        if True in needs:
-            useful.add(id(t))
-            order.append((t, needs))
-    return order
+        needed = [x in useful for x in t.node.inputs]
+        if True in needed:
+            useful.add(t)
+            order.append(t)
+            needs.append(needed)
+    return order, needs
 
 
 def _leaves(y: Tensor) -> list[Tensor]:
     """The leaves that require gradients behind y."""
-    leaves, seen, stack = list[Tensor](), set[int](), [y]
+    seen, stack = dict[Tensor, None](), [y]
     while stack:
         t = stack.pop()
-        if id(t) in seen or not t.requires_grad:
-            continue
-        seen.add(id(t))
-        if t.node is None:
-            leaves.append(t)
-        else:
-            stack += [x for x in t.node.inputs or () if type(x) is Tensor]
-    return leaves
+        if t.requires_grad and t not in seen:
+            seen[t] = None
+            if t.node is not None:
+                stack += [x for x in t.node.inputs or () if type(x) is Tensor]
+    return [t for t in seen if t.node is None]
 
 
-def _pull_back(g: Tensor, y: Any, needs: list[bool], pending: dict[int, Tensor], sums: set[int]) -> None:
+def _pull_back(g: Tensor, y: Any, needs: list[bool], pending: dict[Tensor, Tensor], sums: set[int]) -> None:
     """Add the gradients of the inputs of y's node, given the gradient of y, to those that are pending."""
     node = y.node
     node.needs = needs
@@ -192,24 +191,20 @@ def _pull_back(g: Tensor, y: Any, needs: list[bool], pending: dict[int, Tensor],
         if type(gx) is not Tensor:
             raise diagnosis.wrong_gradient(node, gx, x)
         a, b = gx.data, x.data
-        same_shape = a.shape == b.shape
-        if not same_shape and _broadcasts(b.shape, a.shape):
-            gx, same_shape = gx.sum_to(b.shape), True
+        if not (a.shape == b.shape and a.dtype is b.dtype and type(a) is type(b) is numpy.ndarray):
+            gx = _fitted(gx, x, node)
             a = gx.data
-        same_device = type(a) is type(b) is numpy.ndarray or device_of(a) == device_of(b)
-        if not (same_shape and same_device and (a.dtype is b.dtype or a.dtype == b.dtype)):
-            raise diagnosis.wrong_gradient(node, gx, x)
         if mode.detecting_anomalies:
             diagnosis.expect_finite(a, "gradient", node, xs)
-        key = id(x)
-        if key not in pending:
-            pending[key] = gx
-        elif key in sums:
-            pending[key].data += a
+        before = pending.get(x)
+        if before is None:
+            pending[x] = gx
+        elif id(x) in sums:
+            before.data += a
         else:
-            pending[key] = pending[key] + gx
+            pending[x] = before + gx
             if not mode.recording:
-                sums.add(key)
+                sums.add(id(x))
 
 
 def _first_gradients(ys: Sequence[Tensor], gs: Sequence[Tensor | None], xs: Sequence[Tensor]) -> list[Tensor]:
@@ -231,9 +226,14 @@ def _first_gradients(ys: Sequence[Tensor], gs: Sequence[Tensor | None], xs: Sequ
     return first
 
 
-def _broadcasts(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
-    """Whether an array of shape `small` broadcasts to shape `large`."""
-    return len(small) <= len(large) and all(s in (1, n) for s, n in zip(small[::-1], large[::-1], strict=False))
+def _fitted(g: Tensor, x: Tensor, node: Function) -> Tensor:
+    """The gradient of x from its node, summed down to x's shape where x was broadcast; its dtype and device must be x's."""
+    small, large = x.shape, g.shape
+    if small != large and len(small) <= len(large) and all(s in (1, n) for s, n in zip(small[::-1], large[::-1], strict=False)):
+        g = g.sum_to(small)
+    if (g.shape, g.dtype, g.device) != (x.shape, x.dtype, x.device):
+        raise diagnosis.wrong_gradient(node, g, x)
+    return g
 
 
 def _constant(node: Function, x: Any, inputs: Sequence[Any]) -> float | None:

@@ -39,10 +39,9 @@ def not_an_operand(node: object, x: Any) -> TypeError:
     return TypeError(f"{name(node)} takes Tensors and Python numbers, got {what}; make it a Tensor with tinygen.tensor(...)")
 
 
-def mixed_dtypes(node: object, y: Array, inputs: Sequence[Any]) -> TypeError:
-    return TypeError(
-        f"{name(node)}: arguments {listed(inputs)} would give {y.dtype}; all of them and the result must have one floating dtype"
-    )
+def mixed_dtypes(node: object, inputs: Sequence[Any], y: Array | None = None) -> TypeError:
+    given = "" if y is None else f" give {y.dtype}"
+    return TypeError(f"{name(node)}: arguments {listed(inputs)}{given}; all of them and the result must have one floating dtype")
 
 
 def wrong_gradient(node: object, g: Any, x: Tensor) -> ValueError:

@@ -40,5 +40,5 @@ class Fused(Function):
             gradients = self.kernel_backward(g.data, y.data, *[x.data for x in xs])
             return tuple(None if gradient is None else Tensor(gradient) for gradient in gradients)
         aliases = [Alias()(x) for x in xs]
-        found = walk([self.composite(*aliases)], [g], aliases, create_graph=True, stop={id(x) for x in aliases})
+        found = walk([self.composite(*aliases)], [g], aliases, create_graph=True, stop=set(aliases))
         return tuple(found)
