@@ -12,7 +12,7 @@ The first two are one loop over different tables, `_gather`; the third is `_oute
 exist only in the tables, and the image is never unrolled into columns. A convolution travels through this file so:
 
 1. The plan (`plan.py`) gives the table, cut into tiles and items of work. It is made once for each geometry.
-2. `_panels` reorders the weights into panels as wide as a tile, in the very order in which the tile reads them.
+2. `_panels` lays the weights of each strip, a tile's width of outputs, in the very order in which the tile reads them.
 3. `_gather` or `_outer` runs the register tile (`simd.py`) over the items, in parallel. Meanwhile the numbers needed next are on
    their way from memory: a tile keeps the processor so busy that waiting for them would take a third of the time.
 4. A weight gradient sums over the whole batch, so its items leave partial sums, which `_sum_chunks` adds up in their order.
@@ -21,6 +21,8 @@ Images of few channels make runs too short for this. There conv2d and conv2d_wei
 an image with its border drawn in, and conv2d_data writes whole windows of values and adds them where they overlap. Few outputs
 would leave most of a tile's width idle; with stride 1 they become few channels, by turning the kernel around.
 """
+
+from typing import NamedTuple
 
 import numpy
 from numba import prange
@@ -32,7 +34,19 @@ from tinygen_kernels.cpu.simd import PIXELS, gather_tile, outer_tile, prefetch, 
 from tinygen_kernels.geometry import output_size
 
 _NO_PADDING = (0, 0), (0, 0)
+_FEW_PIXELS = 512  # fewer do not repay that weights are copied
 _ONE_PIXEL = (1, 1), (1, 1), _NO_PADDING, (1, 1)  # the window of a matrix product, which is a convolution of 1x1 images
+
+
+class Panels(NamedTuple):
+    """Weights as the tiles read them: for each strip of outputs a panel of rows, one for each tap and number of a tap.
+
+    row, strip: the elements from one row of a panel to the next, and from one panel to the next.
+    """
+
+    weights: Array
+    row: int
+    strip: int
 
 
 def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair) -> Array:
@@ -44,10 +58,12 @@ def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Paddin
     by_rows = _by_rows(channels, dilation)
     if by_rows:
         x, padding = _bordered(x, padding), _NO_PADDING
-    plan = forward_plan(len(x), x.shape[1:3], channels, outputs, (kernel_size, stride, padding, dilation), by_rows)
+    strips = _strips(outputs, x.dtype)
+    plan = forward_plan(len(x), x.shape[1:3], channels, outputs, strips, (kernel_size, stride, padding, dilation), by_rows)
     taps = kernel_size[0] if by_rows else kernel_size[0] * kernel_size[1]
     length = w.size // (taps * outputs)
-    return _gathered(x, plan, _panels(w, taps, length, outputs), length, bias, (len(x), *made, outputs))
+    panels = _panels(w, taps, length, outputs, len(x) * made[0] * made[1])
+    return _gathered(x, plan, panels, length, bias, (len(x), *made, outputs))
 
 
 def conv2d_data(g: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
@@ -57,8 +73,9 @@ def conv2d_data(g: Array, w: Array, bias: Array | None, size: Pair, stride: Pair
     turned = _turned_padding(channels, outputs, kernel_size, stride, padding, dilation)
     if turned:
         return conv2d(g, _turned(w), bias, stride, turned, dilation)
-    plan = data_plan(len(g), tuple(size), channels, outputs, (kernel_size, stride, padding, dilation))
-    panels = _panels(w, kernel_size[0] * kernel_size[1], outputs, channels, transposed=True)
+    strips = _strips(channels, g.dtype)
+    plan = data_plan(len(g), tuple(size), channels, outputs, strips, (kernel_size, stride, padding, dilation))
+    panels = _panels(w, kernel_size[0] * kernel_size[1], outputs, channels, len(g) * size[0] * size[1], transposed=True)
     return _gathered(g, plan, panels, outputs, bias, (len(g), *size, channels))
 
 
@@ -74,15 +91,24 @@ def conv2d_weight(x: Array, g: Array, size: Pair, stride: Pair, padding: Padding
 
 
 def matmul(a: Array, b: Array) -> Array:
-    """A product is a 1x1 convolution over a batch of single pixels; with a transposed, it is the weight gradient of one."""
-    if a.flags.f_contiguous and not a.flags.c_contiguous:
-        x, g = a.T[:, None, None, :], b[:, None, None, :]
-        return _weight(x, g, _ONE_PIXEL, by_rows=False).reshape(a.shape[0], b.shape[1])
+    """A product is a 1x1 convolution over a batch of single pixels; with a transposed, it is the weight gradient of one.
+
+    The rows of a must be contiguous, and those of b had better be. The less is rearranged: a or the partial sums of a weight gradient,
+    b or, as a @ b = (b.T @ a.T).T, the other two.
+    """
     (rows, length), columns = a.shape, b.shape[1]
-    plan = forward_plan(rows, (1, 1), length, columns, _ONE_PIXEL, False)
-    transposed = b.flags.f_contiguous and not b.flags.c_contiguous
-    panels = _panels(b.T if transposed else b, 1, length, columns, transposed)
+    if _transposed(a) and length > columns:
+        x, g = a.T[:, None, None, :], b[:, None, None, :]
+        return _weight(x, g, _ONE_PIXEL, by_rows=False).reshape(rows, columns)
+    if _transposed(b) and a.size + rows * columns < b.size:
+        return numpy.ascontiguousarray(matmul(b.T, numpy.ascontiguousarray(a).T).T)
+    plan = forward_plan(rows, (1, 1), length, columns, _strips(columns, a.dtype), _ONE_PIXEL, False)
+    panels = _panels(b.T if _transposed(b) else b, 1, length, columns, rows, _transposed(b))
     return _gathered(a, plan, panels, length, None, (rows, columns))
+
+
+def _transposed(matrix: Array) -> bool:
+    return matrix.flags.f_contiguous and not matrix.flags.c_contiguous
 
 
 def _by_rows(channels: int, dilation: Pair) -> bool:
@@ -119,25 +145,32 @@ def _bordered(x: Array, padding: Padding) -> Array:
     return bordered
 
 
-def _panels(w: Array, taps: int, length: int, outputs: int, transposed: bool = False) -> Array:
-    """w (taps, length, outputs), or (taps, outputs, length) where transposed, as (strips, taps, length, tile width), flat.
+def _strips(outputs: int, dtype: numpy.dtype) -> int:
+    return -(-outputs // tile_width(dtype))
 
-    A strip is a tile's width of outputs. The last one is filled up with zeros.
+
+def _panels(w: Array, taps: int, length: int, outputs: int, pixels: int, transposed: bool = False) -> Panels:
+    """The panels of w (taps, length, outputs), or (taps, outputs, length) where transposed, for so many output pixels.
+
+    They are copied, as (strips, taps, length, tile width) with the last strip filled up with zeros, unless w lies so already, or
+    only few pixels use it and its rows are whole tiles.
     """
     width = tile_width(w.dtype)
-    panels = empty(-(-outputs // width) * taps * length * width, w.dtype)
-    _pack(flat(w), taps, length, outputs, transposed, width, panels)
-    return panels
+    if not transposed and (outputs == width or (outputs % width == 0 and pixels < _FEW_PIXELS)):
+        return Panels(flat(w), outputs, width)
+    packed = empty(_strips(outputs, w.dtype) * taps * length * width, w.dtype)
+    _pack(flat(w), taps, length, outputs, transposed, width, packed)
+    return Panels(packed, width, taps * length * width)
 
 
-def _gathered(x: Array, plan: GatherPlan, panels: Array, length: int, bias: Array | None, shape: tuple[int, ...]) -> Array:
+def _gathered(x: Array, plan: GatherPlan, panels: Panels, length: int, bias: Array | None, shape: tuple[int, ...]) -> Array:
     """The output, of the given shape, whose pixels read `length` numbers of x at each tap."""
     images, outputs = shape[0], shape[-1]
     y = empty(shape, x.dtype)
     zeros = numpy.zeros(max(length, outputs), x.dtype)
     start = zeros if bias is None else flat(bias)
     width = tile_width(x.dtype)
-    _gather(flat(x), x.size // images, *plan, length, zeros, panels, width, start, y.reshape(-1), y.size // images, outputs)
+    _gather(flat(x), x.size // images, *plan, length, zeros, *panels, width, start, y.reshape(-1), y.size // images, outputs)
     return y
 
 
@@ -147,7 +180,7 @@ def _weight(x: Array, g: Array, window: Window, by_rows: bool) -> Array:
     taps = 1 if by_rows else kernel_height * kernel_width
     plan = weight_plan(len(x), x.shape[1:3], channels, outputs, window, by_rows)
     width = tile_width(x.dtype)
-    sums = empty((plan.chunks, taps, plan.places.size // plan.rows, -(-outputs // width), plan.rows, width), x.dtype)
+    sums = empty((plan.chunks, taps, plan.places.size // plan.rows, _strips(outputs, x.dtype), plan.rows, width), x.dtype)
     groups = max(plan.groups, min(-(-2 * threads() // plan.chunks), taps * plan.places.size // plan.rows))
     _outer(flat(x), flat(g), len(x), plan.pairs, plan.first, plan.block, plan.places, groups, outputs, sums)
     dw = empty((taps, kernel_height * kernel_width * channels // taps, outputs), x.dtype)
@@ -192,9 +225,8 @@ def _pack(w, taps, length, outputs, transposed, width, panels):
 
 
 @parallel
-def _gather(x, x_image, table, items, length, zeros, panels, width, bias, y, y_image, outputs):
+def _gather(x, x_image, table, items, pieces, length, zeros, w, w_row, w_strip, width, bias, y, y_image, outputs):
     strips = (outputs + width - 1) // width
-    panel_size = panels.size // strips
     for work in prange(items.size // 3 * strips):
         item = 3 * (work // strips)
         strip = work % strips
@@ -202,13 +234,13 @@ def _gather(x, x_image, table, items, length, zeros, panels, width, bias, y, y_i
         x_start = items[item] * x_image
         y_start = items[item] * y_image + first
         row = items[item + 1]
-        # Each tile asks for its share of the part of x that the next item begins with.
-        x_next = (work // strips + 1) * x.size // (items.size // 3)
+        # Each tile asks for its share of the part of x that is needed a range of pixels later.
+        x_next = (work // strips + pieces) * x.size // (items.size // 3)
         x_share = x_image * outputs * PIXELS // y_image + 1
         while row < items[item + 2]:
             prefetch(x, x_next, x_next + x_share)
             x_next += x_share
-            gather_tile(x, x_start, table, row, length, zeros, panels, strip * panel_size, bias, first, y, y_start, outputs - first)
+            gather_tile(x, x_start, table, row, length, zeros, w, strip * w_strip, w_row, bias, first, y, y_start, outputs - first)
             row += 1 + table[row * (PIXELS + 1)]
 
 

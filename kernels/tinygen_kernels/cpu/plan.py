@@ -18,7 +18,8 @@ from tinygen_kernels.geometry import inverse_table, source_table
 # With fewer channels than this, a tap is a whole kernel row: kernel width * channels neighbouring numbers of a bordered image.
 FEW_CHANNELS = 11
 
-_GATHER_PIXELS = 1024  # output pixels of an item of work
+_GATHER_PIXELS = 1024  # output pixels of an item of work, at most
+_GATHER_ITEMS = 64  # items of work, at least, if their tiles can still be full
 _OUTER_PIXELS = 160  # output pixels whose x and g stay in the cache while all taps of a weight gradient pass over them
 _CHUNKS = 64  # partial sums of a weight gradient
 _CHUNK_PIXELS = 256  # output pixels that a partial sum is worth its memory for, and
@@ -31,12 +32,14 @@ Window = tuple[Pair, Pair, Padding, Pair]  # kernel_size, stride, padding, dilat
 class GatherPlan(NamedTuple):
     """The tiles of conv2d, or of conv2d_data, which is the same sum over the inverse table.
 
-    table: rows of 1 + PIXELS integers, for each tile a header and a row for each tap, as `simd.gather_tile` reads them.
-    items: rows of three integers, one for each item of work: the first image of a block, the first row of table and the last + 1.
+    table:  rows of 1 + PIXELS integers, for each tile a header and a row for each tap, as `simd.gather_tile` reads them.
+    items:  rows of three integers, one for each item of work: the first image of a block, the first row of table and the last + 1.
+    pieces: how many items a range of a block is cut into, so that there are enough of them.
     """
 
     table: Array
     items: Array
+    pieces: int
 
 
 class OuterPlan(NamedTuple):
@@ -61,19 +64,19 @@ class OuterPlan(NamedTuple):
 
 
 @functools.lru_cache(maxsize=256)
-def forward_plan(images: int, size: Pair, channels: int, outputs: int, window: Window, by_rows: bool) -> GatherPlan:
+def forward_plan(images: int, size: Pair, channels: int, outputs: int, strips: int, window: Window, by_rows: bool) -> GatherPlan:
     source, length = source_table(size, *window), channels
     if by_rows:
         width = window[0][1]
         source, length = source[:, ::width], width * channels
-    return _gather_plan(source, images, size[0] * size[1], channels, length, outputs)
+    return _gather_plan(source, images, size[0] * size[1], channels, length, outputs, strips)
 
 
 @functools.lru_cache(maxsize=256)
-def data_plan(images: int, size: Pair, channels: int, outputs: int, window: Window) -> GatherPlan:
+def data_plan(images: int, size: Pair, channels: int, outputs: int, strips: int, window: Window) -> GatherPlan:
     source = source_table(size, *window)
     inverse = inverse_table(source, size[0] * size[1])
-    return _gather_plan(inverse, images, len(source), outputs, outputs, channels)
+    return _gather_plan(inverse, images, len(source), outputs, outputs, channels, strips)
 
 
 @functools.lru_cache(maxsize=256)
@@ -103,28 +106,35 @@ def weight_plan(images: int, size: Pair, channels: int, outputs: int, window: Wi
     return OuterPlan(_indices(numpy.concatenate(lists)), _indices(first), block, _indices(places), rows, chunks, groups)
 
 
-def _gather_plan(source: Array, images: int, source_pixels: int, channels: int, length: int, outputs: int) -> GatherPlan:
-    """source: what each of the output pixels reads; the images read have source_pixels of `channels` numbers."""
+def _gather_plan(source: Array, images: int, source_pixels: int, channels: int, length: int, outputs: int, strips: int) -> GatherPlan:
+    """source: what each of the output pixels reads; the images read have source_pixels of `channels` numbers.
+
+    Each strip of outputs, a tile's width, is an item of work of its own.
+    """
     pixels = len(source)
-    most = max(1, min(_GATHER_PIXELS // pixels, images // 8))  # more would leave threads without work
+    shared, full = max(images // 8, images * strips // _GATHER_ITEMS), -(-PIXELS // pixels)
+    most = max(1, min(_GATHER_PIXELS // pixels, max(shared, full)))
     block = min(range(most, most // 2, -1), key=lambda block: images // block * _tiles(block, pixels) + _tiles(images % block, pixels))
+    pieces = -(-_GATHER_ITEMS // (-(-images // block) * strips * max(1, round(block * pixels / _GATHER_PIXELS))))
     tables, items, rows = [], [], 0
     for first, last in (0, images - images % block), (images - images % block, images):
         if first == last:
             continue
         step = min(block, last - first)
         repeated = _repeated(source, step, source_pixels, channels)
-        bounds = _ranges(step * pixels, _GATHER_PIXELS)
-        ranges = [_tile_rows(repeated, low, high, length, outputs) for low, high in itertools.pairwise(bounds)]
-        ends = rows + numpy.cumsum([0] + [len(table) for table in ranges])
-        items += [(image, low, high) for image in range(first, last, step) for low, high in itertools.pairwise(ends)]
-        tables += ranges
-        rows = ends[-1]
-    return GatherPlan(_indices(numpy.concatenate(tables)), _indices(numpy.array(items)))
+        cuts = [rows]
+        for low, high in itertools.pairwise(_ranges(step * pixels, _GATHER_PIXELS)):
+            table, headers = _tile_rows(repeated, low, high, length, outputs)
+            tables.append(table)
+            shares = min(pieces, len(headers))
+            cuts += [rows + headers[len(headers) * share // shares] for share in range(1, shares)] + [rows + len(table)]
+            rows += len(table)
+        items += [(image, *piece) for image in range(first, last, step) for piece in itertools.pairwise(cuts)]
+    return GatherPlan(_indices(numpy.concatenate(tables)), _indices(numpy.array(items)), pieces)
 
 
-def _tile_rows(source: Array, low: int, high: int, length: int, outputs: int) -> Array:
-    """The rows of the table for the pixels low..high.
+def _tile_rows(source: Array, low: int, high: int, length: int, outputs: int) -> tuple[Array, Array]:
+    """The rows of the table for the pixels low..high, and which of them are headers.
 
     Pixels that use the same taps share tiles, so that a tile can skip the taps that it has no use for: borders, and the holes of
     a transposed convolution, cost next to nothing.
@@ -135,7 +145,8 @@ def _tile_rows(source: Array, low: int, high: int, length: int, outputs: int) ->
     tile, tap = numpy.nonzero(used)
     headers = numpy.column_stack([used.sum(axis=1), tiles * outputs])
     taps = numpy.column_stack([tap * length, source[tiles[tile], tap[:, None]]])
-    return numpy.insert(taps, numpy.searchsorted(tile, numpy.arange(len(tiles))), headers, axis=0)
+    first = numpy.searchsorted(tile, numpy.arange(len(tiles)))
+    return numpy.insert(taps, first, headers, axis=0), first + numpy.arange(len(tiles))
 
 
 def _repeated(source: Array, images: int, pixels: int, channels: int) -> Array:

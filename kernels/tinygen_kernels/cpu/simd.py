@@ -36,14 +36,14 @@ def tile_width(dtype: Any) -> int:
 
 
 @intrinsic
-def gather_tile(tile, x, x_start, table, row, length, zeros, w, w_start, bias, bias_start, y, y_start, count):
+def gather_tile(tile, x, x_start, table, row, length, zeros, w, w_start, w_row, bias, bias_start, y, y_start, count):
     """PIXELS output pixels of a convolution, a tile's width of channels each, of which the first `count` are stored.
 
     table[row] holds the number of taps, then where in y each pixel goes; the rows after it, one for each tap, hold the first row
-    of the panel w to use and where in x each pixel reads, or a negative number to read zeros. A read is `length` numbers long.
-    All places count elements from the given starts.
+    of the panel w to use, and where in x each pixel reads, or a negative number to read zeros. A read is `length` numbers long.
+    The rows of the panel are w_row apart. All places count elements from the given starts.
     """
-    builder, width = tile.builder, VECTORS * tile.lanes
+    builder = tile.builder
     pixels, vectors = range(PIXELS), range(VECTORS)
     x, w, bias, y = tile.at(x, x_start), tile.at(w, w_start), tile.at(bias, bias_start), tile.at(y, y_start)
     header = tile.at(table, builder.mul(row, int64(PIXELS + 1)))
@@ -57,13 +57,13 @@ def gather_tile(tile, x, x_start, table, row, length, zeros, w, w_start, bias, b
             tile.prefetch(tile.at(targets[i], j * tile.lanes), to_write=True)
     with cgutils.for_range(builder, tile.integer(header, 0)) as taps:
         tap = tile.at(header, builder.mul(builder.add(taps.index, int64(1)), int64(PIXELS + 1)))
-        panel = tile.at(w, builder.mul(tile.integer(tap, 0), int64(width)))
+        panel = tile.at(w, builder.mul(tile.integer(tap, 0), w_row))
         sources = []
         for i in pixels:
             place = tile.integer(tap, i + 1)
             sources.append(builder.select(builder.icmp_signed("<", place, int64(0)), zeros, tile.at(x, place)))
         with cgutils.for_range(builder, length) as channels:
-            weights = tile.at(panel, builder.mul(channels.index, int64(width)))
+            weights = tile.at(panel, builder.mul(channels.index, w_row))
             loaded = [tile.load(weights, j) for j in vectors]
             for i in pixels:
                 tile.multiply_add(total[i], tile.splat(sources[i], channels.index), loaded)
