@@ -42,6 +42,12 @@ class TestBounds:
         digest(SCRIPT, dtype, side)
 
 
+def test_every_index_is_within_its_array(tmp_path: pathlib.Path) -> None:
+    """Numba checks indices on request, where loops are not shared by threads, and raises IndexError. The tiles have guard pages only."""
+    checks = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_NUM_THREADS": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
+    assert digest(SCRIPT, "float32", **checks) == every_kernel.digest(numpy.float32) + "\n"
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_same_bits_for_any_number_of_threads(dtype: str) -> None:
     """One thread takes the loops as they are; five share all of them, even those that are too short to be worth it."""
