@@ -18,7 +18,7 @@ from typing import Any
 import numpy
 from kernel_shapes import Convolution, error
 from tinygen_kernels import cpu, reference
-from tinygen_kernels.cpu import conv, elementwise, norm, pool
+from tinygen_kernels.cpu import conv, elementwise, norm, panels, pool
 
 CONVOLUTIONS = [
     Convolution(4, (12, 12), 1, 32, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),
@@ -38,7 +38,7 @@ POOLINGS = [
     Convolution(4, (12, 12), 16, 16, (2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1)),
     Convolution(3, (7, 9), 3, 3, (3, 2), (2, 1), ((1, 2), (1, 0)), (1, 1)),
 ]
-PRODUCTS = [(64, 100, 10), (7, 3, 40), (130, 33, 33)]
+PRODUCTS = [(64, 100, 10), (7, 3, 40), (130, 33, 33), (3, 50, 64)]
 BATCHES = [(4, 9, 9, 17), (40, 5), (41, 33), (8, 32, 32, 16), (5, 31, 31, 64)]
 ELEMENTS = [(7,), (33, 5), (3, 50001)]
 
@@ -134,7 +134,7 @@ def guard_all(side: str) -> None:
 
         return launch_guarded
 
-    for module in (conv, elementwise, norm, pool):
+    for module in (conv, elementwise, norm, panels, pool):
         for name, value in list(vars(module).items()):
             if isinstance(value, types.FunctionType) and hasattr(value, "__wrapped__"):
                 setattr(module, name, guard(value))

@@ -12,7 +12,7 @@ The first two are one loop over different tables, `_gather`; the third is `_oute
 exist only in the tables, and the image is never unrolled into columns. A convolution travels through this file so:
 
 1. The plan (`plan.py`) gives the table, cut into tiles and items of work. It is made once for each geometry.
-2. `_panels` lays the weights of each strip, a tile's width of outputs, in the very order in which the tile reads them.
+2. `as_panels` lays the weights of each strip, a tile's width of outputs, in the very order in which the tile reads them.
 3. `_gather` or `_outer` runs the register tile (`simd.py`) over the items, in parallel. Meanwhile the numbers needed next are on
    their way from memory: a tile keeps the processor so busy that waiting for them would take a third of the time.
 4. A weight gradient sums over the whole batch, so its items leave partial sums, which `_sum_chunks` adds up in their order.
@@ -22,31 +22,18 @@ an image with its border drawn in, and conv2d_data writes whole windows of value
 would leave most of a tile's width idle; with stride 1 they become few channels, by turning the kernel around.
 """
 
-from typing import NamedTuple
-
 import numpy
 from numba import prange
 
 from tinygen_kernels import Array, Padding, Pair
+from tinygen_kernels.cpu.panels import Panels, as_panels, strip_count
 from tinygen_kernels.cpu.parallel import empty, flat, parallel, serial, threads
 from tinygen_kernels.cpu.plan import FEW_CHANNELS, GatherPlan, Window, data_plan, forward_plan, weight_plan
 from tinygen_kernels.cpu.simd import PIXELS, gather_tile, outer_tile, prefetch, tile_width
 from tinygen_kernels.geometry import output_size
 
 _NO_PADDING = (0, 0), (0, 0)
-_FEW_PIXELS = 512  # fewer do not repay that weights are copied
 _ONE_PIXEL = (1, 1), (1, 1), _NO_PADDING, (1, 1)  # the window of a matrix product, which is a convolution of 1x1 images
-
-
-class Panels(NamedTuple):
-    """Weights as the tiles read them: for each strip of outputs a panel of rows, one for each tap and number of a tap.
-
-    row, strip: the elements from one row of a panel to the next, and from one panel to the next.
-    """
-
-    weights: Array
-    row: int
-    strip: int
 
 
 def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair) -> Array:
@@ -58,11 +45,11 @@ def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Paddin
     by_rows = _by_rows(channels, dilation)
     if by_rows:
         x, padding = _bordered(x, padding), _NO_PADDING
-    strips = _strips(outputs, x.dtype)
-    plan = forward_plan(len(x), x.shape[1:3], channels, outputs, strips, (kernel_size, stride, padding, dilation), by_rows)
+    window = kernel_size, stride, padding, dilation
+    plan = forward_plan(len(x), x.shape[1:3], channels, outputs, strip_count(outputs, x.dtype), window, by_rows)
     taps = kernel_size[0] if by_rows else kernel_size[0] * kernel_size[1]
     length = w.size // (taps * outputs)
-    panels = _panels(w, taps, length, outputs, len(x) * made[0] * made[1])
+    panels = as_panels(w, taps, length, outputs, len(x) * made[0] * made[1])
     return _gathered(x, plan, panels, length, bias, (len(x), *made, outputs))
 
 
@@ -73,9 +60,9 @@ def conv2d_data(g: Array, w: Array, bias: Array | None, size: Pair, stride: Pair
     turned = _turned_padding(channels, outputs, kernel_size, stride, padding, dilation)
     if turned:
         return conv2d(g, _turned(w), bias, stride, turned, dilation)
-    strips = _strips(channels, g.dtype)
-    plan = data_plan(len(g), tuple(size), channels, outputs, strips, (kernel_size, stride, padding, dilation))
-    panels = _panels(w, kernel_size[0] * kernel_size[1], outputs, channels, len(g) * size[0] * size[1], transposed=True)
+    window = kernel_size, stride, padding, dilation
+    plan = data_plan(len(g), tuple(size), channels, outputs, strip_count(channels, g.dtype), window)
+    panels = as_panels(w, kernel_size[0] * kernel_size[1], outputs, channels, len(g) * size[0] * size[1], transposed=True)
     return _gathered(g, plan, panels, outputs, bias, (len(g), *size, channels))
 
 
@@ -93,8 +80,8 @@ def conv2d_weight(x: Array, g: Array, size: Pair, stride: Pair, padding: Padding
 def matmul(a: Array, b: Array) -> Array:
     """A product is a 1x1 convolution over a batch of single pixels; with a transposed, it is the weight gradient of one.
 
-    The rows of a must be contiguous, and those of b had better be. The less is rearranged: a or the partial sums of a weight gradient,
-    b or, as a @ b = (b.T @ a.T).T, the other two.
+    Pixels and weights are read along rows, so a transposed matrix must be rearranged, unless something smaller can be in its place:
+    for a long a, the partial sums of a weight gradient; for a large b, the other two, since a @ b = (b.T @ a.T).T.
     """
     (rows, length), columns = a.shape, b.shape[1]
     if _transposed(a) and length > columns:
@@ -102,8 +89,8 @@ def matmul(a: Array, b: Array) -> Array:
         return _weight(x, g, _ONE_PIXEL, by_rows=False).reshape(rows, columns)
     if _transposed(b) and a.size + rows * columns < b.size:
         return numpy.ascontiguousarray(matmul(b.T, numpy.ascontiguousarray(a).T).T)
-    plan = forward_plan(rows, (1, 1), length, columns, _strips(columns, a.dtype), _ONE_PIXEL, False)
-    panels = _panels(b.T if _transposed(b) else b, 1, length, columns, rows, _transposed(b))
+    plan = forward_plan(rows, (1, 1), length, columns, strip_count(columns, a.dtype), _ONE_PIXEL, False)
+    panels = as_panels(b.T if _transposed(b) else b, 1, length, columns, rows, _transposed(b))
     return _gathered(a, plan, panels, length, None, (rows, columns))
 
 
@@ -145,24 +132,6 @@ def _bordered(x: Array, padding: Padding) -> Array:
     return bordered
 
 
-def _strips(outputs: int, dtype: numpy.dtype) -> int:
-    return -(-outputs // tile_width(dtype))
-
-
-def _panels(w: Array, taps: int, length: int, outputs: int, pixels: int, transposed: bool = False) -> Panels:
-    """The panels of w (taps, length, outputs), or (taps, outputs, length) where transposed, for so many output pixels.
-
-    They are copied, as (strips, taps, length, tile width) with the last strip filled up with zeros, unless w lies so already, or
-    only few pixels use it and its rows are whole tiles.
-    """
-    width = tile_width(w.dtype)
-    if not transposed and (outputs == width or (outputs % width == 0 and pixels < _FEW_PIXELS)):
-        return Panels(flat(w), outputs, width)
-    packed = empty(_strips(outputs, w.dtype) * taps * length * width, w.dtype)
-    _pack(flat(w), taps, length, outputs, transposed, width, packed)
-    return Panels(packed, width, taps * length * width)
-
-
 def _gathered(x: Array, plan: GatherPlan, panels: Panels, length: int, bias: Array | None, shape: tuple[int, ...]) -> Array:
     """The output, of the given shape, whose pixels read `length` numbers of x at each tap."""
     images, outputs = shape[0], shape[-1]
@@ -180,7 +149,7 @@ def _weight(x: Array, g: Array, window: Window, by_rows: bool) -> Array:
     taps = 1 if by_rows else kernel_height * kernel_width
     plan = weight_plan(len(x), x.shape[1:3], channels, outputs, window, by_rows)
     width = tile_width(x.dtype)
-    sums = empty((plan.chunks, taps, plan.places.size // plan.rows, _strips(outputs, x.dtype), plan.rows, width), x.dtype)
+    sums = empty((plan.chunks, taps, plan.places.size // plan.rows, strip_count(outputs, x.dtype), plan.rows, width), x.dtype)
     groups = max(plan.groups, min(-(-2 * threads() // plan.chunks), taps * plan.places.size // plan.rows))
     _outer(flat(x), flat(g), len(x), plan.pairs, plan.first, plan.block, plan.places, groups, outputs, sums)
     dw = empty((taps, kernel_height * kernel_width * channels // taps, outputs), x.dtype)
@@ -199,29 +168,6 @@ def _overlapped(g: Array, w: Array, bias: Array | None, size: Pair, stride: Pair
     bordered.reshape(images, rows, -1)[:] = 0 if bias is None else numpy.tile(bias, columns)
     _add_windows(windows.reshape(-1), height, width, *kernel_size, *stride, dilation[0], bordered)
     return numpy.ascontiguousarray(bordered[:, top : top + size[0], left : left + size[1]])
-
-
-@serial
-def _copy(source, target):
-    for i in range(source.size):
-        target[i] = source[i]
-
-
-@parallel
-def _pack(w, taps, length, outputs, transposed, width, panels):
-    straight = w.reshape(taps, length, outputs)
-    turned = w.reshape(taps, outputs, length)
-    for item in prange(panels.size // (length * width)):
-        tap, first = item % taps, item // taps * width
-        last = min(first + width, outputs)
-        panel = panels[item * length * width : (item + 1) * length * width].reshape(length, width)
-        panel[:, last - first :] = 0
-        if transposed:
-            for output in range(first, last):
-                _copy(turned[tap, output], panel[:, output - first])
-        else:
-            for row in range(length):
-                _copy(straight[tap, row, first:last], panel[row])
 
 
 @parallel

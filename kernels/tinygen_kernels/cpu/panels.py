@@ -1,0 +1,65 @@
+# mypy: allow-untyped-defs
+"""Weights in the order in which the register tile reads them."""
+
+from typing import NamedTuple
+
+import numpy
+from numba import prange
+
+from tinygen_kernels import Array
+from tinygen_kernels.cpu.parallel import empty, flat, parallel, serial
+from tinygen_kernels.cpu.simd import tile_width
+
+_FEW_PIXELS = 512  # fewer do not repay that weights are copied
+
+
+class Panels(NamedTuple):
+    """Weights as the tiles read them: for each strip of outputs a panel of rows, one for each tap and number of a tap.
+
+    row, strip: the elements from one row of a panel to the next, and from one panel to the next.
+    """
+
+    weights: Array
+    row: int
+    strip: int
+
+
+def strip_count(outputs: int, dtype: numpy.dtype) -> int:
+    return -(-outputs // tile_width(dtype))
+
+
+def as_panels(w: Array, taps: int, length: int, outputs: int, pixels: int, transposed: bool = False) -> Panels:
+    """The panels of w (taps, length, outputs), or (taps, outputs, length) where transposed, for so many output pixels.
+
+    They are copied, as (strips, taps, length, tile width) with the last strip filled up with zeros, unless w lies so already, or
+    only few pixels use it and its rows are whole tiles.
+    """
+    width = tile_width(w.dtype)
+    if not transposed and (outputs == width or (outputs % width == 0 and pixels < _FEW_PIXELS)):
+        return Panels(flat(w), outputs, width)
+    packed = empty(strip_count(outputs, w.dtype) * taps * length * width, w.dtype)
+    _pack(flat(w), taps, length, outputs, transposed, width, packed)
+    return Panels(packed, width, taps * length * width)
+
+
+@serial
+def _copy(source, target):
+    for i in range(source.size):
+        target[i] = source[i]
+
+
+@parallel
+def _pack(w, taps, length, outputs, transposed, width, panels):
+    straight = w.reshape(taps, length, outputs)
+    turned = w.reshape(taps, outputs, length)
+    for item in prange(panels.size // (length * width)):
+        tap, first = item % taps, item // taps * width
+        last = min(first + width, outputs)
+        panel = panels[item * length * width : (item + 1) * length * width].reshape(length, width)
+        panel[:, last - first :] = 0
+        if transposed:
+            for output in range(first, last):
+                _copy(turned[tap, output], panel[:, output - first])
+        else:
+            for row in range(length):
+                _copy(straight[tap, row, first:last], panel[row])
