@@ -19,15 +19,8 @@ _njit: Any = numba.njit  # its own type does not know that `parallel` may be a d
 serial = _njit(cache=True, error_model="numpy")
 
 # `parallel=True` would also make array expressions parallel, one region each, and a region costs more than most of them.
-_ONLY_PRANGE = {
-    "prange": True,
-    "numpy": False,
-    "reduction": False,
-    "inplace_binop": False,
-    "setitem": False,
-    "comprehension": False,
-    "stencil": False,
-}
+_ELSE = ("numpy", "reduction", "inplace_binop", "setitem", "comprehension", "stencil")
+_ONLY_PRANGE = {"prange": True, **dict.fromkeys(_ELSE, False)}
 
 # Starting threads takes as long as work on so many numbers.
 WORTH_THREADS = 1 << 16

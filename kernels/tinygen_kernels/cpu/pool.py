@@ -30,13 +30,13 @@ def max_pool2d_scatter(g: Array, indices: Array, size: Pair, kernel_size: Pair, 
 
 def avg_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
     y = empty((len(x), *pooled_size(x.shape[1:3], kernel_size, stride, padding), x.shape[3]), x.dtype)
-    _mean(flat(x).reshape(x.shape), *kernel_size, *stride, padding[0][0], padding[1][0], y)
+    _average(flat(x).reshape(x.shape), y, *kernel_size, *stride, padding[0][0], padding[1][0], False)
     return y
 
 
 def avg_pool2d_data(g: Array, size: Pair, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
     x = empty((len(g), *size, g.shape[3]), g.dtype)
-    _spread(flat(g).reshape(g.shape), *kernel_size, *stride, padding[0][0], padding[1][0], x)
+    _average(x, flat(g).reshape(g.shape), *kernel_size, *stride, padding[0][0], padding[1][0], True)
     return x
 
 
@@ -104,10 +104,12 @@ def _add_pixel(pixel, factor, target):
 
 
 @parallel
-def _mean(x, kernel_height, kernel_width, row_stride, column_stride, top, left, y):
+def _average(x, y, kernel_height, kernel_width, row_stride, column_stride, top, left, back):
+    """Add a share of each pixel of x to y; or back, of each pixel of y to x."""
     images, height, width, _ = x.shape
     for n in prange(images):
-        y[n] = 0
+        made = x[n] if back else y[n]
+        made[:] = 0
         for i in range(y.shape[1]):
             first_row, last_row = _inside(i, kernel_height, row_stride, top, height)
             for j in range(y.shape[2]):
@@ -115,19 +117,7 @@ def _mean(x, kernel_height, kernel_width, row_stride, column_stride, top, left, 
                 share = x.dtype.type(1 / ((last_row - first_row) * (last_column - first_column)))
                 for row in range(first_row, last_row):
                     for column in range(first_column, last_column):
-                        _add_pixel(x[n, row, column], share, y[n, i, j])
-
-
-@parallel
-def _spread(g, kernel_height, kernel_width, row_stride, column_stride, top, left, x):
-    images, height, width, _ = x.shape
-    for n in prange(images):
-        x[n] = 0
-        for i in range(g.shape[1]):
-            first_row, last_row = _inside(i, kernel_height, row_stride, top, height)
-            for j in range(g.shape[2]):
-                first_column, last_column = _inside(j, kernel_width, column_stride, left, width)
-                share = g.dtype.type(1 / ((last_row - first_row) * (last_column - first_column)))
-                for row in range(first_row, last_row):
-                    for column in range(first_column, last_column):
-                        _add_pixel(g[n, i, j], share, x[n, row, column])
+                        if back:
+                            _add_pixel(y[n, i, j], share, x[n, row, column])
+                        else:
+                            _add_pixel(x[n, row, column], share, y[n, i, j])
