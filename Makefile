@@ -1,13 +1,16 @@
 PYTHON ?= python3
 VENV := .venv/bin
 
-.PHONY: train test lint clean
+.PHONY: train test test-gpu-path lint clean
 
 train: .venv/.done  ## train a DCGAN on Fashion-MNIST, or go on with the run that is there
 	$(VENV)/python examples/dcgan.py $(if $(wildcard runs/dcgan/checkpoint.safetensors),--resume)
 
 test: .venv/.done
 	$(VENV)/python -m pytest
+
+test-gpu-path: .venv-gpu/.done  ## what needs a GPU, on a stand-in for CuPy and in Numba's CUDA simulator
+	.venv-gpu/bin/python -m pytest -p tests.stand_in -m gpu
 
 lint: .venv/.done
 	$(VENV)/ruff check
@@ -21,6 +24,12 @@ lint: .venv/.done
 	$(VENV)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
+.venv-gpu/.done: pyproject.toml
+	@echo "making the virtual environment .venv-gpu with CuPy and CUDA's compilers (once, a minute or two)"
+	$(PYTHON) -m venv .venv-gpu
+	.venv-gpu/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,gpu-check]'
+	touch $@
+
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-gpu .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find tinygen kernels examples tests -name __pycache__ -prune -exec rm -rf {} +

@@ -16,9 +16,10 @@ import numpy
 
 import tinygen as tg
 from tinygen import nn, optim
+from tinygen.backend import to_device
 from tinygen.data import ImageDataset, Loader, load_fashion_mnist, to_float
 from tinygen.pictures import captioned, confusion, save_png
-from tinygen.training import Options, Training, command_line
+from tinygen.training import Metrics, Options, Training, command_line
 
 
 @dataclass(kw_only=True)
@@ -78,13 +79,14 @@ def main(options: CNNOptions) -> None:
     model = classifier((rows, columns), channels, len(data.classes)).to(options.device)
     adam = optim.Adam(model.parameters(), options.lr)
 
-    def step(images: numpy.ndarray, labels: numpy.ndarray) -> dict[str, tg.Tensor | float]:
+    def step(images: numpy.ndarray, labels: numpy.ndarray) -> Metrics:
         logits = model(tg.tensor(to_float(images, 0, 1), device=options.device))
         loss = tg.cross_entropy(logits, labels)
         adam.zero_grad()
         loss.backward()
         adam.step()
-        return {"loss": loss, "accuracy": float((logits.numpy().argmax(axis=1) == labels).mean())}
+        right = logits.data.argmax(axis=1) == to_device(labels, options.device)
+        return {"loss": loss, "accuracy": right.mean()}
 
     def evaluate() -> dict[str, float]:
         probabilities = predict(model, data.test_images, options.device)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from tinygen.backend import array_module, device_of, generator, manual_seed, random_state, set_random_state, to_device
+from tinygen.backend import array_module, best_device, device_of, floats, generator, manual_seed, random_state, set_random_state, to_device
 
 modest = settings(deadline=None, max_examples=50)
 
@@ -84,6 +84,16 @@ class TestRandomStream:
         assert_array_equal(random_state(), before)
 
 
+class CUDARuntimeError(RuntimeError):
+    pass
+
+
+def cupy_that_says(count: Callable[[], int]) -> Any:
+    """What asks for devices sees of CuPy."""
+    runtime = SimpleNamespace(getDeviceCount=count, CUDARuntimeError=CUDARuntimeError)
+    return SimpleNamespace(__version__="14.0.1", cuda=SimpleNamespace(runtime=runtime))
+
+
 class TestDevices:
     def test_arrays_go_there_and_back_unchanged(self, device: str) -> None:
         x = numpy.arange(6, dtype=numpy.float32).reshape(2, 3)
@@ -115,12 +125,32 @@ class TestDevices:
         with pytest.raises(RuntimeError, match=rf'^device "{name}" needs CuPy, which is not installed: pip install \'tinygen\[gpu\]\''):
             to_device(numpy.zeros(1), name)
 
-    @pytest.mark.parametrize(("name", "count"), [("cuda", 0), ("cuda:0", 0), ("cuda:2", 2)])
+    @pytest.mark.parametrize(("name", "count"), [("cuda:1", 1), ("cuda:2", 2)])
     def test_a_gpu_that_is_not_there_is_refused(self, name: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        cuda = SimpleNamespace(is_available=lambda: count > 0, runtime=SimpleNamespace(getDeviceCount=lambda: count))
-        monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(__version__="14.0.1", cuda=cuda))
-        with pytest.raises(RuntimeError, match=f'^device "{name}" is not there: CuPy 14.0.1 finds no such GPU'):
+        monkeypatch.setitem(sys.modules, "cupy", cupy_that_says(lambda: count))
+        with pytest.raises(RuntimeError, match=f'^device "{name}" is not there: CuPy 14.0.1 finds {count} GPUs, numbered from 0$'):
             to_device(numpy.zeros(1), name)
+
+    @pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:12"])
+    def test_cuda_without_a_driver_or_a_gpu_says_what_is_missing(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        def count() -> int:
+            raise CUDARuntimeError("cudaErrorInsufficientDriver: CUDA driver version is insufficient for CUDA runtime version")
+
+        monkeypatch.setitem(sys.modules, "cupy", cupy_that_says(count))
+        said = rf'^device "{name}" needs an NVIDIA GPU.*CuPy 14.0.1 says cudaErrorInsufficientDriver: .*pip install \'tinygen\[gpu\]\''
+        with pytest.raises(RuntimeError, match=said):
+            to_device(numpy.zeros(1), name)
+
+    def test_the_best_device_is_a_gpu_that_can_be_used(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "cupy", cupy_that_says(lambda: 1))
+        assert best_device() == "cuda"
+        monkeypatch.setitem(sys.modules, "cupy", None)
+        assert best_device() == "cpu"
+
+    def test_floats_are_the_values_in_order(self, device: str) -> None:
+        there = [to_device(numpy.array(value, "float64"), device) for value in (0.1, [2.0])]
+        assert floats(iter([there[0], 3, numpy.float32(0.5), there[1]])) == [0.1, 3.0, 0.5, 2.0]
+        assert floats([]) == []
 
 
 def page_faults_of_a_loop() -> int:

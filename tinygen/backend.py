@@ -10,6 +10,7 @@ is left to the system.
 import ctypes
 import importlib
 import platform
+from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
@@ -55,21 +56,60 @@ def _cuda_index(device: str) -> int:
 def to_device(x: Array, device: str) -> Array:
     """x on the device; x itself where it lives there already.
 
+    CuPy computes on its current device, which from now on is the one named here: a program on several moves arrays as it goes along.
+
     Raises ValueError for a name that is no device, and RuntimeError where CUDA is asked for but CuPy or the device is missing.
     """
     if device == "cpu":
         return numpy.asarray(x) if isinstance(x, numpy.ndarray | numpy.generic) else x.get()
     index = _cuda_index(device)
+    cupy = _cupy(device, index)
+    cupy.cuda.Device(index).use()
+    return cupy.asarray(x)
+
+
+def compute_where(x: Array) -> None:
+    """Make the device of x CuPy's current one, where x is an array of CuPy's."""
+    if not isinstance(x, numpy.ndarray):
+        x.device.use()
+
+
+def _cupy(device: str, index: int) -> Any:
+    """CuPy, where it can use the CUDA device of this number."""
+    install = "pip install 'tinygen[gpu]' (CUDA 13), or 'tinygen[gpu-cuda12]'"
     try:
-        cupy = importlib.import_module("cupy")
+        cupy: Any = importlib.import_module("cupy")
     except ImportError:
+        raise RuntimeError(f'device "{device}" needs CuPy, which is not installed: {install}') from None
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
         raise RuntimeError(
-            f"device \"{device}\" needs CuPy, which is not installed: pip install 'tinygen[gpu]' (CUDA 13), or 'tinygen[gpu-cuda12]'"
+            f'device "{device}" needs an NVIDIA GPU, and its driver a version that serves CuPy\'s; CuPy {cupy.__version__} says {error}; '
+            f"with a driver for CUDA 12, {install}"
         ) from None
-    if not cupy.cuda.is_available() or index >= cupy.cuda.runtime.getDeviceCount():
-        raise RuntimeError(f'device "{device}" is not there: CuPy {cupy.__version__} finds no such GPU, or no driver for it')
-    with cupy.cuda.Device(index):
-        return cupy.asarray(x)
+    if index >= count:
+        raise RuntimeError(f'device "{device}" is not there: CuPy {cupy.__version__} finds {count} GPUs, numbered from 0')
+    return cupy
+
+
+def best_device() -> str:
+    """ "cuda" where there is a GPU that CuPy can use, else "cpu"."""
+    try:
+        _cupy("cuda", 0)
+    except RuntimeError:
+        return "cpu"
+    return "cuda"
+
+
+def floats(numbers: Iterable[Array | float]) -> list[float]:
+    """The values of arrays of one element. All of them are read from a GPU at once, since reading waits for it."""
+    values: Any = list(numbers)
+    there = [x for x in values if hasattr(type(x), "__cuda_array_interface__")]
+    if there:
+        xp = array_module(there[0])
+        values = xp.stack([xp.asarray(x).reshape(()) for x in values]).get()
+    return [float(numpy.asarray(x).reshape(())) for x in values]
 
 
 _generator = numpy.random.Generator(numpy.random.Philox(0))

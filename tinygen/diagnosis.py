@@ -20,8 +20,10 @@ def listed(inputs: Sequence[Any]) -> str:
 
 def explained(node: object, error: Exception, inputs: Sequence[Any]) -> Exception:
     """The error of a forward, said in terms of the function and its arguments."""
-    if len({x.device for x in inputs if isinstance(x, Tensor)}) > 1:
-        return ValueError(f"{name(node)}: arguments on different devices: {listed(inputs)}; move them to one with .to(device)")
+    held = [getattr(node, field) for field in getattr(node, "__dataclass_fields__", ()) if hasattr(node, field)]
+    arguments = [*(Tensor(value) for value in held if hasattr(value, "dtype")), *inputs]
+    if len({x.device for x in arguments if isinstance(x, Tensor)}) > 1:
+        return ValueError(f"{name(node)}: arguments on different devices: {listed(arguments)}; move them to one with .to(device)")
     kind = next(kind for kind in (ValueError, TypeError, IndexError) if isinstance(error, kind))  # subclasses may take other arguments
     return kind(f"{name(node)}: {error}; arguments: {listed(inputs)}")
 

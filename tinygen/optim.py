@@ -36,7 +36,7 @@ class Optimizer:
             raise ValueError(f"{type(self).__name__}: lr must be positive, got {lr}")
         self.lr = lr
         self.steps = 0
-        self.state = [{slot: array_module(p.data).zeros_like(p.data) for slot in self.slots} for p in self.parameters]
+        self.state = [{slot: backend.to_device(numpy.zeros(p.shape, p.dtype), p.device) for slot in self.slots} for p in self.parameters]
 
     def update(self, p: Array, g: Array, **state: Array) -> None:
         """Move the array p and its state in place, given its gradient g."""
@@ -47,6 +47,7 @@ class Optimizer:
         self.steps += 1
         for i, p in enumerate(self.parameters):
             if p.grad is not None:
+                backend.compute_where(p.data)
                 if any(backend.device_of(array) != p.device for array in self.state[i].values()):
                     self.state[i] = {slot: backend.to_device(array, p.device) for slot, array in self.state[i].items()}
                 self.update(p.data, p.grad.data, **self.state[i])
@@ -109,7 +110,7 @@ class Adam(Optimizer):
         self.betas, self.eps = betas, eps
 
     def update(self, p: Array, g: Array, m: Array, v: Array) -> None:  # type: ignore[override]
-        for_array(p).adam(p, g, m, v, self.lr, *self.betas, self.eps, self.steps, self.weight_decay)
+        for_array(p, g).adam(p, g, m, v, self.lr, *self.betas, self.eps, self.steps, self.weight_decay)
 
 
 class AdamW(Adam):
@@ -143,7 +144,7 @@ class RMSprop(Optimizer):
 
 
 def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
-    """Scale the gradients of all parameters so that their common norm is at most max_norm; returns the norm before.
+    """Scale the gradients of all parameters so that their common norm is at most max_norm; returns the norm before, and so waits for a GPU.
 
     Raises ValueError where max_norm is not positive and where no parameter has a gradient.
     """
@@ -152,7 +153,7 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
     gradients = [(p, p.grad) for p in parameters if p.grad is not None]
     if not gradients:
         raise ValueError("clip_grad_norm: no parameter has a gradient")
-    norm = math.sqrt(sum(float((g.data.astype("float64") ** 2).sum()) for _, g in gradients))
+    norm = math.sqrt(sum(backend.floats((g.data.astype("float64") ** 2).sum() for _, g in gradients)))
     if norm > max_norm:
         for p, g in gradients:
             p.grad = Tensor(g.data * (max_norm / norm))

@@ -23,8 +23,9 @@ import tyro
 from tqdm import tqdm
 
 from tinygen import backend, checkpoint, pictures
+from tinygen.backend import Array
 from tinygen.data import Loader
-from tinygen.tensor import Tensor
+from tinygen.tensor import Tensor, raw
 
 
 @dataclass(kw_only=True)
@@ -42,9 +43,13 @@ class Options:
     data: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """folder with your own images, four IDX files named as MNIST's; without it Fashion-MNIST"""
     device: str = "cpu"
-    """where to compute: "cpu", "cuda", "cuda:1", ..."""
+    """where to compute: "cpu", "cuda", "cuda:1", ..., or "auto", which is "cuda" where there is a GPU"""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """go on from the checkpoint in the run's folder"""
+
+    def __post_init__(self) -> None:
+        if self.device == "auto":
+            self.device = backend.best_device()
 
 
 # What may differ between a run and its continuation.
@@ -75,15 +80,21 @@ class Stateful(Protocol):
     def load_state_dict(self, state: Mapping[str, numpy.ndarray]) -> None: ...
 
 
-Metrics = Mapping[str, Tensor | float]
+Metrics = Mapping[str, Tensor | Array | float]
+
+
+def _floats(metrics: Metrics) -> dict[str, float]:
+    """The numbers by name, on the host."""
+    return dict(zip(metrics, backend.floats(map(raw, metrics.values())), strict=True))
 
 
 @dataclass
 class Training:
     """A training run. `parts` are the modules and optimisers that a checkpoint holds.
 
-    `step(*batch)` trains on one batch of the loader's arrays and returns numbers, whose means over the epoch are logged. After each
-    epoch `evaluate()` returns further numbers, and `samples()` a picture, uint8 (H, W, C).
+    `step(*batch)` trains on one batch of the loader's arrays and returns numbers, whose means over the epoch are logged. Arrays among
+    them stay where they are until the progress bar shows the means, since to read from a GPU is to wait for it. After each epoch
+    `evaluate()` returns further numbers, and `samples()` a picture, uint8 (H, W, C).
     """
 
     options: Options
@@ -122,7 +133,8 @@ class Training:
         with tqdm(batches, title, len(self.loader), initial=self.batch, unit="batch", leave=False, disable=None) as bar:
             for batch in bar:
                 for name, value in self.step(*batch).items():
-                    array = value.data if isinstance(value, Tensor) else numpy.asarray(value)
+                    number = raw(value)
+                    array = number if hasattr(number, "astype") else numpy.asarray(number)
                     self.totals[name] = self.totals.get(name, 0.0) + array.astype(numpy.float64)
                 self.batch += 1
                 if self.batch % 10 == 0 and not bar.disable:
@@ -138,13 +150,13 @@ class Training:
         return self.folder / "samples" / f"epoch-{epoch:03}.png"
 
     def _means(self) -> dict[str, float]:
-        return {name: float(total) / self.batch for name, total in self.totals.items()}
+        return {name: total / self.batch for name, total in _floats(self.totals).items()}
 
     def _close_epoch(self, title: str) -> None:
         """Evaluate, draw samples, and write the epoch's line of the log."""
         metrics = self._means()
         if self.evaluate is not None:
-            metrics |= {name: float(value) for name, value in self.evaluate().items()}
+            metrics |= _floats(self.evaluate())
         self.epoch, self.batch, self.totals = self.epoch + 1, 0, {}
         if self.samples is not None:
             pictures.save_png(self._picture(self.epoch), self.samples())
@@ -175,7 +187,7 @@ class Training:
 
     def _save(self) -> None:
         arrays = {f"{part}/{name}": array for part, owner in self.parts.items() for name, array in owner.state_dict().items()}
-        arrays |= {f"totals/{name}": numpy.asarray(float(total)) for name, total in self.totals.items()}
+        arrays |= {f"totals/{name}": numpy.asarray(total) for name, total in _floats(self.totals).items()}
         arrays["random"] = backend.random_state()
         progress = {"epoch": self.epoch, "batch": self.batch, "seconds": self.seconds}
         metadata = {"progress": json.dumps(progress), "options": json.dumps(self._own_options())}

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 import numpy
 
 Array = Any  # numpy.ndarray, or the array type of another device
+_HOST = numpy.ndarray, numpy.generic
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
 
@@ -98,17 +99,32 @@ class Kernels(Protocol):
         """
 
 
-def for_array(x: Array) -> Kernels:
-    """The kernels that serve x. They are imported, and so Numba with them, at the first call.
+def for_array(x: Array, *others: Array | None) -> Kernels:
+    """The kernels that serve x. They are imported, and so Numba with them, at the first call. A GPU becomes CuPy's current one.
 
-    Raises TypeError where x is of a type or a dtype that no kernels are made for.
+    Raises TypeError where x is of a type or a dtype that no kernels are made for, and ValueError where the other arrays of the call
+    are not where x is.
     """
-    if isinstance(x, numpy.ndarray | numpy.generic):
-        if x.dtype.char not in "fd":
-            raise TypeError(f"the kernels take float32 and float64, not {x.dtype}")
-        from tinygen_kernels import cpu
+    kernels: Any
+    if isinstance(x, _HOST):
+        for other in others:
+            if not (isinstance(other, _HOST) or other is None):
+                raise _apart(x, *others)
+        from tinygen_kernels import cpu as kernels
+    elif hasattr(type(x), "__cuda_array_interface__"):
+        for other in others:
+            if not (other is None or other.device == x.device):
+                raise _apart(x, *others)
+        x.device.use()
+        from tinygen_kernels import cuda as kernels
+    else:
+        name = f"{type(x).__module__}.{type(x).__qualname__}"
+        raise TypeError(f"tinygen_kernels has no kernels for arrays of type {name}; it serves numpy.ndarray and cupy.ndarray")
+    if x.dtype.char not in "fd":
+        raise TypeError(f"the kernels take float32 and float64, not {x.dtype}")
+    return kernels
 
-        return cpu
-    raise TypeError(
-        f"tinygen_kernels has no kernels for arrays of type {type(x).__module__}.{type(x).__qualname__}; it serves numpy.ndarray"
-    )
+
+def _apart(*arrays: Array | None) -> ValueError:
+    devices = ", ".join(str(array.device) for array in arrays if array is not None)
+    return ValueError(f"the kernels take arrays of one device, not of {devices}")

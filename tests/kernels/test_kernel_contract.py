@@ -30,3 +30,15 @@ def test_for_array() -> None:
         tinygen_kernels.for_array([1.0])
     with pytest.raises(TypeError, match="the kernels take float32 and float64, not int64"):
         tinygen_kernels.for_array(numpy.zeros(3, "int64"))
+
+
+class OnGPU:
+    """As much of a CuPy array as the choice of kernels looks at."""
+
+    __cuda_array_interface__ = dtype = device = None
+
+
+def test_for_array_refuses_arrays_of_two_devices() -> None:
+    assert tinygen_kernels.for_array(numpy.zeros(3), None, numpy.zeros(2)) is cpu
+    with pytest.raises(ValueError, match=r"the kernels take arrays of one device, not of cpu, None"):
+        tinygen_kernels.for_array(numpy.zeros(3), OnGPU())

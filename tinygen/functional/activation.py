@@ -31,7 +31,7 @@ class LeakyReLUGradient(Function):
     negative_slope: float
 
     def forward(self, g: Array) -> Array:
-        return for_array(g).leaky_relu_backward(g, self.y, self.negative_slope)
+        return for_array(g, self.y).leaky_relu_backward(g, self.y, self.negative_slope)
 
     def backward(self, g: Tensor, g_x: Tensor, g_y: Tensor) -> Tensor:
         return LeakyReLUGradient(self.y, self.negative_slope)(g)

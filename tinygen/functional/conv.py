@@ -61,7 +61,7 @@ class Conv2D(Function):
     dilation: Pair
 
     def forward(self, x: Array, w: Array, bias: Array | None) -> Array:
-        return for_array(x).conv2d(x, w, bias, self.stride, self.padding, self.dilation)
+        return for_array(x, w, bias).conv2d(x, w, bias, self.stride, self.padding, self.dilation)
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor, w: Tensor, bias: Tensor | None) -> tuple[Tensor | None, ...]:
         geometry = self.stride, self.padding, self.dilation
@@ -78,7 +78,7 @@ class Conv2DData(Function):
     dilation: Pair
 
     def forward(self, y: Array, w: Array, bias: Array | None) -> Array:
-        return for_array(y).conv2d_data(y, w, bias, self.size, self.stride, self.padding, self.dilation)
+        return for_array(y, w, bias).conv2d_data(y, w, bias, self.size, self.stride, self.padding, self.dilation)
 
     def backward(self, g: Tensor, x: Tensor, y: Tensor, w: Tensor, bias: Tensor | None) -> tuple[Tensor | None, ...]:
         geometry = self.stride, self.padding, self.dilation
@@ -95,7 +95,7 @@ class Conv2DWeight(Function):
     dilation: Pair
 
     def forward(self, x: Array, y: Array) -> Array:
-        return for_array(x).conv2d_weight(x, y, self.size, self.stride, self.padding, self.dilation)
+        return for_array(x, y).conv2d_weight(x, y, self.size, self.stride, self.padding, self.dilation)
 
     def backward(self, g: Tensor, w: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor | None, ...]:
         geometry = self.stride, self.padding, self.dilation

@@ -13,7 +13,7 @@ class MatMul(Function):
 
     def forward(self, a: Array, b: Array) -> Array:
         if a.ndim == b.ndim == 2 and a.dtype.kind == b.dtype.kind == "f":
-            return for_array(a).matmul(a, b)
+            return for_array(a, b).matmul(a, b)
         return array_module(a).matmul(a, b)
 
     def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:

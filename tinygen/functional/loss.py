@@ -1,6 +1,6 @@
 """Losses. Those on probabilities take logits, so that no probability is ever rounded to 0 or 1."""
 
-from tinygen.backend import Array, array_module
+from tinygen.backend import Array, array_module, device_of
 from tinygen.functional.activation import softplus
 from tinygen.functional.elementwise import abs, exp
 from tinygen.functional.reduce import logsumexp, mean
@@ -11,14 +11,15 @@ from tinygen.tensor import Operand, Tensor, raw
 def cross_entropy(logits: Tensor, labels: Tensor | Array) -> Tensor:
     """mean_n -log softmax(logits_n)[labels_n], in nats: logits (N, classes), labels (N,) integers.
 
-    Raises ValueError where the shapes do not agree or a label is no class.
+    Raises ValueError where the shapes do not agree or a label is no class. Labels that lie on a GPU wrap around instead: to look at
+    them would be to wait for it.
     """
     classes = raw(labels)
     if logits.ndim != 2 or classes.shape != logits.shape[:1]:
         raise ValueError(f"cross_entropy: logits must be (N, classes) and labels (N,), got {logits.shape} and {classes.shape}")
     if classes.dtype.kind not in "iu":
         raise ValueError(f"cross_entropy: labels must be integers, got {classes.dtype}")
-    if classes.size and not 0 <= int(classes.min()) <= int(classes.max()) < logits.shape[1]:
+    if device_of(classes) == "cpu" and classes.size and not 0 <= int(classes.min()) <= int(classes.max()) < logits.shape[1]:
         raise ValueError(f"cross_entropy: labels from {classes.min()} to {classes.max()} for {logits.shape[1]} classes")
     rows = array_module(logits.data).arange(len(logits))
     return mean(logsumexp(logits, axis=1) - logits[rows, classes])

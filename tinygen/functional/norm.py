@@ -24,11 +24,11 @@ class BatchNorm(Fused):
         return _affine(x, mean(x, axes), var(x, axes), gamma, beta, self.eps, self.negative_slope)
 
     def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
-        y, self.mean, self.var = for_array(x).batch_norm(x, gamma, beta, self.eps, self.negative_slope)
+        y, self.mean, self.var = for_array(x, gamma, beta).batch_norm(x, gamma, beta, self.eps, self.negative_slope)
         return y
 
     def kernel_backward(self, g: Array, y: Array, x: Array, gamma: Array, beta: Array) -> tuple[Array | None, ...]:
-        return for_array(x).batch_norm_backward(g, x, y, gamma, self.mean, self.var, self.eps, self.negative_slope)
+        return for_array(x, g).batch_norm_backward(g, x, y, gamma, self.mean, self.var, self.eps, self.negative_slope)
 
 
 def _affine(x: Tensor, mean: Tensor, var: Tensor, gamma: Tensor, beta: Tensor, eps: float, negative_slope: float) -> Tensor:

@@ -36,7 +36,7 @@ class MaxPool2DScatter(Function):
     padding: Padding
 
     def forward(self, g: Array) -> Array:
-        return for_array(g).max_pool2d_scatter(g, self.indices, self.size, self.kernel_size, self.stride, self.padding)
+        return for_array(g, self.indices).max_pool2d_scatter(g, self.indices, self.size, self.kernel_size, self.stride, self.padding)
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
         return MaxPool2DGather(self.indices, self.kernel_size, self.stride, self.padding)(g)
@@ -50,7 +50,7 @@ class MaxPool2DGather(Function):
     padding: Padding
 
     def forward(self, x: Array) -> Array:
-        return for_array(x).max_pool2d_gather(x, self.indices)
+        return for_array(x, self.indices).max_pool2d_gather(x, self.indices)
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
         return MaxPool2DScatter(self.indices, image_size(x), self.kernel_size, self.stride, self.padding)(g)

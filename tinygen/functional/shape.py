@@ -73,10 +73,13 @@ class Scatter(Function):
         xp = array_module(g)
         out = xp.zeros(self.shape, g.dtype)
         parts = self.index if isinstance(self.index, tuple) else (self.index,)
-        if any(hasattr(part, "dtype") and part.ndim > 0 for part in parts):
-            xp.add.at(out, self.index, g)
-        else:
+        if not any(hasattr(part, "dtype") and part.ndim > 0 for part in parts):
             out[self.index] = g
+        elif xp is numpy:
+            numpy.add.at(out, self.index, g)
+        elif g.size:
+            positions = xp.arange(out.size).reshape(self.shape)[self.index]
+            return _sums_by_position(positions.ravel(), g.ravel(), out.size).reshape(self.shape)
         return out
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
@@ -109,6 +112,26 @@ class Pad(Function):
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
         return g[tuple(slice(before, before + n) for (before, _), n in zip(self.widths, x.shape, strict=True))]
+
+
+def _sums_by_position(positions: Array, values: Array, size: int) -> Array:
+    """Where `numpy.add.at` on zeros leads, (size,), added up in an order that is always the same; CuPy's `add.at` leaves it to chance.
+
+    Sorted by position, what belongs together is a run. In pass k each value takes in the one 2^k places before it in its run, which
+    by then is the sum of 2^k of them; so in the end the last of each run is the sum of the run.
+    """
+    xp = array_module(values)
+    order = positions.argsort()
+    positions, values = positions[order], values[order]
+    step = 1
+    while step < values.size:
+        values[step:] += xp.where(positions[step:] == positions[:-step], values[:-step], 0.0)
+        step *= 2
+    targets = positions.copy()
+    targets[:-1] = xp.where(positions[1:] == positions[:-1], size, positions[:-1])  # what is no sum goes behind the end
+    sums = xp.zeros(size + 1, values.dtype)
+    sums[targets] = values
+    return sums[:size]
 
 
 def _along(ndim: int, axis: int, part: slice) -> tuple[slice, ...]:
@@ -148,8 +171,8 @@ def broadcast_to(x: Tensor, shape: Shape) -> Tensor:
 def getitem(x: Tensor, index: Any) -> Tensor:
     """x[index] for integers, slices, None, ... and integer arrays (lists, arrays or Tensors), as in NumPy.
 
-    Index arrays are kept for the backward, not copied. Places that occur twice add up their gradients; where CuPy does that, in no
-    fixed order.
+    Index arrays are kept for the backward, not copied. Places that occur twice add up their gradients. On a GPU, an index array's
+    numbers that lie outside wrap around, and a mask is waited for.
     """
     parts = index if isinstance(index, tuple) else (index,)
     return GetItem(tuple(_index(part, x.device) for part in parts))(x)

@@ -55,6 +55,8 @@ class Options:
     """also draw the kernels under the machine's roofline, by the last protocol"""
     dtype: Literal["float32", "float64"] = "float32"
     """of all numbers"""
+    ptx: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """compile the GPU's kernels and tell what became of them, without a GPU, instead of timing anything"""
 
 
 def command_line(arguments: Sequence[str] | None = None) -> None:
@@ -70,6 +72,11 @@ def main(options: Options) -> None:
         raise ValueError(f"threads and repeats must be at least 1, not {options.threads} and {options.repeats}")
     if options.step and (options.plot or options.layer or options.only or options.dtype != "float32"):
         raise ValueError("--step times whole training steps in float32; --only, --layer, --plot and --dtype are for kernels")
+    if options.ptx:
+        from tinygen_kernels.bench import ptx
+
+        ptx.main()
+        return
     layers = [Layer.parse(options.layer)] if options.layer else LAYERS
     with process(Protocol(1, wall_clock=False)) as worker:
         version = worker.call(kernels.torch_version)

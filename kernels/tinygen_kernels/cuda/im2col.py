@@ -1,0 +1,53 @@
+"""The convolutions once more, by the textbook: unroll each window into a row of a matrix and leave the product to cuBLAS.
+
+    columns (N H' W', kh kw C) @ w (kh kw C, K) = y (N H' W', K)
+
+The columns are kh*kw times as large as the image, and they are written to memory and read again. `conv.engine` chooses.
+"""
+
+from collections.abc import Iterator
+
+import cupy
+
+from tinygen_kernels import Array, Padding, Pair
+from tinygen_kernels.cuda.launch import empty
+from tinygen_kernels.geometry import output_size
+
+
+def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+    made = output_size(x.shape[1:3], w.shape[:2], stride, padding, dilation)
+    y = cupy.matmul(_columns(x, made, w.shape[:2], stride, padding, dilation), w.reshape(-1, w.shape[3]))
+    if bias is not None:
+        y += bias
+    return y.reshape(len(x), *made, w.shape[3])
+
+
+def conv2d_data(g: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+    kh, kw, channels, outputs = w.shape
+    columns = cupy.matmul(g.reshape(-1, outputs), w.reshape(-1, outputs).T).reshape(*g.shape[:3], kh * kw, channels)
+    (top, bottom), (left, right) = padding
+    padded = cupy.zeros((len(g), top + size[0] + bottom, left + size[1] + right, channels), g.dtype)
+    for i, (rows, across) in enumerate(_taps(g.shape[1:3], (kh, kw), stride, dilation)):
+        padded[:, rows, across] += columns[:, :, :, i]
+    x = padded[:, top : top + size[0], left : left + size[1]]
+    return cupy.ascontiguousarray(x) if bias is None else x + bias
+
+
+def conv2d_weight(x: Array, g: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+    columns = _columns(x, g.shape[1:3], size, stride, padding, dilation)
+    return cupy.matmul(columns.T, g.reshape(-1, g.shape[3])).reshape(*size, x.shape[3], g.shape[3])
+
+
+def _columns(x: Array, made: Pair, taps: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+    padded = cupy.pad(x, ((0, 0), *padding, (0, 0)))
+    columns = empty((len(x), *made, taps[0] * taps[1], x.shape[3]), x.dtype)
+    for i, (rows, across) in enumerate(_taps(made, taps, stride, dilation)):
+        columns[:, :, :, i] = padded[:, rows, across]
+    return columns.reshape(-1, taps[0] * taps[1] * x.shape[3])
+
+
+def _taps(made: Pair, taps: Pair, stride: Pair, dilation: Pair) -> Iterator[tuple[slice, slice]]:
+    """The rows and columns of the padded image that each tap meets."""
+    for a in range(0, taps[0] * dilation[0], dilation[0]):
+        for b in range(0, taps[1] * dilation[1], dilation[1]):
+            yield slice(a, a + (made[0] - 1) * stride[0] + 1, stride[0]), slice(b, b + (made[1] - 1) * stride[1] + 1, stride[1])

@@ -1,0 +1,94 @@
+# mypy: allow-untyped-defs
+"""How the kernels of this package are compiled and started.
+
+A kernel is written as a *factory*: a function of what is fixed at compile time (a dtype, a tile) that returns the function to compile.
+A thread finds its place from `cuda.blockIdx` and `cuda.threadIdx`; threads beyond the end do nothing, but never return before a
+barrier. Numba writes 64-bit integers and float64 where it is not told otherwise, which a GPU is slow at: hence `int32(...)`,
+`uint32(...)` and `dtype(0)` around what kernels compute, and a flat index, which is 32 bits long, into one-dimensional arrays.
+
+With NUMBA_ENABLE_CUDASIM=1 the same source runs in Numba's simulator, one Python thread for each of the GPU's.
+"""
+
+import functools
+import math
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cupy
+import numpy
+from numba import cuda, float32, float64
+
+from tinygen_kernels import Array
+
+SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") != "0"
+THREADS = 256  # of a block, where a thread has one element
+LARGEST = 2**31 - 1  # elements: an index is a 32-bit integer
+
+device: Any = cuda.jit(device=True, inline="always")  # a function that kernels call
+
+
+def launch(factory: Callable[..., Any], constants: Sequence[Any], blocks: int | tuple[int, ...], threads: int, *arguments: Any) -> None:
+    """Start the kernel factory(*constants) on CuPy's current stream, without waiting for it.
+
+    Arrays go in as they are, integers, also those in tuples, as int32. A NumPy dtype among the constants stands for Numba's.
+    """
+    compiled = _compiled(factory, *map(_constant, constants))
+    compiled[blocks, threads, _stream()](*map(_argument, arguments))
+
+
+def elementwise(factory: Callable[..., Any], constants: Sequence[Any], size: int, *arguments: Any) -> None:
+    """Start a kernel with one thread for each of `size` elements."""
+    if size:
+        launch(factory, constants, -(-size // THREADS), THREADS, *arguments)
+
+
+def flat(array: Array) -> Array:
+    """The elements of an array in row-major order, copied only where they do not lie so.
+
+    Raises ValueError where there are more than 32-bit integers can count.
+    """
+    _refuse_too_many(array.size, array.shape)
+    return cupy.ascontiguousarray(array).reshape(-1)
+
+
+def empty(shape: int | tuple[int, ...], dtype: Any) -> Array:
+    """A new array on the current device. Raises ValueError as `flat` does."""
+    _refuse_too_many(math.prod(shape) if isinstance(shape, tuple) else shape, shape)
+    return cupy.empty(shape, dtype)
+
+
+def _refuse_too_many(elements: int, shape: Any) -> None:
+    if elements > LARGEST:
+        raise ValueError(f"an array of shape {shape} is too large for the GPU's kernels: {elements:,} elements, at most {LARGEST:,}")
+
+
+def multiprocessors() -> int:
+    """How many of them the current device has; a block runs on one. In the simulator, as many as an H100."""
+    return 132 if SIMULATED else _multiprocessors(cupy.cuda.runtime.getDevice())
+
+
+@functools.cache
+def _multiprocessors(number: int) -> int:
+    return cupy.cuda.runtime.deviceGetAttribute(cupy.cuda.runtime.cudaDevAttrMultiProcessorCount, number)
+
+
+@functools.cache
+def _compiled(factory: Callable[..., Any], *constants: Any) -> Any:
+    return cuda.jit(factory(*constants))
+
+
+def _constant(value: Any) -> Any:
+    return {"f": float32, "d": float64}[value.char] if isinstance(value, numpy.dtype) else value
+
+
+def _argument(value: Any) -> Any:
+    if isinstance(value, cupy.ndarray):
+        return value.unwrap() if SIMULATED else value  # in the simulator, CuPy is a stand-in around NumPy
+    if isinstance(value, tuple):
+        return type(value)(*map(_argument, value))
+    return numpy.int32(value) if isinstance(value, int) else value
+
+
+def _stream() -> Any:
+    return 0 if SIMULATED else cuda.external_stream(cupy.cuda.get_current_stream().ptr)

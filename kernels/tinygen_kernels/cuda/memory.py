@@ -1,0 +1,75 @@
+# mypy: allow-untyped-defs
+"""Four neighbouring elements in one access, which Numba has no name for, and the same in plain Python for the simulator.
+
+A thread moves up to 16 bytes with one instruction if their address is a multiple of 16: four float32, or two times two float64. Reading
+so, the loop of a matrix product spends its instructions on multiplying. Indices here are multiples of four.
+
+    load4(array, i)                four values
+    store4(array, i, v0, v1, v2, v3)
+    shared_array(size, dtype)      a function for kernels that makes a shared array with such an address; one for each kernel
+"""
+
+from numba import cuda, types
+
+from tinygen_kernels.cuda.launch import SIMULATED, device
+
+if SIMULATED:
+
+    def load4(array, i):
+        assert i % 4 == 0 and i + 4 <= array.size, "a load of four that is misaligned or too long"
+        return array[i], array[i + 1], array[i + 2], array[i + 3]
+
+    def store4(array, i, v0, v1, v2, v3):
+        assert i % 4 == 0 and i + 4 <= array.size, "a store of four that is misaligned or too long"
+        array[i], array[i + 1], array[i + 2], array[i + 3] = v0, v1, v2, v3
+
+    def shared_array(size, dtype):
+        @device
+        def make():
+            return cuda.shared.array(size, dtype)
+
+        return make
+
+else:
+    from llvmlite import ir
+    from numba.cuda.extending import intrinsic
+
+    def _vector(context, builder, array_type, array, i):
+        """A pointer to array[i], as one to a vector of four."""
+        wide = i if i.type.width == 64 else builder.zext(i, ir.IntType(64))
+        element = builder.gep(context.make_array(array_type)(context, builder, array).data, [wide])
+        vector = ir.VectorType(context.get_data_type(array_type.dtype), 4)
+        return builder.bitcast(element, vector.as_pointer(element.type.addrspace)), vector
+
+    def _lane(j):
+        return ir.Constant(ir.IntType(32), j)
+
+    @intrinsic
+    def load4(typing_context, array, i):
+        def generate(context, builder, signature, arguments):
+            pointer, _ = _vector(context, builder, array, *arguments)
+            vector = builder.load(pointer, align=16)
+            return context.make_tuple(builder, signature.return_type, [builder.extract_element(vector, _lane(j)) for j in range(4)])
+
+        # A loop's own index is an int64: made narrower here, it could not be folded into the address.
+        index = types.int64 if i == types.int64 else types.uint32
+        return types.UniTuple(array.dtype, 4)(array, index), generate
+
+    @intrinsic
+    def store4(typing_context, array, i, v0, v1, v2, v3):
+        def generate(context, builder, signature, arguments):
+            pointer, vector_type = _vector(context, builder, array, *arguments[:2])
+            vector = ir.Constant(vector_type, ir.Undefined)
+            for j in range(4):
+                vector = builder.insert_element(vector, arguments[2 + j], _lane(j))
+            builder.store(vector, pointer, align=16)
+            return context.get_dummy_value()
+
+        return types.void(array, types.uint32, *[array.dtype] * 4), generate
+
+    def shared_array(size, dtype):
+        @device
+        def make():
+            return cuda.shared.array(size, dtype, alignment=16)
+
+        return make

@@ -1,0 +1,160 @@
+# mypy: allow-untyped-defs
+"""Sums over all axes but the last, the channels, and batch norm with its leaky ReLU. An array is seen as rows x channels.
+
+A sum is a tree. A block is 32 channels wide and 8 threads deep, and sums up 256 rows: a thread walks down its channel in steps of 8
+rows, and then the 8 partial sums of a channel are added in shared memory, half of the threads to the other half, three times. What the
+blocks write are rows again, 256 times fewer, and the same kernel adds those up until one is left. The order is fixed, so that the same
+bits come out every time, and with n rows a number passes through about 35 log256(n) additions: the error of a sum is at most so many
+roundings of sum|x|, and about as many as the square root of that where roundings are independent.
+
+The 32 threads of a warp read 32 neighbouring channels of one row, which are 4 sectors of memory (5 where a row does not begin at one's
+border): as few as there can be. With fewer channels than 32, threads are idle.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import cupy
+from numba import cuda, float32, int32, uint32
+
+from tinygen_kernels import Array
+from tinygen_kernels.cuda.launch import THREADS, device, elementwise, empty, flat, launch
+
+_WIDTH, _DEPTH = 32, 8  # threads of a block, along the channels and along the rows
+_BLOCK = _WIDTH * _DEPTH
+_STEPS = 32  # rows that a thread adds up
+
+
+def column_sums(x: Array) -> Array:
+    return _sums(_number, x)[0]
+
+
+def batch_norm(x: Array, gamma: Array, beta: Array, eps: float, negative_slope: float) -> tuple[Array, Array, Array]:
+    channels, count, slope = x.shape[-1], x.size // x.shape[-1], x.dtype.type(negative_slope)
+    rough_mean = column_sums(x) / count
+    # The sum of the deviations corrects the rounding of the mean, which is small beside the mean but not beside the deviation.
+    shift, squares = _sums(_deviation, x, mean=rough_mean) / count
+    mean, var = rough_mean + shift, cupy.maximum(squares - shift**2, 0)
+    y = empty(x.shape, x.dtype)
+    scale = gamma / cupy.sqrt(var + eps)
+    elementwise(_normalise, [x.dtype], x.size, flat(x), mean, scale, flat(beta), slope, flat(y), channels, x.size)
+    return y, mean, var
+
+
+def batch_norm_backward(
+    g: Array, x: Array, y: Array, gamma: Array, mean: Array, var: Array, eps: float, negative_slope: float
+) -> tuple[Array, Array, Array]:
+    channels, count, slope = x.shape[-1], x.size // x.shape[-1], x.dtype.type(negative_slope)
+    g_beta, products = _sums(_gradient, x, g, y, mean, slope)
+    inverse = 1 / cupy.sqrt(var + eps)
+    g_gamma = products * inverse
+    # g_x = scale * (g_z - g_beta / count - normalised * g_gamma / count), as one multiply-add for each of g_z and x - mean
+    scale = gamma * inverse
+    constants = flat(mean), scale, -scale * g_beta / count, -scale * inverse * g_gamma / count
+    g_x = empty(x.shape, x.dtype)
+    elementwise(_combine, [x.dtype], x.size, flat(g), flat(x), flat(y), *constants, slope, flat(g_x), channels, x.size)
+    return g_x, g_gamma, g_beta
+
+
+def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], tuple[Any, ...], int]]:
+    """(name, factory, constants, signature, threads of a block) of each kernel, for a compiler without a GPU."""
+    numbers = float32[::1]
+    sums = (*4 * (numbers,), float32, numbers, int32, int32, int32)
+    yield "column_sums", _add_rows, (_number, float32), sums, _BLOCK
+    yield "batch_norm sums", _add_rows, (_deviation, float32), sums, _BLOCK
+    yield "batch_norm", _normalise, (float32,), (*4 * (numbers,), float32, numbers, int32, int32), THREADS
+    yield "batch_norm_backward sums", _add_rows, (_gradient, float32), sums, _BLOCK
+    yield "batch_norm_backward", _combine, (float32,), (*7 * (numbers,), float32, numbers, int32, int32), THREADS
+
+
+def _sums(term: Any, x: Array, g: Array = None, y: Array = None, mean: Array = None, slope: Any = 0) -> Array:
+    """(2, channels): the sums of the two numbers that `term` makes at each element. What it makes no use of may be left out."""
+    elements, channels = flat(x), x.shape[-1]
+    g, y, mean = (elements if other is None else flat(other) for other in (g, y, mean))
+    sums = _sums_of_blocks(term, channels, elements, g, y, mean, x.dtype.type(slope))
+    while len(sums) > 1:
+        rows = flat(sums)
+        sums = _sums_of_blocks(_number, 2 * channels, rows, rows, rows, rows, x.dtype.type(0))[:, 0]
+    return sums.reshape(2, channels)
+
+
+def _sums_of_blocks(term: Any, channels: int, x: Array, g: Array, y: Array, mean: Array, slope: Any) -> Array:
+    """(blocks, 2, channels)"""
+    rows = x.size // channels
+    row_blocks, column_blocks = max(1, -(-rows // (_DEPTH * _STEPS))), -(-channels // _WIDTH)
+    sums = empty((row_blocks, 2, channels), x.dtype)
+    blocks = row_blocks * column_blocks
+    launch(_add_rows, [term, x.dtype], blocks, _BLOCK, x, g, y, mean, slope, flat(sums), rows, channels, column_blocks)
+    return sums
+
+
+@device
+def _number(x, g, y, mean, slope, i, c):
+    """A number, and once more, as terms come in pairs."""
+    return x[i], x[i]
+
+
+@device
+def _deviation(x, g, y, mean, slope, i, c):
+    deviation = x[i] - mean[c]
+    return deviation, deviation * deviation
+
+
+@device
+def _gradient(x, g, y, mean, slope, i, c):
+    """The gradients to beta and, but for the deviation, to gamma."""
+    g_z = g[i] if y[i] > 0 else slope * g[i]
+    return g_z, g_z * (x[i] - mean[c])
+
+
+def _add_rows(term, dtype):
+    """sums[block, 0 or 1, c] = the sum of the first or the second numbers of the term over a block's rows."""
+
+    def kernel(x, g, y, mean, slope, sums, rows, channels, column_blocks):
+        firsts = cuda.shared.array(_BLOCK, dtype)
+        seconds = cuda.shared.array(_BLOCK, dtype)
+        t = uint32(cuda.threadIdx.x)
+        block = uint32(uint32(cuda.blockIdx.x) // uint32(column_blocks))
+        c = uint32((cuda.blockIdx.x - block * column_blocks) * _WIDTH + t % uint32(_WIDTH))
+        start, end = block * _DEPTH * _STEPS, (block + 1) * _DEPTH * _STEPS
+        first, second = dtype(0), dtype(0)
+        if c < uint32(channels):
+            for row in range(int32(start + t // uint32(_WIDTH)), int32(min(end, rows)), int32(_DEPTH)):
+                a, b = term(x, g, y, mean, slope, uint32(row * channels + c), c)
+                first += a
+                second += b
+        firsts[t], seconds[t] = first, second
+        half = uint32(_BLOCK // 2)
+        while half >= uint32(_WIDTH):
+            cuda.syncthreads()
+            if t < half:
+                firsts[t] += firsts[uint32(t + half)]
+                seconds[t] += seconds[uint32(t + half)]
+            half = uint32(half // uint32(2))
+        if t < uint32(_WIDTH) and c < uint32(channels):
+            sums[uint32(2 * block * channels + c)] = firsts[t]
+            sums[uint32((2 * block + 1) * channels + c)] = seconds[t]
+
+    return kernel
+
+
+def _normalise(dtype):
+    def kernel(x, mean, scale, beta, slope, y, channels, size):
+        i = uint32(cuda.grid(1))
+        if i < uint32(size):
+            c = uint32(i % uint32(channels))
+            z = (x[i] - mean[c]) * scale[c] + beta[c]
+            y[i] = z if z > dtype(0) else slope * z
+
+    return kernel
+
+
+def _combine(dtype):
+    def kernel(g, x, y, mean, of_g, constant, of_x, slope, g_x, channels, size):
+        i = uint32(cuda.grid(1))
+        if i < uint32(size):
+            c = uint32(i % uint32(channels))
+            g_z = g[i] if y[i] > dtype(0) else slope * g[i]
+            g_x[i] = of_g[c] * g_z + constant[c] + of_x[c] * (x[i] - mean[c])
+
+    return kernel

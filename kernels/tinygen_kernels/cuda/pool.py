@@ -1,0 +1,214 @@
+# mypy: allow-untyped-defs
+"""Pooling, with one thread for each element of the result. Neighbouring threads have neighbouring channels of a pixel.
+
+Forward, a thread walks over the pixels of its window; backward, over the windows that contain its pixel. It then writes one number
+that no other thread writes, and adds up in an order of its own: there is nothing to be made atomic, and the bits are always the same.
+Both walks are rectangles, and along one axis they are
+
+    the pixels of window i     i*stride - before  <=  pixel  <  i*stride - before + kernel_size,          0 <= pixel < size
+    the windows of a pixel     pixel + before - kernel_size  <  i*stride  <=  pixel + before,             0 <= i < made
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy
+from numba import cuda, float32, int32, types, uint32
+
+from tinygen_kernels import Array, Padding, Pair
+from tinygen_kernels.cuda.launch import THREADS, device, elementwise, empty, flat
+from tinygen_kernels.geometry import pooled_size
+
+
+class Pooling(NamedTuple):
+    """An argument of the kernels, so that one compilation serves all shapes."""
+
+    height: int  # of the image
+    width: int
+    rows: int  # of the pooled image
+    columns: int
+    channels: int
+    kernel_height: int
+    kernel_width: int
+    row_stride: int
+    column_stride: int
+    top: int  # padding
+    left: int
+
+
+def max_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> tuple[Array, Array]:
+    made = pooled_size(x.shape[1:3], kernel_size, stride, padding)
+    shape = (len(x), *made, x.shape[3])
+    y, indices = empty(shape, x.dtype), empty(shape, numpy.int32)
+    pooling = _pooling(x.shape[1:3], made, x.shape[3], kernel_size, stride, padding)
+    elementwise(_maximum, [x.dtype], y.size, flat(x), pooling, flat(y), flat(indices), y.size)
+    return y, indices
+
+
+def max_pool2d_gather(x: Array, indices: Array) -> Array:
+    y = empty(indices.shape, x.dtype)
+    pixels, made = x.shape[1] * x.shape[2], indices.shape[1] * indices.shape[2]
+    elementwise(_read, [x.dtype], y.size, flat(x), flat(indices), pixels, made, x.shape[3], flat(y), y.size)
+    return y
+
+
+def max_pool2d_scatter(g: Array, indices: Array, size: Pair, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
+    x = empty((len(g), *size, g.shape[3]), g.dtype)
+    pooling = _pooling(size, g.shape[1:3], g.shape[3], kernel_size, stride, padding)
+    elementwise(_add_chosen, [g.dtype], x.size, flat(g), flat(indices), pooling, flat(x), x.size)
+    return x
+
+
+def avg_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
+    made = pooled_size(x.shape[1:3], kernel_size, stride, padding)
+    y = empty((len(x), *made, x.shape[3]), x.dtype)
+    pooling = _pooling(x.shape[1:3], made, x.shape[3], kernel_size, stride, padding)
+    elementwise(_mean, [x.dtype], y.size, flat(x), pooling, flat(y), y.size)
+    return y
+
+
+def avg_pool2d_data(g: Array, size: Pair, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
+    x = empty((len(g), *size, g.shape[3]), g.dtype)
+    pooling = _pooling(size, g.shape[1:3], g.shape[3], kernel_size, stride, padding)
+    elementwise(_add_shares, [g.dtype], x.size, flat(g), pooling, flat(x), x.size)
+    return x
+
+
+def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], tuple[Any, ...], int]]:
+    """(name, factory, constants, signature, threads of a block) of each kernel, for a compiler without a GPU."""
+    numbers, indices = float32[::1], int32[::1]
+    pooling = types.NamedUniTuple(int32, len(Pooling._fields), Pooling)
+    yield "max_pool2d", _maximum, (float32,), (numbers, pooling, numbers, indices, int32), THREADS
+    yield "max_pool2d_gather", _read, (float32,), (numbers, indices, int32, int32, int32, numbers, int32), THREADS
+    yield "max_pool2d_scatter", _add_chosen, (float32,), (numbers, indices, pooling, numbers, int32), THREADS
+    yield "avg_pool2d", _mean, (float32,), (numbers, pooling, numbers, int32), THREADS
+    yield "avg_pool2d_data", _add_shares, (float32,), (numbers, pooling, numbers, int32), THREADS
+
+
+def _pooling(size: Pair, made: Pair, channels: int, kernel_size: Pair, stride: Pair, padding: Padding) -> Pooling:
+    return Pooling(*size, *made, channels, *kernel_size, *stride, padding[0][0], padding[1][0])
+
+
+@device
+def _place(i, rows, columns, channels):
+    """The image, row, column and channel of element i of images of this shape."""
+    pixel = uint32(i // uint32(channels))
+    line = uint32(pixel // uint32(columns))
+    image = uint32(line // uint32(rows))
+    return int32(image), int32(line - image * uint32(rows)), int32(pixel - line * uint32(columns)), int32(i - pixel * uint32(channels))
+
+
+@device
+def _element(image, row, column, channel, rows, columns, channels):
+    """The inverse of _place."""
+    return uint32(((image * rows + row) * columns + column) * channels + channel)
+
+
+@device
+def _pixels(place, kernel_size, stride, before, size):
+    """The first pixel of a window, and the one behind its last."""
+    start = int32(place * stride - before)
+    return int32(max(start, int32(0))), int32(min(start + kernel_size, size))
+
+
+@device
+def _windows(pixel, kernel_size, stride, before, made):
+    """The first window of a pixel, and the one behind its last."""
+    padded = int32(pixel + before)
+    first = int32(uint32(max(padded - kernel_size + stride, int32(0))) // uint32(stride))
+    return first, int32(min(uint32(padded) // uint32(stride) + uint32(1), uint32(made)))
+
+
+@device
+def _window_of_pixels(i, s):
+    """What element i of a pooled image is made of: the image, the channel, and the rows top..bottom and columns left..right of pixels."""
+    image, row, column, channel = _place(i, s.rows, s.columns, s.channels)
+    top, bottom = _pixels(row, s.kernel_height, s.row_stride, s.top, s.height)
+    left, right = _pixels(column, s.kernel_width, s.column_stride, s.left, s.width)
+    return image, channel, top, bottom, left, right
+
+
+@device
+def _windows_of_pixel(i, s):
+    """Where element i of an image goes to: the image, the channel, and the rows top..bottom and columns left..right of windows."""
+    image, row, column, channel = _place(i, s.height, s.width, s.channels)
+    top, bottom = _windows(row, s.kernel_height, s.row_stride, s.top, s.rows)
+    left, right = _windows(column, s.kernel_width, s.column_stride, s.left, s.columns)
+    return image, channel, top, bottom, left, right
+
+
+def _maximum(dtype):
+    def kernel(x, s, y, indices, size):
+        i = uint32(cuda.grid(1))
+        if i < uint32(size):
+            image, channel, top, bottom, left, right = _window_of_pixels(i, s)
+            best, best_index = dtype(-math.inf), int32(top * s.width + left)
+            for row in range(top, bottom):
+                for column in range(left, right):
+                    value = x[_element(image, row, column, channel, s.height, s.width, s.channels)]
+                    if value > best or (value != value and best == best):  # a NaN is larger than any number
+                        best, best_index = value, int32(row * s.width + column)
+            y[i] = best
+            indices[i] = best_index
+
+    return kernel
+
+
+def _read(dtype):
+    def kernel(x, indices, pixels, made, channels, y, size):
+        i = uint32(cuda.grid(1))
+        if i < uint32(size):
+            place = uint32(i // uint32(channels))
+            image = uint32(place // uint32(made))
+            y[i] = x[uint32((image * pixels + indices[i]) * channels + (i - place * channels))]
+
+    return kernel
+
+
+def _add_chosen(dtype):
+    def kernel(g, indices, s, x, size):
+        i = uint32(cuda.grid(1))
+        if i < uint32(size):
+            image, channel, top, bottom, left, right = _windows_of_pixel(i, s)
+            own_index = int32(i // uint32(s.channels) - uint32(image * s.height * s.width))
+            total = dtype(0)
+            for row in range(top, bottom):
+                for column in range(left, right):
+                    window = _element(image, row, column, channel, s.rows, s.columns, s.channels)
+                    if indices[window] == own_index:
+                        total += g[window]
+            x[i] = total
+
+    return kernel
+
+
+def _mean(dtype):
+    def kernel(x, s, y, size):
+        i = uint32(cuda.grid(1))
+        if i < uint32(size):
+            image, channel, top, bottom, left, right = _window_of_pixels(i, s)
+            total = dtype(0)
+            for row in range(top, bottom):
+                for column in range(left, right):
+                    total += x[_element(image, row, column, channel, s.height, s.width, s.channels)]
+            y[i] = total / dtype(int32((bottom - top) * (right - left)))
+
+    return kernel
+
+
+def _add_shares(dtype):
+    def kernel(g, s, x, size):
+        i = uint32(cuda.grid(1))
+        if i < uint32(size):
+            image, channel, top, bottom, left, right = _windows_of_pixel(i, s)
+            total = dtype(0)
+            for row in range(top, bottom):
+                first_row, last_row = _pixels(row, s.kernel_height, s.row_stride, s.top, s.height)
+                for column in range(left, right):
+                    first_column, last_column = _pixels(column, s.kernel_width, s.column_stride, s.left, s.width)
+                    pixels = dtype(int32((last_row - first_row) * (last_column - first_column)))
+                    total += g[_element(image, row, column, channel, s.rows, s.columns, s.channels)] / pixels
+            x[i] = total
+
+    return kernel

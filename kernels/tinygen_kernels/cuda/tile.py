@@ -1,0 +1,204 @@
+# mypy: allow-untyped-defs
+"""The matrix product on which all three convolutions are built.
+
+    C[m, n] = sum_k A[m, k] B[k, n]
+
+**The machine.** A GPU runs one function, the kernel, in many thousand threads. They come in *blocks*. The threads of a block can wait
+for each other (`syncthreads`) and have some KB of fast *shared memory* in common; of other blocks they know nothing. Every thread has
+its own *registers*, up to 255 numbers. Arrays lie in *global memory*, which is slow: while it hands out one float32, a large GPU could
+multiply and add several tens of times. So whatever is read must be used often, twice over:
+
+    shared   A block makes `rows` x `columns` of C. It copies a *slab*, `depth` long in k, of A's rows and B's columns into shared
+             memory, adds up its products, and goes on to the next slab. A number read once is used `columns` (or `rows`) times.
+    registers  A thread makes `thread_rows` x `thread_columns` of these. At each k it takes so many numbers of A and of B from shared
+             memory and multiplies each with each: with 8 x 8, 16 reads serve 64 multiplications. The sums never leave the registers.
+
+**Double buffering.** Shared memory holds two slabs of each matrix. While one is multiplied, the next is on its way from global memory
+into registers (`next_a`, `next_b`), from where it goes into the other slab:
+
+    fetch 0, put 0 | fetch 1, multiply 0, put 1 | fetch 2, multiply 1, put 2 | ...       with a barrier at each |
+
+One barrier a slab is enough: a thread that puts down slab 2 where slab 0 was has passed the barrier behind `multiply 0`, and so have all.
+
+**Indices.** Block x makes the tile x // across, x % across of C, `across` tiles covering its columns; blocks side by side read the same
+rows of A, which the second one finds in the cache. Block z adds up its own piece of k, from z*piece on. A thread's rows are groups of four
+neighbours, so that it reads them with one instruction; between two groups lie those of the other threads, and likewise for columns:
+
+    row(i) = row + i // 4 * 4 * (rows / thread_rows) + i % 4
+
+A slab of A lies in memory as (depth, rows + 4), one of B as (depth, columns). The 4 spread what the threads put down over the 32 banks of
+shared memory, which serve one number each at a time.
+
+**Operands.** What A and B are, the tile does not know. It asks an `Operand` for slabs, and `place` for where row m of C begins; a gather
+from an image is as good as a matrix in memory ("implicit GEMM": im2col, but no columns are ever written; Chetlur et al., 2014).
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from numba import cuda, int32, int64, uint32
+
+from tinygen_kernels.cuda.launch import device
+from tinygen_kernels.cuda.memory import load4, shared_array, store4
+
+
+class Tile(NamedTuple):
+    """What one block makes, and each of its threads."""
+
+    rows: int
+    columns: int
+    depth: int
+    thread_rows: int
+    thread_columns: int
+
+    @property
+    def threads(self) -> int:
+        return (self.rows // self.thread_rows) * (self.columns // self.thread_columns)
+
+    @property
+    def pitch(self) -> int:
+        """From one k of A's slab to the next."""
+        return self.rows + 4
+
+
+LARGE = Tile(128, 128, 8, 8, 8)
+TALL = Tile(128, 64, 16, 8, 4)  # for 64 channels
+SMALL = Tile(64, 64, 16, 4, 4)
+NARROW = Tile(64, 16, 16, 4, 4)  # for the three colours of an image
+TINY = Tile(16, 16, 8, 4, 4)  # for the simulator, whose threads are slow
+
+
+class Operand(NamedTuple):
+    """How a matrix gets into shared memory: every thread carries `items` numbers of each slab.
+
+    What a thread has to remember from slab to slab is a few int32 in registers, its state. g is the geometry of the whole product.
+
+        start(state, first, k0, k1, g)   find this thread's place in the rows of A (columns of B) from `first` on, at k0 <= k < k1
+        fetch(array, state, out, g)      read its numbers, 0 where the matrix has none, and step on by one depth
+        put(shared, slab, out)           put them into the slab that begins at shared[slab]
+    """
+
+    states: int
+    items: int
+    start: Callable[..., Any]
+    fetch: Callable[..., Any]
+    put: Callable[..., Any]
+
+
+def gemm(tile: Tile, dtype: Any, a_operand: Operand, b_operand: Operand, place: Callable[..., Any], width: int) -> Callable[..., Any]:
+    """The kernel of C = A B. width is 4 where rows of C begin at multiples of 16 bytes and have a multiple of four columns, else 1."""
+    rows, columns, depth, thread_rows, thread_columns = tile
+    a_slab, b_slab = depth * tile.pitch, depth * columns
+    b_begin = 2 * a_slab
+    make_slabs = shared_array(2 * a_slab + 2 * b_slab, dtype)
+    a_states, a_items, a_start, a_fetch, a_put = a_operand
+    b_states, b_items, b_start, b_fetch, b_put = b_operand
+    corner, multiply, write = _corner(tile), _multiplication(tile, dtype), _write(tile, place, width)
+
+    def kernel(a, b, c, g):
+        shared = make_slabs()
+        next_a, next_b = cuda.local.array(a_items, dtype), cuda.local.array(b_items, dtype)
+        a_state, b_state = cuda.local.array(a_states, int32), cuda.local.array(b_states, int32)
+        sums = cuda.local.array((thread_rows, thread_columns), dtype)
+        for i in range(thread_rows):
+            for j in range(thread_columns):
+                sums[i, j] = dtype(0)
+        across = uint32((g.n + (columns - 1)) // columns)
+        down = uint32(uint32(cuda.blockIdx.x) // across)
+        m0, n0 = int32(down * rows), int32((cuda.blockIdx.x - down * across) * columns)
+        k0 = int32(cuda.blockIdx.z * g.piece)
+        k1 = int32(min(g.k, k0 + g.piece))
+        row, column = corner()
+
+        a_start(a_state, m0, k0, k1, g)
+        b_start(b_state, n0, k0, k1, g)
+        a_fetch(a, a_state, next_a, g)
+        b_fetch(b, b_state, next_b, g)
+        a_put(shared, uint32(0), next_a)
+        b_put(shared, uint32(b_begin), next_b)
+        cuda.syncthreads()
+        left, odd = int32(k1 - k0), uint32(0)
+        while left > 0:
+            left = int32(left - depth)
+            if left > 0:
+                a_fetch(a, a_state, next_a, g)
+                b_fetch(b, b_state, next_b, g)
+            multiply(shared, int64(odd * a_slab + row), int64(b_begin + odd * b_slab + column), sums)
+            odd = uint32(odd ^ uint32(1))
+            if left > 0:
+                a_put(shared, uint32(odd * uint32(a_slab)), next_a)
+                b_put(shared, uint32(uint32(b_begin) + odd * uint32(b_slab)), next_b)
+                cuda.syncthreads()
+        write(c, sums, int32(m0 + row), int32(n0 + column), g)
+
+    return kernel
+
+
+def _corner(tile: Tile) -> Callable[..., Any]:
+    """The first row and column that a thread makes.
+
+    Threads lie in squares, 0 1 above 2 3: two of them read the same rows and two the same columns, and what several threads read
+    comes out of shared memory only once.
+    """
+    squares = tile.columns // tile.thread_columns // 2  # side by side
+
+    @device
+    def corner():
+        thread = uint32(cuda.threadIdx.x)
+        row = int32((thread // 2 % 2 + thread // (4 * squares) * 2) * 4)
+        column = int32((thread % 2 + thread // 4 % squares * 2) * 4)
+        return row, column
+
+    return corner
+
+
+def _multiplication(tile: Tile, dtype: Any) -> Callable[..., Any]:
+    """The innermost loop: sums += what the slabs, beginning at a and b for this thread, contribute.
+
+    What it takes to become little else than multiplications: a and b are int64, which need not be widened at each access; they are
+    stepped by constants, so that the offsets of all reads become part of the instructions; and the end is told by a counter of its own.
+    """
+    _, columns, depth, thread_rows, thread_columns = tile
+    pitch, rows_apart, columns_apart = tile.pitch, 4 * (tile.rows // thread_rows), 4 * (columns // thread_columns)
+
+    @device
+    def multiply(shared, a, b, sums):
+        of_a, of_b = cuda.local.array(thread_rows, dtype), cuda.local.array(thread_columns, dtype)
+        left = int32(depth)
+        while left > 0:
+            for i in range(0, thread_rows, 4):
+                of_a[i], of_a[i + 1], of_a[i + 2], of_a[i + 3] = load4(shared, a + i // 4 * rows_apart)
+            for j in range(0, thread_columns, 4):
+                of_b[j], of_b[j + 1], of_b[j + 2], of_b[j + 3] = load4(shared, b + j // 4 * columns_apart)
+            for i in range(thread_rows):
+                for j in range(thread_columns):
+                    sums[i, j] += of_a[i] * of_b[j]
+            a += pitch
+            b += columns
+            left = int32(left - 1)
+
+    return multiply
+
+
+def _write(tile: Tile, place: Callable[..., Any], width: int) -> Callable[..., Any]:
+    """Each sum to its place in C, but those beyond the edges of C. place(m, g) is negative for a row that C does not have."""
+    _, columns, _, thread_rows, thread_columns = tile
+    rows_apart, columns_apart = 4 * (tile.rows // thread_rows), 4 * (columns // thread_columns)
+
+    @device
+    def write(c, sums, row, column, g):
+        for i in range(thread_rows):
+            m = int32(row + i // 4 * rows_apart + i % 4)
+            start = place(m, g) if uint32(m) < uint32(g.m) else int32(-1)
+            if start >= 0:
+                for j in range(0, thread_columns, 4):
+                    n = int32(column + j // 4 * columns_apart)
+                    if width == 4:
+                        if n < g.n:
+                            store4(c, uint32(start + n), sums[i, j], sums[i, j + 1], sums[i, j + 2], sums[i, j + 3])
+                    else:
+                        for l in range(4):
+                            if n + l < g.n:
+                                c[uint32(start + n + l)] = sums[i, j + l]
+
+    return write

@@ -1,0 +1,110 @@
+"""The elementwise kernels of the GPU beside the reference."""
+
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import numpy
+import pytest
+from device_arrays import make_results_full_of_nan, on_device
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from kernel_shapes import DTYPES, error, in_any_layout
+from numpy.testing import assert_array_equal
+from tinygen_kernels import reference
+
+pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")]  # 0 * inf, by the simulator
+
+seeds = st.integers(0, 2**64 - 1)
+shapes = st.sampled_from([(), (0, 3), (1,), (7,), (256,), (5, 4, 3), (2, 129), (3, 200)])  # up to three blocks
+slopes = st.sampled_from([0.0, 0.2, 1.0])
+every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+modest = settings(deadline=None, max_examples=20)
+
+
+@pytest.fixture(scope="module")
+def cuda(cuda_kernels: types.ModuleType) -> Iterator[types.ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        make_results_full_of_nan(cuda_kernels.elementwise, patch)
+        yield cuda_kernels
+
+
+def arrays(count: int, shape: tuple[int, ...], dtype: Any, seed: int) -> list[Any]:
+    """Random arrays with every kind of number in them."""
+    random = numpy.random.default_rng(seed)
+    values = random.standard_normal((count, *shape))
+    special = random.integers(20, size=values.shape)
+    for i, number in enumerate([0.0, -0.0, numpy.nan, numpy.inf, -numpy.inf]):
+        values = numpy.where(special == i, number, values)
+    return [in_any_layout(value.astype(dtype), random) if shape else numpy.array(value, dtype) for value in values]
+
+
+@every_dtype
+@modest
+@given(shapes, slopes, seeds)
+@example((2, 129), 0.2, 0)
+def test_leaky_relu_and_its_gradient(cuda: Any, dtype: Any, shape: tuple[int, ...], slope: float, seed: int) -> None:
+    x, g = arrays(2, shape, dtype, seed)
+    for result, exact in (
+        (cuda.leaky_relu(on_device(x), slope), reference.leaky_relu(x, slope)),
+        (cuda.leaky_relu_backward(on_device(g), on_device(x), slope), reference.leaky_relu_backward(g, x, slope)),
+    ):
+        assert result.dtype == dtype and result.flags.c_contiguous
+        assert_array_equal(result.get(), exact)
+
+
+@every_dtype
+@modest
+@given(shapes, st.sampled_from([0.0, 1e-9, 0.3, 0.5, 0.999, 1 - 2**-53]), seeds)
+@example((2, 129), 0.3, 2**40 + 7)
+def test_dropout_is_the_reference_bit_for_bit(cuda: Any, dtype: Any, shape: tuple[int, ...], p: float, seed: int) -> None:
+    (x,) = arrays(1, shape, dtype, seed)
+    y, expected = cuda.dropout(on_device(x), p, seed), reference.dropout(x, p, seed)
+    assert y.dtype == expected.dtype == dtype and y.flags.c_contiguous
+    found = y.get()
+    assert_array_equal(numpy.isnan(found), numpy.isnan(expected))
+    kept = ~numpy.isnan(found)
+    assert found[kept].tobytes() == expected[kept].tobytes()
+
+
+def test_an_element_stays_whose_word_is_not_below_the_rate(cuda: Any) -> None:
+    x = on_device(numpy.ones(2))
+    for i, word in enumerate((0xFF1DAE59, 0x6CD10DF2)):  # the first two of seed 0, published with Salmon et al.'s Random123
+        assert cuda.dropout(x, word / 2**32, 0).get()[i] != 0
+        assert cuda.dropout(x, (word + 1) / 2**32, 0).get()[i] == 0
+
+
+@every_dtype
+@modest
+@given(shapes, st.sampled_from([1, 2, 1000]), st.sampled_from([0.0, 0.1]), seeds)
+@example((2, 129), 2, 0.1, 0)
+def test_adam(cuda: Any, dtype: Any, shape: tuple[int, ...], step: int, weight_decay: float, seed: int) -> None:
+    random = numpy.random.default_rng(seed)
+    p, g, m, v = random.standard_normal((4, *shape)).astype(dtype)
+    expected = [numpy.array(a) for a in (p, m, abs(v))]
+    own = [on_device(in_any_layout(a, random) if shape else a) for a in (p, m, abs(v))]
+    constants = 1e-2, 0.9, 0.99, 1e-3, step, weight_decay
+    reference.adam(expected[0], g, *expected[1:], *constants)
+    cuda.adam(own[0], on_device(in_any_layout(g, random) if shape else g), *own[1:], *constants)
+    for moved, exact in zip(own, expected, strict=True):
+        assert moved.dtype == dtype
+        assert not moved.size or error(moved.get(), exact) < 20 * numpy.finfo(dtype).eps
+
+
+@every_dtype
+def test_adam_moves_arrays_of_any_layout(cuda: Any, dtype: Any) -> None:
+    import cupy
+
+    gradient = numpy.random.default_rng(0).standard_normal((30, 20)).astype(dtype)
+    g = cupy.asarray(gradient)
+    plain = [cupy.ones((30, 20), dtype) for _ in range(3)]
+    backing = cupy.ones((3, 30, 40), dtype)
+    views = [cupy.ones((20, 30), dtype).T, backing[1, :, ::2], backing[2, ::-1, :20]]
+    constants = 1e-2, 0.9, 0.99, 1e-8, 3, 0.1
+    cuda.adam(plain[0], g, *plain[1:], *constants)
+    cuda.adam(views[0], g, *views[1:], *constants)
+    for a, b in zip(plain, views, strict=True):
+        assert (a.get() != 1).all()
+        assert_array_equal(a.get(), b.get())
+    assert_array_equal(g.get(), gradient)
+    assert (backing[1, :, 1::2].get() == 1).all() and (backing[2, :, 20:].get() == 1).all() and (backing[0].get() == 1).all()

@@ -1,0 +1,127 @@
+"""Sums and batch norm of the GPU beside the reference."""
+
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import numpy
+import pytest
+from device_arrays import make_results_full_of_nan, on_device
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from kernel_shapes import DTYPES, error, in_any_layout
+from tinygen_kernels import reference
+
+pytestmark = pytest.mark.gpu
+
+seeds = st.integers(0, 2**32 - 1)
+channels = st.sampled_from([1, 3, 32, 33])
+shapes = st.tuples(st.integers(1, 2), st.integers(2, 4), st.integers(2, 4), channels) | st.tuples(st.integers(2, 40), channels)
+SEVERAL_BLOCKS = (257, 33)  # of rows and of channels
+slopes = st.sampled_from([0.0, 0.2, 1.0])
+HALF_A_STEP = 3.2e-8  # from one float32 near 1000 to the next, relative: the mean is as good as rounded once
+every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+
+
+@pytest.fixture(scope="module")
+def cuda(cuda_kernels: types.ModuleType) -> Iterator[types.ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        make_results_full_of_nan(cuda_kernels.norm, patch)
+        yield cuda_kernels
+
+
+def arrays(shape: tuple[int, ...], dtype: Any, seed: int, mean: float = 0.5) -> tuple[Any, ...]:
+    """x, g, gamma and beta"""
+    random = numpy.random.default_rng(seed)
+    x, g = random.standard_normal((2, *shape))
+    gamma, beta = random.standard_normal((2, shape[-1]))
+    return tuple(in_any_layout(array.astype(dtype), random) for array in (x + mean, g, gamma, beta))
+
+
+def batch_norm(cuda: Any, x: Any, gamma: Any, beta: Any, eps: float, slope: float) -> list[Any]:
+    return [result.get() for result in cuda.batch_norm(on_device(x), on_device(gamma), on_device(beta), eps, slope)]
+
+
+def expect_sums(cuda: Any, x: Any) -> None:
+    sums = cuda.column_sums(on_device(x))
+    assert sums.dtype == x.dtype and sums.flags.c_contiguous
+    exact = reference.column_sums(x)
+    assert sums.shape == exact.shape
+    size = numpy.abs(x).sum(axis=tuple(range(x.ndim - 1)))
+    assert (numpy.abs(sums.get() - exact) <= 10 * numpy.finfo(x.dtype).eps * size).all()
+
+
+@every_dtype
+@settings(deadline=None, max_examples=8)
+@given(shapes | st.sampled_from([(7,), (1, 5), (0, 3), (257, 2), (600, 1)]), seeds)
+@example(SEVERAL_BLOCKS, 0)
+def test_column_sums(cuda: Any, dtype: Any, shape: tuple[int, ...], seed: int) -> None:
+    expect_sums(cuda, arrays(shape, dtype, seed)[0])
+
+
+@pytest.mark.parametrize("rows", [64, 65])
+def test_partial_sums_that_fill_several_blocks_again(cuda: Any, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    """Blocks of 8 rows: 65 rows are summed up to 9, to 2 and to 1."""
+    if not cuda.launch.SIMULATED:
+        pytest.skip("the kernel is compiled already, for blocks of 256 rows")
+    monkeypatch.setattr(cuda.norm, "_STEPS", 1)
+    expect_sums(cuda, arrays((rows, 3), numpy.float32, rows)[0])
+
+
+@every_dtype
+@settings(deadline=None, max_examples=6)
+@given(shapes, slopes, seeds)
+@example(SEVERAL_BLOCKS, 0.2, 0)
+def test_the_reference_is_met(cuda: Any, dtype: Any, shape: tuple[int, ...], slope: float, seed: int) -> None:
+    x, g, gamma, beta = arrays(shape, dtype, seed)
+    y, mean, var = batch_norm(cuda, x, gamma, beta, 1e-5, slope)
+    tolerance = 100 * numpy.finfo(dtype).eps
+    for result, exact in zip((y, mean, var), reference.batch_norm(x, gamma, beta, 1e-5, slope), strict=True):
+        assert result.dtype == dtype and result.flags.c_contiguous
+        assert error(result, exact) < tolerance
+    given = [on_device(array) for array in (g, x, y, gamma, mean, var)]
+    gradients = [gradient.get() for gradient in cuda.batch_norm_backward(*given, 1e-5, slope)]
+    expected = reference.batch_norm_backward(g, x, y, gamma, mean, var, 1e-5, slope)
+    scale = numpy.abs(gamma / numpy.sqrt(var + 1e-5)).max() * numpy.abs(g).max(), numpy.abs(g).sum(), numpy.abs(g).sum()
+    for result, exact, size in zip(gradients, expected, scale, strict=True):
+        assert result.dtype == dtype and result.flags.c_contiguous
+        assert numpy.abs(result - exact).max() < tolerance * size
+
+
+@every_dtype
+@pytest.mark.parametrize("shape", [(3, 11, 12, 3), (600, 2)])
+def test_a_mean_a_thousand_times_the_deviation(cuda: Any, dtype: Any, shape: tuple[int, ...]) -> None:
+    x, _, gamma, beta = arrays(shape, dtype, 0, mean=1000)
+    y, mean, var = batch_norm(cuda, x, gamma, beta, 1e-5, 0.2)
+    exact = x.astype(numpy.float64).reshape(-1, shape[-1])
+    numpy.testing.assert_allclose(mean, exact.mean(axis=0), rtol=HALF_A_STEP)
+    numpy.testing.assert_allclose(var, exact.var(axis=0), rtol=1e-6)
+    assert numpy.abs(y - reference.batch_norm(x, gamma, beta, 1e-5, 0.2)[0]).max() < 5e-4
+
+
+@every_dtype
+def test_a_first_row_far_from_all_others(cuda: Any, dtype: Any) -> None:
+    """As the corner of padded images is."""
+    x, _, gamma, beta = arrays((600, 2), dtype, 0, mean=1000)
+    x = x.copy()
+    x[0] = 0
+    exact = x.astype(numpy.float64)
+    _, mean, var = batch_norm(cuda, x, gamma, beta, 1e-5, 0.2)
+    numpy.testing.assert_allclose(mean, exact.mean(axis=0), rtol=HALF_A_STEP)
+    numpy.testing.assert_allclose(var, exact.var(axis=0), rtol=1e-6)
+
+
+@every_dtype
+def test_a_constant_channel_has_no_variance(cuda: Any, dtype: Any) -> None:
+    x = numpy.full((260, 3), 1234.567, dtype)
+    y, mean, var = batch_norm(cuda, x, numpy.ones(3, dtype), numpy.full(3, 0.5, dtype), 1e-5, 1.0)
+    assert (var >= 0).all() and (var < 1e-12).all() and (mean == x[0]).all() and (y == 0.5).all()
+
+
+def test_a_nan_stays_in_its_channel(cuda: Any) -> None:
+    x, _, gamma, beta = arrays((50, 4), numpy.float32, 0)
+    x = x.copy()
+    x[17, 2] = numpy.nan
+    y = batch_norm(cuda, x, gamma, beta, 1e-5, 0.0)[0]
+    for result in (y, cuda.column_sums(on_device(x)).get()[None]):
+        assert numpy.isnan(result[:, 2]).all() and numpy.isfinite(result[:, [0, 1, 3]]).all()

@@ -1,0 +1,99 @@
+"""Bugs planted in the GPU's kernels, one at a time, each of which a test must catch: the tests of tests/cuda are tested here.
+
+A mutation runs in a process of its own, on a copy of the kernels, in the simulator, since an error in there spoils the process.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.gpu
+
+ROOT = Path(__file__).parent.parent.parent
+AWKWARD = "test_cuda_conv.py::test_awkward_cases"
+UNREAD = "test_cuda_conv.py::test_pixels_that_no_window_meets_may_be_infinite"
+OTHER_PHASE = "test_cuda_conv.py::test_the_taps_of_another_phase_may_be_infinite"
+ELEMENTWISE, POOL, NORM = "test_cuda_elementwise.py", "test_cuda_pool.py", "test_cuda_norm.py"
+
+# The file in tinygen_kernels/cuda, what stands there, what is written instead, the test that sees it
+MUTATIONS = [
+    ("tile.py", "                cuda.syncthreads()\n        write", "        write", f"{AWKWARD}[plain]"),
+    ("tile.py", "odd = uint32(odd ^ uint32(1))", "odd = uint32(odd)", f"{AWKWARD}[plain]"),
+    ("tile.py", "int64(b_begin + odd * b_slab + column)", "int64(b_begin + column)", f"{AWKWARD}[plain]"),
+    ("tile.py", "if uint32(m) < uint32(g.m) else int32(-1)", "if uint32(m) <= uint32(g.m) else int32(-1)", f"{AWKWARD}[holes]"),
+    ("tile.py", "if n + l < g.n:", "if n < g.n:", f"{AWKWARD}[plain]"),
+    ("tile.py", "k1 = int32(min(g.k, k0 + g.piece))", "k1 = int32(g.k)", f"{AWKWARD}[pieces]"),
+    ("operands.py", "if state[LEFT] > 0 and state[COLUMNS]", "if state[COLUMNS]", OTHER_PHASE),
+    ("operands.py", "state[COLUMNS] > p * step", "True", f"{AWKWARD}[wide]"),
+    ("operands.py", "row = row if state[LEFT] > 0 else int32(NOWHERE)", "row = row", UNREAD),
+    ("operands.py", "row if uint32(first + m + p * step) < uint32(g.m) else", "row if True else", f"{AWKWARD}[plain]"),
+    ("operands.py", "source_row < uint32(g.rows.size) and", "", f"{AWKWARD}[plain]"),
+    ("operands.py", "and source_column < uint32(g.columns.size)", "", f"{AWKWARD}[plain]"),
+    ("operands.py", "while state[LOW] >= low", "if state[LOW] >= low", f"{AWKWARD}[plain]"),
+    ("operands.py", "if state[MIDDLE] == middle:", "if state[MIDDLE] > middle:", f"{AWKWARD}[plain]"),
+    ("operands.py", "right % uint32(g.columns.apart)", "right", f"{AWKWARD}[far]"),
+    ("operands.py", "if row < g.rows.made and column", "if column", f"{AWKWARD}[even]"),
+    ("operands.py", "place if row < g.rows.made and column < g.columns.made", "place if row < g.rows.made", f"{AWKWARD}[even]"),
+    ("conv.py", "< prod(stride)", "< 0", f"{AWKWARD}[holes]"),
+    ("conv.py", "-(-before // stride), made", "before // stride, made", f"{AWKWARD}[lopsided]"),
+    ("conv.py", "first * dilation + -before % stride", "first * dilation", f"{AWKWARD}[uneven]"),
+    ("conv.py", "-(step * dilation // stride)", "-step", f"{AWKWARD}[far]"),
+    ("conv.py", "stride // gcd(stride, dilation)", "stride", f"{AWKWARD}[common]"),
+    ("conv.py", "range(1, pieces)", "range(1, pieces - 1)", f"{AWKWARD}[pieces]"),
+    ("conv.py", "-padding[i][0], made[i])", "-padding[0][0], made[i])", f"{AWKWARD}[lopsided]"),
+    ("elementwise.py", "if i < uint32(size)", "if i <= uint32(size)", f"{ELEMENTWISE}::test_leaky_relu_and_its_gradient"),
+    ("elementwise.py", "sign[i] > dtype(0)", "sign[i] >= dtype(0)", f"{ELEMENTWISE}::test_leaky_relu_and_its_gradient"),
+    ("elementwise.py", "uint32(i // uint32(2))", "uint32(i)", f"{ELEMENTWISE}::test_dropout_is_the_reference_bit_for_bit"),
+    ("elementwise.py", "right if i % uint32(2) else left", "left", f"{ELEMENTWISE}::test_dropout_is_the_reference_bit_for_bit"),
+    ("elementwise.py", "< threshold else", "<= threshold else", f"{ELEMENTWISE}::test_an_element_stays_whose_word_is_not_below_the_rate"),
+    ("elementwise.py", "eps * correction", "eps", f"{ELEMENTWISE}::test_adam"),
+    ("elementwise.py", "if not array.flags.c_contiguous", "if False", f"{ELEMENTWISE}::test_adam_moves_arrays_of_any_layout"),
+    ("pool.py", "int32(max(start, int32(0)))", "start", f"{POOL}::test_the_maximum_and_its_place"),
+    ("pool.py", "int32(min(start + kernel_size, size))", "int32(start + kernel_size)", f"{POOL}::test_the_maximum_and_its_place"),
+    ("pool.py", "value > best or", "value >= best or", f"{POOL}::test_the_maximum_and_its_place"),
+    ("pool.py", " or (value != value and best == best)", "", f"{POOL}::test_the_maximum_and_its_place"),
+    ("pool.py", "dtype(-math.inf)", "dtype(0)", f"{POOL}::test_the_maximum_and_its_place"),
+    ("pool.py", "(image * pixels + indices[i])", "indices[i]", f"{POOL}::test_the_reference_is_met"),
+    ("pool.py", "padded - kernel_size + stride", "padded - kernel_size", f"{POOL}::test_the_reference_is_met"),
+    ("pool.py", "int32(min(uint32(padded) // uint32(stride) + uint32(1), uint32(made)))", "made", f"{POOL}::test_the_reference_is_met"),
+    ("pool.py", "if indices[window] == own_index", "if True", f"{POOL}::test_the_reference_is_met"),
+    ("pool.py", " - uint32(image * s.height * s.width)", "", f"{POOL}::test_the_reference_is_met"),
+    ("pool.py", "int32((bottom - top) * (right - left))", "int32(s.kernel_height * s.kernel_width)", f"{POOL}::test_the_reference_is_met"),
+    ("pool.py", "s.column_stride, s.left, s.columns", "s.row_stride, s.left, s.columns", f"{POOL}::test_the_reference_is_met"),
+    ("norm.py", "int32(min(end, rows))", "int32(end)", f"{NORM}::test_column_sums"),
+    ("norm.py", "if c < uint32(channels):", "if True:", f"{NORM}::test_column_sums"),
+    ("norm.py", " and c < uint32(channels):", ":", f"{NORM}::test_column_sums"),
+    ("norm.py", "            cuda.syncthreads()\n", "", f"{NORM}::test_column_sums"),
+    ("norm.py", "while half >= uint32(_WIDTH)", "while half > uint32(_WIDTH)", f"{NORM}::test_column_sums"),
+    ("norm.py", "while len(sums) > 1", "if len(sums) > 1", f"{NORM}::test_partial_sums_that_fill_several_blocks_again"),
+    ("norm.py", "rough_mean + shift", "rough_mean", f"{NORM}::test_a_constant_channel_has_no_variance"),
+    ("norm.py", "squares - shift**2", "squares", f"{NORM}::test_a_constant_channel_has_no_variance"),
+    ("norm.py", "-scale * inverse * g_gamma", "-scale * g_gamma", f"{NORM}::test_the_reference_is_met"),
+    ("norm.py", "if y[i] > 0 else slope * g[i]", "", f"{NORM}::test_the_reference_is_met"),
+    ("norm.py", "z if z > dtype(0) else slope * z", "z", f"{NORM}::test_the_reference_is_met"),
+]
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    kernels = ROOT / "kernels" / "tinygen_kernels"
+    shutil.copytree(kernels, tmp_path / "tinygen_kernels", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+@pytest.mark.parametrize(("file", "old", "new", "test"), MUTATIONS, ids=[f"{file}: {old.strip()}" for file, old, *_ in MUTATIONS])
+def test_planted_bugs_are_caught(cuda_kernels: Any, copy: Path, file: str, old: str, new: str, test: str) -> None:
+    path = copy / "tinygen_kernels" / "cuda" / file
+    source = path.read_text()
+    assert old in source, f"{file} has changed; plant the bug elsewhere"
+    path.write_text(source.replace(old, new))
+    command = [sys.executable, "-m", "pytest", "-p", "tests.stand_in", "-p", "no:cacheprovider", "-x", "-q", f"tests/cuda/{test}"]
+    search = os.pathsep.join([str(copy), str(ROOT)])
+    result = subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": search}, capture_output=True, text=True, timeout=120)
+    # Exit code 1: a test ran and failed. The simulator's own complaints, an index out of bounds say, are failures, too.
+    assert result.returncode == pytest.ExitCode.TESTS_FAILED, result.stdout[-2000:] + result.stderr[-2000:]

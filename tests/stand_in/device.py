@@ -1,0 +1,146 @@
+"""The stand-in's cupy.cuda: two devices, of which one is current, and streams on which everything has happened already."""
+
+import types
+from typing import Any
+
+COUNT = 2
+_current = [0]  # a stack: each `with Device(i)` puts one on top
+
+
+def current() -> int:
+    """The number of the device that new arrays and computations go to."""
+    return _current[-1]
+
+
+def expect_current(*arguments: Any) -> None:
+    """Raise ValueError, as CuPy does on devices that cannot read each other's memory, for an array that lies on another device."""
+    for argument in arguments:
+        if isinstance(argument, tuple | list):
+            expect_current(*argument)
+        elif getattr(argument, "number", current()) != current():
+            raise ValueError(
+                f"The device where the array resides ({argument.number}) is different from the current device ({current()}). "
+                "Peer access is unavailable between these devices."
+            )
+
+
+class Device:
+    """cupy.cuda.Device: a device by its number; within `with`, or after `use`, the current one."""
+
+    def __init__(self, device: int | None = None) -> None:
+        self.id = current() if device is None else device
+
+    def __enter__(self) -> "Device":
+        if not 0 <= self.id < COUNT:
+            raise RuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
+        _current.append(self.id)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _current.pop()
+
+    def use(self) -> None:
+        with self:
+            pass
+        _current[-1] = self.id
+
+    def synchronize(self) -> None:
+        _wait("Device.synchronize")
+
+    @property
+    def compute_capability(self) -> str:
+        return "90"
+
+    @property
+    def attributes(self) -> dict[str, int]:
+        return {"MultiProcessorCount": 132}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Device) and self.id == other.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __repr__(self) -> str:
+        return f"<CUDA Device {self.id}>"
+
+
+class Stream:
+    """cupy.cuda.Stream."""
+
+    ptr = 0
+
+    def __init__(self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: None = None) -> None:
+        pass
+
+    def __enter__(self) -> "Stream":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def use(self) -> "Stream":
+        return self
+
+    def record(self, event: "Event | None" = None) -> "Event":
+        return event or Event()
+
+    def wait_event(self, event: "Event") -> None:
+        pass
+
+    def synchronize(self) -> None:
+        _wait("Stream.synchronize")
+
+
+class Event:
+    """cupy.cuda.Event."""
+
+    def __init__(self, block: bool = False, disable_timing: bool = False, interprocess: bool = False) -> None:
+        pass
+
+    def record(self, stream: Stream | None = None) -> None:
+        pass
+
+    def synchronize(self) -> None:
+        _wait("Event.synchronize")
+
+
+class MemoryPool:
+    """cupy.get_default_memory_pool(): holds nothing."""
+
+    def used_bytes(self) -> int:
+        return 0
+
+    def total_bytes(self) -> int:
+        return 0
+
+    def free_all_blocks(self, stream: Stream | None = None) -> None:
+        pass
+
+
+class CUDARuntimeError(RuntimeError):
+    """cupy.cuda.runtime.CUDARuntimeError, which the stand-in never raises."""
+
+
+def _wait(what: str) -> None:
+    from tests.stand_in.array import waits
+
+    waits.append(what)
+
+
+def modules() -> list[types.ModuleType]:
+    """cupy.cuda and cupy.cuda.runtime."""
+    runtime, cuda = types.ModuleType("cupy.cuda.runtime"), types.ModuleType("cupy.cuda")
+    vars(runtime).update(getDeviceCount=lambda: COUNT, getDevice=current, CUDARuntimeError=CUDARuntimeError)
+    stream = Stream(null=True)
+    vars(cuda).update(
+        Device=Device,
+        Stream=Stream,
+        Event=Event,
+        MemoryPool=MemoryPool,
+        get_current_stream=lambda device_id=-1: stream,
+        get_elapsed_time=lambda start, end: 0.0,
+        is_available=lambda: True,
+        runtime=runtime,
+    )
+    return [cuda, runtime]
