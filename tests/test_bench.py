@@ -194,6 +194,7 @@ class TestCommand:
             "--step",
             "--plot FILE.svg",
             "--dtype",
+            "--ptx",
         ):
             assert option in result.stdout
 

@@ -1,8 +1,8 @@
 """The arithmetic of tinygen: arrays in, arrays out, no autograd.
 
 `Kernels` is the contract. Three modules keep it: `tinygen_kernels.reference` says in plain loops what every kernel means,
-`tinygen_kernels.cpu` is fast on NumPy arrays, and a module for GPU arrays takes its place beside them. `for_array(x)` gives the
-fast module that serves the array x.
+`tinygen_kernels.cpu` is fast on NumPy arrays, and `tinygen_kernels.cuda` is made for CuPy's. `for_array(x)` gives the fast module that
+serves the array x.
 
 Conventions, the same everywhere:
 
@@ -62,7 +62,7 @@ class Kernels(Protocol):
         """The adjoint of avg_pool2d -> (N, *size, C)."""
 
     def column_sums(self, x: Array) -> Array:
-        """The sum of x (..., C) over all axes but the last -> (C,), added up in double precision."""
+        """The sum of x (..., C) over all axes but the last -> (C,), added up in double precision, on a GPU as a tree in x's own."""
 
     def batch_norm(self, x: Array, gamma: Array, beta: Array, eps: float, negative_slope: float) -> tuple[Array, Array, Array]:
         """Normalise each channel (the last axis) over all other axes, then leaky ReLU (slope 1: no activation, 0: ReLU).

@@ -2,19 +2,30 @@
 
 import inspect
 import types
+from typing import Any
 
 import numpy
 import pytest
 import tinygen_kernels
 from tinygen_kernels import Kernels, cpu, reference
 
+from tinygen.backend import to_device
+
 for_mypy: tuple[Kernels, Kernels] = (reference, cpu)
 
 NAMES = sorted(name for name in vars(Kernels) if not name.startswith("_"))
 
 
-@pytest.mark.parametrize("module", [reference, cpu], ids=lambda module: module.__name__)
-def test_a_module_keeps_the_contract(module: types.ModuleType) -> None:
+def test_a_device_s_kernels_keep_the_contract(device: str) -> None:
+    kernels: Any = tinygen_kernels.for_array(to_device(numpy.zeros(3), device))
+    expect_the_contract(kernels)
+
+
+def test_the_reference_keeps_the_contract() -> None:
+    expect_the_contract(reference)
+
+
+def expect_the_contract(module: types.ModuleType) -> None:
     public = [name for name, value in vars(module).items() if inspect.isfunction(value) and not name.startswith("_")]
     own = [name for name in public if vars(module)[name].__module__ == module.__name__] if module is reference else module.__all__
     assert sorted(own) == NAMES
