@@ -1,0 +1,105 @@
+"""Five steps of small networks of each kind, as the examples train them: a GPU's kernels lead to the CPU's losses."""
+
+import types
+from collections.abc import Callable
+
+import numpy
+import pytest
+from numpy.testing import assert_allclose
+
+import tinygen as tg
+from tinygen import manual_seed, nn, optim
+
+pytestmark = pytest.mark.gpu
+
+STEPS, IMAGES = 5, 3
+Step = Callable[[], list[tg.Tensor]]
+
+
+def adam(network: nn.Module) -> optim.Adam:
+    return optim.Adam(network.parameters(), 0.01)
+
+
+def cnn(device: str) -> Step:
+    network = nn.Sequential(
+        nn.Conv2D(1, 4, 3, padding="same"),
+        nn.ReLU(),
+        nn.MaxPool2D(2),
+        nn.Flatten(),
+        nn.Dense(3 * 3 * 4, 5),
+        nn.Dropout(0.25),
+        nn.Dense(5, 3),
+    ).to(device)
+    optimizer = adam(network)
+
+    def step() -> list[tg.Tensor]:
+        loss = tg.cross_entropy(network(tg.randn((IMAGES, 6, 6, 1), device=device)), numpy.arange(IMAGES) % 3)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return [loss]
+
+    return step
+
+
+def gan(device: str) -> Step:
+    generator = nn.Sequential(
+        nn.Dense(2, 2 * 2 * 5, bias=False),
+        nn.BatchNorm(20),
+        nn.LeakyReLU(0.2),
+        nn.Reshape(2, 2, 5),
+        nn.ConvTranspose2D(5, 3, 4, stride=2, padding="same"),
+        nn.Tanh(),
+    ).to(device)
+    discriminator = nn.Sequential(
+        nn.Conv2D(3, 4, 4, stride=2, padding="same"), nn.LeakyReLU(0.2), nn.AvgPool2D(2), nn.Flatten(), nn.Dense(4, 1)
+    ).to(device)
+    of_generator, of_discriminator = adam(generator), adam(discriminator)
+
+    def step() -> list[tg.Tensor]:
+        fake = generator(tg.randn((IMAGES, 2), device=device))
+        real = tg.randn((IMAGES, 4, 4, 3), device=device)
+        d_loss = tg.mean(tg.softplus(-discriminator(real)) + tg.softplus(discriminator(fake.detach())))
+        of_discriminator.zero_grad()
+        d_loss.backward()
+        of_discriminator.step()
+        g_loss = tg.mean(tg.softplus(-discriminator(fake)))
+        of_generator.zero_grad()
+        g_loss.backward(inputs=generator.parameters())
+        of_generator.step()
+        return [d_loss, g_loss]
+
+    return step
+
+
+def vae(device: str) -> Step:
+    encoder = nn.Sequential(nn.Conv2D(1, 3, 3, stride=2, padding="same"), nn.ReLU(), nn.Flatten(), nn.Dense(2 * 2 * 3, 4)).to(device)
+    decoder = nn.Sequential(nn.Dense(2, 2 * 2 * 3), nn.Reshape(2, 2, 3), nn.ConvTranspose2D(3, 1, 4, stride=2, padding="same")).to(device)
+    optimizers = [adam(encoder), adam(decoder)]
+
+    def step() -> list[tg.Tensor]:
+        x = tg.rand((IMAGES, 4, 4, 1), device=device)
+        statistics = encoder(x)
+        mean, log_variance = statistics[:, :2], statistics[:, 2:]
+        logits = decoder(mean + tg.exp(0.5 * log_variance) * tg.randn((IMAGES, 2), device=device))
+        kl = 0.5 * tg.sum(mean * mean + tg.exp(log_variance) - log_variance - 1.0)
+        loss = tg.sum(tg.softplus(logits) - x * logits) + kl
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        loss.backward()
+        for optimizer in optimizers:
+            optimizer.step()
+        return [loss]
+
+    return step
+
+
+@pytest.mark.parametrize("make", [cnn, gan, vae])
+def test_losses_are_the_cpu_s(make: Callable[[str], Step], cuda_kernels: types.ModuleType) -> None:
+    losses = {}
+    for device in ("cpu", "cuda"):
+        manual_seed(0)
+        step = make(device)
+        losses[device] = [[loss.item() for loss in step()] for _ in range(STEPS)]
+    assert_allclose(losses["cuda"], losses["cpu"], rtol=1e-5)
+    assert numpy.ptp(losses["cpu"], axis=0).min() > 0.01  # five steps, not five times the same
