@@ -10,7 +10,8 @@ from tinygen_kernels import Array
 from tinygen_kernels.cpu.parallel import empty, flat, parallel, serial
 from tinygen_kernels.cpu.simd import tile_width
 
-_FEW_PIXELS = 512  # fewer do not repay that weights are copied
+# What does not repay that weights are copied: fewer pixels that use them, or fewer weights, which stay in the nearest cache anyway.
+_FEW_PIXELS, _FEW_WEIGHTS = 512, 1 << 13
 
 
 class Panels(NamedTuple):
@@ -31,11 +32,12 @@ def strip_count(outputs: int, dtype: numpy.dtype) -> int:
 def as_panels(w: Array, taps: int, length: int, outputs: int, pixels: int, transposed: bool = False) -> Panels:
     """The panels of w (taps, length, outputs), or (taps, outputs, length) where transposed, for so many output pixels.
 
-    They are copied, as (strips, taps, length, tile width) with the last strip filled up with zeros, unless w lies so already, or
-    only few pixels use it and its rows are whole tiles.
+    They are copied, as (strips, taps, length, tile width) with the last strip filled up with zeros, unless w lies so already, or its
+    rows are whole tiles and a copy would not be worth it.
     """
     width = tile_width(w.dtype)
-    if not transposed and (outputs == width or (outputs % width == 0 and pixels < _FEW_PIXELS)):
+    as_it_is = outputs == width or pixels < _FEW_PIXELS or w.size < _FEW_WEIGHTS
+    if as_it_is and outputs % width == 0 and not transposed:
         return Panels(flat(w), outputs, width)
     packed = empty(strip_count(outputs, w.dtype) * taps * length * width, w.dtype)
     _pack(flat(w), taps, length, outputs, transposed, width, packed)
