@@ -26,7 +26,7 @@ import numpy
 from numba import prange
 
 from tinygen_kernels import Array, Padding, Pair
-from tinygen_kernels.cpu.panels import Panels, as_panels, strip_count
+from tinygen_kernels.cpu.panels import Panels, as_panels, copy, strip_count
 from tinygen_kernels.cpu.parallel import empty, flat, parallel, serial, threads
 from tinygen_kernels.cpu.plan import FEW_CHANNELS, GatherPlan, Window, data_plan, forward_plan, weight_plan
 from tinygen_kernels.cpu.simd import PIXELS, gather_tile, outer_tile, prefetch, tile_width
@@ -127,8 +127,8 @@ def _bordered(x: Array, padding: Padding) -> Array:
         return x
     images, height, width, channels = x.shape
     (top, bottom), (left, right) = padding
-    bordered = numpy.zeros((images, top + height + bottom, left + width + right, channels), x.dtype)
-    bordered[:, top : top + height, left : left + width] = x
+    bordered = empty((images, top + height + bottom, left + width + right, channels), x.dtype)
+    _border(flat(x).reshape(images, height, -1), top, left * channels, bordered.reshape(images, top + height + bottom, -1))
     return bordered
 
 
@@ -168,6 +168,19 @@ def _overlapped(g: Array, w: Array, bias: Array | None, size: Pair, stride: Pair
     bordered.reshape(images, rows, -1)[:] = 0 if bias is None else numpy.tile(bias, columns)
     _add_windows(windows.reshape(-1), height, width, *kernel_size, *stride, dilation[0], bordered)
     return numpy.ascontiguousarray(bordered[:, top : top + size[0], left : left + size[1]])
+
+
+@parallel
+def _border(x, top, left, bordered):
+    """Copy the rows of each image of x into the middle of an image of zeros."""
+    images, height, length = x.shape
+    columns = bordered.shape[2]
+    for n in prange(images):
+        source, target = x[n].reshape(-1), bordered[n].reshape(-1)
+        target[:] = 0
+        for i in range(height):
+            start = (top + i) * columns + left
+            copy(source[i * length : (i + 1) * length], target[start : start + length])
 
 
 @parallel

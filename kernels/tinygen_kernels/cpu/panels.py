@@ -45,7 +45,7 @@ def as_panels(w: Array, taps: int, length: int, outputs: int, pixels: int, trans
 
 
 @serial
-def _copy(source, target):
+def copy(source, target):
     for i in range(source.size):
         target[i] = source[i]
 
@@ -61,7 +61,7 @@ def _pack(w, taps, length, outputs, transposed, width, panels):
         panel[:, last - first :] = 0
         if transposed:
             for output in range(first, last):
-                _copy(turned[tap, output], panel[:, output - first])
+                copy(turned[tap, output], panel[:, output - first])
         else:
             for row in range(length):
-                _copy(straight[tap, row, first:last], panel[row])
+                copy(straight[tap, row, first:last], panel[row])
