@@ -10,7 +10,7 @@ is left to the system.
 import ctypes
 import importlib
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -100,6 +100,33 @@ def best_device() -> str:
     except RuntimeError:
         return "cpu"
     return "cuda"
+
+
+def copied_ahead(batches: Iterable[tuple[Array, ...]], device: str) -> Iterator[tuple[Array, ...]]:
+    """The batches, on the device. Each is on its way to a GPU, on a stream of its own, while the step before it computes.
+
+    CuPy copies from page-locked memory, so that the host need not wait, and memory that was freed serves the same stream again. So two
+    waits between the streams are enough: a copy waits for the steps that may still read what its memory held, and a step for its batch.
+    """
+    if device == "cpu":
+        yield from batches
+        return
+    index = _cuda_index(device)
+    cuda = _cupy(device, index).cuda
+    cuda.Device(index).use()
+    copying = cuda.Stream(non_blocking=True)
+
+    def send(batch: tuple[Array, ...]) -> tuple[tuple[Array, ...], Any]:
+        copying.wait_event(cuda.get_current_stream().record())
+        with copying:
+            return tuple(to_device(array, device) for array in batch), copying.record()
+
+    sent = map(send, batches)
+    following = next(sent, None)
+    while following:
+        (arrays, arrived), following = following, next(sent, None)
+        cuda.get_current_stream().wait_event(arrived)
+        yield arrays
 
 
 def floats(numbers: Iterable[Array | float]) -> list[float]:

@@ -92,9 +92,9 @@ def _floats(metrics: Metrics) -> dict[str, float]:
 class Training:
     """A training run. `parts` are the modules and optimisers that a checkpoint holds.
 
-    `step(*batch)` trains on one batch of the loader's arrays and returns numbers, whose means over the epoch are logged. Arrays among
-    them stay where they are until the progress bar shows the means, since to read from a GPU is to wait for it. After each epoch
-    `evaluate()` returns further numbers, and `samples()` a picture, uint8 (H, W, C).
+    `step(*batch)` trains on one batch of the loader's arrays, which are on the device already, and returns numbers, whose means over the
+    epoch are logged. Arrays among them stay where they are until the progress bar shows the means, since to read from a GPU is to wait
+    for it. After each epoch `evaluate()` returns further numbers, and `samples()` a picture, uint8 (H, W, C).
     """
 
     options: Options
@@ -128,7 +128,7 @@ class Training:
 
     def _train_epoch(self) -> None:
         started = time.perf_counter()
-        batches = self.loader.epoch(self.epoch, start=self.batch)
+        batches = backend.copied_ahead(self.loader.epoch(self.epoch, start=self.batch), self.options.device)
         title = f"epoch {self.epoch + 1}/{self.options.epochs}"
         with tqdm(batches, title, len(self.loader), initial=self.batch, unit="batch", leave=False, disable=None) as bar:
             for batch in bar:

@@ -1,10 +1,21 @@
-"""Arrays on the device that show what a kernel must not do: leave an element unwritten, or read beyond the end."""
+"""Devices that a test needs, and arrays there that show what a kernel must not do: leave an element unwritten, or read beyond the end."""
 
 import types
 from typing import Any
 
 import numpy
 import pytest
+
+from tinygen.backend import to_device
+
+
+def need(*devices: str) -> None:
+    """Skip the test where a device is missing; what is missing is the reason."""
+    for device in devices:
+        try:
+            to_device(numpy.zeros(1), device)
+        except RuntimeError as reason:
+            pytest.skip(str(reason))
 
 
 def on_device(array: Any) -> Any:

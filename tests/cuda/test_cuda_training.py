@@ -1,11 +1,19 @@
-"""Five steps of small networks of each kind, as the examples train them: a GPU's kernels lead to the CPU's losses."""
+"""Small networks of each kind, and the examples themselves: a GPU's kernels lead to the CPU's losses."""
 
+import importlib
+import json
+import sys
 import types
+import typing
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
 from numpy.testing import assert_allclose
+from test_examples import EXAMPLES, ROOT
+from test_examples import few_images as few_images  # a fixture
 
 import tinygen as tg
 from tinygen import manual_seed, nn, optim
@@ -103,3 +111,22 @@ def test_losses_are_the_cpu_s(make: Callable[[str], Step], cuda_kernels: types.M
         losses[device] = [[loss.item() for loss in step()] for _ in range(STEPS)]
     assert_allclose(losses["cuda"], losses["cpu"], rtol=1e-5)
     assert numpy.ptp(losses["cpu"], axis=0).min() > 0.01  # five steps, not five times the same
+
+
+def train(example: str, **options: Any) -> None:
+    """Run an example in this process."""
+    if str(ROOT / "examples") not in sys.path:
+        sys.path.append(str(ROOT / "examples"))  # as for a script there
+    main = importlib.import_module(example).main
+    main(typing.get_type_hints(main)["options"](**options))
+
+
+@pytest.mark.usefixtures("fast_kernels")
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_s_log_is_the_cpu_s(example: str, few_images: Path, tmp_path: Path) -> None:
+    logs = []
+    for device in ("cpu", "cuda"):
+        train(example, out=tmp_path / device, epochs=1, batch_size=32, data=few_images, device=device)
+        logs.append(json.loads((tmp_path / device / "log.jsonl").read_text()))
+    for name in set(logs[0]) - {"seconds"}:
+        assert_allclose(logs[1][name], logs[0][name], rtol=1e-3, err_msg=name)

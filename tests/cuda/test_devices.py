@@ -6,6 +6,7 @@ from typing import Any
 import numpy
 import pytest
 import tinygen_kernels
+from device_arrays import need
 from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -33,6 +34,7 @@ of_several = pytest.mark.parametrize("op", [op for op in OPS if len(one_of(op).a
 @of_several
 @pytest.mark.parametrize("devices", [("cpu", "cuda"), ("cuda", "cpu"), ("cuda", "cuda:1"), ("cuda:1", "cuda")], ids=str)
 def test_arguments_on_different_devices_are_refused_in_one_sentence(op: Op, devices: tuple[str, str]) -> None:
+    need(*devices)
     first, *others = one_of(op).arrays
     inputs = [Tensor(to_device(first.copy(), devices[0])), *[Tensor(to_device(other.copy(), devices[1])) for other in others]]
     mixed = r"^\w+: arguments on different devices: .* on c.*; move them to one with \.to\(device\)$"
@@ -44,6 +46,7 @@ def test_arguments_on_different_devices_are_refused_in_one_sentence(op: Op, devi
 
 @pytest.mark.parametrize("op", OPS, ids=str)
 def test_a_second_gpu_serves_as_well_as_the_first(op: Op) -> None:
+    need("cuda:1")
     results = []
     for device in ("cpu", "cuda:1"):
         inputs = one_of(op).tensors(device=device)
@@ -57,6 +60,7 @@ def test_a_second_gpu_serves_as_well_as_the_first(op: Op) -> None:
 def test_kernels_take_arrays_of_one_device_which_becomes_current() -> None:
     import cupy
 
+    need("cuda:1")
     x, y = to_device(numpy.zeros(3), "cuda:1"), to_device(numpy.zeros(3), "cuda")
     assert tinygen_kernels.for_array(x, None, x) is tinygen_kernels.cuda
     assert cupy.cuda.Device() == x.device
@@ -71,6 +75,7 @@ def test_kernels_take_arrays_of_one_device_which_becomes_current() -> None:
 @pytest.mark.parametrize("optimizer", [optim.SGD, optim.Adam, optim.RMSprop])
 def test_a_network_over_two_gpus_trains(optimizer: Any) -> None:
     """Its first half on one, its second half on the other; gradients travel back."""
+    need("cuda:1")
     first, second = nn.Dense(3, 4).to("cuda"), nn.Dense(4, 1).to("cuda:1")
     x = F.randn((5, 3), device="cuda")
     second(F.relu(first(x)).to("cuda:1")).sum().backward()
@@ -128,6 +133,7 @@ class Trained:
 
 @pytest.mark.parametrize("devices", [("cuda", "cpu"), ("cpu", "cuda"), ("cuda", "cuda:1")], ids=str)
 def test_a_checkpoint_goes_on_on_another_device(devices: tuple[str, str], tmp_path: Any) -> None:
+    need(*devices)
     saved, loaded = Trained(2, devices[0]), Trained(0, devices[1])
     checkpoint.save(tmp_path / "saved", saved.state(), {})
     loaded.load(checkpoint.load(tmp_path / "saved")[0])

@@ -1,15 +1,14 @@
 """A step of training starts work on the device and goes on: only the progress bar, now and then, waits for numbers."""
 
 import functools
-import importlib.util
 import io
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy
 import pytest
-from test_examples import EXAMPLES, ROOT, write_idx
+from test_cuda_training import train
+from test_examples import EXAMPLES, write_idx
 from tqdm import tqdm
 
 import tinygen.functional as F
@@ -32,15 +31,6 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def load(example: str) -> Any:
-    specification = importlib.util.spec_from_file_location(example, ROOT / "examples" / f"{example}.py")
-    assert specification and specification.loader
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[example] = module  # where dataclasses look up their annotations
-    specification.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_an_epoch_waits_once_each_time_the_bar_is_refreshed(
     example: str, images: Path, waits: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -59,9 +49,7 @@ def test_an_epoch_waits_once_each_time_the_bar_is_refreshed(
     monkeypatch.setattr(Loader, "epoch", from_here)
     monkeypatch.setattr(training.Training, "_close_epoch", up_to_here)
     monkeypatch.setattr(training, "tqdm", functools.partial(_shown_bar, file=io.StringIO()))
-    module = load(example)
-    options = next(value for name, value in vars(module).items() if name.endswith("Options") and name != "Options")
-    module.main(options(out=tmp_path / "run", epochs=2, batch_size=4, data=images, device="cuda"))
+    train(example, out=tmp_path / "run", epochs=2, batch_size=4, data=images, device="cuda")
     assert during_epochs == [["get"] * (STEPS // 10)] * 2
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy
 
 from tests.stand_in.device import current, expect_current
 
+living: weakref.WeakValueDictionary[int, "ndarray"] = weakref.WeakValueDictionary()
 waits: list[str] = []  # what has made the host wait for the device, in order
 SCALARS = (bool, int, float, complex, numpy.generic)
 VIEWS = {"reshape", "transpose", "squeeze", "swapaxes", "view", "diagonal", "ravel"}  # start no kernel, so the current device may differ
@@ -128,6 +130,7 @@ def wrap(result: Any, *arguments: Any) -> Any:
         array = object.__new__(ndarray)
         array.host = numpy.asarray(result)
         array.number = next((a.number for a in arguments if isinstance(a, ndarray)), current())
+        living[id(array)] = array
         return array
     if isinstance(result, tuple | list):
         return type(result)(wrap(part, *arguments) for part in result)
@@ -166,7 +169,7 @@ def resolved(index: Any, shape: tuple[int, ...]) -> Any:
             parts[i] = part.host
         elif part is not None:
             if isinstance(part, ndarray):
-                parts[i] = part.host % max(1, shape[axis])
+                parts[i] = part.host.astype(numpy.int64) % max(1, shape[axis])
             axis += 1
     return tuple(parts) if isinstance(index, tuple) else parts[0]
 

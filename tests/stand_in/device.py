@@ -1,4 +1,4 @@
-"""The stand-in's cupy.cuda: two devices, of which one is current, and streams on which everything has happened already."""
+"""The stand-in's cupy.cuda: two devices, of which one is current, and streams that are done with everything at once."""
 
 import types
 from typing import Any
@@ -65,31 +65,45 @@ class Device:
         return f"<CUDA Device {self.id}>"
 
 
+history: list[tuple[str, str]] = []  # what has been asked of streams, in order: ("copy", its stream), ("wait", who waits "for" whom)
+
+
 class Stream:
-    """cupy.cuda.Stream."""
+    """cupy.cuda.Stream. What it is given to do has happened already, but it is written down."""
 
     ptr = 0
 
     def __init__(self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: None = None) -> None:
-        pass
+        self.name = "main" if null else "other"
 
     def __enter__(self) -> "Stream":
+        _streams.append(self)
         return self
 
     def __exit__(self, *error: object) -> None:
-        pass
+        _streams.pop()
 
     def use(self) -> "Stream":
+        _streams[-1] = self
         return self
 
     def record(self, event: "Event | None" = None) -> "Event":
-        return event or Event()
+        event = event or Event()
+        event.record(self)
+        return event
 
     def wait_event(self, event: "Event") -> None:
-        pass
+        history.append(("wait", f"{self.name} for {event.stream.name}"))
 
     def synchronize(self) -> None:
         _wait("Stream.synchronize")
+
+
+_streams = [Stream(null=True)]  # a stack, as of devices
+
+
+def current_stream(device_id: int = -1) -> Stream:
+    return _streams[-1]
 
 
 class Event:
@@ -99,20 +113,22 @@ class Event:
         pass
 
     def record(self, stream: Stream | None = None) -> None:
-        pass
+        self.stream = stream or current_stream()
 
     def synchronize(self) -> None:
         _wait("Event.synchronize")
 
 
 class MemoryPool:
-    """cupy.get_default_memory_pool(): holds nothing."""
+    """cupy.get_default_memory_pool(): holds the memory of the arrays that are alive, and nothing else."""
 
     def used_bytes(self) -> int:
-        return 0
+        from tests.stand_in.array import living
 
-    def total_bytes(self) -> int:
-        return 0
+        hosts = [array.host if array.host.base is None else array.host.base for array in living.values()]
+        return sum({id(host): host.nbytes for host in hosts}.values())
+
+    total_bytes = used_bytes
 
     def free_all_blocks(self, stream: Stream | None = None) -> None:
         pass
@@ -132,13 +148,12 @@ def modules() -> list[types.ModuleType]:
     """cupy.cuda and cupy.cuda.runtime."""
     runtime, cuda = types.ModuleType("cupy.cuda.runtime"), types.ModuleType("cupy.cuda")
     vars(runtime).update(getDeviceCount=lambda: COUNT, getDevice=current, CUDARuntimeError=CUDARuntimeError)
-    stream = Stream(null=True)
     vars(cuda).update(
         Device=Device,
         Stream=Stream,
         Event=Event,
         MemoryPool=MemoryPool,
-        get_current_stream=lambda device_id=-1: stream,
+        get_current_stream=current_stream,
         get_elapsed_time=lambda start, end: 0.0,
         is_available=lambda: True,
         runtime=runtime,

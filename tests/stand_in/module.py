@@ -97,6 +97,7 @@ def _function(name: str, of_numpy: Callable[..., Any], signature: inspect.Signat
 def _from_host(of_numpy: Callable[..., Any], source: Any, *arguments: Any, **keywords: Any) -> ndarray:
     """An array on the current device: of data on the host always a copy, of another device's array, too."""
     keywords.pop("blocking", None)
+    device.history.append(("copy", device.current_stream().name))
     if not isinstance(source, ndarray):
         refuse_device_data(source)
         return wrap(numpy.array(of_numpy(source, *arguments, **keywords)))

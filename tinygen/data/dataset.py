@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy
 from numpy.typing import DTypeLike
 
+from tinygen.backend import Array, device_of, to_device
+
 
 @dataclass(frozen=True, eq=False)
 class ImageDataset:
@@ -62,17 +64,17 @@ def pad_to(images: numpy.ndarray, size: int) -> numpy.ndarray:
     return numpy.pad(images, ((0, 0), (top, size - height - top), (left, size - width - left), (0, 0)))
 
 
-def to_float(images: numpy.ndarray, low: float, high: float, dtype: DTypeLike = numpy.float32) -> numpy.ndarray:
-    """Map uint8 images of any shape to evenly spaced numbers: 0 to exactly low, 255 to exactly high.
+def to_float(images: Array, low: float, high: float, dtype: DTypeLike = numpy.float32) -> Array:
+    """Map uint8 images of any shape, where they live, to evenly spaced numbers: 0 to exactly low, 255 to exactly high.
 
     A tanh generator takes low=-1, high=1; a Bernoulli decoder low=0, high=1. The result of float32 is four times as large
     as the images, so convert a large set batch by batch. Raises ValueError if the images are not uint8.
     """
     _require_bytes("to_float", images)
-    return numpy.linspace(low, high, 256, dtype=dtype)[images]
+    return to_device(numpy.linspace(low, high, 256, dtype=dtype), device_of(images))[images]
 
 
-def _require_bytes(function: str, images: numpy.ndarray) -> None:
+def _require_bytes(function: str, images: Array) -> None:
     if images.dtype != numpy.uint8:
         raise ValueError(f"{function}: images must be uint8, 0 to 255, not {images.dtype}")
 
