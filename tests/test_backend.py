@@ -167,7 +167,7 @@ print(faults() - before)
     return int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
 
 
-if platform.libc_ver()[0] == "glibc":  # elsewhere memory is left to the system
+if platform.libc_ver()[0] == "glibc":  # elsewhere the kernels keep memory themselves: tests/kernels/test_cpu_memory.py
 
     def test_the_memory_of_freed_arrays_serves_the_next_ones() -> None:
         assert page_faults_of_a_loop() < 100

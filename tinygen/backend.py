@@ -3,8 +3,8 @@
 A device is "cpu" (NumPy arrays) or "cuda", "cuda:0", "cuda:1", ... (CuPy arrays). CuPy is imported only when a CUDA device is asked for.
 
 Where the C library is glibc, importing this module tells it to keep the memory of freed arrays for the next ones, which a training step
-asks for in the same sizes again and again: new memory from the system is paid for with one page fault for every 4 KiB. Elsewhere memory
-is left to the system.
+asks for in the same sizes again and again: new memory from the system is paid for with one page fault for every 4 KiB. Elsewhere the
+kernels keep that of their own results (`tinygen_kernels.cpu.memory`).
 """
 
 import ctypes

@@ -26,8 +26,9 @@ import numpy
 from numba import prange
 
 from tinygen_kernels import Array, Padding, Pair
+from tinygen_kernels.cpu.memory import empty, flat
 from tinygen_kernels.cpu.panels import Panels, as_panels, copy, strip_count
-from tinygen_kernels.cpu.parallel import empty, flat, parallel, serial, threads
+from tinygen_kernels.cpu.parallel import parallel, serial, threads
 from tinygen_kernels.cpu.plan import FEW_CHANNELS, GatherPlan, Window, data_plan, forward_plan, weight_plan
 from tinygen_kernels.cpu.simd import PIXELS, gather_tile, outer_tile, prefetch, tile_width
 from tinygen_kernels.geometry import output_size

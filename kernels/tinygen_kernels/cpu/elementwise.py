@@ -10,7 +10,8 @@ import numpy
 from numba import prange
 
 from tinygen_kernels import Array
-from tinygen_kernels.cpu.parallel import empty, flat, parallel, serial
+from tinygen_kernels.cpu.memory import empty, flat
+from tinygen_kernels.cpu.parallel import parallel, serial
 
 _PART = 1 << 16  # numbers
 

@@ -12,7 +12,8 @@ import numpy
 from numba import prange
 
 from tinygen_kernels import Array
-from tinygen_kernels.cpu.parallel import empty, flat, parallel, serial
+from tinygen_kernels.cpu.memory import empty, flat
+from tinygen_kernels.cpu.parallel import parallel, serial
 
 _WIDTH = 64  # numbers in a row, about, at least
 _CHUNK = 1 << 14  # numbers in an item of work, at least

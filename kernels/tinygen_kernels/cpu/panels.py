@@ -7,7 +7,8 @@ import numpy
 from numba import prange
 
 from tinygen_kernels import Array
-from tinygen_kernels.cpu.parallel import empty, flat, parallel, serial
+from tinygen_kernels.cpu.memory import empty, flat
+from tinygen_kernels.cpu.parallel import parallel, serial
 from tinygen_kernels.cpu.simd import tile_width
 
 # What does not repay that weights are copied: fewer pixels that use them, or fewer weights, which stay in the nearest cache anyway.

@@ -1,7 +1,6 @@
-"""How the kernels of this package are compiled and started, and the memory that they work in."""
+"""How the kernels of this package are compiled and started."""
 
 import functools
-import math
 import threading
 import types
 from collections.abc import Callable
@@ -9,8 +8,6 @@ from typing import Any
 
 import numba
 import numpy
-
-from tinygen_kernels import Array
 
 _njit: Any = numba.njit  # its own type does not know that `parallel` may be a dictionary
 
@@ -57,20 +54,3 @@ def _renamed(function: Callable[..., None], name: str) -> Callable[..., None]:
     copy = types.FunctionType(function.__code__, function.__globals__, function.__name__)
     copy.__qualname__ = name
     return copy
-
-
-def flat(array: Array) -> Array:
-    """The elements of an array in row-major order, copied only where they do not lie so.
-
-    Kernels take nothing else (one-dimensional, contiguous, writable in Numba's eyes), so each is compiled once for a dtype.
-    """
-    elements = array.ravel()
-    return elements if elements.flags.carray else elements.copy()
-
-
-def empty(shape: int | tuple[int, ...], dtype: Any) -> Array:
-    """A new array that starts on a cache line: vector loads from it never straddle two. NumPy promises 16 bytes, a line has 64."""
-    count = shape if isinstance(shape, int) else math.prod(shape)
-    memory = numpy.empty(count * numpy.dtype(dtype).itemsize + 64, numpy.uint8)
-    start = -memory.__array_interface__["data"][0] % 64
-    return numpy.ndarray(shape, dtype, memory, start)

@@ -5,7 +5,8 @@ import numpy
 from numba import prange
 
 from tinygen_kernels import Array, Padding, Pair
-from tinygen_kernels.cpu.parallel import empty, flat, parallel, serial
+from tinygen_kernels.cpu.memory import empty, flat
+from tinygen_kernels.cpu.parallel import parallel, serial
 from tinygen_kernels.geometry import pooled_size
 
 

@@ -1,0 +1,55 @@
+"""Memory of arrays that are gone serves the next ones, where the C library does not see to that itself."""
+
+import gc
+
+import numpy
+import pytest
+from tinygen_kernels.cpu import memory
+
+LARGE = 1 << 20
+
+
+@pytest.fixture(autouse=True)
+def without_glibc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_KEEPS", True)
+    monkeypatch.setattr(memory, "_free", {})
+
+
+def place(array: numpy.ndarray) -> int:
+    return array.ctypes.data
+
+
+def test_a_freed_array_s_memory_serves_the_next_of_about_its_size() -> None:
+    first = memory.empty((5, 450_000), "float32")
+    where = place(first)
+    del first
+    assert place(memory.empty(1_125_100, "float64")) == where  # and freed again
+    assert place(memory.empty(LARGE, "float32")) != where  # of less than half the size
+
+
+def test_memory_is_not_shared_while_any_view_of_it_lives() -> None:
+    arrays = [memory.empty(LARGE, "float32") for _ in range(3)]
+    views = [array[5:].reshape(-1, 1).T for array in arrays]
+    for i, array in enumerate(arrays):
+        array[:] = i
+    del arrays, array
+    gc.collect()
+    fresh = [memory.empty(LARGE, "float32") for _ in range(3)]
+    for array in fresh:
+        array[:] = -1
+    assert [set(view.ravel()) for view in views] == [{0.0}, {1.0}, {2.0}]
+
+
+def test_arrays_are_whole_aligned_and_writable() -> None:
+    for shape in (0, 1, (3, 7), (LARGE, 1), (2, LARGE + 13)):
+        array = memory.empty(shape, "float64")
+        array[...] = 1.5
+        assert array.shape == (shape if isinstance(shape, tuple) else (shape,))
+        assert place(array) % 64 == 0 and array.flags.carray and (array == 1.5).all()
+
+
+def test_a_step_in_a_loop_keeps_no_more_than_it_needs() -> None:
+    for _ in range(50):
+        step = [memory.empty(LARGE + 1000 * i, "float32") for i in range(4)]
+        del step
+    assert sum(len(free) for free in memory._free.values()) == 4
