@@ -1,7 +1,7 @@
 PYTHON ?= python3
 VENV := .venv/bin
 
-.PHONY: train test test-gpu-path lint clean
+.PHONY: train test test-gpu-path gpu-check lint clean
 
 train: .venv/.done  ## train a DCGAN on Fashion-MNIST, or go on with the run that is there
 	$(VENV)/python examples/dcgan.py $(if $(wildcard runs/dcgan/checkpoint.safetensors),--resume)
@@ -11,6 +11,13 @@ test: .venv/.done
 
 test-gpu-path: .venv-gpu/.done  ## what needs a GPU, on a stand-in for CuPy and in Numba's CUDA simulator
 	.venv-gpu/bin/python -m pytest -p tests.stand_in -m gpu
+
+# One visit to a GPU: all that needs one, into one report. EXTRA=gpu-cuda12 for drivers of CUDA 12.
+gpu-check: EXTRA = gpu
+gpu-check:
+	$(PYTHON) -m venv .venv-gpu-check
+	.venv-gpu-check/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench,$(EXTRA)]'
+	sh .ci/gpu-check .venv-gpu-check/bin/python gpu-report.txt
 
 lint: .venv/.done
 	$(VENV)/ruff check
@@ -31,5 +38,5 @@ lint: .venv/.done
 	touch $@
 
 clean:
-	rm -rf .venv .venv-gpu .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-gpu .venv-gpu-check .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find tinygen kernels examples tests -name __pycache__ -prune -exec rm -rf {} +

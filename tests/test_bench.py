@@ -108,9 +108,9 @@ class TestEngines:
 
 class TestProtocol:
     def test_one_thread_by_cpu_time_and_all_by_wall_clock(self) -> None:
-        assert protocols(4) == [Protocol(1, wall_clock=False), Protocol(4, wall_clock=True)]
-        assert protocols(1) == [Protocol(1, wall_clock=False)]
-        assert "CPU time" in protocols(4)[0].describe() and "4 threads by wall clock" in protocols(4)[1].describe()
+        assert protocols(4, "cpu") == [Protocol(1, wall_clock=False), Protocol(4, wall_clock=True)]
+        assert protocols(1, "cpu") == [Protocol(1, wall_clock=False)]
+        assert "CPU time" in protocols(4, "cpu")[0].describe() and "4 threads by wall clock" in protocols(4, "cpu")[1].describe()
 
     def test_engines_take_turns(self) -> None:
         calls: list[str] = []
@@ -164,7 +164,7 @@ def test_the_roofline() -> None:
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "CUDA_VISIBLE_DEVICES": ""}
     command = [sys.executable, "-m", "tinygen_kernels.bench", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=environment)
 
@@ -176,7 +176,7 @@ class TestCommand:
         result = run(*arguments)
         assert result.returncode == 0, result.stderr
         assert "PyTorch is not installed" in result.stdout
-        for protocol in protocols(2):
+        for protocol in protocols(2, "cpu"):
             assert protocol.describe() in result.stdout
         rows = [line for line in result.stdout.splitlines() if line.startswith("2,8,8,3->4 k3 s2 p1")]
         assert [row.split()[4] for row in rows] == [*DIRECTIONS, *DIRECTIONS]
@@ -187,6 +187,7 @@ class TestCommand:
         result = run("--help")
         assert result.returncode == 0
         for option in (
+            "--device",
             "--threads",
             "--repeats",
             "--only",
@@ -198,7 +199,7 @@ class TestCommand:
         ):
             assert option in result.stdout
 
-    @pytest.mark.parametrize("arguments", [["--layer", "1,2"], ["--repeats", "0"], ["--step", "--only", "data"]])
+    @pytest.mark.parametrize("arguments", [["--layer", "1,2"], ["--repeats", "0"], ["--step", "--only", "data"], ["--device", "cuda"]])
     def test_what_cannot_be_is_one_sentence(self, arguments: list[str]) -> None:
         result = run(*arguments)
         assert result.returncode == 1
@@ -215,4 +216,4 @@ class TestSteps:
     def test_without_the_examples(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(tinygen, "__file__", str(tmp_path / "tinygen" / "__init__.py"))
         with pytest.raises(ValueError, match="come with tinygen's repository"):
-            steps.main(1, 1, with_torch=False)
+            steps.main(1, 1, with_torch=False, device="cpu")

@@ -38,3 +38,12 @@ def fast_kernels(cuda_kernels: types.ModuleType, monkeypatch: pytest.MonkeyPatch
         from tests.stand_in.kernels import cpu_kernels
 
         monkeypatch.setattr(tinygen_kernels, "cuda", cpu_kernels())
+
+
+@pytest.fixture
+def planned_as_for_a_gpu(cuda_kernels: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Convolutions are cut into blocks as on a GPU, which the simulator would take too long for."""
+    from tinygen_kernels.cuda import products
+
+    monkeypatch.setattr(products, "SIMULATED", False)
+    monkeypatch.setattr(products, "_SHORTEST", 256)

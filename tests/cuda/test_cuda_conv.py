@@ -24,6 +24,8 @@ CASES = {
     "plain": Convolution(2, (5, 4), 3, 5, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),
     "wide": Convolution(1, (5, 6), 8, 20, (2, 3), (1, 1), ((0, 1), (2, 1)), (1, 1)),  # four channels at once, two tiles of them
     "pieces": Convolution(2, (9, 5), 4, 4, (1, 2), (1, 1), ((0, 0), (1, 0)), (1, 1)),  # of the sum of conv2d_weight
+    "phases in pieces": Convolution(1, (6, 5), 4, 20, (4, 4), (2, 2), ((1, 1), (1, 1)), (1, 1)),
+    "phases apart": Convolution(1, (5, 4), 3, 36, (4, 3), (3, 2), ((2, 1), (0, 1)), (1, 1)),  # not in pieces, however many taps they have
     "lopsided": Convolution(2, (7, 6), 4, 8, (3, 2), (2, 1), ((1, 0), (0, 2)), (1, 2)),
     "even": Convolution(1, (9, 7), 5, 4, (4, 4), (2, 2), ((1, 1), (1, 1)), (1, 1)),  # all phases in one launch
     "uneven": Convolution(1, (8, 7), 3, 4, (4, 3), (3, 2), ((2, 1), (0, 1)), (1, 1)),  # phases of one tap and of two
@@ -122,27 +124,27 @@ def test_the_taps_of_another_phase_may_be_infinite(conv: Any) -> None:
     ],
 )
 def test_the_tiles_of_a_real_gpu(conv: Any, monkeypatch: pytest.MonkeyPatch, name: str, c: Convolution) -> None:
-    from tinygen_kernels.cuda import tile
+    from tinygen_kernels.cuda import products, tile
 
-    monkeypatch.setattr(conv, "choose", lambda *_: getattr(tile, name))
+    monkeypatch.setattr(products, "choose", lambda *_: getattr(tile, name))
     x, w, g = c.arrays(numpy.float32, 0)
     assert error(conv.conv2d(on_device(x), on_device(w), None, *c.window).get(), reference.conv2d(x, w, None, *c.window)) < 5e-6
     g_w = conv.conv2d_weight(on_device(x), on_device(g), c.kernel_size, *c.window)
     assert error(g_w.get(), reference.conv2d_weight(x, g, c.kernel_size, *c.window)) < 5e-6
 
 
-def test_large_tiles_are_for_products_that_fill_the_gpu(conv: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tinygen_kernels.cuda.tile import LARGE, NARROW, SMALL, TALL, TINY
+@pytest.mark.usefixtures("planned_as_for_a_gpu")
+def test_large_tiles_are_for_products_that_fill_the_gpu() -> None:
+    from tinygen_kernels.cuda import products
+    from tinygen_kernels.cuda.tile import LARGE, NARROW, SMALL, TALL
 
-    assert conv.choose(10**6, 256, 1, numpy.dtype("f")) == TINY
-    monkeypatch.setattr(conv, "SIMULATED", False)
-    monkeypatch.setattr(conv, "multiprocessors", lambda: 132)
-    assert conv.choose(10**6, 256, 1, numpy.dtype("f")) == LARGE
-    assert conv.choose(10**6, 64, 1, numpy.dtype("f")) == TALL
-    assert conv.choose(10**6, 3, 1, numpy.dtype("f")) == NARROW
-    assert conv.choose(10**6, 256, 1, numpy.dtype("d")) == SMALL
-    assert conv.choose(4096, 256, 1, numpy.dtype("f")) == SMALL
-    assert conv.choose(4096, 256, 5, numpy.dtype("f")) == LARGE
+    assert products.choose(10**6, 256, 1, numpy.dtype("f"), 132) == LARGE
+    assert products.choose(10**6, 64, 1, numpy.dtype("f"), 132) == TALL
+    assert products.choose(10**6, 3, 1, numpy.dtype("f"), 132) == NARROW
+    assert products.choose(10**6, 256, 1, numpy.dtype("d"), 132) == SMALL
+    assert products.choose(4096, 256, 1, numpy.dtype("f"), 132) == SMALL
+    assert products.choose(4096, 256, 1, numpy.dtype("f"), 16) == LARGE
+    assert products.choose(4096, 256, 5, numpy.dtype("f"), 132) == LARGE
 
 
 @pytest.mark.parametrize(("offset", "channels", "widths"), [(0, 8, (4, 4)), (4, 8, (4, 4)), (1, 8, (1, 4)), (0, 6, (1, 4))])

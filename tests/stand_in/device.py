@@ -1,5 +1,6 @@
 """The stand-in's cupy.cuda: two devices, of which one is current, and streams that are done with everything at once."""
 
+import time
 import types
 from typing import Any
 
@@ -53,7 +54,8 @@ class Device:
 
     @property
     def attributes(self) -> dict[str, int]:
-        return {"MultiProcessorCount": 132}
+        """Those of an H100. Frequencies in kHz, the width in bits."""
+        return {"MultiProcessorCount": 132, "ClockRate": 1_980_000, "MemoryClockRate": 2_619_000, "GlobalMemoryBusWidth": 5120}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Device) and self.id == other.id
@@ -114,6 +116,7 @@ class Event:
 
     def record(self, stream: Stream | None = None) -> None:
         self.stream = stream or current_stream()
+        self.seconds = time.perf_counter()
 
     def synchronize(self) -> None:
         _wait("Event.synchronize")
@@ -154,7 +157,7 @@ def modules() -> list[types.ModuleType]:
         Event=Event,
         MemoryPool=MemoryPool,
         get_current_stream=current_stream,
-        get_elapsed_time=lambda start, end: 0.0,
+        get_elapsed_time=lambda start, end: 1e3 * (end.seconds - start.seconds),
         is_available=lambda: True,
         runtime=runtime,
     )

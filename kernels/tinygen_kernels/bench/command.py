@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+import numpy
 import tyro
 from tqdm import tqdm
 
+from tinygen.backend import to_device
 from tinygen_kernels.bench import kernels, roofline
 from tinygen_kernels.bench.kernels import ENGINES, IM2COL, OURS, REFERENCE, TOLERANCE, TORCH, Timing
 from tinygen_kernels.bench.layers import DIRECTIONS, LAYERS, Direction, Layer
@@ -38,9 +40,11 @@ def _cores() -> int:
 class Options:
     """How fast the convolution kernels are, beside im2col + BLAS, the reference, PyTorch where it is installed, and the machine's peak.
 
-    Every kernel is timed twice: on one thread by CPU time, and on all threads by wall clock.
+    Every kernel is timed twice: on one thread by CPU time, and on all threads by wall clock; on a GPU once, by its own clock.
     """
 
+    device: Literal["cpu", "cuda"] = "cpu"
+    """where to compute; on a GPU, im2col is with cuBLAS, and what paper says that a kernel should take stands beside it"""
     threads: Annotated[int, tyro.conf.arg(help_behavior_hint="(default: all cores)")] = _cores()
     """threads of the second protocol; with 1 there is only the first"""
     repeats: int = 15
@@ -63,7 +67,7 @@ def command_line(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark with these arguments, or those of the command line. An error that the user can mend ends it in one sentence."""
     try:
         main(tyro.cli(Options, prog="python -m tinygen_kernels.bench", args=arguments))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         raise SystemExit(f"bench: {error}") from None
 
 
@@ -79,22 +83,24 @@ def main(options: Options) -> None:
         return
     layers = [Layer.parse(options.layer)] if options.layer else LAYERS
     with process(Protocol(1, wall_clock=False)) as worker:
-        version = worker.call(kernels.torch_version)
+        worker.call(to_device, numpy.zeros(1), options.device)  # what is missing is said at once
+        version = worker.call(kernels.torch_version, options.device)
     print(f"PyTorch {version}" if version else "PyTorch is not installed and so left out; pip install 'tinygen[bench]' adds it")
     if options.step:
         from tinygen_kernels.bench import steps
 
-        steps.main(options.threads, options.repeats, with_torch=version is not None)
+        steps.main(options.threads, options.repeats, with_torch=version is not None, device=options.device)
         return
     alone = math.inf
-    for protocol in protocols(options.threads):
+    for protocol in protocols(options.threads, options.device):
         machine, timings = _run(options, layers, protocol)
-        if protocol.wall_clock and machine.gflops < 1.2 * alone:
+        if protocol.threads > 1 and protocol.device == "cpu" and machine.gflops < 1.2 * alone:
             print(f"\n{_CROWDED}")
         alone = machine.gflops
     if options.plot:
         dots = [roofline.Dot(str(t.layer), t.direction, t.layer.flops() / t.layer.bytes(options.dtype), t.rate()) for t in timings]
-        title = f"Convolution kernels, {options.dtype}, {protocol.threads} thread{'s' * (protocol.threads > 1)}"
+        where = f"{protocol.threads} thread{'s' * (protocol.threads > 1)}" if options.device == "cpu" else options.device
+        title = f"Convolution kernels, {options.dtype}, {where}"
         options.plot.write_text(roofline.svg(dots, machine.gflops, machine.gigabytes, title))
         print(f"\nroofline: {options.plot}")
 
@@ -110,6 +116,10 @@ def _run(options: Options, layers: Sequence[Layer], protocol: Protocol) -> tuple
         for layer in tqdm(layers, leave=False, disable=None):
             timings += [worker.call(kernels.measure, layer, each, options.dtype, options.repeats, protocol) for each in directions]
     print("\n".join(report(timings, machine.gflops)))
+    if protocol.device != "cpu":
+        with process(protocol) as worker:
+            ours, cupys = worker.call(kernels.launch_seconds)
+        print(f"\nto start a kernel takes the host {ours * 1e6:.1f} us through tinygen_kernels, {cupys * 1e6:.1f} us through CuPy")
     return machine, timings
 
 
@@ -117,11 +127,13 @@ def report(timings: Sequence[Timing], gflops: float) -> list[str]:
     """The table of all kernels, and the means of the ratios."""
     engines = [engine for engine in ENGINES if any(engine in t.seconds for t in timings)]
     rivals = {engine: memory_format for memory_format, engine in TORCH.items() if engine in engines}
-    rows = [("ms", "kernel", *engines, "GFLOP/s", "of peak", *(f"ours/{name}" for name in rivals.values()))]
+    predicted = ["predicted"] if any(t.predicted for t in timings) else []
+    rows = [("ms", "kernel", *predicted, *engines, "GFLOP/s", "of peak", *(f"ours/{name}" for name in rivals.values()))]
     for t in timings:
         times = [f"{t.seconds[engine] * 1e3:.3f}" if engine in t.seconds else "-" for engine in engines]
+        paper = [f"{t.predicted * 1e3:.3f}"] if t.predicted else []
         ratios = ["-" if (ratio := t.ratio(rival)) is None else f"{ratio:.2f}" for rival in rivals]
-        rows.append((str(t.layer), t.direction, *times, f"{t.rate():.1f}", f"{t.rate() / gflops:.0%}", *ratios))
+        rows.append((str(t.layer), t.direction, *paper, *times, f"{t.rate():.1f}", f"{t.rate() / gflops:.0%}", *ratios))
     means = [("geometric mean of ours / ... (below 1, ours is faster)", "all", *DIRECTIONS)]
     means += [(engine, *_means(timings, engine)) for engine in engines if engine not in (OURS, REFERENCE)]
     wrong = [

@@ -1,5 +1,6 @@
 """Every engine's kernels for a layer: checked against each other, then timed."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy
 
+from tinygen.backend import to_device
 from tinygen_kernels import Array, reference
 from tinygen_kernels.bench import im2col
 from tinygen_kernels.bench.layers import Direction, Layer
@@ -15,7 +17,7 @@ from tinygen_kernels.bench.protocol import Protocol
 if TYPE_CHECKING:
     from tinygen_kernels.bench.peak import Machine
 
-OURS, IM2COL, REFERENCE = "ours", "im2col+BLAS", "reference"
+OURS, IM2COL, REFERENCE = "ours", "im2col+BLAS", "reference"  # on a GPU: direct, and with cuBLAS
 TORCH = {"NCHW": "torch NCHW", "channels_last": "torch channels_last"}  # by memory format
 ENGINES = (OURS, IM2COL, REFERENCE, *TORCH.values())
 
@@ -33,6 +35,7 @@ class Timing:
     direction: Direction
     seconds: dict[str, float]
     wrong: dict[str, float]
+    predicted: float | None = None  # for ours, on a GPU
 
     def rate(self) -> float:
         """Ours, in GFLOP/s."""
@@ -43,40 +46,76 @@ class Timing:
         return self.seconds[OURS] / self.seconds[engine] if engine in self.seconds else None
 
 
-def torch_version() -> str | None:
-    """The version of PyTorch, None where it is not installed."""
+def torch_version(device: str) -> str | None:
+    """The version of PyTorch, None where it is not installed, or not for the device."""
     try:
         import torch
     except ImportError:
+        return None
+    if device != "cpu" and not torch.cuda.is_available():
         return None
     return str(torch.__version__)  # a plain string: reading its own kind back, another process would import PyTorch
 
 
 def machine(protocol: Protocol, dtype: str) -> "Machine":
-    """What this machine can do at most."""
+    """What this machine can do at most: measured, or, of a GPU, by its data sheet, which is for float32."""
     from tinygen_kernels.bench import peak
 
-    return peak.machine(protocol, dtype)
+    if protocol.device == "cpu":
+        return peak.machine(protocol, dtype)
+    from tinygen_kernels.bench import prediction
+
+    gpu = prediction.this_gpu()
+    return peak.Machine(gpu.teraflops * 1e3, gpu.terabytes * 1e3)
+
+
+def launch_seconds(calls: int = 1000) -> tuple[float, float]:
+    """How long the host takes to start a kernel of ours and one of CuPy's: on one number, so that the GPU keeps up."""
+    import cupy
+
+    from tinygen_kernels import cuda
+
+    one = cupy.zeros(1, "float32")
+    seconds = []
+    for start in (lambda: cuda.leaky_relu(one, 0.2), lambda: one + one):
+        start()
+        cupy.cuda.Device().synchronize()
+        begin = time.perf_counter()
+        for _ in range(calls):
+            start()
+        seconds.append((time.perf_counter() - begin) / calls)
+    return seconds[0], seconds[1]
 
 
 def measure(layer: Layer, direction: Direction, dtype: str, repeats: int, protocol: Protocol) -> Timing:
     """Check and time one kernel of all engines in this process."""
     arrays = layer.arrays(dtype)
-    works = {name: _works(kernels, layer, arrays)[direction] for name, kernels in _modules(layer).items()}
-    results = {name: work() for name, work in works.items()}
-    if torch_version():
+    here = [to_device(array, protocol.device) for array in arrays]
+    works = {name: _works(kernels, layer, here)[direction] for name, kernels in _modules(layer, protocol.device).items()}
+    results = {name: to_device(work(), "cpu") for name, work in works.items()}
+    if torch_version(protocol.device):
         from tinygen_kernels.bench import torch_kernels
 
         if torch_kernels.padding_of(layer) is not None:
             for memory_format, name in TORCH.items():
-                works[name] = torch_kernels.works(layer, arrays, memory_format)[direction]
+                works[name] = torch_kernels.works(layer, arrays, memory_format, protocol.device)[direction]
                 results[name] = torch_kernels.result(works[name](), layer, direction)
     errors = {name: _error(made, results[IM2COL]) for name, made in results.items()}
     wrong = {name: error for name, error in errors.items() if not error <= TOLERANCE}
-    return Timing(layer, direction, protocol.medians(works, repeats), wrong)
+    predicted = None
+    if protocol.device != "cpu" and dtype == "float32":
+        from tinygen_kernels.bench import prediction
+
+        predicted = prediction.predict(layer, direction, prediction.this_gpu()).seconds
+    return Timing(layer, direction, protocol.medians(works, repeats), wrong, predicted)
 
 
-def _modules(layer: Layer) -> dict[str, ModuleType]:
+def _modules(layer: Layer, device: str) -> dict[str, ModuleType]:
+    if device != "cpu":
+        from tinygen_kernels import cuda
+        from tinygen_kernels.cuda import im2col as by_cublas
+
+        return {OURS: cuda, IM2COL: by_cublas}
     from tinygen_kernels import cpu  # with Numba, which the process that only prints can do without
 
     modules = {OURS: cpu, IM2COL: im2col}

@@ -18,16 +18,20 @@ from typing import Any
 
 _PAUSE = 0.004  # seconds, until the threads of the engine before have gone to sleep
 _WARM_UP = 2  # turns that do not count
+_IN_A_ROW = 10  # calls on a GPU, so that starting one overlaps with running the one before, as in a program
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """One thread by CPU time, which a busy machine hardly changes, or several by wall clock."""
+    """One thread by CPU time, which a busy machine hardly changes, or several by wall clock; or a GPU by its own clock."""
 
     threads: int
     wall_clock: bool
+    device: str = "cpu"
 
     def describe(self) -> str:
+        if self.device != "cpu":
+            return f"{self.device} by its own clock, {_IN_A_ROW} calls in a row"
         if self.wall_clock:
             return f"{self.threads} threads by wall clock, a pause of {_PAUSE * 1e3:.0f} ms before each"
         return "one thread by CPU time (time.process_time)"
@@ -40,6 +44,8 @@ class Protocol:
 
     def seconds(self, work: Callable[[], Any]) -> float:
         """How long the work takes, once."""
+        if self.device != "cpu":
+            return _seconds_on_a_gpu(work)
         clock = time.perf_counter if self.wall_clock else time.process_time
         if self.wall_clock:
             time.sleep(_PAUSE)
@@ -57,8 +63,22 @@ class Protocol:
         return min(self.seconds(work) for _ in range(_WARM_UP + repeats))
 
 
-def protocols(threads: int) -> list[Protocol]:
-    """One thread by CPU time, and all of so many by wall clock where they are more than one."""
+def _seconds_on_a_gpu(work: Callable[[], Any]) -> float:
+    import cupy
+
+    begin, end = cupy.cuda.Event(), cupy.cuda.Event()
+    begin.record()
+    for _ in range(_IN_A_ROW):
+        work()
+    end.record()
+    end.synchronize()
+    return cupy.cuda.get_elapsed_time(begin, end) / 1e3 / _IN_A_ROW
+
+
+def protocols(threads: int, device: str) -> list[Protocol]:
+    """One thread by CPU time, and all of so many by wall clock where they are more than one; or the GPU's only one."""
+    if device != "cpu":
+        return [Protocol(threads, wall_clock=True, device=device)]
     return [Protocol(1, wall_clock=False)] + ([Protocol(threads, wall_clock=True)] if threads > 1 else [])
 
 

@@ -1,6 +1,6 @@
 """Whole training steps of the examples, tape and optimiser included, in tinygen and in PyTorch eager.
 
-The steps are the examples' own: an example hands its step to `Training`, and here something else is in its place that takes it.
+The steps are the examples' own: an example hands its step to `Training`, from which it is taken here instead of being run.
 Each engine works in a process of its own, so that memory and threads are its own, and the engines take turns at a step. Memory and page
 faults are counted as Unix does; there is no --step on Windows.
 """
@@ -15,10 +15,12 @@ from contextlib import ExitStack, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
+from unittest.mock import patch
 
 import numpy
 
 import tinygen
+from tinygen.backend import to_device
 from tinygen_kernels.bench.kernels import TOLERANCE
 from tinygen_kernels.bench.protocol import Process, Protocol, process, protocols, table
 
@@ -38,9 +40,9 @@ class Step(NamedTuple):
 class Taken(Exception):
     """Carries what an example gave to Training out of its main."""
 
-    def __init__(self, parts: dict[str, Any], loader: Any, step: Callable[..., Any]) -> None:
-        self.parts, self.step = parts, step
-        self.batch = next(loader.epoch(0))
+    def __init__(self, training: Any) -> None:
+        self.parts, self.step = training.parts, training.step
+        self.batch = next(training.loader.epoch(0))
 
 
 def example_file(name: str) -> Path:
@@ -51,21 +53,22 @@ def example_file(name: str) -> Path:
     return path
 
 
-def take(name: str) -> Taken:
+def take(name: str, device: str) -> Taken:
     """The models and optimisers, a batch and the step of an example."""
+    from tinygen.training import Training
+
     specification = importlib.util.spec_from_file_location(name, example_file(name))
     assert specification is not None and specification.loader is not None
     example: Any = importlib.util.module_from_spec(specification)
     sys.modules[name] = example  # where dataclasses look up their annotations
     specification.loader.exec_module(example)
 
-    def training(options: Any, parts: dict[str, Any], loader: Any, step: Callable[..., Any], *rest: Any, **named: Any) -> None:
-        raise Taken(parts, loader, step)
+    def run(training: Training) -> None:
+        raise Taken(training)
 
-    example.Training = training
     try:
-        with redirect_stdout(StringIO()):
-            example.main(get_type_hints(example.main)["options"](batch_size=BATCH))
+        with redirect_stdout(StringIO()), patch.object(Training, "run", run):
+            example.main(get_type_hints(example.main)["options"](batch_size=BATCH, device=device))
     except Taken as taken:
         return taken
     raise ValueError(f"{example_file(name)} starts no Training")
@@ -80,9 +83,9 @@ class _Work:
 
 def prepare(name: str, engine: str, protocol: Protocol) -> None:
     """Make this process ready for steps of an example in an engine."""
-    taken = take(name)
-    step = taken.step if engine == OURS else _counterpart(name, taken, ENGINES[engine]).step
-    batch = taken.batch
+    taken = take(name, protocol.device)
+    step = taken.step if engine == OURS else _counterpart(name, taken, ENGINES[engine], protocol.device).step
+    batch = [to_device(array, protocol.device) for array in taken.batch] if engine == OURS else taken.batch
     _Work.step, _Work.protocol = (lambda: step(*batch)), protocol
 
 
@@ -94,20 +97,29 @@ def step() -> Step:
 
 
 def peak_memory() -> float:
-    """The most memory that this process has held so far, in MB.
+    """The most memory that this process has held so far, in MB: of a GPU, if it works there, that which its arrays have taken.
 
     Linux counts from the process that started it, which therefore must stay small and import neither Numba nor PyTorch.
     """
+    if _Work.protocol.device != "cpu":
+        import cupy
+
+        return (cupy.get_default_memory_pool().total_bytes() + _torch_bytes()) / 1e6
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most / 1e6 if sys.platform == "darwin" else most * 1024 / 1e6
 
 
-def disagreement(name: str) -> float:
+def _torch_bytes() -> int:
+    torch = sys.modules.get("torch")
+    return torch.cuda.max_memory_reserved() if torch else 0
+
+
+def disagreement(name: str, device: str) -> float:
     """The largest difference between our models of an example and their translations, outside training, relative to the largest number."""
     import torch
 
-    taken = take(name)
-    counterpart = _counterpart(name, taken, "NCHW")
+    taken = take(name, device)
+    counterpart = _counterpart(name, taken, "NCHW", device)
     facing = counterpart.facing
     errors = []
     for part in taken.parts.values():
@@ -116,31 +128,31 @@ def disagreement(name: str) -> float:
     for ours, theirs, shape in counterpart.models:
         x = numpy.random.default_rng(0).standard_normal(shape).astype(numpy.float32)
         with torch.no_grad(), tinygen.no_grad():
-            expected = ours(tinygen.tensor(x)).numpy()
-            given = torch.from_numpy(x[:, facing, facing].transpose(0, 3, 1, 2).copy() if x.ndim == 4 else x)
-            made = theirs.eval()(given).numpy()
+            expected = ours(tinygen.tensor(x, device=device)).numpy()
+            given = torch.from_numpy(x[:, facing, facing].transpose(0, 3, 1, 2).copy() if x.ndim == 4 else x).to(device)
+            made = theirs.eval()(given).cpu().numpy()
         made = made.transpose(0, 2, 3, 1)[:, facing, facing] if made.ndim == 4 else made
         errors.append(float(numpy.abs(made - expected).max() / numpy.abs(expected).max()))
     return max(errors)
 
 
-def _counterpart(name: str, taken: Taken, memory_format: str) -> Any:
+def _counterpart(name: str, taken: Taken, memory_format: str, device: str) -> Any:
     from tinygen_kernels.bench import torch_steps
 
-    return getattr(torch_steps, name)(taken.parts, taken.batch[0].shape, memory_format)
+    return getattr(torch_steps, name)(taken.parts, taken.batch[0].shape, memory_format, device)
 
 
-def main(threads: int, repeats: int, with_torch: bool) -> None:
-    """Time all examples by both protocols, and print a table for each."""
+def main(threads: int, repeats: int, with_torch: bool, device: str) -> None:
+    """Time all examples by each protocol, and print a table for each."""
     for name in EXAMPLES:
         example_file(name)
     engines = [OURS, *ENGINES] if with_torch else [OURS]
     if with_torch:
         with process(Protocol(1, wall_clock=False)) as worker:
             for name in EXAMPLES:
-                if not (error := worker.call(disagreement, name)) <= TOLERANCE:
+                if not (error := worker.call(disagreement, name, device)) <= TOLERANCE:
                     print(f"{name}: PyTorch's models differ from ours by {error:.1e} of the largest number, not at most {TOLERANCE}")
-    for protocol in protocols(threads):
+    for protocol in protocols(threads, device):
         print(f"\ntraining steps, batch {BATCH}, float32; {protocol.describe()}; median of {repeats}\n")
         rows: list[tuple[str, ...]] = [("step", "engine", "ms", "tinygen / ...", "peak MB", "page faults per step")]
         for name in EXAMPLES:

@@ -24,14 +24,14 @@ def padding_of(layer: Layer) -> tuple[int, int] | None:
     return padding if tuple(made) == c.made else None
 
 
-def works(layer: Layer, arrays: list[Array], memory_format: str) -> dict[Direction, Work]:
+def works(layer: Layer, arrays: list[Array], memory_format: str, device: str) -> dict[Direction, Work]:
     """What computes each direction of the layer from x, w and y of its convolution: no direction computes more than itself."""
     c, padding = layer.convolution(), padding_of(layer)
     assert padding is not None
     x, w, y = arrays
     rows, columns = _facing(layer)
-    images, results = (_tensor(array[:, rows, columns].transpose(0, 3, 1, 2), memory_format) for array in (x, y))
-    weight = _tensor(w[rows, columns].transpose(3, 2, 0, 1), memory_format)
+    images, results = (_tensor(array[:, rows, columns].transpose(0, 3, 1, 2), memory_format, device) for array in (x, y))
+    weight = _tensor(w[rows, columns].transpose(3, 2, 0, 1), memory_format, device)
     source, gradient = (results, images) if layer.transposed else (images, results)
     extra = [0, 0]
     if layer.transposed:
@@ -47,7 +47,8 @@ def works(layer: Layer, arrays: list[Array], memory_format: str) -> dict[Directi
 
 
 def result(tensor: Any, layer: Layer, direction: Direction) -> Array:
-    """What a work made, in our layout."""
+    """What a work made, in our layout, on the host."""
+    tensor = tensor.cpu()
     rows, columns = _facing(layer)
     return (
         tensor.permute(2, 3, 1, 0).numpy()[rows, columns] if direction == "weight" else tensor.permute(0, 2, 3, 1).numpy()[:, rows, columns]
@@ -60,5 +61,5 @@ def _facing(layer: Layer) -> tuple[slice, slice]:
     return rows, columns
 
 
-def _tensor(array: Array, memory_format: str) -> Any:
-    return torch.from_numpy(array.copy()).contiguous(memory_format=FORMATS[memory_format])
+def _tensor(array: Array, memory_format: str, device: str) -> Any:
+    return torch.from_numpy(array.copy()).to(device).contiguous(memory_format=FORMATS[memory_format])

@@ -34,8 +34,8 @@ class Translator:
     `torch_kernels` explains.
     """
 
-    def __init__(self, memory_format: str, turned: bool = False) -> None:
-        self.memory_format = FORMATS[memory_format]
+    def __init__(self, memory_format: str, device: str, turned: bool = False) -> None:
+        self.memory_format, self.device = FORMATS[memory_format], device
         self.facing = slice(None, None, -1 if turned else 1)
 
     def sequence(self, layers: Sequence[nn.Module], flattened: int = 0) -> torch.nn.Module:
@@ -57,11 +57,11 @@ class Translator:
                 case _:
                     made.append(_plain(layer, flat=bool(i) and isinstance(made[-1], torch.nn.Linear)))
         model: Any = torch.nn.Sequential(*made)
-        return model.to(memory_format=self.memory_format)
+        return model.to(self.device, memory_format=self.memory_format)
 
     def images(self, images: numpy.ndarray, low: float, high: float) -> torch.Tensor:
         """uint8 (N, H, W, C) to numbers from low to high."""
-        x = torch.from_numpy(images).permute(0, 3, 1, 2).to(torch.float32, memory_format=self.memory_format)
+        x = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2).to(torch.float32, memory_format=self.memory_format)
         return x.mul_((high - low) / 255).add_(low)
 
     def order(self, features: int, channels: int) -> numpy.ndarray:
@@ -128,13 +128,13 @@ def _descend(adam: torch.optim.Optimizer, loss: torch.Tensor) -> None:
     adam.step()
 
 
-def cnn(parts: dict[str, Any], shape: tuple[int, ...], memory_format: str) -> Counterpart:
-    translator = Translator(memory_format)
+def cnn(parts: dict[str, Any], shape: tuple[int, ...], memory_format: str, device: str) -> Counterpart:
+    translator = Translator(memory_format, device)
     model = translator.sequence(parts["model"].layers)
     adam = _adam(parts["adam"], model)
 
     def step(images: numpy.ndarray, labels: numpy.ndarray) -> Any:
-        logits, classes = model(translator.images(images, 0, 1)), torch.from_numpy(labels).long()
+        logits, classes = model(translator.images(images, 0, 1)), torch.from_numpy(labels).long().to(device)
         loss = F.cross_entropy(logits, classes)
         _descend(adam, loss)
         return loss, (logits.detach().argmax(1) == classes).float().mean()
@@ -142,8 +142,8 @@ def cnn(parts: dict[str, Any], shape: tuple[int, ...], memory_format: str) -> Co
     return Counterpart(step, translator.facing, [(parts["model"], model, shape)])
 
 
-def dcgan(parts: dict[str, Any], shape: tuple[int, ...], memory_format: str) -> Counterpart:
-    translator = Translator(memory_format)
+def dcgan(parts: dict[str, Any], shape: tuple[int, ...], memory_format: str, device: str) -> Counterpart:
+    translator = Translator(memory_format, device)
     ours_g, ours_d = parts["generator"], parts["discriminator"]
     g, d = translator.sequence(ours_g.layers), translator.sequence(ours_d.layers)
     adam_g, adam_d = _adam(parts["adam_g"], g), _adam(parts["adam_d"], d)
@@ -153,7 +153,7 @@ def dcgan(parts: dict[str, Any], shape: tuple[int, ...], memory_format: str) -> 
         return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
 
     def step(images: numpy.ndarray) -> Any:
-        real, fake = translator.images(images, -1, 1), g(torch.randn(len(images), latent))
+        real, fake = translator.images(images, -1, 1), g(torch.randn(len(images), latent, device=device))
         real_logits, fake_logits = d(real), d(fake.detach())
         loss_d = bce(real_logits, 1.0) + bce(fake_logits, 0.0)
         _descend(adam_d, loss_d)
@@ -166,8 +166,8 @@ def dcgan(parts: dict[str, Any], shape: tuple[int, ...], memory_format: str) -> 
     return Counterpart(step, translator.facing, [(ours_g, g, (shape[0], latent)), (ours_d, d, shape)])
 
 
-def vae(parts: dict[str, Any], shape: tuple[int, ...], memory_format: str) -> Counterpart:
-    translator = Translator(memory_format, turned=True)
+def vae(parts: dict[str, Any], shape: tuple[int, ...], memory_format: str, device: str) -> Counterpart:
+    translator = Translator(memory_format, device, turned=True)
     ours = parts["model"]
     encoder, decoder = translator.sequence(ours.encoder.layers), translator.sequence(ours.decoder.layers)
     channels = ours.decoder.layers[2].shape[-1]

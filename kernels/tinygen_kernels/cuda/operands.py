@@ -26,7 +26,7 @@ from numba import cuda, int32, uint32
 
 from tinygen_kernels.cuda.launch import device
 from tinygen_kernels.cuda.memory import load4
-from tinygen_kernels.cuda.tile import Operand, Tile
+from tinygen_kernels.cuda.tile import Operand, Tile, own_piece
 
 NOWHERE = 1 << 29  # a row that no image has, nor has any row that is a step away: what is read there is 0
 
@@ -48,15 +48,23 @@ class Axis(NamedTuple):
 
 
 class Geometry(NamedTuple):
-    """C is (m, n). The blocks with z = 0, 1, ... add up a piece of k each."""
+    """C is (m, n), in each phase. The blocks with z = phase*pieces + i add up the i-th piece of k, for the i-th plane of partial sums."""
 
     m: int
     n: int
-    k: int
-    piece: int
+    k: int  # of one phase
+    piece: int  # its length
+    pieces: int
+    plane: int  # elements from one to the next
     channels: int  # of the gathered image
     rows: Axis
     columns: Axis
+
+
+@device
+def own_phase(g):
+    """The number of this block's phase."""
+    return uint32(uint32(cuda.blockIdx.z) // uint32(g.pieces))
 
 
 class Half(NamedTuple):
@@ -85,8 +93,9 @@ def phase(g):
     dilation))-th one. So each remainder r is a convolution with a kernel of its own that slides over g in steps of one: nothing is
     multiplied by zeros between the pixels of g, and no two threads write to the same pixel.
     """
-    row = uint32(uint32(cuda.blockIdx.z) // uint32(g.columns.phases))
-    column = uint32(cuda.blockIdx.z - row * g.columns.phases)
+    number = own_phase(g)
+    row = uint32(number // uint32(g.columns.phases))
+    column = uint32(number - row * g.columns.phases)
     return uint32(g.rows.first + row * g.rows.between), uint32(g.columns.first + column * g.columns.between)
 
 
@@ -131,18 +140,18 @@ def place_of_pixel(m, g):
     down, right = phase(g)
     row = int32(row * g.rows.apart + down % uint32(g.rows.apart))
     column = int32(column * g.columns.apart + right % uint32(g.columns.apart))
-    place = int32(((image * g.rows.made + row) * g.columns.made + column) * g.n)
+    place = int32(own_piece(g) * g.plane + ((image * g.rows.made + row) * g.columns.made + column) * g.n)
     return place if row < g.rows.made and column < g.columns.made else int32(-1)
 
 
 @device
 def place_of_sum(m, g):
-    """Row m of the sum over the block's piece of k."""
-    return int32((cuda.blockIdx.z * g.m + m) * g.n)
+    """Where row m of the piece's partial sums begins."""
+    return int32(own_piece(g) * g.plane + m * g.n)
 
 
 def pixels_by_taps(tile: Tile, dtype: Any, width: int) -> Operand:
-    """A[m, k], m a pixel and k = (tap row, tap column, channel), counted anew in every piece.
+    """A[m, k], m a pixel and k = (tap row, tap column, channel), counted anew in every phase.
 
     Neighbouring threads read neighbouring channels of one pixel: `depth` of them are 32 or 64 bytes, whole sectors.
     """
@@ -158,7 +167,10 @@ def taps_by_pixels(tile: Tile, dtype: Any, width: int) -> Operand:
 
 
 def matrix(tile: Tile, dtype: Any, width: int) -> Operand:
-    """B[k, n], row-major: neighbouring threads read neighbouring columns, 64 bytes and more, whole sectors where 8 divides n."""
+    """B[k, n], row-major, one for each phase.
+
+    Neighbouring threads read neighbouring columns, 64 bytes and more, whole sectors where 8 divides n.
+    """
     mine, step, passes, put = _share(tile, tile.columns, tile.columns, width, False)
     read, depth = _reader(width), tile.depth
     LEFT, PLACE, COLUMNS = 0, 1, 2
@@ -167,7 +179,7 @@ def matrix(tile: Tile, dtype: Any, width: int) -> Operand:
     def start(state, first, k0, k1, g):
         k, n = mine()
         state[LEFT] = int32(k1 - k0 - k)
-        state[PLACE] = int32((k0 + k) * g.n + first + n)
+        state[PLACE] = int32((int32(own_phase(g) * g.k) + k0 + k) * g.n + first + n)
         state[COLUMNS] = int32(g.n - first - n)
 
     @device
@@ -201,7 +213,7 @@ def _gathered(tile: Tile, dtype: Any, width: int, fixed: Half, moving: Half, tra
             state[FIXED + 3 * p + 1] = row if uint32(first + m + p * step) < uint32(g.m) else int32(NOWHERE)
             state[FIXED + 3 * p + 2] = column
         state[LEFT] = int32(k1 - k0 - k)
-        state[HIGH], state[MIDDLE], state[LOW] = digits(uint32(k if transposed else k0 + k), moving_radix(g))
+        state[HIGH], state[MIDDLE], state[LOW] = digits(uint32(k0 + k), moving_radix(g))
 
     @device
     def fetch(array, state, out, g):

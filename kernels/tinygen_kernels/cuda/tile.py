@@ -21,8 +21,8 @@ into registers (`next_a`, `next_b`), from where it goes into the other slab:
 One barrier a slab is enough: a thread that puts down slab 2 where slab 0 was has passed the barrier behind `multiply 0`, and so have all.
 
 **Indices.** Block x makes the tile x // across, x % across of C, `across` tiles covering its columns; blocks side by side read the same
-rows of A, which the second one finds in the cache. Block z adds up its own piece of k, from z*piece on. A thread's rows are groups of four
-neighbours, so that it reads them with one instruction; between two groups lie those of the other threads, and likewise for columns:
+rows of A, which the second one finds in the cache. Block z adds up piece z % pieces of k. A thread's rows are groups of four neighbours,
+so that it reads them with one instruction; between two groups lie those of the other threads, and likewise for columns:
 
     row(i) = row + i // 4 * 4 * (rows / thread_rows) + i % 4
 
@@ -60,6 +60,15 @@ class Tile(NamedTuple):
         """From one k of A's slab to the next."""
         return self.rows + 4
 
+    @property
+    def wanted(self) -> int:
+        """Blocks on a multiprocessor that hide each other's waits: 32 warps, or 16 where a thread has so many sums under way itself."""
+        return (512 if self.thread_rows * self.thread_columns > 16 else 1024) // self.threads
+
+    def blocks(self, m: int, n: int) -> int:
+        """How many it takes to make C (m, n)."""
+        return -(-m // self.rows) * -(-n // self.columns)
+
 
 LARGE = Tile(128, 128, 8, 8, 8)
 TALL = Tile(128, 64, 16, 8, 4)  # for 64 channels
@@ -85,6 +94,12 @@ class Operand(NamedTuple):
     put: Callable[..., Any]
 
 
+@device
+def own_piece(g):
+    """The number of the piece of k that this block adds up."""
+    return int32(uint32(cuda.blockIdx.z) % uint32(g.pieces))
+
+
 def gemm(tile: Tile, dtype: Any, a_operand: Operand, b_operand: Operand, place: Callable[..., Any], width: int) -> Callable[..., Any]:
     """The kernel of C = A B. width is 4 where rows of C begin at multiples of 16 bytes and have a multiple of four columns, else 1."""
     rows, columns, depth, thread_rows, thread_columns = tile
@@ -106,7 +121,7 @@ def gemm(tile: Tile, dtype: Any, a_operand: Operand, b_operand: Operand, place: 
         across = uint32((g.n + (columns - 1)) // columns)
         down = uint32(uint32(cuda.blockIdx.x) // across)
         m0, n0 = int32(down * rows), int32((cuda.blockIdx.x - down * across) * columns)
-        k0 = int32(cuda.blockIdx.z * g.piece)
+        k0 = int32(own_piece(g) * g.piece)
         k1 = int32(min(g.k, k0 + g.piece))
         row, column = corner()
 
