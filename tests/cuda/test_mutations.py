@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -84,21 +86,34 @@ MUTATIONS = [
 ]
 
 
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
+Mutation = tuple[str, str, str, str]
+
+
+def planted(mutation: Mutation, folder: Path) -> "subprocess.CompletedProcess[str]":
+    """Run the test on a copy of the kernels with the bug in it."""
+    file, old, new, test = mutation
     kernels = ROOT / "kernels" / "tinygen_kernels"
-    shutil.copytree(kernels, tmp_path / "tinygen_kernels", ignore=shutil.ignore_patterns("__pycache__"))
-    return tmp_path
-
-
-@pytest.mark.parametrize(("file", "old", "new", "test"), MUTATIONS, ids=[f"{file}: {old.strip()}" for file, old, *_ in MUTATIONS])
-def test_planted_bugs_are_caught(cuda_kernels: Any, copy: Path, file: str, old: str, new: str, test: str) -> None:
-    path = copy / "tinygen_kernels" / "cuda" / file
+    shutil.copytree(kernels, folder / "tinygen_kernels", ignore=shutil.ignore_patterns("__pycache__"))
+    path = folder / "tinygen_kernels" / "cuda" / file
     source = path.read_text()
     assert old in source, f"{file} has changed; plant the bug elsewhere"
     path.write_text(source.replace(old, new))
     command = [sys.executable, "-m", "pytest", "-p", "tests.stand_in", "-p", "no:cacheprovider", "-x", "-q", f"tests/cuda/{test}"]
-    search = os.pathsep.join([str(copy), str(ROOT)])
-    result = subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": search}, capture_output=True, text=True, timeout=120)
+    search = os.pathsep.join([str(folder), str(ROOT)])
+    return subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": search}, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def runs(request: pytest.FixtureRequest, cuda_kernels: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Mutation, Any]]:
+    """Those of all bugs that are asked for, as many at a time as there are processors."""
+    items: list[Any] = [item for item in request.session.items if "mutation" in getattr(getattr(item, "callspec", None), "params", {})]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        asked = [item.callspec.params["mutation"] for item in items]
+        yield {mutation: pool.submit(planted, mutation, tmp_path_factory.mktemp("kernels")) for mutation in asked}
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=[f"{file}: {old.strip()}" for file, old, *_ in MUTATIONS])
+def test_planted_bugs_are_caught(mutation: Mutation, runs: dict[Mutation, Any]) -> None:
+    result = runs[mutation].result()
     # Exit code 1: a test ran and failed. The simulator's own complaints, an index out of bounds say, are failures, too.
     assert result.returncode == pytest.ExitCode.TESTS_FAILED, result.stdout[-2000:] + result.stderr[-2000:]
