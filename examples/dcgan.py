@@ -129,6 +129,7 @@ def main(options: DCGANOptions) -> None:
         step,
         samples=lambda: grid((sample(shown) + 1) / 2),
         evaluate=lambda: {"diversity": mean_distance(sample(tg.randn((256, options.latent), device=options.device))) / real_distance},
+        generate=lambda n: (sample(tg.randn((n, options.latent), device=options.device)) + 1) / 2,
     )
     training.run()
 

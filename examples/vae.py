@@ -112,6 +112,10 @@ def main(options: VAEOptions) -> None:
             z = tg.concatenate([mean[:10], tg.tensor(between, device=options.device)])
             return grid(numpy.concatenate([test[:10].numpy(), tg.sigmoid(model.decoder(z)).numpy()]), columns=10)
 
+    def generate(n: int) -> numpy.ndarray:
+        with tg.no_grad():
+            return tg.sigmoid(model.decoder(tg.randn((n, options.latent), device=options.device))).numpy()
+
     training = Training(
         options,
         {"model": model, "adam": adam},
@@ -119,6 +123,7 @@ def main(options: VAEOptions) -> None:
         step,
         samples,
         evaluate,
+        generate,
     )
     training.run()
 

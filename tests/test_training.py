@@ -43,15 +43,17 @@ def small_run(folder: Path, epochs: int = 3, resume: bool = False, stop_at: int 
         step,
         samples=lambda: grid(tg.rand((4, 3, 3, 1)).numpy()),
         evaluate=lambda: {"noise": tg.randn((1,))},
+        generate=lambda n: tg.rand((n, 2, 2, 1)).numpy() * 1.5 - 0.25,
     )
 
 
 def contents(folder: Path) -> tuple[dict[str, bytes], list[dict[str, float]], list[bytes]]:
-    """What a run leaves behind: the arrays, the log without its times, and the pictures."""
+    """What a run leaves behind: the arrays, the log without its times, the pictures, and the images for its evaluation."""
     arrays, _ = checkpoint.load(folder / "checkpoint.safetensors")
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     log = [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
-    return {name: array.tobytes() for name, array in arrays.items()}, log, [p.read_bytes() for p in sorted((folder / "samples").iterdir())]
+    files = [*sorted((folder / "samples").iterdir()), folder / "generated.safetensors"]
+    return {name: array.tobytes() for name, array in arrays.items()}, log, [file.read_bytes() for file in files]
 
 
 @pytest.mark.parametrize("stop_at", range(0, 10, 3))
@@ -80,12 +82,25 @@ def test_two_runs_are_bit_equal_and_the_seed_matters(tmp_path: Path) -> None:
 
 def test_what_a_run_leaves_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small_run(tmp_path / "run", epochs=2).run()
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["checkpoint.safetensors", "log.jsonl", "samples", "samples.gif"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+        "checkpoint.safetensors", "generated.safetensors", "log.jsonl", "samples", "samples.gif",
+    ]  # fmt: skip
     assert [path.name for path in sorted((tmp_path / "run" / "samples").iterdir())] == ["epoch-001.png", "epoch-002.png"]
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [list(line) for line in lines] == [["epoch", "seconds", "loss", "noise"]] * 2
     assert lines[0]["loss"] > lines[1]["loss"] > 0
     assert "epoch 2/2  loss " in capsys.readouterr().out
+
+
+def test_a_finished_run_leaves_a_thousand_images_of_its_last_epoch(tmp_path: Path) -> None:
+    small_run(tmp_path, epochs=2).run()
+    arrays, metadata = checkpoint.load(tmp_path / "generated.safetensors")
+    levels, counts = numpy.unique(arrays["images"], return_counts=True)
+    assert arrays["images"].dtype == numpy.uint8 and arrays["images"].shape == (1000, 2, 2, 1) and metadata == {"epoch": "2"}
+    assert levels.tolist() == list(range(256)) and all(abs(counts[[0, 255]] / 4000 - 1 / 6) < 0.03), "values beyond 0 and 1 are clipped"
+    with pytest.raises(SystemExit):
+        small_run(tmp_path, epochs=3, resume=True, stop_at=0).run()
+    assert checkpoint.load(tmp_path / "generated.safetensors")[1] == {"epoch": "2"}
 
 
 def test_a_finished_run_resumes_to_nothing(tmp_path: Path) -> None:

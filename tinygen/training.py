@@ -5,6 +5,7 @@ A run lives in one folder:
     log.jsonl                 one line of JSON per epoch: the means of what the steps returned, and the evaluation
     samples/epoch-001.png     what the model makes after each epoch, and samples.gif of all of them at the end
     checkpoint.safetensors    everything needed to go on bit for bit as if never stopped
+    generated.safetensors     1,000 images that a finished model made, for `python -m tinygen.evaluate`
 """
 
 import dataclasses
@@ -94,7 +95,9 @@ class Training:
 
     `step(*batch)` trains on one batch of the loader's arrays, which are on the device already, and returns numbers, whose means over the
     epoch are logged. Arrays among them stay where they are until the progress bar shows the means, since to read from a GPU is to wait
-    for it. After each epoch `evaluate()` returns further numbers, and `samples()` a picture, uint8 (H, W, C).
+    for it. After each epoch `evaluate()` returns further numbers, and `samples()` a picture, uint8 (H, W, C). `generate(n)`, of a model
+    that makes images, returns n of them, independent of each other, (n, H, W, C) with values from 0 to 1; it is called when the run is
+    finished.
     """
 
     options: Options
@@ -103,6 +106,7 @@ class Training:
     step: Callable[..., Metrics]
     samples: Callable[[], numpy.ndarray] | None = None
     evaluate: Callable[[], Metrics] | None = None
+    generate: Callable[[int], numpy.ndarray] | None = None
 
     def __post_init__(self) -> None:
         self.folder = self.options.out
@@ -121,6 +125,8 @@ class Training:
         if self.epoch < self.options.epochs:
             print(f"stopped in epoch {self.epoch + 1} after {self.batch} of {len(self.loader)} batches; --resume goes on from there")
             raise SystemExit(130)
+        if self.generate is not None:
+            self._save_generated(self.generate)
         frames = [self._picture(epoch) for epoch in range(1, self.epoch + 1) if self._picture(epoch).exists()]
         if frames:
             pictures.save_gif(self.folder / "samples.gif", frames)
@@ -192,6 +198,12 @@ class Training:
         progress = {"epoch": self.epoch, "batch": self.batch, "seconds": self.seconds}
         metadata = {"progress": json.dumps(progress), "options": json.dumps(self._own_options())}
         checkpoint.save(self.folder / "checkpoint.safetensors", arrays, metadata)
+
+    def _save_generated(self, generate: Callable[[int], numpy.ndarray]) -> None:
+        """Ten hundreds of images as uint8, with the number of epochs behind them."""
+        images = numpy.concatenate([generate(100) for _ in range(10)])
+        arrays = {"images": numpy.rint(numpy.clip(images, 0, 1) * 255).astype(numpy.uint8)}
+        checkpoint.save(self.folder / "generated.safetensors", arrays, {"epoch": str(self.epoch)})
 
     def _load(self, path: Path) -> None:
         if not path.exists():
