@@ -17,7 +17,7 @@ import numpy
 import tinygen as tg
 from tinygen import nn, optim
 from tinygen.backend import to_device
-from tinygen.data import ImageDataset, Loader, load_fashion_mnist, to_float
+from tinygen.data import ImageDataset, Loader, to_float
 from tinygen.pictures import captioned, confusion, save_png
 from tinygen.training import Metrics, Options, Training, command_line
 
@@ -73,7 +73,7 @@ def worst_mistakes(probabilities: numpy.ndarray, data: ImageDataset, count: int 
 
 def main(options: CNNOptions) -> None:
     tg.manual_seed(options.seed)
-    data = load_fashion_mnist(options.data)
+    data = options.load_images()
     print(data.describe())
     _, rows, columns, channels = data.train_images.shape
     model = classifier((rows, columns), channels, len(data.classes)).to(options.device)

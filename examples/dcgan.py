@@ -18,7 +18,7 @@ import numpy
 
 import tinygen as tg
 from tinygen import nn, optim
-from tinygen.data import Loader, load_fashion_mnist, pad_to, to_float
+from tinygen.data import Loader, pad_to, to_float
 from tinygen.pictures import grid
 from tinygen.training import Options, Training, command_line
 
@@ -85,7 +85,7 @@ def mean_distance(images: numpy.ndarray) -> float:
 
 def main(options: DCGANOptions) -> None:
     tg.manual_seed(options.seed)
-    data = load_fashion_mnist(options.data)
+    data = options.load_images()
     print(data.describe())
     images = pad_to(data.train_images, 32)
     channels = images.shape[-1]

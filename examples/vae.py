@@ -21,7 +21,7 @@ import numpy
 
 import tinygen as tg
 from tinygen import nn, optim
-from tinygen.data import Loader, load_fashion_mnist, to_float
+from tinygen.data import Loader, to_float
 from tinygen.pictures import grid
 from tinygen.training import Options, Training, command_line
 
@@ -81,7 +81,7 @@ def negative_elbo(x: tg.Tensor, logits: tg.Tensor, mean: tg.Tensor, log_var: tg.
 
 def main(options: VAEOptions) -> None:
     tg.manual_seed(options.seed)
-    data = load_fashion_mnist(options.data)
+    data = options.load_images()
     print(data.describe())
     _, rows, columns, channels = data.train_images.shape
     model = VAE((rows, columns), channels, options.latent).to(options.device)

@@ -79,10 +79,11 @@ def test_bad_input_is_told_in_one_sentence(few_images: Path, tmp_path: Path) -> 
         (damaged / file.name).write_bytes(file.read_bytes())
     (damaged / "train-labels-idx1-ubyte").write_bytes((few_images / "train-labels-idx1-ubyte").read_bytes()[:-6])
     (occupied / "checkpoint.safetensors").write_bytes(b"not a checkpoint")
-    names = "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte"
     out = ["--out", tmp_path / "run"]
     cases = [
-        (["--data", empty, *out], f"{empty} lacks {names}, which may be plain or end in .gz"),
+        (["--data", empty, *out], f"{empty} holds no images that can be read: no IDX files (train-images-idx3-ubyte, ...), "),
+        (["--data", tmp_path / "none", *out], f"{tmp_path / 'none'} does not exist"),
+        (["--data", few_images, *out, "--crop", "29"], f"{few_images}: an image of 28x28 pixels has no central 29x29"),
         (["--data", damaged, *out], "holds 90 bytes of data where its header, (96,) of uint8, promises 96"),
         (["--data", few_images, *out, "--batch-size", "97"], "batch_size must be 1 to 96, the length of the arrays, not 97"),
         (["--data", few_images, *out, "--device", "gpu"], 'unknown device "gpu": devices are "cpu", "cuda" and "cuda:1", "cuda:2", ...'),

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from tinygen import backend, checkpoint, pictures
 from tinygen.backend import Array
-from tinygen.data import Loader
+from tinygen.data import ImageDataset, Loader, load_images
 from tinygen.tensor import Tensor, raw
 
 
@@ -41,8 +41,15 @@ class Options:
     """images per step"""
     seed: int = 0
     """of the initial weights, the noise and the order of the images"""
-    data: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """folder with your own images, four IDX files named as MNIST's; without it Fashion-MNIST"""
+    data: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER|FILE")] = None
+    """your own images: a folder with a folder of images for each class, with CIFAR-10's binary files or with IDX files named as MNIST's, or
+    an .npz file; without it Fashion-MNIST"""
+    size: int | None = None
+    """resize the central square of each image to SIZE x SIZE pixels"""
+    crop: int | None = None
+    """before that, cut out the central CROP x CROP pixels"""
+    grey: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """make colours grey"""
     device: str = "cpu"
     """where to compute: "cpu", "cuda", "cuda:1", ..., or "auto", which is "cuda" where there is a GPU"""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -51,6 +58,10 @@ class Options:
     def __post_init__(self) -> None:
         if self.device == "auto":
             self.device = backend.best_device()
+
+    def load_images(self) -> ImageDataset:
+        """The images of --data, as --size, --crop and --grey make them."""
+        return load_images(self.data, self.size, self.crop, self.grey)
 
 
 # What may differ between a run and its continuation.
@@ -188,8 +199,10 @@ class Training:
         except OSError as error:
             raise ValueError(f"cannot write to the folder {self.folder}: {error.strerror}") from error
 
-    def _own_options(self) -> dict[str, str]:
-        return {name: str(value) for name, value in dataclasses.asdict(self.options).items() if name not in NOT_COMPARED}
+    def _own_options(self) -> dict[str, Any]:
+        """As JSON knows them; what it does not know, as text."""
+        own = {name: value for name, value in dataclasses.asdict(self.options).items() if name not in NOT_COMPARED}
+        return {name: value if isinstance(value, bool | int | float | None) else str(value) for name, value in own.items()}
 
     def _save(self) -> None:
         arrays = {f"{part}/{name}": array for part, owner in self.parts.items() for name, array in owner.state_dict().items()}

@@ -1,8 +1,26 @@
 """Images and labels as NumPy arrays, and the batches made of them."""
 
+from tinygen.data.cifar import load_cifar10
+from tinygen.data.colour import coloured
 from tinygen.data.dataset import ImageDataset, pad_to, to_float
 from tinygen.data.fashion_mnist import CLASSES, load_fashion_mnist
+from tinygen.data.folder import load_image_folder
 from tinygen.data.idx import read_idx
+from tinygen.data.load import load_images
 from tinygen.data.loader import Loader
+from tinygen.data.npz import load_npz
 
-__all__ = ["CLASSES", "ImageDataset", "Loader", "load_fashion_mnist", "pad_to", "read_idx", "to_float"]
+__all__ = [
+    "CLASSES",
+    "ImageDataset",
+    "Loader",
+    "coloured",
+    "load_cifar10",
+    "load_fashion_mnist",
+    "load_image_folder",
+    "load_images",
+    "load_npz",
+    "pad_to",
+    "read_idx",
+    "to_float",
+]

@@ -35,6 +35,11 @@ def load_fashion_mnist(folder: str | Path | None = None) -> ImageDataset:
     return ImageDataset(*_read_folder(EMBEDDED_FOLDER), CLASSES, "embedded Fashion-MNIST subset")
 
 
+def holds_idx(folder: Path) -> bool:
+    """Whether there are files named as those of MNIST."""
+    return any((folder / f"{name}{suffix}").is_file() for name in FILES for suffix in ("", ".gz"))
+
+
 def _read_folder(folder: Path) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray]:
     candidates = [(folder / f"{name}.gz", folder / name) for name in FILES]
     missing = [plain.name for zipped, plain in candidates if not zipped.is_file() and not plain.is_file()]

@@ -1,0 +1,32 @@
+"""Colour for models that want it where there is none."""
+
+import colorsys
+
+import numpy
+
+from tinygen.data.dataset import ImageDataset, pad_to
+
+
+def coloured(data: ImageDataset, side: int = 32) -> ImageDataset:
+    """Colour images of side x side: those of data, where they are in colour, else its grey ones, coloured by class.
+
+    A grey image is centred on black, and each of its pixels multiplied by the colour of its class: of K classes, class k has the hue k / K
+    (from red over yellow, green and blue back to red), saturation 0.6 and full brightness. The source then says so.
+
+    Raises ValueError if images in colour are of another size, or grey ones are larger.
+    """
+    _, height, width, channels = data.train_images.shape
+    if channels == 3:
+        if (height, width) != (side, side):
+            raise ValueError(
+                f"{data.source}: images in colour must be {side}x{side} here, not {height}x{width}; --size {side} resizes them"
+            )
+        return data
+    hues = [colorsys.hsv_to_rgb(k / len(data.classes), 0.6, 1) for k in range(len(data.classes))]
+    palette = numpy.rint(255 * numpy.array(hues)).astype(numpy.uint16)
+
+    def colour(images: numpy.ndarray, labels: numpy.ndarray) -> numpy.ndarray:
+        return ((pad_to(images, side) * palette[labels][:, None, None] + 127) // 255).astype(numpy.uint8)
+
+    train, test = colour(data.train_images, data.train_labels), colour(data.test_images, data.test_labels)
+    return ImageDataset(train, data.train_labels, test, data.test_labels, data.classes, f"{data.source}, coloured by class")

@@ -1,0 +1,65 @@
+"""Images in one .npz file, as `numpy.savez` and `numpy.savez_compressed` write it: a zip file with an array in each member."""
+
+import io
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy
+
+from tinygen.data.dataset import ImageDataset
+
+KEYS = ("train_images", "train_labels", "test_images", "test_labels")
+
+
+def load_npz(path: str | Path) -> ImageDataset:
+    """Load the arrays named by KEYS, and `classes` where it is there; others are passed over. Nothing is unpickled.
+
+    Images are uint8 (N, H, W), (N, H, W, 1) or (N, H, W, 3), labels integers (N,) or (N, 1). `classes` is an array of strings, which the
+    labels count from 0; without it the classes are the different labels in ascending order.
+
+    Raises ValueError if the file is damaged, lacks an array, or holds other ones; OSError if it cannot be opened.
+    """
+    path = Path(path)
+    arrays = _read_arrays(path, (*KEYS, "classes"))
+    if missing := [key for key in KEYS if key not in arrays]:
+        raise ValueError(f"{path} lacks the arrays {', '.join(missing)}")
+    train_images, test_images = (_images(path, key, arrays[key]) for key in ("train_images", "test_images"))
+    train_labels, test_labels = (_labels(path, key, arrays[key]) for key in ("train_labels", "test_labels"))
+    if "classes" in arrays:
+        names = arrays["classes"]
+        if names.ndim != 1 or names.dtype.kind != "U":
+            raise ValueError(f"{path}: classes must be strings (K,), not {names.dtype} {names.shape}")
+    else:
+        names, indices = numpy.unique(numpy.concatenate([train_labels, test_labels]), return_inverse=True)
+        train_labels, test_labels = numpy.split(indices, [len(train_labels)])
+    return ImageDataset(train_images, train_labels, test_images, test_labels, tuple(map(str, names)), str(path))
+
+
+def _read_arrays(path: Path, keys: tuple[str, ...]) -> dict[str, numpy.ndarray]:
+    """Those of the arrays that the file holds. A member is read whole before it is parsed, so that its checksum is compared."""
+    arrays = {}
+    try:
+        with zipfile.ZipFile(path) as file:
+            for key in keys:
+                if f"{key}.npy" in file.namelist():
+                    content = io.BytesIO(file.read(f"{key}.npy"))
+                    arrays[key] = numpy.lib.format.read_array(content, allow_pickle=False)
+                    if rest := content.read():
+                        raise ValueError(f"{len(rest)} bytes follow the array {key}")
+    # The last four come from headers that promise what cannot be.
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError, OverflowError, MemoryError) as error:
+        raise ValueError(f"{path} is no .npz file that can be read: {error}") from error
+    return arrays
+
+
+def _images(path: Path, key: str, images: numpy.ndarray) -> numpy.ndarray:
+    if images.dtype != numpy.uint8 or images.ndim not in (3, 4) or images.shape[3:] not in ((), (1,), (3,)):
+        raise ValueError(f"{path}: {key} must be uint8 (N, H, W), (N, H, W, 1) or (N, H, W, 3), not {images.dtype} {images.shape}")
+    return numpy.ascontiguousarray(images if images.ndim == 4 else images[..., None])
+
+
+def _labels(path: Path, key: str, labels: numpy.ndarray) -> numpy.ndarray:
+    if labels.dtype.kind not in "iu" or labels.shape not in ((labels.size,), (labels.size, 1)):
+        raise ValueError(f"{path}: {key} must be integers (N,) or (N, 1), not {labels.dtype} {labels.shape}")
+    return labels.reshape(-1).astype(numpy.int64)
