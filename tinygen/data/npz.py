@@ -1,6 +1,7 @@
 """Images in one .npz file, as `numpy.savez` and `numpy.savez_compressed` write it: a zip file with an array in each member."""
 
 import io
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -9,6 +10,10 @@ import numpy
 
 from tinygen.data.dataset import ImageDataset
 
+# What zipfile, and NumPy at a header that promises what cannot be, raise at damage.
+DAMAGED = (
+    zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError, OverflowError, MemoryError, tokenize.TokenError,
+)  # fmt: skip
 KEYS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
@@ -18,7 +23,7 @@ def load_npz(path: str | Path) -> ImageDataset:
     Images are uint8 (N, H, W), (N, H, W, 1) or (N, H, W, 3), labels integers (N,) or (N, 1). `classes` is an array of strings, which the
     labels count from 0; without it the classes are the different labels in ascending order.
 
-    Raises ValueError if the file is damaged, lacks an array, or holds other ones; OSError if it cannot be opened.
+    Raises ValueError if the file cannot be read, is damaged, lacks an array, or holds other ones.
     """
     path = Path(path)
     arrays = _read_arrays(path, (*KEYS, "classes"))
@@ -47,8 +52,7 @@ def _read_arrays(path: Path, keys: tuple[str, ...]) -> dict[str, numpy.ndarray]:
                     arrays[key] = numpy.lib.format.read_array(content, allow_pickle=False)
                     if rest := content.read():
                         raise ValueError(f"{len(rest)} bytes follow the array {key}")
-    # The last four come from headers that promise what cannot be.
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError, OverflowError, MemoryError) as error:
+    except DAMAGED as error:
         raise ValueError(f"{path} is no .npz file that can be read: {error}") from error
     return arrays
 
