@@ -13,7 +13,7 @@ README = (ROOT / "README.md").read_text()
 
 # From the bottom to the top: a file imports from its own floor or from those before it.
 FLOORS = [
-    ["tinygen_kernels", "tinygen.backend", "tinygen.data", "tinygen.checkpoint", "tinygen.pictures"],
+    ["tinygen_kernels", "tinygen.backend", "tinygen.data", "tinygen.checkpoint", "tinygen.pictures", "tinygen.metrics"],
     ["tinygen.tensor"],
     ["tinygen.diagnosis", "tinygen.mode"],
     ["tinygen.autograd"],
@@ -21,7 +21,8 @@ FLOORS = [
     ["tinygen.functional"],
     ["tinygen.nn"],
     ["tinygen.optim", "tinygen.testing", "tinygen.profiling"],
-    ["tinygen.training"],
+    ["tinygen.training", "tinygen.features"],
+    ["tinygen.evaluate"],
     ["examples", "tinygen_kernels.bench"],
 ]
 

@@ -67,7 +67,7 @@ class Options:
 # What may differ between a run and its continuation.
 NOT_COMPARED = {"out", "epochs", "device", "resume"}
 
-O = TypeVar("O", bound=Options)
+O = TypeVar("O")
 
 
 def command_line(main: Callable[[O], None], options: type[O]) -> None:
@@ -90,6 +90,14 @@ class Stateful(Protocol):
 
     def state_dict(self) -> dict[str, numpy.ndarray]: ...
     def load_state_dict(self, state: Mapping[str, numpy.ndarray]) -> None: ...
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, numpy.ndarray], dict[str, Any], dict[str, Any]]:
+    """The arrays, the options and the progress (epoch, batch, seconds) of a run. Raises ValueError if the file is none of a run's."""
+    arrays, metadata = checkpoint.load(path)
+    if "random" not in arrays or not {"progress", "options"} <= set(metadata):
+        raise ValueError(f"{path} is no checkpoint of a training run")
+    return arrays, json.loads(metadata["options"]), json.loads(metadata["progress"])
 
 
 Metrics = Mapping[str, Tensor | Array | float]
@@ -221,10 +229,8 @@ class Training:
     def _load(self, path: Path) -> None:
         if not path.exists():
             raise ValueError(f"there is nothing to resume: {path} does not exist")
-        arrays, metadata = checkpoint.load(path)
-        if "random" not in arrays or not {"progress", "options"} <= set(metadata):
-            raise ValueError(f"{path} is no checkpoint of a training run")
-        before, now = json.loads(metadata["options"]), self._own_options()
+        arrays, before, progress = read_checkpoint(path)
+        now = self._own_options()
         if changed := [f"{name} {before.get(name)} is now {now.get(name)}" for name in before | now if before.get(name) != now.get(name)]:
             raise ValueError(f"{path} is of a run with other options: {', '.join(changed)}")
         states: dict[str, dict[str, numpy.ndarray]] = {part: {} for part in [*self.parts, "totals"]}
@@ -240,7 +246,6 @@ class Training:
             except ValueError as error:
                 raise ValueError(f"{path}, {part}: {error}") from error
         backend.set_random_state(arrays["random"])
-        progress = json.loads(metadata["progress"])
         self.epoch, self.batch, self.seconds = progress["epoch"], progress["batch"], progress["seconds"]
         self.totals = {name: float(total) for name, total in states["totals"].items()}
         print(f"resuming after {self.epoch} epochs and {self.batch} batches")

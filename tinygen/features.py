@@ -1,0 +1,73 @@
+"""The features on which images are compared: what a small classifier of the real images knows of an image before its last layer."""
+
+from itertools import count, islice
+
+import numpy
+
+from tinygen import functional as F
+from tinygen import nn, optim
+from tinygen.data import Loader, to_float
+from tinygen.mode import no_grad
+from tinygen.tensor import Tensor
+
+FEATURES = 64
+
+
+class FeatureClassifier(nn.Module):
+    """Images (N, *size, channels) from 0 to 1 -> logits (N, classes), through FEATURES features that are not negative."""
+
+    def __init__(self, size: tuple[int, int], channels: int, classes: int) -> None:
+        rows, columns = (n // 2 // 2 for n in size)
+        self.body = nn.Sequential(
+            nn.Conv2D(channels, 32, 3, padding="same"),
+            nn.ReLU(),
+            nn.MaxPool2D(2),
+            nn.Conv2D(32, 64, 3, padding="same"),
+            nn.ReLU(),
+            nn.MaxPool2D(2),
+            nn.Flatten(),
+            nn.Dense(rows * columns * 64, FEATURES),
+            nn.ReLU(),
+        )
+        self.head = nn.Dense(FEATURES, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x))
+
+    def describe_images(self, images: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """The features (N, FEATURES) and the probabilities (N, classes) of uint8 images, in batches of 500."""
+        described = []
+        with no_grad():
+            for start in range(0, len(images), 500):
+                features = self.body(_input(images[start : start + 500]))
+                described.append((features.numpy(), F.softmax(self.head(features)).numpy()))
+        features, probabilities = zip(*described, strict=True)
+        return numpy.concatenate(features), numpy.concatenate(probabilities)
+
+    def classify(self, images: numpy.ndarray) -> numpy.ndarray:
+        """The most probable class (N,) of each uint8 image."""
+        return self.describe_images(images)[1].argmax(axis=1)
+
+
+def train_classifier(images: numpy.ndarray, labels: numpy.ndarray, classes: int, steps: int = 500) -> FeatureClassifier:
+    """A classifier trained for `steps` batches of 64 of the uint8 images (N, H, W, C), by Adam on the cross-entropy.
+
+    Its weights and the order of the batches depend on the random stream and nothing else. Raises ValueError if there is one class only.
+    """
+    if classes < 2:
+        raise ValueError(f"a classifier needs 2 classes or more to learn features from, got {classes}")
+    _, height, width, channels = images.shape
+    model = FeatureClassifier((height, width), channels, classes)
+    adam = optim.Adam(model.parameters(), 1e-3)
+    loader = Loader(images, labels, batch_size=min(64, len(images)), seed=0)
+    batches = (batch for epoch in count() for batch in loader.epoch(epoch))
+    for batch, targets in islice(batches, steps):
+        loss = F.cross_entropy(model(_input(batch)), targets)
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    return model
+
+
+def _input(images: numpy.ndarray) -> Tensor:
+    return F.tensor(to_float(images, 0, 1))
