@@ -214,7 +214,7 @@ class TestNetworkInput:
 
     def test_wrong_input_is_refused(self) -> None:
         images = numpy.zeros((1, 28, 20, 1), numpy.uint8)
-        with pytest.raises(ValueError, match="28x20 do not fit into 27x27"):
+        with pytest.raises(ValueError, match="28x20 do not fit into 27x27; --size 27 makes them smaller"):
             pad_to(images, 27)
         with pytest.raises(ValueError, match="pad_to: images must be uint8, 0 to 255, not float32"):
             pad_to(images.astype(numpy.float32), 32)

@@ -12,15 +12,16 @@ The numbers are of n made images, and beside them, as what can be reached, of n 
     copies                     share that is nearer to a training image than 99 of 100 test images are. Much above 0.01, the model has
                                learnt images by heart, or makes blurred ones
 
-The share of each class is counted in all images that were made, up to 1,000. Of a run that logs test_-ELBO, that is -ELBO / (H W C log 2)
-in bits per dimension. The table is also written to evaluation.json in the run's folder.
+The share of each class is counted in all images that were made, 1,000. Of a run that logs test_-ELBO, bits per dimension are
+-ELBO / (H W C log 2), under the likelihood that the run has for pixels: those of Bernoulli pixels are not those of 256 levels. The table
+is also written to evaluation.json in the run's folder.
 """
 
 import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy
 import tyro
@@ -33,7 +34,7 @@ from tinygen.training import command_line, read_checkpoint
 
 @dataclass(kw_only=True)
 class EvaluateOptions:
-    run: tyro.conf.Positional[Path]
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """the folder of a finished run"""
 
 

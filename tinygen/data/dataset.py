@@ -59,7 +59,7 @@ def pad_to(images: numpy.ndarray, size: int) -> numpy.ndarray:
     _require_bytes("pad_to", images)
     _, height, width, _ = images.shape
     if max(height, width) > size:
-        raise ValueError(f"pad_to: images of {height}x{width} do not fit into {size}x{size}")
+        raise ValueError(f"pad_to: images of {height}x{width} do not fit into {size}x{size}; --size {size} makes them smaller")
     top, left = (size - height) // 2, (size - width) // 2
     return numpy.pad(images, ((0, 0), (top, size - height - top), (left, size - width - left), (0, 0)))
 
