@@ -1,10 +1,13 @@
 PYTHON ?= python3
 VENV := .venv/bin
 
-.PHONY: train test test-gpu-path gpu-check lint clean
+.PHONY: train results test test-gpu-path gpu-check lint clean
 
 train: .venv/.done  ## train a DCGAN on Fashion-MNIST, or go on with the run that is there
 	$(VENV)/python examples/dcgan.py $(if $(wildcard runs/dcgan/checkpoint.safetensors),--resume)
+
+results: .venv/.done  ## train and judge every example, or go on with those that are not finished, and write results/README.md
+	$(VENV)/python -m tinygen.results
 
 test: .venv/.done
 	$(VENV)/python -m pytest

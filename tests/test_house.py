@@ -23,7 +23,7 @@ FLOORS = [
     ["tinygen.optim", "tinygen.testing", "tinygen.profiling"],
     ["tinygen.training", "tinygen.features"],
     ["tinygen.evaluate"],
-    ["examples", "tinygen_kernels.bench"],
+    ["examples", "tinygen.results", "tinygen_kernels.bench"],
 ]
 
 

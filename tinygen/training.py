@@ -42,7 +42,7 @@ class Options:
     seed: int = 0
     """of the initial weights, the noise and the order of the images"""
     data: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER|FILE")] = None
-    """your own images: a folder of IDX files, of CIFAR-10's binary files, or of a folder of images per class; an .npz file; else Fashion-MNIST"""
+    """your own images: a folder of IDX files, of CIFAR-10's binary files or of folders of images, or an .npz file; else Fashion-MNIST"""
     size: int | None = None
     """resize the central square of each image to SIZE x SIZE pixels"""
     crop: int | None = None

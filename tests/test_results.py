@@ -1,0 +1,80 @@
+"""The results page is made of what the runs left behind, and a finished run is not run again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy
+import pytest
+from PIL import Image
+
+from tinygen.data import load_images
+from tinygen.results import COMMANDS, ROOT, make, train
+
+
+def test_every_example_has_its_place_on_the_page() -> None:
+    assert {command.split()[0] for command in COMMANDS.values()} == {path.name for path in (ROOT / "examples").glob("*.py")}
+
+
+@pytest.fixture(scope="module")
+def few_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data = load_images(size=8)
+    path = tmp_path_factory.mktemp("few") / "images.npz"
+    arrays = {"train_images": data.train_images[:96], "test_images": data.test_images[:30]}
+    numpy.savez(path, **arrays, train_labels=data.train_labels[:96], test_labels=data.test_labels[:30], classes=numpy.array(data.classes))
+    return path
+
+
+def test_the_page_and_a_second_call_that_runs_nothing(few_images: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    common = f"--data {few_images} --batch-size 32 --epochs 2"
+    commands = {"classifier": f"cnn.py {common}", "small_vae": f"vae.py {common} --latent 3"}
+    make(commands, tmp_path / "runs", tmp_path / "page")
+    text = (tmp_path / "page" / "README.md").read_text()
+    logs = {name: [json.loads(line) for line in (tmp_path / "runs" / name / "log.jsonl").read_text().splitlines()] for name in commands}
+    evaluation = json.loads((tmp_path / "runs" / "small_vae" / "evaluation.json").read_text())
+    made, real = evaluation["made"], evaluation["real"]
+    for name, command in commands.items():
+        minutes = f"{sum(line['seconds'] for line in logs[name]) / 60:.1f}"
+        assert f"## {name}\n\n`python examples/{command}`: 2 epochs in {minutes} minutes; in the last one " in text
+        assert f"\n| [{name}](#{name}) | {minutes} | " in text and f"![images of {name}]({name}.png)" in text
+        pictures = [
+            Image.open(path) for path in (tmp_path / "page" / f"{name}.png", tmp_path / "runs" / name / "samples" / "epoch-002.png")
+        ]
+        assert pictures[0].tobytes() == pictures[1].tobytes()
+    last = logs["classifier"][-1]
+    assert f"in the last one loss {last['loss']:.4g}, accuracy " in text and f", test_accuracy {last['test_accuracy']:.4g}.\n" in text
+    assert f" | 30 | {made['feature_frechet_distance']:.3f} ({real['feature_frechet_distance']:.3f}) | {made['recall']:.3f} (" in text
+    assert f" | {evaluation['bits_per_dimension']:.4f} |\n" in text
+
+    capfd.readouterr()
+    make(commands, tmp_path / "runs", tmp_path / "page")
+    assert capfd.readouterr().out == f"wrote {tmp_path / 'page' / 'README.md'}\n"
+    assert (tmp_path / "page" / "README.md").read_text() == text
+    with pytest.raises(ValueError, match=r"small_vae holds the run of vae\.py .*, not of vae\.py; delete it, or name the run otherwise"):
+        train("vae.py", tmp_path / "runs" / "small_vae")
+
+
+def test_a_failing_example_ends_it(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        train(f"vae.py --data {tmp_path / 'nowhere'}", tmp_path / "run")
+    assert exit_.value.code == 1 and not (tmp_path / "run").exists()
+
+
+def test_a_stopped_run_goes_on(few_images: Path, tmp_path: Path) -> None:
+    """Ctrl-C reaches the whole group of processes, as in a terminal."""
+    code = "import sys; from pathlib import Path; from tinygen.results import train; train(sys.argv[1], Path(sys.argv[2]))"
+    run, log = tmp_path / "run", tmp_path / "run" / "log.jsonl"
+    command = [sys.executable, "-c", code, f"cnn.py --data {few_images} --epochs 20 --batch-size 2", str(run)]
+    process = subprocess.Popen(command, start_new_session=True)
+    while not log.exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(60) == 130
+    assert 1 <= len(log.read_text().splitlines()) < 20 and not (run / "command.txt").exists()
+    subprocess.run(command, check=True)
+    assert len(log.read_text().splitlines()) == 20 and (run / "command.txt").exists()

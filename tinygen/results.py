@@ -1,0 +1,122 @@
+"""Train every example, judge it, and write what came of it on one page, results/README.md, with the last picture of each run.
+
+    python -m tinygen.results        or `make results`, about an hour on 2 cores
+
+The runs are in runs/results. A finished one is not run again and a stopped one goes on, so the command may be stopped at any time; to have
+everything made anew, delete that folder. Every number on the page comes from the files of the runs.
+"""
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from llvmlite import binding
+
+from tinygen.checkpoint import write_whole
+
+ROOT = Path(__file__).parent.parent
+
+# Every example, and the variants worth a comparison, in the page's order.
+COMMANDS = {
+    "cnn": "cnn.py",
+    "vae": "vae.py",
+    "dcgan": "dcgan.py",
+}
+COLUMNS = ("feature_frechet_distance", "recall", "coverage", "class_entropy", "copies")
+
+
+def train(command: str, folder: Path) -> None:
+    """Have `python examples/COMMAND --out FOLDER` run to its end, and its images judged, unless that was done before.
+
+    Raises ValueError if the folder is that of another command, SystemExit with the status of a program that fails or is stopped.
+    """
+    done = folder / "command.txt"
+    if done.exists():
+        if done.read_text() != command:
+            raise ValueError(f"{folder} holds the run of {done.read_text()}, not of {command}; delete it, or name the run otherwise")
+        return
+    print(f"\n== {command}", flush=True)
+    resume = ["--resume"] if (folder / "checkpoint.safetensors").exists() else []
+    script, *arguments = shlex.split(command)
+    _call([str(ROOT / "examples" / script), *arguments, "--out", str(folder), *resume])
+    if (folder / "generated.safetensors").exists():
+        _call(["-m", "tinygen.evaluate", str(folder)])
+    write_whole(done, command.encode())
+
+
+def _call(arguments: Sequence[str]) -> None:
+    """Run Python. A Ctrl-C reaches the program as well: it is left to it, which ends in its own time."""
+    before = signal.signal(signal.SIGINT, lambda number, frame: None)
+    try:
+        status = subprocess.run([sys.executable, *arguments]).returncode
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if status:
+        raise SystemExit(status)
+
+
+def page(commands: Mapping[str, str], runs: Path) -> str:
+    """The page about finished runs, in Markdown; their pictures lie beside it."""
+    cores = f"{os.cpu_count()} cores of the kind {binding.get_host_cpu_name()}"
+    lines = [
+        "# Results",
+        "",
+        f"Written by `make results` on {cores}. `python -m tinygen.evaluate --help` says what the numbers mean; in brackets is what test",
+        "images reach in the place of made ones, n of each. Times are those of training.",
+        "",
+        _row("model", "minutes", "n", *(name.replace("_", " ").replace("frechet", "Frechet") for name in COLUMNS), "bits per dimension"),
+        "|---|" + "---:|" * (len(COLUMNS) + 3),
+    ]
+    sections: list[str] = []
+    for name, command in commands.items():
+        log = [json.loads(line) for line in (runs / name / "log.jsonl").read_text().splitlines()]
+        minutes = f"{sum(line['seconds'] for line in log) / 60:.1f}"
+        lines.append(_row(f"[{name}](#{name})", minutes, *_judgement(runs / name / "evaluation.json")))
+        last = ", ".join(f"{key} {value:.4g}" for key, value in log[-1].items() if key not in ("epoch", "seconds"))
+        sections += ["", f"## {name}", "", f"`python examples/{command}`: {len(log)} epochs in {minutes} minutes; in the last one {last}."]
+        if _last_picture(runs / name):
+            sections += ["", f"![images of {name}]({name}.png)"]
+    return "\n".join([*lines, *sections]) + "\n"
+
+
+def _judgement(path: Path) -> list[str]:
+    """The cells of a run's row that its evaluation fills; none where its model makes no images."""
+    if not path.exists():
+        return [""] * (len(COLUMNS) + 2)
+    evaluation = json.loads(path.read_text())
+    made, real, bits = evaluation["made"], evaluation["real"], evaluation["bits_per_dimension"]
+    numbers = [f"{made[name]:.3f} ({real[name]:.3f})" for name in COLUMNS]
+    return [str(evaluation["n"]), *numbers, "" if bits is None else f"{bits:.4f}"]
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _last_picture(folder: Path) -> Path | None:
+    return max((folder / "samples").glob("epoch-*.png"), default=None)
+
+
+def make(commands: Mapping[str, str], runs: Path, folder: Path) -> None:
+    """Train what is not trained, then write README.md and the pictures into the folder."""
+    for name, command in commands.items():
+        train(command, runs / name)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in commands:
+        if picture := _last_picture(runs / name):
+            shutil.copyfile(picture, folder / f"{name}.png")
+    write_whole(folder / "README.md", page(commands, runs).encode())
+    print(f"wrote {folder / 'README.md'}")
+
+
+if __name__ == "__main__":
+    try:
+        make(COMMANDS, Path("runs/results"), ROOT / "results")
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"results.py: {error}") from None
