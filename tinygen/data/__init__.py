@@ -5,7 +5,7 @@ from tinygen.data.colour import coloured
 from tinygen.data.dataset import ImageDataset, pad_to, to_float
 from tinygen.data.fashion_mnist import CLASSES, load_fashion_mnist
 from tinygen.data.folder import load_image_folder
-from tinygen.data.idx import read_idx
+from tinygen.data.idx import load_idx, read_idx
 from tinygen.data.load import load_images
 from tinygen.data.loader import Loader
 from tinygen.data.npz import load_npz
@@ -17,6 +17,7 @@ __all__ = [
     "coloured",
     "load_cifar10",
     "load_fashion_mnist",
+    "load_idx",
     "load_image_folder",
     "load_images",
     "load_npz",

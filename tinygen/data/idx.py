@@ -16,7 +16,37 @@ from pathlib import Path
 
 import numpy
 
+from tinygen.data.dataset import ImageDataset
+
 ELEMENT_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+
+def load_idx(folder: str | Path) -> ImageDataset:
+    """Load the images of a folder with the four FILES of MNIST and its descendants, each plain or with .gz appended.
+
+    The classes are named "0", "1", ... up to the greatest label. Raises FileNotFoundError that says which files are missing, ValueError for
+    files that are damaged, hold something else or do not agree.
+    """
+    train_images, train_labels, test_images, test_labels = read_idx_folder(Path(folder))
+    greatest = max(train_labels.max(initial=0), test_labels.max(initial=0))
+    classes = tuple(str(label) for label in range(greatest + 1))
+    return ImageDataset(train_images, train_labels, test_images, test_labels, classes, str(folder))
+
+
+def holds_idx(folder: Path) -> bool:
+    """Whether there are files named as those of MNIST."""
+    return any((folder / f"{name}{suffix}").is_file() for name in FILES for suffix in ("", ".gz"))
+
+
+def read_idx_folder(folder: Path) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+    """The images (N, H, W, 1) and labels (N,) of FILES, for training and for testing."""
+    candidates = [(folder / f"{name}.gz", folder / name) for name in FILES]
+    missing = [plain.name for zipped, plain in candidates if not zipped.is_file() and not plain.is_file()]
+    if missing:
+        raise FileNotFoundError(f"{folder} lacks {', '.join(missing)}, which may be plain or end in .gz")
+    paths = [zipped if zipped.is_file() else plain for zipped, plain in candidates]
+    return _read_images(paths[0]), _read_labels(paths[1]), _read_images(paths[2]), _read_labels(paths[3])
 
 
 def read_idx(path: str | Path) -> numpy.ndarray:
@@ -58,3 +88,17 @@ def _read_unzipped(path: Path) -> bytes:
         return gzip.decompress(content)
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path}, {len(content)} bytes, is a damaged gzip file: {error}") from error
+
+
+def _read_images(path: Path) -> numpy.ndarray:
+    images = read_idx(path)
+    if images.ndim != 3 or images.dtype != numpy.uint8:
+        raise ValueError(f"{path} holds {images.dtype} of shape {images.shape} where images are uint8 (N, H, W)")
+    return images[..., None]
+
+
+def _read_labels(path: Path) -> numpy.ndarray:
+    labels = read_idx(path)
+    if labels.ndim != 1 or labels.dtype != numpy.uint8:
+        raise ValueError(f"{path} holds {labels.dtype} of shape {labels.shape} where labels are uint8 (N,)")
+    return labels.astype(numpy.int64)

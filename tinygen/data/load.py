@@ -7,8 +7,9 @@ import numpy
 
 from tinygen.data.cifar import holds_cifar10, load_cifar10
 from tinygen.data.dataset import ImageDataset
-from tinygen.data.fashion_mnist import FILES, holds_idx, load_fashion_mnist
+from tinygen.data.fashion_mnist import load_fashion_mnist
 from tinygen.data.folder import SUFFIXES, holds_images, load_image_folder
+from tinygen.data.idx import FILES, holds_idx, load_idx
 from tinygen.data.npz import load_npz
 from tinygen.data.resize import fit_arrays
 
@@ -17,7 +18,7 @@ def load_images(path: str | Path | None = None, size: int | None = None, crop: i
     """Load the images at path, of whichever kind they are; without a path, Fashion-MNIST (`load_fashion_mnist`).
 
     an .npz file                                  `load_npz`
-    a folder of IDX files, named as MNIST's       `load_fashion_mnist`
+    a folder of IDX files, named as MNIST's       `load_idx`
     a folder of CIFAR-10's binary files           `load_cifar10`
     a folder of images, or of folders of images   `load_image_folder`
 
@@ -30,10 +31,13 @@ def load_images(path: str | Path | None = None, size: int | None = None, crop: i
     for name, number in (("size", size), ("crop", crop)):
         if number is not None and number < 1:
             raise ValueError(f"{name} must be at least 1, got {number}")
-    reader: Callable[..., ImageDataset] = load_fashion_mnist if path is None else _reader(Path(path))
-    if reader is load_image_folder:
-        return load_image_folder(Path(path or ""), size, crop, grey)
-    data = reader(path)
+    if path is None:
+        data = load_fashion_mnist()
+    else:
+        reader = _reader(Path(path))
+        if reader is load_image_folder:
+            return load_image_folder(path, size, crop, grey)
+        data = reader(path)
     if size is None and crop is None and not grey:
         return data
     try:
@@ -53,7 +57,7 @@ def _reader(path: Path) -> Callable[..., ImageDataset]:
     if not path.is_dir():
         raise FileNotFoundError(f"{path} does not exist")
     kinds: list[tuple[str, bool, Callable[..., ImageDataset]]] = [
-        ("IDX files", holds_idx(path), load_fashion_mnist),
+        ("IDX files", holds_idx(path), load_idx),
         ("CIFAR-10's binary files", holds_cifar10(path), load_cifar10),
         ("images", holds_images(path), load_image_folder),
     ]
