@@ -85,8 +85,8 @@ def test_what_an_evaluation_says(few_images: Path, tmp_path: Path, capsys: pytes
 @pytest.mark.parametrize(
     ("make", "shape"),
     [
-        (lambda data: pad_to(data.train_images, 16), "16x16x1"),
-        (lambda data: coloured(data, 16).train_images, "16x16x3"),
+        (lambda data: pad_to(data.train_images, 12), "12x12x1"),
+        (lambda data: coloured(data, 12).train_images, "12x12x3"),
     ],
     ids=["padded", "coloured by class"],
 )
