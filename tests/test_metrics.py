@@ -112,6 +112,7 @@ class TestNeighbours:
         assert_allclose(metrics.distances(x, y), expected, rtol=1e-7, atol=1e-7 * max(abs(x).max(), abs(y).max()))
 
 
+@modest
 @given(counts=st.lists(st.integers(0, 9), min_size=1, max_size=9).filter(any))
 def test_entropy(counts: list[int]) -> None:
     shares = numpy.array(counts) / sum(counts)
