@@ -1,4 +1,4 @@
-"""A convolutional variational autoencoder (Kingma & Welling, 2014).
+"""Variational autoencoders, convolutional and fully connected (Kingma & Welling, 2014).
 
 The encoder gives mean m and log-variance l of a Gaussian over 20 latent numbers; z = m + e^(l/2) noise is decoded to one logit per
 pixel. What is minimised is the negative of a lower bound on log p(x), in nats per image:
@@ -8,41 +8,78 @@ pixel. What is minimised is the negative of a lower bound on log p(x), in nats p
 where p(x | z) is a Bernoulli distribution for each pixel, x from 0 to 1.
 
     python examples/vae.py                    30 epochs on the embedded Fashion-MNIST subset, a quarter of a minute on 2 cores
+    python examples/vae.py --dense --out runs/dense_vae        the fully connected one
     python examples/vae.py --data FOLDER      your own images
 
 Expect a -ELBO on the test images of about 244 nats. samples/epoch-*.png shows test images, their reconstructions below them, and
 then images on the straight way in latent space from the first of each row to the last.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy
+import tyro
 
 import tinygen as tg
 from tinygen import nn, optim
-from tinygen.data import Loader, to_float
+from tinygen.data import ImageDataset, Loader, to_float
 from tinygen.pictures import grid
 from tinygen.training import Options, Training, command_line
 
 
 @dataclass(kw_only=True)
-class VAEOptions(Options):
-    out: Path = Path("runs/vae")
-    """folder of the run: log, samples, checkpoint"""
+class VariationalOptions(Options):
+    """Those of every variational autoencoder."""
+
     lr: float = 1e-3
     """learning rate of Adam"""
     latent: int = 20
     """dimensions of the latent space"""
 
 
-class VAE(nn.Module):
-    """Images (N, H, W, channels) with H and W divisible by 4, and their latent Gaussians (N, latent)."""
+@dataclass(kw_only=True)
+class VAEOptions(VariationalOptions):
+    out: Path = Path("runs/vae")
+    """folder of the run: log, samples, checkpoint"""
+    dense: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """fully connected networks instead of convolutional ones"""
 
-    def __init__(self, size: tuple[int, int], channels: int, latent: int) -> None:
-        if size[0] % 4 or size[1] % 4:
-            raise ValueError(f"VAE: the images' height and width must be divisible by 4, got {size}")
-        rows, columns = size[0] // 4, size[1] // 4
+
+class VAE(nn.Module):
+    """Images (N, H, W, channels) and their latent Gaussians (N, latent).
+
+    A subclass makes the networks: `encoder` from images to features, `mean` and `log_var` from those to (N, latent), and `decoder` from
+    there to one logit per pixel and channel.
+    """
+
+    encoder: nn.Module
+    mean: nn.Module
+    log_var: nn.Module
+    decoder: nn.Module
+
+    def encode(self, x: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor]:
+        """Mean and log-variance of the latent Gaussian of each image."""
+        h = self.encoder(x)
+        return self.mean(h), self.log_var(h)
+
+    def forward(self, x: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor, tg.Tensor]:
+        """The logits of the pixels for one z drawn for each image, and mean and log-variance."""
+        mean, log_var = self.encode(x)
+        noise = tg.randn(mean.shape, mean.dtype, mean.device)
+        return self.decoder(mean + tg.exp(0.5 * log_var) * noise), mean, log_var
+
+
+class ConvolutionalVAE(VAE):
+    """For images (H, W, channels) with H and W divisible by 4."""
+
+    def __init__(self, shape: tuple[int, int, int], latent: int) -> None:
+        height, width, channels = shape
+        if height % 4 or width % 4:
+            raise ValueError(f"ConvolutionalVAE: the images' height and width must be divisible by 4, got {height}x{width}")
+        rows, columns = height // 4, width // 4
         self.encoder = nn.Sequential(
             nn.Conv2D(channels, 32, 3, stride=2, padding="same"),
             nn.ReLU(),
@@ -61,16 +98,23 @@ class VAE(nn.Module):
             nn.ConvTranspose2D(32, channels, 4, stride=2, padding="same"),
         )
 
-    def encode(self, x: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor]:
-        """Mean and log-variance of the latent Gaussian of each image."""
-        h = self.encoder(x)
-        return self.mean(h), self.log_var(h)
 
-    def forward(self, x: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor, tg.Tensor]:
-        """The logits of the pixels for one z drawn for each image, and mean and log-variance."""
-        mean, log_var = self.encode(x)
-        noise = tg.randn(mean.shape, mean.dtype, mean.device)
-        return self.decoder(mean + tg.exp(0.5 * log_var) * noise), mean, log_var
+class DenseVAE(VAE):
+    """For images (H, W, channels) of any shape, which it takes for rows of numbers."""
+
+    def __init__(self, shape: tuple[int, int, int], latent: int) -> None:
+        pixels = math.prod(shape)
+        self.encoder = nn.Sequential(nn.Flatten(), nn.Dense(pixels, 4096), nn.LeakyReLU(), nn.Dense(4096, 2048), nn.LeakyReLU())
+        self.mean = nn.Dense(2048, latent)
+        self.log_var = nn.Dense(2048, latent)
+        self.decoder = nn.Sequential(
+            nn.Dense(latent, 2048),
+            nn.LeakyReLU(),
+            nn.Dense(2048, 4096),
+            nn.LeakyReLU(),
+            nn.Dense(4096, pixels),
+            nn.Reshape(*shape),
+        )
 
 
 def negative_elbo(x: tg.Tensor, logits: tg.Tensor, mean: tg.Tensor, log_var: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor]:
@@ -79,12 +123,9 @@ def negative_elbo(x: tg.Tensor, logits: tg.Tensor, mean: tg.Tensor, log_var: tg.
     return reconstruction, tg.gaussian_kl(mean, log_var)
 
 
-def main(options: VAEOptions) -> None:
-    tg.manual_seed(options.seed)
-    data = options.load_images()
-    print(data.describe())
-    _, rows, columns, channels = data.train_images.shape
-    model = VAE((rows, columns), channels, options.latent).to(options.device)
+def train(model: VAE, data: ImageDataset, options: VariationalOptions) -> None:
+    """Train any VAE; its samples and evaluation are of the test images."""
+    model.to(options.device)
     adam = optim.Adam(model.parameters(), options.lr)
     test = tg.tensor(to_float(data.test_images, 0, 1), device=options.device)
 
@@ -126,6 +167,14 @@ def main(options: VAEOptions) -> None:
         generate,
     )
     training.run()
+
+
+def main(options: VAEOptions) -> None:
+    tg.manual_seed(options.seed)
+    data = options.load_images()
+    print(data.describe())
+    kind = DenseVAE if options.dense else ConvolutionalVAE
+    train(kind(data.train_images.shape[1:], options.latent), data, options)
 
 
 if __name__ == "__main__":
