@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -60,6 +61,22 @@ def test_example_trains_resumes_and_leaves_the_same_bits_on_one_thread(example: 
         part = run(example, *common, "--epochs", "2" if resume else "1", "--out", tmp_path / "parts", *resume, threads=1)
         assert part.returncode == 0, part.stderr
     assert arrays(tmp_path / "parts") == arrays(tmp_path / "whole")
+
+
+def test_inpaint_fills_in_what_is_hidden_with_the_vae_that_is_there(few_images: Path, tmp_path: Path) -> None:
+    common = ["--data", few_images, "--batch-size", "32", "--epochs", "1", "--out", tmp_path]
+    for arguments in (["vae", *common], ["inpaint", *common, "--resume"]):
+        result = run(*arguments)
+        assert result.returncode == 0, result.stderr
+    assert "resuming after 1 epochs and 0 batches" in result.stdout
+    assert len(re.findall(r"[\d.]+ by the (?:VAE|nearest|mean)", result.stdout)) == 3
+    with Image.open(tmp_path / "inpainted.png") as picture:
+        whole, masked, *filled = (numpy.asarray(picture)[60 * row : 60 * row + 56] for row in range(4))  # 28 pixels, twice, and a gap
+    for made in filled:
+        numpy.testing.assert_array_equal(made[:28], whole[:28])
+        assert made[28:].std() > 20 and (made[28:] != whole[28:]).any()
+    numpy.testing.assert_array_equal(masked[:28], whole[:28])
+    assert numpy.unique(masked[28:]).tolist() == [128, 255]  # grey, and the gaps between the images
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

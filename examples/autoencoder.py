@@ -1,0 +1,119 @@
+"""A convolutional autoencoder beside principal component analysis (Hinton & Salakhutdinov, 2006, with convolutions).
+
+The encoder f squeezes an image into 64 numbers, the decoder g makes an image of those, and both learn to lose little on the way: what is
+minimised is |x - g(f(x))|^2, summed over the pixels of an image. With linear f and g the best that can be done is known: it is to
+project x onto the first 64 principal components of the training images (Baldi & Hornik, 1989). Bending the way there has to beat that.
+
+    python examples/autoencoder.py                    30 epochs on the embedded Fashion-MNIST subset, a minute on 2 cores
+    python examples/autoencoder.py --data FOLDER      your own images
+
+Compare test_error, the squared error per test image, with that of the principal components, which is printed first. In
+samples/epoch-*.png, test images stand above their reconstructions, and these above those from the principal components.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy
+
+import tinygen as tg
+from tinygen import nn, optim
+from tinygen.data import Loader, to_float
+from tinygen.pictures import grid
+from tinygen.training import Options, Training, command_line
+
+
+@dataclass(kw_only=True)
+class AutoencoderOptions(Options):
+    out: Path = Path("runs/autoencoder")
+    """folder of the run: log, samples, checkpoint"""
+    lr: float = 1e-3
+    """learning rate of Adam"""
+    bottleneck: int = 64
+    """numbers that an image is squeezed into, and principal components"""
+
+
+def encoder(shape: tuple[int, int, int], bottleneck: int) -> nn.Sequential:
+    """(N, *shape) -> (N, bottleneck); shape is (H, W, channels)."""
+    height, width, channels = shape
+    return nn.Sequential(
+        nn.Conv2D(channels, 64, 3, padding="same"),
+        nn.ReLU(),
+        nn.MaxPool2D(2),
+        nn.Conv2D(64, 64, 3, padding="same"),
+        nn.ReLU(),
+        nn.MaxPool2D(2),
+        nn.Flatten(),
+        nn.Dense(height // 4 * (width // 4) * 64, bottleneck),
+    )
+
+
+def decoder(bottleneck: int, shape: tuple[int, int, int]) -> nn.Sequential:
+    """(N, bottleneck) -> (N, *shape), from 0 to 1."""
+    height, width, channels = shape
+    return nn.Sequential(
+        nn.Dense(bottleneck, height // 4 * (width // 4) * 64),
+        nn.ReLU(),
+        nn.Reshape(height // 4, width // 4, 64),
+        nn.ConvTranspose2D(64, 64, 3, padding="same"),
+        nn.ReLU(),
+        nn.Upsample2D(2),
+        nn.ConvTranspose2D(64, 64, 3, padding="same"),
+        nn.ReLU(),
+        nn.Upsample2D(2),
+        nn.ConvTranspose2D(64, channels, 3, padding="same"),
+        nn.Sigmoid(),
+    )
+
+
+def squared_error(x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+    """|x - y|^2, averaged over the batch."""
+    return ((x - y) ** 2).sum(axis=(1, 2, 3)).mean()
+
+
+def projected(images: numpy.ndarray, training: numpy.ndarray, count: int) -> numpy.ndarray:
+    """The images, projected onto the training images' mean and first principal components; both are (N, H, W, C)."""
+    flat, mean = training.reshape(len(training), -1), training.mean(axis=0).ravel()
+    components = numpy.linalg.svd(flat - mean, full_matrices=False)[2][:count]
+    return (mean + (images.reshape(len(images), -1) - mean) @ components.T @ components).reshape(images.shape)
+
+
+def main(options: AutoencoderOptions) -> None:
+    tg.manual_seed(options.seed)
+    data = options.load_images()
+    print(data.describe())
+    shape = data.train_images.shape[1:]
+    if shape[0] % 4 or shape[1] % 4:
+        raise ValueError(f"the images' height and width must be divisible by 4, got {shape[0]}x{shape[1]}")
+    model = nn.Sequential(encoder(shape, options.bottleneck), decoder(options.bottleneck, shape)).to(options.device)
+    adam = optim.Adam(model.parameters(), options.lr)
+    test = tg.tensor(to_float(data.test_images, 0, 1))
+    linear = tg.tensor(projected(test.numpy(), to_float(data.train_images, 0, 1), options.bottleneck))
+    print(f"{options.bottleneck} principal components leave a squared error of {squared_error(test, linear).item():.2f} per test image")
+
+    def step(images: numpy.ndarray) -> dict[str, tg.Tensor]:
+        x = tg.tensor(to_float(images, 0, 1), device=options.device)
+        error = squared_error(x, model(x))
+        adam.zero_grad()
+        error.backward()
+        adam.step()
+        return {"error": error}
+
+    def reconstructed(images: tg.Tensor) -> tg.Tensor:
+        """What comes back of the images, in batches of 500."""
+        with tg.no_grad():
+            return tg.concatenate([model(images[i : i + 500].to(options.device)).to("cpu") for i in range(0, len(images), 500)])
+
+    training = Training(
+        options,
+        {"model": model, "adam": adam},
+        Loader(data.train_images, batch_size=options.batch_size, seed=options.seed),
+        step,
+        samples=lambda: grid(tg.concatenate([test[:10], reconstructed(test[:10]), linear[:10]]).numpy(), columns=10),
+        evaluate=lambda: {"test_error": squared_error(test, reconstructed(test))},
+    )
+    training.run()
+
+
+if __name__ == "__main__":
+    command_line(main, AutoencoderOptions)

@@ -1,0 +1,93 @@
+"""Filling in: the missing half of an image, found by descending through the latent space of a VAE (after Yeh et al., 2017).
+
+A VAE's decoder gives p(x | z) for z ~ N(0, 1). Of an image, only the pixels V are visible; of all the z that could have made it the most
+probable is the one that minimises
+
+    -log p(x_V | z) + |z|^2 / 2 = -log p(z | x_V) + constant.
+
+The network stays as it is, and gradients flow to its input z: Adam descends from several random z for each image, and the lowest
+place that one of them found fills in what is hidden.
+
+    python examples/inpaint.py                              trains vae.py's VAE first, half a minute on 2 cores
+    python examples/inpaint.py --out runs/vae --resume      takes the one that vae.py has trained
+
+inpainted.png, in the run's folder, has a test image in each column: whole, its visible half, filled in by the VAE, and by the lower half
+of the training image whose upper half is nearest. Expect garments that fit their upper halves, and a squared error of the hidden halves
+below that of the nearest training images.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy
+from vae import VAE, ConvolutionalVAE, DenseVAE, VAEOptions, train
+
+import tinygen as tg
+from tinygen import optim
+from tinygen.data import to_float
+from tinygen.pictures import grid, save_png
+from tinygen.training import command_line
+
+STARTS, STEPS, LR = 8, 150, 0.1
+
+
+@dataclass(kw_only=True)
+class InpaintOptions(VAEOptions):
+    out: Path = Path("runs/inpaint")
+    """folder of the run: log, samples, checkpoint"""
+
+
+def energy(model: VAE, z: tg.Tensor, x: tg.Tensor, visible: tg.Tensor) -> tg.Tensor:
+    """-log p(x_V | z) + |z|^2 / 2 for each z (N, latent) and its x (N, H, W, channels); `visible` (H, W, 1) is 1 for those of V, else 0."""
+    logits = model.decoder(z)
+    return ((tg.softplus(logits) - x * logits) * visible).sum(axis=(1, 2, 3)) + 0.5 * (z * z).sum(axis=1)
+
+
+def fill_in(model: VAE, images: numpy.ndarray, visible: numpy.ndarray, latent: int, device: str) -> numpy.ndarray:
+    """The images (N, H, W, channels), from 0 to 1, with what is not visible as the VAE would have it."""
+    x = tg.tensor(images.repeat(STARTS, axis=0), device=device)
+    seen = tg.tensor(visible, device=device)
+    z = tg.randn((len(x), latent), device=device, requires_grad=True)
+    adam = optim.Adam([z], LR)
+    for _ in range(STEPS):
+        adam.zero_grad()
+        energy(model, z, x, seen).sum().backward(inputs=[z])
+        adam.step()
+    with tg.no_grad():
+        lowest = energy(model, z, x, seen).numpy().reshape(-1, STARTS).argmin(axis=1)
+        made = tg.sigmoid(model.decoder(z)).numpy()[numpy.arange(len(images)) * STARTS + lowest]
+    return numpy.where(visible, images, made)
+
+
+def nearest(images: numpy.ndarray, training: numpy.ndarray, visible: numpy.ndarray) -> numpy.ndarray:
+    """The images, filled in from the training image whose visible part is nearest to each."""
+    a, b = ((part * visible).reshape(len(part), -1) for part in (images, training))
+    squares = (b * b).sum(axis=1) - 2 * a @ b.T
+    return numpy.where(visible, images, training[squares.argmin(axis=1)])
+
+
+def main(options: InpaintOptions) -> None:
+    tg.manual_seed(options.seed)
+    data = options.load_images()
+    print(data.describe())
+    shape = data.train_images.shape[1:]
+    model = (DenseVAE if options.dense else ConvolutionalVAE)(shape, options.latent)
+    train(model, data, options)
+
+    images, training = to_float(data.test_images[:100], 0, 1), to_float(data.train_images, 0, 1)
+    visible = numpy.ones((*shape[:2], 1), numpy.float32)
+    visible[shape[0] // 2 :] = 0
+    filled = {
+        "the VAE": fill_in(model, images, visible, options.latent, options.device),
+        "the nearest training image": nearest(images, training, visible),
+        "the mean training image": numpy.where(visible, images, training.mean(axis=0)),
+    }
+    errors = [f"{((result - images) ** 2).sum(axis=(1, 2, 3)).mean():.1f} by {name}" for name, result in filled.items()]
+    print(f"squared error of the hidden half of {len(images)} test images: {', '.join(errors)}")
+    rows = [images, numpy.where(visible, images, 0.5), *list(filled.values())[:2]]
+    save_png(options.out / "inpainted.png", grid(numpy.concatenate([row[:12] for row in rows]), columns=len(images[:12])))
+    print(f"filled in: {options.out / 'inpainted.png'}")
+
+
+if __name__ == "__main__":
+    command_line(main, InpaintOptions)
