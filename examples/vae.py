@@ -127,10 +127,12 @@ def train(model: VAE, data: ImageDataset, options: VariationalOptions) -> None:
     """Train any VAE; its samples and evaluation are of the test images."""
     model.to(options.device)
     adam = optim.Adam(model.parameters(), options.lr)
-    test = tg.tensor(to_float(data.test_images, 0, 1), device=options.device)
+
+    def pixels(images: numpy.ndarray) -> tg.Tensor:
+        return tg.tensor(to_float(images, 0, 1), device=options.device)
 
     def step(images: numpy.ndarray) -> dict[str, tg.Tensor]:
-        x = tg.tensor(to_float(images, 0, 1), device=options.device)
+        x = pixels(images)
         reconstruction, kl = negative_elbo(x, *model(x))
         loss = reconstruction + kl
         adam.zero_grad()
@@ -138,15 +140,21 @@ def train(model: VAE, data: ImageDataset, options: VariationalOptions) -> None:
         adam.step()
         return {"-ELBO": loss, "reconstruction": reconstruction, "KL": kl}
 
-    def evaluate() -> dict[str, tg.Tensor]:
+    def evaluate() -> dict[str, float]:
+        """The means over the test images, which are taken 500 at a time."""
+        sums = numpy.zeros(2)
         with tg.no_grad():
-            reconstruction, kl = negative_elbo(test, *model(test))
+            for start in range(0, len(data.test_images), 500):
+                x = pixels(data.test_images[start : start + 500])
+                sums += [len(x) * part.item() for part in negative_elbo(x, *model(x))]
+        reconstruction, kl = sums / len(data.test_images)
         return {"test_-ELBO": reconstruction + kl, "test_reconstruction": reconstruction, "test_KL": kl}
 
     def samples() -> numpy.ndarray:
         """Ten test images, their reconstructions, and six rows of ten steps from one test image to another."""
         with tg.no_grad():
-            mean, _ = model.encode(test[:22])
+            test = pixels(data.test_images[:22])
+            mean, _ = model.encode(test)
             weights = numpy.linspace(0, 1, 10, dtype=numpy.float32).reshape(1, 10, 1)
             start, end = mean[10:16].numpy()[:, None], mean[16:22].numpy()[:, None]
             between = ((1 - weights) * start + weights * end).reshape(60, options.latent)

@@ -1,0 +1,63 @@
+"""A VAE for 32x32 images in colour, such as CIFAR-10's: a convolutional encoder and a dense decoder (Kingma & Welling, 2014).
+
+The loss and its training are those of vae.py; here 100 latent numbers make three logits per pixel, one for each of red, green and blue.
+
+    python examples/cifar_vae.py                    the embedded Fashion-MNIST subset, coloured by class
+    python examples/cifar_vae.py --data FOLDER      your own 32x32 images: CIFAR-10's binary files, a folder of images, ...
+
+The first line that is printed says which images these are. samples/epoch-*.png shows test images, their reconstructions below them, and
+then images on the straight way in latent space from the first of each row to the last: on the embedded images, see how colour and shape
+change together.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vae import VAE, VariationalOptions, train
+
+import tinygen as tg
+from tinygen import nn
+from tinygen.data import coloured
+from tinygen.training import command_line
+
+
+@dataclass(kw_only=True)
+class CifarVAEOptions(VariationalOptions):
+    out: Path = Path("runs/cifar_vae")
+    """folder of the run: log, samples, checkpoint"""
+    latent: int = 100
+    """dimensions of the latent space"""
+
+
+class CifarVAE(VAE):
+    """For images (32, 32, 3)."""
+
+    def __init__(self, latent: int) -> None:
+        self.encoder = nn.Sequential(
+            nn.Conv2D(3, 64, 3, stride=2, padding="same"),
+            nn.ReLU(),
+            nn.Conv2D(64, 128, 3, stride=2, padding="same"),
+            nn.ReLU(),
+            nn.Flatten(),
+        )
+        self.mean = nn.Dense(8 * 8 * 128, latent)
+        self.log_var = nn.Dense(8 * 8 * 128, latent)
+        self.decoder = nn.Sequential(
+            nn.Dense(latent, 1024),
+            nn.ReLU(),
+            nn.Dense(1024, 1024),
+            nn.ReLU(),
+            nn.Dense(1024, 32 * 32 * 3),
+            nn.Reshape(32, 32, 3),
+        )
+
+
+def main(options: CifarVAEOptions) -> None:
+    tg.manual_seed(options.seed)
+    data = coloured(options.load_images(), 32)
+    print(data.describe())
+    train(CifarVAE(options.latent), data, options)
+
+
+if __name__ == "__main__":
+    command_line(main, CifarVAEOptions)
