@@ -40,11 +40,10 @@ def encoder(shape: tuple[int, int, int], bottleneck: int) -> nn.Sequential:
         nn.Conv2D(channels, 64, 3, padding="same"),
         nn.ReLU(),
         nn.MaxPool2D(2),
-        nn.Conv2D(64, 64, 3, padding="same"),
+        nn.Conv2D(64, 64, 3),
         nn.ReLU(),
-        nn.MaxPool2D(2),
         nn.Flatten(),
-        nn.Dense(height // 4 * (width // 4) * 64, bottleneck),
+        nn.Dense((height // 2 - 2) * (width // 2 - 2) * 64, bottleneck),
     )
 
 

@@ -28,7 +28,7 @@ from tinygen.data import to_float
 from tinygen.pictures import grid, save_png
 from tinygen.training import command_line
 
-STARTS, STEPS, LR = 8, 150, 0.1
+STARTS, STEPS, LR = 4, 100, 0.1
 
 
 @dataclass(kw_only=True)
