@@ -25,7 +25,11 @@ ROOT = Path(__file__).parent.parent
 # Every example, and the variants worth a comparison, in the page's order.
 COMMANDS = {
     "cnn": "cnn.py",
+    "autoencoder": "autoencoder.py",
     "vae": "vae.py",
+    "dense_vae": "vae.py --dense",
+    "cifar_vae": "cifar_vae.py",
+    "inpaint": "inpaint.py",
     "dcgan": "dcgan.py",
 }
 COLUMNS = ("feature_frechet_distance", "recall", "coverage", "class_entropy", "copies")
