@@ -170,6 +170,13 @@ def classifications(draw: st.DrawFn) -> Call:
     return ((n, classes),), {"labels": numpy.array(labels)}
 
 
+@st.composite
+def embeddings(draw: st.DrawFn) -> Call:
+    classes, features = draw(st.tuples(side, side))
+    labels = numpy.random.default_rng(draw(st.integers(0, 99))).integers(classes, size=draw(any_shape))
+    return ((classes, features),), {"labels": labels}
+
+
 PLACES = [
     *(1, -1, None, ..., slice(1, 3), slice(None, None, -2), (slice(None), 1), (..., None, 0), (-2, slice(0, 0))),
     *([0, 2, 0], numpy.array([[0, 3], [3, 3]]), (slice(None), [2, 2]), ([0, 0, 3], [1, 1, 2]), (1, None, [2, 2])),
@@ -245,6 +252,7 @@ OPS = [
     Op("transpose", transposes(), numpy.transpose, function=lambda x, axes: F.transpose(x, axes), linear=True),
     Op("flatten", takes(st.tuples(shapes(1, 3, 3))), lambda x: x.reshape(len(x), -1), linear=True),
     same("getitem", takes(st.just([(4, 3)]), index=st.sampled_from(PLACES)), lambda x, index: x[index], linear=True),
+    Op("embedding", embeddings(), lambda weight, labels: weight[labels], linear=True),
     Op("concatenate", joined(differ=True), a_list(numpy.concatenate), function=a_list(F.concatenate)),
     Op("stack", joined(differ=False), a_list(numpy.stack), function=a_list(F.stack)),
     Op("pad", paddings(), lambda x, widths: numpy.pad(x, widths), linear=True),

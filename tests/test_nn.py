@@ -22,7 +22,10 @@ RUNNING = {"running_mean": (3,), "running_var": (3,)}
 
 @dataclass(frozen=True)
 class Row:
-    """A layer, the text that describes it, the function that it is, the shapes that go in and come out, and those of its tensors."""
+    """A layer, the text that describes it, the function that it is, the shapes that go in and come out, and those of its tensors.
+
+    `labels` says how many labels there are where those go in instead of numbers.
+    """
 
     make: Callable[[], nn.Module]
     text: str
@@ -31,6 +34,7 @@ class Row:
     gives: Shape
     parameters: dict[str, Shape] = field(default_factory=dict)
     buffers: dict[str, Shape] = field(default_factory=dict)
+    labels: int = 0
 
     def __str__(self) -> str:
         return self.text
@@ -43,6 +47,8 @@ class Row:
         return layer.to(device)
 
     def input(self, seed: int = 0, dtype: str = "float32", device: str = "cpu") -> Tensor:
+        if self.labels:
+            return F.tensor(numpy.random.default_rng(seed).integers(self.labels, size=self.takes), device=device)
         return F.tensor(random_tensor(self.takes, numpy.random.default_rng(seed), dtype=dtype), device=device, requires_grad=True)
 
 
@@ -87,6 +93,15 @@ ROWS = [
         (1, 2, 3, 1),
         (1, 6, 8, 2),
         {"weight": (3, 3, 2, 1)},
+    ),
+    Row(
+        lambda: nn.Embedding(5, 3),
+        "Embedding(5 -> 3)",
+        lambda m, x: F.embedding(m.weight, x),
+        (4, 2),
+        (4, 2, 3),
+        {"weight": (5, 3)},
+        labels=5,
     ),
     Row(
         lambda: nn.BatchNorm(3, momentum=0.5, eps=0.1),
@@ -179,7 +194,8 @@ def test_it_is_its_function(row: Row, training: bool, device: str) -> None:
 def test_float32_stays_float32(row: Row) -> None:
     layer, x = row.layer(), row.input()
     y = layer(x)
-    assert {t.dtype for t in [y, *grad(y.sum(), [x, *layer.parameters()])]} == {numpy.dtype("float32")}
+    inputs = [t for t in [x, *layer.parameters()] if t.requires_grad]
+    assert {t.dtype for t in [y, *grad(y.sum(), inputs)]} == {numpy.dtype("float32")}
     assert {t.dtype for _, t in layer.named_tensors()} <= {numpy.dtype("float32")}
 
 
@@ -188,14 +204,15 @@ def test_float32_stays_float32(row: Row) -> None:
 @given(data=st.data(), seed=seeds, training=st.booleans())
 def test_its_gradients(row: Row, data: st.DataObject, seed: int, training: bool) -> None:
     layer = row.layer(seed, "float64").train(training)
+    x = row.input(seed) if row.labels else data.draw(tensors(row.takes))
 
-    def applied(x: Tensor, *parameters: Tensor) -> Tensor:
+    def applied(*inputs: Tensor) -> Tensor:
         manual_seed(seed)
-        for name, parameter in zip(row.parameters, parameters, strict=True):
+        for name, parameter in zip(row.parameters, inputs, strict=False):
             setattr(layer, name, parameter)
-        return layer(x)
+        return layer(inputs[-1] if x.requires_grad else x)
 
-    gradcheck(applied, data.draw(tensors(row.takes)), *layer.parameters())
+    gradcheck(applied, *layer.parameters(), *([x] if x.requires_grad else []))
 
 
 @every_layer
@@ -244,6 +261,7 @@ def test_outside_training_it_stays_the_same(row: Row) -> None:
         (nn.MaxPool2D(2), (2, 5), "MaxPool2D(2x2): max_pool2d: input must be (N, H, W, C), got (2, 5)"),
         (nn.AvgPool2D(2), (2, 5), "AvgPool2D(2x2): avg_pool2d: input must be (N, H, W, C), got (2, 5)"),
         (nn.AvgPool2D(2, stride=0), (2, 5, 5, 1), "AvgPool2D(2x2, stride 0): stride must be at least 1, got (0, 0)"),
+        (nn.Embedding(5, 3), (2,), "Embedding(5 -> 3): embedding: labels must be integers, got float32"),
         (nn.GlobalAvgPool2D(), (2, 3, 4), "GlobalAvgPool2D(): global_avg_pool2d: input must be (N, H, W, C), got (2, 3, 4)"),
         (nn.Upsample2D(), (2, 3, 4), "Upsample2D(2x2): upsample2d: input must be (N, H, W, C), got (2, 3, 4)"),
     ],

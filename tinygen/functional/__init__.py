@@ -31,7 +31,7 @@ from tinygen.functional.loss import binary_cross_entropy_with_logits, cross_entr
 from tinygen.functional.norm import batch_norm, layer_norm
 from tinygen.functional.pool import avg_pool2d, global_avg_pool2d, max_pool2d, upsample2d
 from tinygen.functional.reduce import logsumexp, max, mean, min, sum, sum_to, var
-from tinygen.functional.shape import broadcast_to, concatenate, flatten, flip, getitem, pad, reshape, stack, transpose
+from tinygen.functional.shape import broadcast_to, concatenate, embedding, flatten, flip, getitem, pad, reshape, stack, transpose
 
 __all__ = [
     "abs",
@@ -49,6 +49,7 @@ __all__ = [
     "dense",
     "div",
     "dropout",
+    "embedding",
     "exp",
     "flatten",
     "flip",

@@ -1,10 +1,11 @@
 """Losses. Those on probabilities take logits, so that no probability is ever rounded to 0 or 1."""
 
-from tinygen.backend import Array, array_module, device_of
+from tinygen.backend import Array, array_module
 from tinygen.functional.activation import softplus
 from tinygen.functional.elementwise import abs, exp
 from tinygen.functional.reduce import logsumexp, mean
 from tinygen.functional.reduce import sum as sum_
+from tinygen.functional.shape import expect_labels
 from tinygen.tensor import Operand, Tensor, raw
 
 
@@ -17,10 +18,7 @@ def cross_entropy(logits: Tensor, labels: Tensor | Array) -> Tensor:
     classes = raw(labels)
     if logits.ndim != 2 or classes.shape != logits.shape[:1]:
         raise ValueError(f"cross_entropy: logits must be (N, classes) and labels (N,), got {logits.shape} and {classes.shape}")
-    if classes.dtype.kind not in "iu":
-        raise ValueError(f"cross_entropy: labels must be integers, got {classes.dtype}")
-    if device_of(classes) == "cpu" and classes.size and not 0 <= int(classes.min()) <= int(classes.max()) < logits.shape[1]:
-        raise ValueError(f"cross_entropy: labels from {classes.min()} to {classes.max()} for {logits.shape[1]} classes")
+    expect_labels("cross_entropy", classes, logits.shape[1])
     rows = array_module(logits.data).arange(len(logits))
     return mean(logsumexp(logits, axis=1) - logits[rows, classes])
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy
 
 from tinygen.autograd import Function
-from tinygen.backend import Array, array_module, to_device
+from tinygen.backend import Array, array_module, device_of, to_device
 from tinygen.tensor import Shape, Tensor, method, raw
 
 
@@ -181,7 +181,26 @@ def getitem(x: Tensor, index: Any) -> Tensor:
 def _index(part: Any, device: str) -> Any:
     """One part of an index, arrays on the device of what they index."""
     part = numpy.array(part) if isinstance(part, list) else raw(part)
+    if isinstance(part, numpy.ndarray) and part.ndim == 0:
+        return part.item()  # which CuPy takes, too
     return to_device(part, device) if getattr(part, "ndim", 0) else part
+
+
+def expect_labels(name: str, labels: Array, classes: int) -> None:
+    """Refuse what are no integers from 0 to classes - 1. Labels that lie on a GPU are not looked at, which would be to wait for it."""
+    if labels.dtype.kind not in "iu":
+        raise ValueError(f"{name}: labels must be integers, got {labels.dtype}")
+    if device_of(labels) == "cpu" and labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        raise ValueError(f"{name}: labels from {labels.min()} to {labels.max()} for {classes} classes")
+
+
+def embedding(weight: Tensor, labels: Tensor | Array) -> Tensor:
+    """weight[labels], a row for each label: weight (classes, features), labels (...) integers -> (..., features).
+
+    Raises ValueError where a label is no class; labels that lie on a GPU wrap around instead.
+    """
+    expect_labels("embedding", raw(labels), len(weight))
+    return getitem(weight, labels)
 
 
 def concatenate(xs: Sequence[Tensor], axis: int = 0) -> Tensor:

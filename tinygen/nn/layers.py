@@ -1,8 +1,9 @@
-"""The layers with parameters: dense and convolutional ones, and normalisation. Images are (N, H, W, C)."""
+"""The layers with parameters: dense and convolutional ones, embedding, and normalisation. Images are (N, H, W, C)."""
 
 from tinygen_kernels.geometry import pair
 
 from tinygen import functional as F
+from tinygen.backend import Array
 from tinygen.functional.conv import PaddingLike, PairLike
 from tinygen.nn import init
 from tinygen.nn.module import Module
@@ -90,6 +91,22 @@ class ConvTranspose2D(Module):
         sliding = f"stride {brief(self.stride)}, padding {self.padding}"
         extra = f", output_padding {brief(self.output_padding)}" if self.output_padding != (0, 0) else ""
         return f"ConvTranspose2D({channels} -> {filters}, {kh}x{kw}, {sliding}{extra}{_missing(self.bias)})"
+
+
+class Embedding(Module):
+    """A learned row for each label, `functional.embedding`: labels (...) from 0 to num_embeddings - 1 -> (..., features).
+
+    weight (num_embeddings, features) starts as standard normal numbers.
+    """
+
+    def __init__(self, num_embeddings: int, features: int) -> None:
+        self.weight = F.randn((num_embeddings, features), requires_grad=True)
+
+    def forward(self, labels: Tensor | Array) -> Tensor:
+        return F.embedding(self.weight, labels)
+
+    def describe(self) -> str:
+        return f"Embedding({self.weight.shape[0]} -> {self.weight.shape[1]})"
 
 
 class BatchNorm(Module):
