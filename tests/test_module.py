@@ -258,6 +258,16 @@ class TestSummary:
             "Sequential: 12,996 parameters"
         )
 
+    def test_shows_a_layer_within_another_and_what_the_other_has_of_its_own(self) -> None:
+        assert nn.summary(nn.SpectralNorm(nn.Dense(4, 3)), (2, 4)) == (
+            "layer           output  parameters\n"
+            "----------------------------------\n"
+            "input           (2, 4)\n"
+            "Dense(4 -> 3)   (2, 3)          15\n"
+            "SpectralNorm()  (2, 3)\n"
+            "SpectralNorm: 15 parameters"
+        )
+
     def test_leaves_the_model_and_the_random_stream_as_they_were(self) -> None:
         model = nn.Sequential(nn.BatchNorm(2).eval(), nn.Dropout(), nn.Dense(2, 2), nn.BatchNorm(2))
         state, stream = model.state_dict(), random_state()

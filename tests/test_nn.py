@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import numpy
 import pytest
@@ -50,6 +51,14 @@ class Row:
         if self.labels:
             return F.tensor(numpy.random.default_rng(seed).integers(self.labels, size=self.takes), device=device)
         return F.tensor(random_tensor(self.takes, numpy.random.default_rng(seed), dtype=dtype), device=device, requires_grad=True)
+
+
+def spectral_dense(m: nn.SpectralNorm, x: Tensor) -> Tensor:
+    """By the estimate that begins at u, which stays where it is."""
+    training = m.training
+    sigma = m.eval().sigma()
+    m.train(training)
+    return F.dense(x, m.layer.weight / sigma, m.layer.bias)
 
 
 ROWS = [
@@ -102,6 +111,15 @@ ROWS = [
         (4, 2, 3),
         {"weight": (5, 3)},
         labels=5,
+    ),
+    Row(
+        lambda: nn.SpectralNorm(nn.Dense(3, 2)),
+        "SpectralNorm()",
+        spectral_dense,
+        (4, 3),
+        (4, 2),
+        {"layer.weight": (3, 2), "layer.bias": (2,)},
+        {"u": (2,)},
     ),
     Row(
         lambda: nn.BatchNorm(3, momentum=0.5, eps=0.1),
@@ -167,7 +185,10 @@ def test_the_table_covers_every_layer() -> None:
 
 @every_layer
 def test_its_text(row: Row) -> None:
-    assert repr(row.make()) == row.make().describe() == row.text
+    layer = row.make()
+    parts = [f"\n  {name}: {part!r}" for name, part in layer.children()]
+    assert layer.describe() == row.text
+    assert repr(layer) == (f"{type(layer).__name__}({''.join(parts)}\n)" if parts else row.text)
 
 
 @every_layer
@@ -183,9 +204,9 @@ def test_its_tensors_come_by_name_in_the_order_of_definition(row: Row) -> None:
 def test_it_is_its_function(row: Row, training: bool, device: str) -> None:
     layer, x = row.layer(device=device).train(training), row.input(device=device)
     manual_seed(1)
-    y = layer(x)
-    manual_seed(1)
     expected = row.function(layer, x)
+    manual_seed(1)
+    y = layer(x)
     assert y.shape == row.gives and y.device == x.device
     assert_array_equal(y.numpy(), expected.numpy())
 
@@ -205,11 +226,15 @@ def test_float32_stays_float32(row: Row) -> None:
 def test_its_gradients(row: Row, data: st.DataObject, seed: int, training: bool) -> None:
     layer = row.layer(seed, "float64").train(training)
     x = row.input(seed) if row.labels else data.draw(tensors(row.takes))
+    buffers = {name: t.numpy().copy() for name, t in layer.named_buffers()}
 
     def applied(*inputs: Tensor) -> Tensor:
         manual_seed(seed)
+        for name, buffer in buffers.items():
+            getattr(layer, name).data[...] = buffer
         for name, parameter in zip(row.parameters, inputs, strict=False):
-            setattr(layer, name, parameter)
+            part, _, last = name.rpartition(".")
+            setattr(attrgetter(part)(layer) if part else layer, last, parameter)
         return layer(inputs[-1] if x.requires_grad else x)
 
     gradcheck(applied, *layer.parameters(), *([x] if x.requires_grad else []))
@@ -279,6 +304,7 @@ def test_an_input_it_cannot_take_is_refused_by_name(layer: nn.Module, shape: Sha
         (lambda: nn.Dense(0, 3), "a weight of shape (0, 3): every size must be at least 1"),
         (lambda: nn.Conv2D(1, 2, 0), "a weight of shape (0, 0, 1, 2): every size must be at least 1"),
         (lambda: nn.Conv2D(1, 2, 2.5), "kernel_size is an integer or a pair of integers (rows, columns), not 2.5"),
+        (lambda: nn.SpectralNorm(nn.ReLU()), "SpectralNorm: takes a layer with a weight, such as Dense or Conv2D, not ReLU()"),
         (lambda: nn.Dropout(1.0), "Dropout: p must be at least 0 and below 1, got 1.0"),
     ],
 )

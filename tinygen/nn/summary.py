@@ -1,23 +1,28 @@
 """A model at a glance: its layers, what comes out of each, and how many parameters it has."""
 
-import math
-
 from tinygen.functional import zeros
 from tinygen.mode import no_grad
 from tinygen.nn.module import Module, observed
 from tinygen.tensor import Shape, Tensor
 
 
+def _own(module: Module) -> set[Tensor]:
+    """The parameters and buffers of a module that belong to none of its parts."""
+    return {t for _, t in module.named_tensors()} - {t for _, part in module.children() for _, t in part.named_tensors()}
+
+
 def summary(model: Module, input_shape: Shape) -> str:
     """A table of the layers in the order they run, for an input of this shape, its first axis the batch.
 
-    Runs the model once on zeros, outside training mode, and leaves it as it was.
+    What is made of layers and has tensors of its own besides comes after them. Runs the model once on zeros, outside training mode, and
+    leaves it as it was.
     """
     rows = [("input", str(tuple(input_shape)), "")]
+    own = {module: _own(module) for module in model.modules()}  # beforehand: SpectralNorm replaces a weight while its layer runs
 
     def note(module: Module, y: Tensor) -> None:
-        if not any(True for _ in module.children()):
-            count = sum(math.prod(t.shape) for t in module.parameters())
+        if own.get(module) or not any(True for _ in module.children()):
+            count = sum(t.size for t in own.get(module, ()) if t.requires_grad)
             rows.append((module.describe(), str(y.shape), f"{count:,}" if count else ""))
 
     modes = [(module, module.training) for module in model.modules()]
