@@ -177,6 +177,18 @@ def embeddings(draw: st.DrawFn) -> Call:
     return ((classes, features),), {"labels": labels}
 
 
+@st.composite
+def attentions(draw: st.DrawFn, value: bool) -> Call:
+    """Queries, keys and values in stacks that broadcast, with a scale and a mask that lets each query look somewhere, or without."""
+    queries, keys, features, channels = draw(st.tuples(side, side, side, side))
+    stacks = draw(broadcastable_shapes(2 + value, max_dims=2, max_side=2))
+    sizes = [(queries, features), (keys, features), (keys, channels)]
+    mask = numpy.random.default_rng(draw(st.integers(0, 99))).random((queries, keys)) < 0.5
+    mask[:, 0] = True
+    other = {"scale": draw(st.none() | st.just(0.7)), "mask": mask if draw(st.booleans()) else None}
+    return [(*stack, *size) for stack, size in zip(stacks, sizes, strict=False)], other
+
+
 PLACES = [
     *(1, -1, None, ..., slice(1, 3), slice(None, None, -2), (slice(None), 1), (..., None, 0), (-2, slice(0, 0))),
     *([0, 2, 0], numpy.array([[0, 3], [3, 3]]), (slice(None), [2, 2]), ([0, 0, 3], [1, 1, 2]), (1, None, [2, 2])),
@@ -202,6 +214,12 @@ def activated_batch_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> 
 
 def numpy_softmax(x: ndarray, axis: int) -> ndarray:
     return numpy.exp(x) / numpy.exp(x).sum(axis, keepdims=True)
+
+
+def numpy_attention_weights(query: ndarray, key: ndarray, scale: float | None, mask: ndarray | None) -> ndarray:
+    similarity = numpy.exp(query @ key.swapaxes(-1, -2) * (query.shape[-1] ** -0.5 if scale is None else scale))
+    similarity = similarity if mask is None else similarity * mask
+    return similarity / similarity.sum(-1, keepdims=True)
 
 
 OPS = [
@@ -273,6 +291,8 @@ OPS = [
     Op("batch_norm", normalisations(least=2), function=activated_batch_norm, note="with leaky ReLU"),
     Op("batch_norm", normalisations(parameters=4), function=evaluated_batch_norm, note="outside training"),
     Op("layer_norm", normalisations()),
+    Op("attention_weights", attentions(value=False), numpy_attention_weights),
+    Op("attention", attentions(value=True), lambda q, k, v, scale, mask: numpy_attention_weights(q, k, scale, mask) @ v),
     Op("cross_entropy", classifications(), lambda x, labels: -numpy.log(numpy_softmax(x, 1)[range(len(x)), labels]).mean()),
     Op("binary_cross_entropy_with_logits", two, lambda x, t: (numpy.log(1 + numpy.exp(x)) - t * x).mean(), low=0.1, high=0.9),
     Op("mse_loss", two, lambda a, b: ((a - b) ** 2).mean()),

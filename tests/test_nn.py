@@ -61,6 +61,22 @@ def spectral_dense(m: nn.SpectralNorm, x: Tensor) -> Tensor:
     return F.dense(x, m.layer.weight / sigma, m.layer.bias)
 
 
+def attended(m: nn.SelfAttention, x: Tensor) -> Tensor:
+    """With two heads: the even quarter of features 0 and 1, and that of 2 and 3."""
+    query, key, value = (F.stack([t[..., :2], t[..., 2:]], axis=1) for t in (m.query(x), m.key(x), m.value(x)))
+    mask = numpy.tri(x.shape[1], dtype=bool) if m.causal else None
+    if m.scale is not None:
+        query, key = (t / F.sqrt((t * t).sum(axis=-1, keepdims=True) + 1e-12) for t in (query, key))
+    y = F.attention(query, key, value, m.scale, mask)
+    return m.out(F.concatenate([y[:, 0], y[:, 1]], axis=-1))
+
+
+def attended_2d(m: nn.SelfAttention2D, x: Tensor) -> Tensor:
+    query, key, value = (part(x).reshape(len(x), -1, channels) for part, channels in ((m.query, 1), (m.key, 1), (m.value, 8)))
+    return x + m.gamma * F.attention(query, key, value, scale=1.0).reshape(x.shape)
+
+
+PROJECTIONS = {"query.weight": (4, 4), "key.weight": (4, 4), "value.weight": (4, 4), "out.weight": (4, 4), "out.bias": (4,)}
 ROWS = [
     Row(
         lambda: nn.Dense(3, 2),
@@ -120,6 +136,26 @@ ROWS = [
         (4, 2),
         {"layer.weight": (3, 2), "layer.bias": (2,)},
         {"u": (2,)},
+    ),
+    Row(lambda: nn.SelfAttention(4, 2), "SelfAttention(4, heads 2)", attended, (2, 3, 4), (2, 3, 4), PROJECTIONS),
+    Row(
+        lambda: nn.SelfAttention(4, 2, causal=True, similarity="cosine"),
+        "SelfAttention(4, heads 2, causal, cosine)",
+        attended,
+        (2, 3, 4),
+        (2, 3, 4),
+        {**PROJECTIONS, "scale": (2, 1, 1)},
+    ),
+    Row(
+        lambda: nn.SelfAttention2D(8),
+        "SelfAttention2D(8)",
+        attended_2d,
+        (2, 2, 3, 8),
+        (2, 2, 3, 8),
+        {
+            **{"query.weight": (1, 1, 8, 1), "query.bias": (1,), "key.weight": (1, 1, 8, 1), "key.bias": (1,)},
+            **{"value.weight": (1, 1, 8, 8), "value.bias": (8,), "gamma": (1,)},
+        },
     ),
     Row(
         lambda: nn.BatchNorm(3, momentum=0.5, eps=0.1),
@@ -287,6 +323,7 @@ def test_outside_training_it_stays_the_same(row: Row) -> None:
         (nn.AvgPool2D(2), (2, 5), "AvgPool2D(2x2): avg_pool2d: input must be (N, H, W, C), got (2, 5)"),
         (nn.AvgPool2D(2, stride=0), (2, 5, 5, 1), "AvgPool2D(2x2, stride 0): stride must be at least 1, got (0, 0)"),
         (nn.Embedding(5, 3), (2,), "Embedding(5 -> 3): embedding: labels must be integers, got float32"),
+        (nn.SelfAttention(4), (2, 3), "SelfAttention(4, heads 1): input must be (N, T, 4), got (2, 3)"),
         (nn.GlobalAvgPool2D(), (2, 3, 4), "GlobalAvgPool2D(): global_avg_pool2d: input must be (N, H, W, C), got (2, 3, 4)"),
         (nn.Upsample2D(), (2, 3, 4), "Upsample2D(2x2): upsample2d: input must be (N, H, W, C), got (2, 3, 4)"),
     ],
@@ -305,6 +342,12 @@ def test_an_input_it_cannot_take_is_refused_by_name(layer: nn.Module, shape: Sha
         (lambda: nn.Conv2D(1, 2, 0), "a weight of shape (0, 0, 1, 2): every size must be at least 1"),
         (lambda: nn.Conv2D(1, 2, 2.5), "kernel_size is an integer or a pair of integers (rows, columns), not 2.5"),
         (lambda: nn.SpectralNorm(nn.ReLU()), "SpectralNorm: takes a layer with a weight, such as Dense or Conv2D, not ReLU()"),
+        (lambda: nn.SelfAttention(6, 4), "SelfAttention: 4 heads do not divide 6 features"),
+        (lambda: nn.SelfAttention(6, similarity="l2"), 'SelfAttention: similarity must be "dot" or "cosine", got \'l2\''),
+        (
+            lambda: nn.SelfAttention2D(7),
+            "SelfAttention2D: takes at least 8 channels, since queries and keys have an eighth of them, got 7",
+        ),
         (lambda: nn.Dropout(1.0), "Dropout: p must be at least 0 and below 1, got 1.0"),
     ],
 )

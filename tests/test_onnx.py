@@ -15,7 +15,7 @@ from onnx.reference import ReferenceEvaluator
 from tinygen_kernels.geometry import resolve_padding
 
 import tinygen.functional as F
-from tinygen import Tensor
+from tinygen import Tensor, nn
 from tinygen.tensor import Shape
 from tinygen.testing import images, shapes
 
@@ -27,7 +27,7 @@ def onnx(operator: str, *inputs: ndarray, **attributes: Any) -> ndarray:
     """The first output of one ONNX operator."""
     names = [f"input{i}" for i in range(len(inputs))]
     node = helper.make_node(operator, names, ["output"], **attributes)
-    types = {numpy.dtype("float64"): TensorProto.DOUBLE, numpy.dtype("int64"): TensorProto.INT64}
+    types = {numpy.dtype("float64"): TensorProto.DOUBLE, numpy.dtype("int64"): TensorProto.INT64, numpy.dtype("bool"): TensorProto.BOOL}
     declared = [helper.make_tensor_value_info(n, types[a.dtype], a.shape) for n, a in zip(names, inputs, strict=True)]
     result = helper.make_tensor_value_info("output", TensorProto.DOUBLE, None)
     model = helper.make_model(helper.make_graph([node], operator, declared, [result]))
@@ -189,6 +189,36 @@ def test_matmul_and_dense(sizes: tuple[int, int, int], batch: int, seed: int) ->
     a, stacked, b, bias = normal([(m, k), (batch, m, k), (k, n), (n,)], seed)
     assert_same(stacked @ b, onnx("MatMul", stacked.numpy(), b.numpy()))
     assert_same(F.dense(a, b, bias), onnx("Gemm", a.numpy(), b.numpy(), bias.numpy()))
+
+
+@modest
+@given(size=st.tuples(*[st.integers(1, 4)] * 4), data=st.data(), seed=seeds)
+def test_attention(size: tuple[int, int, int, int], data: st.DataObject, seed: int) -> None:
+    queries, keys, features, channels = size
+    q, k, v = normal([(2, 3, queries, features), (2, 3, keys, features), (2, 3, keys, channels)], seed)
+    mask = numpy.random.default_rng(seed).random((queries, keys)) < 0.5
+    mask[:, data.draw(st.integers(0, keys - 1))] = True
+    theirs = onnx(
+        "Attention", q.numpy(), k.numpy(), v.numpy(), mask, scale=0.25
+    )  # whose root, with which it multiplies both, float32 holds exactly
+    assert_same(F.attention(q, k, v, 0.25, mask), theirs)
+
+
+@modest
+@given(steps=st.integers(1, 5), heads=st.integers(1, 3), causal=st.booleans(), seed=seeds)
+def test_self_attention(steps: int, heads: int, causal: bool, seed: int) -> None:
+    layer = nn.SelfAttention(2 * heads, heads, causal)
+    for t in layer.parameters():
+        t.data = normal([t.shape], seed)[0].data
+    (x,) = normal([(2, steps, 2 * heads)], seed)
+    theirs = onnx(
+        "Attention",
+        *(part(x).numpy() for part in (layer.query, layer.key, layer.value)),
+        q_num_heads=heads,
+        kv_num_heads=heads,
+        is_causal=int(causal),
+    )
+    assert_same(layer(x), layer.out(Tensor(theirs)).numpy())
 
 
 @modest

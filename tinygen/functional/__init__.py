@@ -5,6 +5,7 @@ package also binds the operators and methods of Tensor.
 """
 
 from tinygen.functional.activation import dropout, leaky_relu, log_softmax, relu, sigmoid, softmax, softplus, tanh
+from tinygen.functional.attention import attention, attention_weights
 from tinygen.functional.conv import conv2d, conv_transpose2d
 from tinygen.functional.creation import ones, rand, randn, tensor, zeros
 from tinygen.functional.elementwise import (
@@ -36,6 +37,8 @@ from tinygen.functional.shape import broadcast_to, concatenate, embedding, flatt
 __all__ = [
     "abs",
     "add",
+    "attention",
+    "attention_weights",
     "avg_pool2d",
     "batch_norm",
     "binary_cross_entropy_with_logits",

@@ -7,7 +7,6 @@ from tinygen_kernels import for_array
 from tinygen import backend
 from tinygen.autograd import Function
 from tinygen.backend import Array, array_module
-from tinygen.functional.elementwise import exp
 from tinygen.functional.reduce import logsumexp
 from tinygen.tensor import Tensor
 
@@ -84,6 +83,19 @@ class Softplus(Function):
         return g * sigmoid(x)
 
 
+@dataclass(slots=True, eq=False)
+class Softmax(Function):
+    axis: int
+
+    def forward(self, x: Array) -> Array:
+        e = array_module(x).exp(x - x.max(axis=self.axis, keepdims=True))
+        return e / e.sum(axis=self.axis, keepdims=True)
+
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        share = g * y
+        return share - y * share.sum(axis=self.axis, keepdims=True)
+
+
 def relu(x: Tensor) -> Tensor:
     """max(x, 0); the gradient at 0 is 0. Raises TypeError where x is not floating point."""
     return leaky_relu(x, 0.0)
@@ -116,7 +128,7 @@ def softplus(x: Tensor) -> Tensor:
 
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
     """e^x_i / sum_j e^x_j along the axis."""
-    return exp(log_softmax(x, axis))
+    return Softmax(axis)(x)
 
 
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:

@@ -1,5 +1,6 @@
 """Products of matrices."""
 
+import numpy
 from tinygen_kernels import for_array
 
 from tinygen.autograd import Function
@@ -7,20 +8,36 @@ from tinygen.backend import Array, array_module
 from tinygen.functional.shape import reshape, transpose
 from tinygen.tensor import Tensor, method
 
+# From so many multiply-adds on, OpenBLAS (NumPy's own) splits a product among threads, and its last bits depend on how many there are.
+_MANY = 1 << 18
+
 
 class MatMul(Function):
     __slots__ = ()
 
     def forward(self, a: Array, b: Array) -> Array:
-        if a.ndim == b.ndim == 2 and a.dtype.kind == b.dtype.kind == "f":
-            return for_array(a, b).matmul(a, b)
+        if a.dtype.kind == b.dtype.kind == "f":
+            if a.ndim == b.ndim == 2:
+                return for_array(a, b).matmul(a, b)
+            if isinstance(a, numpy.ndarray) and a.shape[-2] * a.shape[-1] * b.shape[-1] >= _MANY:
+                return _one_by_one(a, b)
         return array_module(a).matmul(a, b)
 
     def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
-        return g @ _swapped(b) if self.needs[0] else None, _swapped(a) @ g if self.needs[1] else None
+        return g @ swapped(b) if self.needs[0] else None, swapped(a) @ g if self.needs[1] else None
 
 
-def _swapped(x: Tensor) -> Tensor:
+def _one_by_one(a: Array, b: Array) -> Array:
+    """The products of stacked matrices, each by the kernel."""
+    stack = numpy.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    a, b = numpy.broadcast_to(a, stack + a.shape[-2:]), numpy.broadcast_to(b, stack + b.shape[-2:])
+    y = numpy.empty((*stack, a.shape[-2], b.shape[-1]), a.dtype)
+    for place in numpy.ndindex(stack):
+        y[place] = for_array(a, b).matmul(a[place], b[place])
+    return y
+
+
+def swapped(x: Tensor) -> Tensor:
     """The matrices of x transposed."""
     return transpose(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
 

@@ -1,6 +1,7 @@
 """Layers and the Module that they are made of."""
 
 from tinygen.nn import init
+from tinygen.nn.attention import SelfAttention, SelfAttention2D
 from tinygen.nn.layers import BatchNorm, Conv2D, ConvTranspose2D, Dense, Embedding, LayerNorm, SpectralNorm
 from tinygen.nn.module import LayerError, Module, Sequential
 from tinygen.nn.plain import (

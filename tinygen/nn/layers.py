@@ -10,7 +10,7 @@ from tinygen.functional.conv import PaddingLike, PairLike
 from tinygen.nn import init
 from tinygen.nn.module import Module
 from tinygen.nn.plain import brief
-from tinygen.tensor import Shape, Tensor
+from tinygen.tensor import Axis, Shape, Tensor
 
 
 def _weight(*shape: int) -> Tensor:
@@ -22,6 +22,12 @@ def _weight(*shape: int) -> Tensor:
 
 def _missing(bias: Tensor | None) -> str:
     return "" if bias is not None else ", no bias"
+
+
+def expect_sequences(x: Tensor, features: int) -> None:
+    """Refuse what is no batch of sequences."""
+    if x.ndim != 3 or x.shape[2] != features:
+        raise ValueError(f"input must be (N, T, {features}), got {x.shape}")
 
 
 class Dense(Module):
@@ -133,8 +139,8 @@ class SpectralNorm(Module):
         """The estimate of the largest singular value."""
         matrix = F.reshape(self.layer.weight, (-1, self.u.size))
         v = matrix @ self.u.detach()
-        product = matrix.T @ (v / _length(v))
-        sigma = _length(product)
+        product = matrix.T @ (v / length(v))
+        sigma = length(product)
         if self.training:
             self.u.data = product.data / sigma.data  # a new array: the graph needs the old one
         return sigma
@@ -148,8 +154,9 @@ class SpectralNorm(Module):
             self.layer.weight = weight
 
 
-def _length(x: Tensor) -> Tensor:
-    return F.sqrt((x * x).sum() + 1e-12)  # whose gradient at 0 is finite
+def length(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """sqrt(sum of x^2 over axis), and a little more, which keeps the gradient at 0 finite."""
+    return F.sqrt((x * x).sum(axis, keepdims) + 1e-12)
 
 
 class BatchNorm(Module):

@@ -1,0 +1,84 @@
+"""What attention means: who looks where, and what does not matter."""
+
+import os
+import subprocess
+import sys
+
+import numpy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+import tinygen.functional as F
+from tinygen import Tensor, detect_anomaly, nn
+from tinygen.testing import tensors
+
+modest = settings(deadline=None, max_examples=20)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def double(layer: nn.Module) -> nn.Module:
+    for _, t in layer.named_tensors():
+        t.data = t.data.astype("float64")
+    return layer
+
+
+@modest
+@given(x=tensors((2, 5, 4)), step=st.integers(0, 4), causal=st.booleans(), similarity=st.sampled_from(["dot", "cosine"]))
+def test_a_causal_step_sees_none_that_come_later(x: Tensor, step: int, causal: bool, similarity: str) -> None:
+    layer = double(nn.SelfAttention(4, 2, causal, similarity))
+    with detect_anomaly():
+        before, weights = layer(x).numpy(), layer.weights(x).numpy()
+    changed = x.numpy().copy()
+    changed[:, step] += 1
+    moved = abs(layer(Tensor(changed)).numpy() - before).max((0, 2)) > 1e-12
+    assert_array_equal(moved, numpy.arange(5) >= step if causal else True)
+    assert weights.shape == (2, 2, 5, 5)
+    assert_allclose(weights.sum(-1), 1, rtol=1e-12)
+    assert ((numpy.triu(weights, 1) == 0).all()) == causal
+
+
+@modest
+@given(x=tensors((1, 6, 4)), order=st.permutations(range(6)))
+def test_without_a_mask_it_knows_no_order(x: Tensor, order: list[int]) -> None:
+    layer = double(nn.SelfAttention(4))
+    assert_allclose(layer(x[:, order]).numpy(), layer(x).numpy()[:, order], rtol=1e-9, atol=1e-12)
+
+
+@modest
+@given(x=tensors((1, 4, 4)), factor=st.floats(0.1, 10))
+def test_cosines_do_not_see_lengths(x: Tensor, factor: float) -> None:
+    layer = double(nn.SelfAttention(4, 2, similarity="cosine"))
+    assert_allclose(layer.weights(x * factor).numpy(), layer.weights(x).numpy(), rtol=1e-6)
+
+
+@modest
+@given(x=tensors((2, 3, 4, 8)), gamma=st.floats(-2, 2))
+def test_in_two_dimensions_it_starts_as_the_identity_and_adds_gamma_times_what_it_sees(x: Tensor, gamma: float) -> None:
+    layer = double(nn.SelfAttention2D(8))
+    assert_array_equal(layer(x).numpy(), x.numpy())
+    layer.gamma.data[...] = gamma
+    weights = layer.weights(x).numpy()
+    assert weights.shape == (2, 12, 12)
+    seen = weights @ layer.value(x).numpy().reshape(2, 12, 8)
+    assert_allclose(layer(x).numpy(), x.numpy() + gamma * seen.reshape(x.shape), rtol=1e-10, atol=1e-12)
+
+
+def test_a_query_that_may_look_nowhere_looks_everywhere_alike() -> None:
+    x = Tensor(numpy.random.default_rng(0).standard_normal((3, 2)))
+    mask = numpy.tri(3, k=-1, dtype=bool)
+    weights = F.attention_weights(x, x, mask=mask).numpy()
+    assert_allclose(weights[0], 1 / 3)
+    assert_array_equal(weights[1], [1, 0, 0])
+
+
+def test_large_products_have_the_same_bits_whatever_threads_blas_may_use() -> None:
+    code = (
+        "import hashlib, numpy, tinygen as tg; tg.manual_seed(0); a, b = tg.randn((2, 3, 96, 70)), tg.randn((3, 70, 96));"
+        "y = a @ b; assert abs(y.numpy() - a.numpy() @ b.numpy()).max() < 1e-4; print(hashlib.sha256(y.numpy().tobytes()).hexdigest())"
+    )
+    digests = set()
+    for threads in "12":
+        environment = os.environ | {"OPENBLAS_NUM_THREADS": threads, "NUMBA_NUM_THREADS": threads}
+        digests.add(subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout)
+    assert len(digests) == 1

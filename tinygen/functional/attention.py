@@ -1,0 +1,32 @@
+"""Attention: means of values, weighted by how alike a query is to the key of each."""
+
+import math
+
+from tinygen.backend import Array, to_device
+from tinygen.functional.activation import softmax
+from tinygen.functional.elementwise import where
+from tinygen.functional.linalg import matmul, swapped
+from tinygen.tensor import Tensor, raw
+
+
+def attention_weights(query: Tensor, key: Tensor, scale: Tensor | float | None = None, mask: Tensor | Array | None = None) -> Tensor:
+    """a[i, j] = softmax over j of scale <query_i, key_j>: how much of the value j query i gets. They sum to 1 over j.
+
+    query (..., queries, features), key (..., keys, features) -> (..., queries, keys); the leading axes broadcast. `scale` is
+    1 / sqrt(features) unless given. `mask`, booleans that broadcast to the weights, is true where a query may look; a query that
+    may look nowhere looks everywhere alike. Raises ValueError where features differ.
+    """
+    if query.ndim < 2 or key.ndim < 2 or query.shape[-1] != key.shape[-1]:
+        raise ValueError(f"attention: query {query.shape} and key {key.shape} must be (..., number, features) with as many features")
+    scores = matmul(query * (1.0 / math.sqrt(query.shape[-1]) if scale is None else scale), swapped(key))
+    if mask is not None:
+        scores = where(to_device(raw(mask), scores.device), scores, -1e9)  # e^-1e9 is 0, and -inf would look like an anomaly
+    return softmax(scores)
+
+
+def attention(query: Tensor, key: Tensor, value: Tensor, scale: Tensor | float | None = None, mask: Tensor | Array | None = None) -> Tensor:
+    """y_i = sum_j a[i, j] value_j with the weights a of `attention_weights` (Vaswani et al., 2017).
+
+    query (..., queries, features), key (..., keys, features), value (..., keys, channels) -> (..., queries, channels).
+    """
+    return matmul(attention_weights(query, key, scale, mask), value)

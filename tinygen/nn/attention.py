@@ -1,0 +1,93 @@
+"""Self-attention: every place of a sequence or an image looks at the others. `weights(x)` says where."""
+
+import math
+from typing import Literal
+
+import numpy
+
+from tinygen import functional as F
+from tinygen.nn.layers import Conv2D, Dense, expect_sequences, length
+from tinygen.nn.module import Module
+from tinygen.tensor import Tensor
+
+
+class SelfAttention(Module):
+    """Multi-head scaled dot-product attention of a sequence to itself: (N, T, features) -> (N, T, features) (Vaswani et al., 2017).
+
+    Each head has its own d = features / heads of the queries, keys and values. With `causal`, step t looks at steps 0 to t alone.
+    Similarity "dot" is <q, k> / sqrt(d); "cosine" is scale <q, k> / (|q| |k|) with a learned scale for each head (Henry et al., 2020),
+    which starts at sqrt(d): there, the cosines of random vectors differ as much as their dot products do.
+
+    Raises ValueError where heads do not divide features, and for another similarity.
+    """
+
+    def __init__(self, features: int, heads: int = 1, causal: bool = False, similarity: Literal["dot", "cosine"] = "dot") -> None:
+        if heads < 1 or features % heads:
+            raise ValueError(f"SelfAttention: {heads} heads do not divide {features} features")
+        if similarity not in ("dot", "cosine"):
+            raise ValueError(f'SelfAttention: similarity must be "dot" or "cosine", got {similarity!r}')
+        self.query = Dense(features, features, bias=False)
+        self.key = Dense(features, features, bias=False)
+        self.value = Dense(features, features, bias=False)
+        self.out = Dense(features, features)
+        start = numpy.full((heads, 1, 1), math.sqrt(features // heads), numpy.float32)
+        self.scale = Tensor(start, requires_grad=True) if similarity == "cosine" else None
+        self.features, self.heads, self.causal = features, heads, causal
+
+    def weights(self, x: Tensor) -> Tensor:
+        """How much step i of x looks at step j, (N, heads, T, T); the sum over j is 1."""
+        expect_sequences(x, self.features)
+        query, key = self._split(self.query(x)), self._split(self.key(x))
+        mask = numpy.tri(x.shape[1], dtype=bool) if self.causal else None
+        if self.scale is None:
+            return F.attention_weights(query, key, mask=mask)
+        query, key = (t / length(t, axis=-1, keepdims=True) for t in (query, key))
+        return F.attention_weights(query, key, self.scale, mask)
+
+    def forward(self, x: Tensor) -> Tensor:
+        heads = self.weights(x) @ self._split(self.value(x))
+        return self.out(F.reshape(heads.transpose(0, 2, 1, 3), x.shape))
+
+    def _split(self, x: Tensor) -> Tensor:
+        """(N, T, features) -> (N, heads, T, d)."""
+        n, steps, _ = x.shape
+        return F.reshape(x, (n, steps, self.heads, self.features // self.heads)).transpose(0, 2, 1, 3)
+
+    def describe(self) -> str:
+        causal, similarity = ", causal" if self.causal else "", ", cosine" if self.scale is not None else ""
+        return f"SelfAttention({self.features}, heads {self.heads}{causal}{similarity})"
+
+
+class SelfAttention2D(Module):
+    """y = x + gamma o: every pixel of (N, H, W, channels) looks at all of them (Zhang et al., 2019, the self-attention GAN).
+
+    o_i = sum_j a[i, j] value_j with a[i, j] = softmax over j of <query_i, key_j>. Query, key and value are 1x1 convolutions of x, the
+    first two to channels // 8 channels. The learned gamma starts at 0: at first the layer is the identity.
+
+    Raises ValueError for fewer than 8 channels.
+    """
+
+    def __init__(self, channels: int) -> None:
+        if channels < 8:
+            raise ValueError(f"SelfAttention2D: takes at least 8 channels, since queries and keys have an eighth of them, got {channels}")
+        self.query = Conv2D(channels, channels // 8, 1)
+        self.key = Conv2D(channels, channels // 8, 1)
+        self.value = Conv2D(channels, channels, 1)
+        self.gamma = F.zeros((1,), requires_grad=True)
+        self.channels = channels
+
+    def weights(self, x: Tensor) -> Tensor:
+        """How much pixel i of x, row after row, looks at pixel j: (N, H W, H W); the sum over j is 1."""
+        return F.attention_weights(_pixels(self.query(x)), _pixels(self.key(x)), scale=1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.gamma * F.reshape(self.weights(x) @ _pixels(self.value(x)), x.shape)
+
+    def describe(self) -> str:
+        return f"SelfAttention2D({self.channels})"
+
+
+def _pixels(x: Tensor) -> Tensor:
+    """(N, H, W, C) -> (N, H W, C)."""
+    n, rows, columns, channels = x.shape
+    return F.reshape(x, (n, rows * columns, channels))
