@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import attrgetter
+from typing import Any
 
 import numpy
 import pytest
@@ -74,6 +75,13 @@ def attended(m: nn.SelfAttention, x: Tensor) -> Tensor:
 def attended_2d(m: nn.SelfAttention2D, x: Tensor) -> Tensor:
     query, key, value = (part(x).reshape(len(x), -1, channels) for part, channels in ((m.query, 1), (m.key, 1), (m.value, 8)))
     return x + m.gamma * F.attention(query, key, value, scale=1.0).reshape(x.shape)
+
+
+def by_steps(m: Any, x: Tensor) -> Tensor:
+    states = [m.start(len(x))]
+    for t in range(x.shape[1]):
+        states.append(m.step(x[:, t], states[-1]))
+    return F.stack([state[0] for state in states[1:]], axis=1)
 
 
 PROJECTIONS = {"query.weight": (4, 4), "key.weight": (4, 4), "value.weight": (4, 4), "out.weight": (4, 4), "out.bias": (4,)}
@@ -157,6 +165,9 @@ ROWS = [
             **{"value.weight": (1, 1, 8, 8), "value.bias": (8,), "gamma": (1,)},
         },
     ),
+    Row(lambda: nn.RNN(2, 3), "RNN(2 -> 3)", by_steps, (2, 4, 2), (2, 4, 3), {"weight": (2, 3), "state_weight": (3, 3), "bias": (3,)}),
+    Row(lambda: nn.GRU(2, 3), "GRU(2 -> 3)", by_steps, (2, 4, 2), (2, 4, 3), {"weight": (2, 9), "state_weight": (3, 9), "bias": (9,)}),
+    Row(lambda: nn.LSTM(2, 3), "LSTM(2 -> 3)", by_steps, (2, 4, 2), (2, 4, 3), {"weight": (2, 12), "state_weight": (3, 12), "bias": (12,)}),
     Row(
         lambda: nn.BatchNorm(3, momentum=0.5, eps=0.1),
         "BatchNorm(3)",
@@ -323,7 +334,8 @@ def test_outside_training_it_stays_the_same(row: Row) -> None:
         (nn.AvgPool2D(2), (2, 5), "AvgPool2D(2x2): avg_pool2d: input must be (N, H, W, C), got (2, 5)"),
         (nn.AvgPool2D(2, stride=0), (2, 5, 5, 1), "AvgPool2D(2x2, stride 0): stride must be at least 1, got (0, 0)"),
         (nn.Embedding(5, 3), (2,), "Embedding(5 -> 3): embedding: labels must be integers, got float32"),
-        (nn.SelfAttention(4), (2, 3), "SelfAttention(4, heads 1): input must be (N, T, 4), got (2, 3)"),
+        (nn.SelfAttention(4), (2, 3), "SelfAttention(4, heads 1): input must be (N, T, 4) with T at least 1, got (2, 3)"),
+        (nn.GRU(4, 3), (2, 0, 4), "GRU(4 -> 3): input must be (N, T, 4) with T at least 1, got (2, 0, 4)"),
         (nn.GlobalAvgPool2D(), (2, 3, 4), "GlobalAvgPool2D(): global_avg_pool2d: input must be (N, H, W, C), got (2, 3, 4)"),
         (nn.Upsample2D(), (2, 3, 4), "Upsample2D(2x2): upsample2d: input must be (N, H, W, C), got (2, 3, 4)"),
     ],

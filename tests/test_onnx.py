@@ -221,6 +221,21 @@ def test_self_attention(steps: int, heads: int, causal: bool, seed: int) -> None
     assert_same(layer(x), layer.out(Tensor(theirs)).numpy())
 
 
+@pytest.mark.parametrize("kind, attributes", [(nn.RNN, {}), (nn.GRU, {"linear_before_reset": 1}), (nn.LSTM, {})])
+@modest
+@given(size=st.tuples(*[st.integers(1, 4)] * 4), seed=seeds)
+def test_recurrent_layers(kind: Any, attributes: Any, size: tuple[int, int, int, int], seed: int) -> None:
+    n, steps, inputs, features = size
+    layer = kind(inputs, features)
+    for i, t in enumerate(layer.parameters()):
+        t.data = normal([t.shape], seed + i)[0].data
+    (x,) = normal([(n, steps, inputs)], seed)
+    bias = numpy.concatenate([layer.bias.numpy(), numpy.zeros(layer.bias.shape)])  # ONNX's second bias is beside h U
+    weights = (layer.weight.numpy().T[None], layer.state_weight.numpy().T[None], bias[None])
+    theirs = onnx(kind.__name__, x.numpy().transpose(1, 0, 2), *weights, hidden_size=features, **attributes)
+    assert_same(layer(x), theirs[:, 0].transpose(1, 0, 2))
+
+
 @modest
 @given(n=st.integers(1, 5), classes=st.integers(1, 5), data=st.data(), seed=seeds)
 def test_cross_entropy(n: int, classes: int, data: st.DataObject, seed: int) -> None:

@@ -66,7 +66,7 @@ class Sigmoid(Function):
     def forward(self, x: Array) -> Array:
         xp = array_module(x)
         e = xp.exp(-xp.abs(x))  # never overflows, and keeps the precision of small results
-        return xp.where(x >= 0, 1.0, e) / (1.0 + e)
+        return xp.maximum(e, x >= 0) / (1.0 + e)
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
         return g * (y * (1.0 - y))

@@ -17,4 +17,5 @@ from tinygen.nn.plain import (
     Tanh,
     Upsample2D,
 )
+from tinygen.nn.recurrent import GRU, LSTM, RNN
 from tinygen.nn.summary import summary

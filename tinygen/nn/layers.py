@@ -13,7 +13,7 @@ from tinygen.nn.plain import brief
 from tinygen.tensor import Axis, Shape, Tensor
 
 
-def _weight(*shape: int) -> Tensor:
+def weight_of(*shape: int) -> Tensor:
     """A weight, Glorot-initialised; `init.initialize` sets those of a whole model anew."""
     if any(n < 1 for n in shape):
         raise ValueError(f"a weight of shape {shape}: every size must be at least 1")
@@ -25,16 +25,16 @@ def _missing(bias: Tensor | None) -> str:
 
 
 def expect_sequences(x: Tensor, features: int) -> None:
-    """Refuse what is no batch of sequences."""
-    if x.ndim != 3 or x.shape[2] != features:
-        raise ValueError(f"input must be (N, T, {features}), got {x.shape}")
+    """Refuse what is no batch of sequences of one step or more."""
+    if x.ndim != 3 or x.shape[1] < 1 or x.shape[2] != features:
+        raise ValueError(f"input must be (N, T, {features}) with T at least 1, got {x.shape}")
 
 
 class Dense(Module):
     """x @ weight + bias: (..., in_features) -> (..., out_features)."""
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
-        self.weight = _weight(in_features, out_features)
+        self.weight = weight_of(in_features, out_features)
         self.bias = F.zeros((out_features,), requires_grad=True) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ class Conv2D(Module):
         dilation: PairLike = 1,
         bias: bool = True,
     ) -> None:
-        self.weight = _weight(*pair(kernel_size, "kernel_size"), in_channels, out_channels)
+        self.weight = weight_of(*pair(kernel_size, "kernel_size"), in_channels, out_channels)
         self.bias = F.zeros((out_channels,), requires_grad=True) if bias else None
         self.stride, self.padding, self.dilation = pair(stride, "stride"), padding, pair(dilation, "dilation")
 
@@ -87,7 +87,7 @@ class ConvTranspose2D(Module):
         output_padding: PairLike = 0,
         bias: bool = True,
     ) -> None:
-        self.weight = _weight(*pair(kernel_size, "kernel_size"), out_channels, in_channels)
+        self.weight = weight_of(*pair(kernel_size, "kernel_size"), out_channels, in_channels)
         self.bias = F.zeros((out_channels,), requires_grad=True) if bias else None
         self.stride, self.padding, self.output_padding = pair(stride, "stride"), padding, pair(output_padding, "output_padding")
 
