@@ -1,4 +1,4 @@
-"""Images and labels as NumPy arrays, and the batches made of them."""
+"""Images, labels and names as NumPy arrays, and the batches made of them."""
 
 from tinygen.data.cifar import load_cifar10
 from tinygen.data.colour import coloured
@@ -8,18 +8,21 @@ from tinygen.data.folder import load_image_folder
 from tinygen.data.idx import load_idx, read_idx
 from tinygen.data.load import load_images
 from tinygen.data.loader import Loader
+from tinygen.data.names import NameDataset, load_names
 from tinygen.data.npz import load_npz
 
 __all__ = [
     "CLASSES",
     "ImageDataset",
     "Loader",
+    "NameDataset",
     "coloured",
     "load_cifar10",
     "load_fashion_mnist",
     "load_idx",
     "load_image_folder",
     "load_images",
+    "load_names",
     "load_npz",
     "pad_to",
     "read_idx",

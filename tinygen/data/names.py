@@ -1,0 +1,68 @@
+"""Names, or other words, as rows of numbers: first names of the 1990 U.S. census, or a file of the user's own with one name a line."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy
+
+EMBEDDED_FILE = Path(__file__).parent / "first_names" / "first-names.txt"
+HELD_OUT = 10  # every tenth name is for testing
+
+
+@dataclass(frozen=True)
+class NameDataset:
+    """Distinct names for training and testing. As numbers, the character i of the alphabet is i + 1, and 0 marks the end.
+
+    train, test   the names
+    source        where they come from, in words
+    """
+
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+    source: str
+
+    @property
+    def alphabet(self) -> str:
+        """The characters that occur, sorted."""
+        return "".join(sorted(set("".join(self.train + self.test))))
+
+    @property
+    def longest(self) -> int:
+        """How many characters the longest name has."""
+        return max(map(len, self.train + self.test))
+
+    def describe(self) -> str:
+        """One line: the source, how many names, of how many characters."""
+        counts = f"{len(self.train):,} training and {len(self.test):,} test names"
+        return f"data: {self.source}, {counts} of up to {self.longest} of {len(self.alphabet)} characters"
+
+    def encode(self, names: tuple[str, ...]) -> numpy.ndarray:
+        """int64 (N, longest + 1): each name, and zeros behind it."""
+        numbers = {character: i for i, character in enumerate(self.alphabet, start=1)}
+        rows = numpy.zeros((len(names), self.longest + 1), numpy.int64)
+        for row, name in zip(rows, names, strict=True):
+            row[: len(name)] = [numbers[character] for character in name]
+        return rows
+
+    def decode(self, rows: numpy.ndarray) -> list[str]:
+        """The names of rows of numbers, each up to its first zero."""
+        alphabet = self.alphabet
+        return ["".join(alphabet[i - 1] for i in row[: (*row, 0).index(0)]) for row in rows.tolist()]
+
+
+def load_names(path: str | Path | None = None) -> NameDataset:
+    """The distinct names in a text file of one a line, every tenth of them in sorted order for testing; without a file the embedded ones.
+
+    Raises ValueError where the file is no UTF-8 text or has fewer than HELD_OUT names, OSError (FileNotFoundError, ...) if it cannot be
+    read.
+    """
+    file = EMBEDDED_FILE if path is None else Path(path)
+    try:
+        lines = file.read_text("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is no UTF-8 text: {error}") from error
+    names = sorted({line.strip() for line in lines} - {""})
+    if len(names) < HELD_OUT:
+        raise ValueError(f"{file} holds {len(names)} distinct names, one a line, and at least {HELD_OUT} are needed")
+    train = tuple(name for i, name in enumerate(names) if i % HELD_OUT)
+    return NameDataset(train, tuple(names[::HELD_OUT]), "embedded first names" if path is None else str(file))
