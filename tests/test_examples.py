@@ -15,10 +15,13 @@ from PIL import Image
 
 import tinygen as tg
 from tinygen import checkpoint, nn
-from tinygen.data import load_fashion_mnist, load_images
+from tinygen.data import load_fashion_mnist, load_images, load_names
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
+OF_NAMES = ["attention_names"]  # the others are of images
+FEW_IMAGES = "96 training and 30 test images of (28x28x1|32x32x3)"
+FEW_NAMES = r"96 training and 11 test names of up to \d+ of \d+ characters"
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +34,14 @@ def few_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_idx(folder / "t10k-images-idx3-ubyte.gz", data.test_images[::16, :, :, 0][:30])
     write_idx(folder / "t10k-labels-idx1-ubyte.gz", data.test_labels[::16][:30].astype(numpy.uint8))
     return folder
+
+
+@pytest.fixture(scope="session")
+def few_names(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of the user's own: 96 training and 11 test names."""
+    file = tmp_path_factory.mktemp("few_names") / "names.txt"
+    file.write_text("\n".join(load_names().train[::43][:107]))
+    return file
 
 
 def write_idx(path: Path, array: numpy.ndarray) -> None:
@@ -48,11 +59,14 @@ def arrays(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_example_trains_resumes_and_leaves_the_same_bits_on_one_thread(example: str, few_images: Path, tmp_path: Path) -> None:
-    common = ["--data", few_images, "--batch-size", "32"]
+def test_example_trains_resumes_and_leaves_the_same_bits_on_one_thread(
+    example: str, few_images: Path, few_names: Path, tmp_path: Path
+) -> None:
+    data, counts = (few_names, FEW_NAMES) if example in OF_NAMES else (few_images, FEW_IMAGES)
+    common = ["--data", data, "--batch-size", "32"]
     whole = run(example, *common, "--epochs", "2", "--out", tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr
-    assert re.search(rf"^data: {few_images}.*, 96 training and 30 test images of (28x28x1|32x32x3)$", whole.stdout, re.M)
+    assert re.search(rf"^data: {data}.*, {counts}$", whole.stdout, re.MULTILINE)
     assert "epoch 2/2  " in whole.stdout
     with Image.open(tmp_path / "whole" / "samples" / "epoch-002.png") as picture:
         assert numpy.asarray(picture).std() > 5

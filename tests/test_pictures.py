@@ -10,7 +10,7 @@ from numpy import ndarray
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from tinygen.pictures import captioned, confusion, grid, save_gif, save_png
+from tinygen.pictures import captioned, confusion, grid, save_gif, save_png, text
 
 modest = settings(deadline=None, max_examples=50)
 channels = st.sampled_from([1, 3])
@@ -66,6 +66,19 @@ class TestCaptioned:
     def test_needs_a_caption_for_every_image(self) -> None:
         with pytest.raises(ValueError, match="shorter"):
             captioned(numpy.zeros((2, 4, 4, 1)), ["one"], columns=2)
+
+
+class TestText:
+    @modest
+    @given(words=st.lists(st.sampled_from(["", "a", "bernardina"]), min_size=1, max_size=7), columns=st.integers(1, 3))
+    def test_each_word_stands_in_its_place(self, words: list[str], columns: int) -> None:
+        picture = text(words, columns, width=10)
+        rows = -(-len(words) // columns)
+        assert picture.dtype == numpy.uint8 and picture.shape == (rows * 24, columns * 110, 1)
+        cells = picture.reshape(rows, 24, columns, 110).swapaxes(1, 2).reshape(-1, 24, 110)
+        ink = [int((cell < 100).sum()) for cell in cells]
+        for word, n in zip(words + [""] * (len(ink) - len(words)), ink, strict=True):
+            assert (n == 0) == (word == "") and (n > 100) == (word == "bernardina")
 
 
 class TestFiles:

@@ -53,6 +53,20 @@ def save_gif(path: Path, frames: Sequence[Path], milliseconds: int = 200) -> Non
     images[0].save(path, save_all=True, append_images=images[1:], duration=durations, loop=0)
 
 
+def text(words: Sequence[str], columns: int, width: int) -> numpy.ndarray:
+    """Words in columns with room for so many characters each, row after row, black on white: uint8 (H, W, 1)."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.load_default(16)
+    cell_width, cell_height = 10 * (width + 1), 24
+    image = Image.new("L", (columns * cell_width, -(-len(words) // columns) * cell_height), 255)
+    draw = ImageDraw.Draw(image)
+    for i, word in enumerate(words):
+        row, column = divmod(i, columns)
+        draw.text((column * cell_width + 8, row * cell_height + cell_height / 2), word, fill=0, font=font, anchor="lm")
+    return numpy.asarray(image)[..., None]
+
+
 def confusion(counts: numpy.ndarray, names: Sequence[str]) -> numpy.ndarray:
     """A confusion matrix as a picture, uint8 (H, W, 1): counts[true class, predicted class], the darker the larger within its row."""
     from PIL import Image, ImageDraw, ImageFont

@@ -30,25 +30,17 @@ from tinygen.tensor import Tensor, raw
 
 
 @dataclass(kw_only=True)
-class Options:
-    """The options of every training script; each script adds its own."""
+class RunOptions:
+    """The options of every training script."""
 
     out: Path
     """folder of the run: log, samples, checkpoint"""
     epochs: int = 30
-    """passes over the training images, those before --resume included"""
+    """passes over the training data, those before --resume included"""
     batch_size: int = 64
-    """images per step"""
+    """examples per step"""
     seed: int = 0
-    """of the initial weights, the noise and the order of the images"""
-    data: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER|FILE")] = None
-    """your own images: a folder of IDX files, of CIFAR-10's binary files or of folders of images, or an .npz file; else Fashion-MNIST"""
-    size: int | None = None
-    """resize the central square of each image to SIZE x SIZE pixels"""
-    crop: int | None = None
-    """before that, cut out the central CROP x CROP pixels"""
-    grey: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """make colours grey"""
+    """of the initial weights, the noise and the order of the examples"""
     device: str = "cpu"
     """where to compute: "cpu", "cuda", "cuda:1", ..., or "auto", which is "cuda" where there is a GPU"""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -57,6 +49,20 @@ class Options:
     def __post_init__(self) -> None:
         if self.device == "auto":
             self.device = backend.best_device()
+
+
+@dataclass(kw_only=True)
+class Options(RunOptions):
+    """The options of every script that trains on images; each script adds its own."""
+
+    data: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER|FILE")] = None
+    """your own images: a folder of IDX files, of CIFAR-10's binary files or of folders of images, or an .npz file; else Fashion-MNIST"""
+    size: int | None = None
+    """resize the central square of each image to SIZE x SIZE pixels"""
+    crop: int | None = None
+    """before that, cut out the central CROP x CROP pixels"""
+    grey: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """make colours grey"""
 
     def load_images(self) -> ImageDataset:
         """The images of --data, as --size, --crop and --grey make them."""
@@ -118,7 +124,7 @@ class Training:
     finished.
     """
 
-    options: Options
+    options: RunOptions
     parts: Mapping[str, Stateful]
     loader: Loader
     step: Callable[..., Metrics]

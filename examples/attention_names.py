@@ -1,0 +1,170 @@
+"""New first names, character after character, by causal self-attention (Vaswani et al., 2017; pre-norm as Radford et al., 2019).
+
+A name c_1 ... c_n, with 0 behind it, has the probability p(c_1) p(c_2 | c_1) ... p(0 | c_1 ... c_n). The model gives the logits of each
+factor from the characters before: a step asks (query) which of them matter (key) and takes the mean of what they tell (value), weighted
+by softmax(<q, k> / sqrt(d)), or by softmax(scale <q, k> / (|q| |k|)) with --similarity cosine. What is minimised is the mean of -log p
+over all characters and ends, in nats.
+
+    python examples/attention_names.py                       20 epochs on 4,646 first names, a minute on 2 cores
+    python examples/attention_names.py --similarity cosine --out runs/cosine_names
+    python examples/attention_names.py --data FILE           your own, one a line
+
+Expect 1.90 nats on the held-out names, where a bigram model has 2.35, and two of three samples to be new. Each epoch prints some and draws
+more in samples/epoch-*.png; attention.png, at the end, shows for a name which characters before (column) decide the next one (row).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy
+import tyro
+
+import tinygen as tg
+from tinygen import nn, optim
+from tinygen.data import Loader, NameDataset, load_names
+from tinygen.pictures import captioned, save_png, text
+from tinygen.training import RunOptions, Training, command_line
+
+Similarity = Literal["dot", "cosine"]
+
+
+@dataclass(kw_only=True)
+class NamesOptions(RunOptions):
+    out: Path = Path("runs/attention_names")
+    """folder of the run: log, samples, checkpoint"""
+    epochs: int = 20
+    """passes over the training names, those before --resume included"""
+    data: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """text file with your own names, one a line; without it first names of the 1990 U.S. census"""
+    similarity: Similarity = "dot"
+    """of queries and keys: their dot product, or the cosine of the angle between them"""
+    lr: float = 1e-3
+    """learning rate of Adam"""
+
+
+class Block(nn.Module):
+    """x + attention(x), then x + network(x), which sees each step by itself: (N, T, features) -> (N, T, features)."""
+
+    def __init__(self, features: int, heads: int, similarity: Similarity) -> None:
+        self.attention = nn.SelfAttention(features, heads, causal=True, similarity=similarity)
+        self.network = nn.Sequential(nn.Dense(features, 4 * features), nn.ReLU(), nn.Dense(4 * features, features))
+        self.norms, self.dropout = [nn.LayerNorm(features), nn.LayerNorm(features)], nn.Dropout(0.1)
+
+    def forward(self, x: tg.Tensor) -> tg.Tensor:
+        x = x + self.dropout(self.attention(self.norms[0](x)))
+        return x + self.dropout(self.network(self.norms[1](x)))
+
+
+class NameModel(nn.Module):
+    """Labels (N, T) of the characters before, 0 first -> the logits (N, T, characters) of those that come next."""
+
+    def __init__(self, characters: int, steps: int, similarity: Similarity, features: int = 64) -> None:
+        self.characters, self.places = nn.Embedding(characters, features), nn.Embedding(steps, features)
+        self.blocks = [Block(features, 4, similarity) for _ in range(3)]
+        self.out = nn.Sequential(nn.LayerNorm(features), nn.Dense(features, characters))
+
+    def embed(self, labels: numpy.ndarray) -> tg.Tensor:
+        return self.characters(labels) + self.places(numpy.arange(labels.shape[1]))
+
+    def forward(self, labels: numpy.ndarray) -> tg.Tensor:
+        x = self.embed(labels)
+        for block in self.blocks:
+            x = block(x)
+        return self.out(x)
+
+
+def before(rows: numpy.ndarray) -> numpy.ndarray:
+    """The label before each character: 0 before the first."""
+    return numpy.pad(rows, ((0, 0), (1, 0)))[:, :-1]
+
+
+def counted(rows: numpy.ndarray) -> numpy.ndarray:
+    """Which labels count, by their places in one long row: those up to a name's end."""
+    return numpy.flatnonzero(before(rows) + (numpy.arange(rows.shape[1]) == 0))
+
+
+def negative_log_likelihood(model: NameModel, rows: numpy.ndarray) -> tg.Tensor:
+    """The mean of -log p over the characters and ends of names, in nats."""
+    logits = model(before(rows))
+    return tg.cross_entropy(logits.reshape(rows.size, -1)[counted(rows)], rows.ravel()[counted(rows)])
+
+
+def bigram_nats(data: NameDataset) -> float:
+    """The same, of the held-out names, by how often a character follows another in the training names, plus one."""
+    train, test = ((before(rows).ravel()[counted(rows)], rows.ravel()[counted(rows)]) for rows in map(data.encode, (data.train, data.test)))
+    counts = numpy.ones((len(data.alphabet) + 1, len(data.alphabet) + 1))
+    numpy.add.at(counts, train, 1)
+    return float(-numpy.log(counts / counts.sum(axis=1, keepdims=True))[test].mean())
+
+
+def sample(model: NameModel, n: int, longest: int) -> numpy.ndarray:
+    """n names as rows of labels, each character drawn from the probabilities that the model gives after those before."""
+    rows = numpy.zeros((n, longest + 1), numpy.int64)
+    model.eval()
+    with tg.no_grad():
+        for t in range(longest):
+            probabilities = tg.softmax(model(before(rows[:, : t + 1]))[:, t]).numpy()
+            drawn = (probabilities.cumsum(axis=1) < tg.rand((n, 1)).numpy()).sum(axis=1)
+            goes_on = rows[:, t - 1] > 0 if t else True
+            rows[:, t] = numpy.where(goes_on, numpy.minimum(drawn, probabilities.shape[1] - 1), 0)
+    model.train()
+    return rows
+
+
+def looks(model: NameModel, row: numpy.ndarray) -> numpy.ndarray:
+    """A picture of the attention weights of every head, one row a block, for one name: white is 0, black is 1."""
+    model.eval()
+    with tg.no_grad():
+        x, maps = model.embed(before(row)), []
+        for block in model.blocks:
+            maps.append(1 - block.attention.weights(block.norms[0](x)).numpy()[0])
+            x = block(x)
+    model.train()
+    heads = len(maps[0])
+    captions = [f"block {i + 1}, head {j + 1}" for i in range(len(maps)) for j in range(heads)]
+    return captioned(numpy.concatenate(maps)[..., None], captions, columns=heads, scale=12)
+
+
+def main(options: NamesOptions) -> None:
+    tg.manual_seed(options.seed)
+    data = load_names(options.data)
+    print(data.describe())
+    print(f"a bigram model has {bigram_nats(data):.3f} nats per character on the test names")
+    known, rows, held_out = {*data.train, *data.test}, data.encode(data.train), data.encode(data.test)
+    model = NameModel(len(data.alphabet) + 1, data.longest + 1, options.similarity).to(options.device)
+    adam = optim.Adam(model.parameters(), options.lr)
+
+    def step(batch: numpy.ndarray) -> dict[str, tg.Tensor]:
+        loss = negative_log_likelihood(model, batch)
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        return {"nats": loss}
+
+    def evaluate() -> dict[str, tg.Tensor]:
+        model.eval()
+        with tg.no_grad():
+            nats = negative_log_likelihood(model, held_out)
+        model.train()
+        return {"test_nats": nats}
+
+    def samples() -> numpy.ndarray:
+        names = data.decode(sample(model, 60, data.longest))
+        print("  ".join(names[:12]))
+        return text(names, columns=6, width=data.longest)
+
+    training = Training(
+        options, {"model": model, "adam": adam}, Loader(rows, batch_size=options.batch_size, seed=options.seed), step, samples, evaluate
+    )
+    training.run()
+    names = data.decode(sample(model, 1000, data.longest))
+    new = sum(name not in known for name in names) / len(names)
+    print(f"of 1,000 samples {new:.1%} are new; the longest has {max(map(len, names))} characters, as the data's has {data.longest}")
+    name = max(data.test, key=len)
+    save_png(options.out / "attention.png", looks(model, data.encode((name,))))
+    print(f"where it looks while it spells {name}: {options.out / 'attention.png'}")
+
+
+if __name__ == "__main__":
+    command_line(main, NamesOptions)
