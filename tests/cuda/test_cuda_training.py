@@ -102,7 +102,36 @@ def vae(device: str) -> Step:
     return step
 
 
-@pytest.mark.parametrize("make", [cnn, gan, vae])
+def recurrent(device: str) -> Step:
+    network = nn.Sequential(nn.LSTM(2, 3), nn.GRU(3, 2), nn.Flatten(), nn.SpectralNorm(nn.Dense(4, 1))).to(device)
+    optimizer = adam(network)
+
+    def step() -> list[tg.Tensor]:
+        loss = tg.mse_loss(network(tg.randn((IMAGES, 2, 2), device=device)), 1.0)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return [loss]
+
+    return step
+
+
+def attention(device: str) -> Step:
+    network = nn.Sequential(nn.Embedding(4, 6), nn.LayerNorm(6), nn.SelfAttention(6, 2, causal=True, similarity="cosine"), nn.Dense(6, 4))
+    optimizer = adam(network.to(device))
+
+    def step() -> list[tg.Tensor]:
+        labels = tg.backend.generator().integers(4, size=(IMAGES, 5))
+        loss = tg.cross_entropy(network(labels[:, :-1]).reshape(-1, 4), labels[:, 1:].ravel())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return [loss]
+
+    return step
+
+
+@pytest.mark.parametrize("make", [cnn, gan, vae, recurrent, attention])
 def test_losses_are_the_cpu_s(make: Callable[[str], Step], cuda_kernels: types.ModuleType) -> None:
     losses = {}
     for device in ("cpu", "cuda"):
