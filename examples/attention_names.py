@@ -22,7 +22,7 @@ import tyro
 
 import tinygen as tg
 from tinygen import nn, optim
-from tinygen.data import Loader, NameDataset, load_names
+from tinygen.data import Loader, load_names
 from tinygen.pictures import captioned, save_png, text
 from tinygen.training import RunOptions, Training, command_line
 
@@ -74,28 +74,28 @@ class NameModel(nn.Module):
         return self.out(x)
 
 
-def before(rows: numpy.ndarray) -> numpy.ndarray:
-    """The label before each character: 0 before the first."""
-    return numpy.pad(rows, ((0, 0), (1, 0)))[:, :-1]
-
-
-def counted(rows: numpy.ndarray) -> numpy.ndarray:
-    """Which labels count, by their places in one long row: those up to a name's end."""
-    return numpy.flatnonzero(before(rows) + (numpy.arange(rows.shape[1]) == 0))
+def context(rows: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """The label before each one, 0 before the first; and which of the labels count, those up to a name's end, by places in one long row."""
+    before = numpy.pad(rows, ((0, 0), (1, 0)))[:, :-1]
+    inside = before > 0
+    inside[:, 0] = True
+    return before, numpy.flatnonzero(inside)
 
 
 def negative_log_likelihood(model: NameModel, rows: numpy.ndarray) -> tg.Tensor:
     """The mean of -log p over the characters and ends of names, in nats."""
-    logits = model(before(rows))
-    return tg.cross_entropy(logits.reshape(rows.size, -1)[counted(rows)], rows.ravel()[counted(rows)])
+    before, counted = context(rows)
+    return tg.cross_entropy(model(before).reshape(rows.size, -1)[counted], rows.ravel()[counted])
 
 
-def bigram_nats(data: NameDataset) -> float:
-    """The same, of the held-out names, by how often a character follows another in the training names, plus one."""
-    train, test = ((before(rows).ravel()[counted(rows)], rows.ravel()[counted(rows)]) for rows in map(data.encode, (data.train, data.test)))
-    counts = numpy.ones((len(data.alphabet) + 1, len(data.alphabet) + 1))
-    numpy.add.at(counts, train, 1)
-    return float(-numpy.log(counts / counts.sum(axis=1, keepdims=True))[test].mean())
+def bigram_nats(train: numpy.ndarray, test: numpy.ndarray) -> float:
+    """The same for the test names by how often each character follows another in the training names, plus one."""
+    counts = numpy.ones((int(max(train.max(), test.max())) + 1,) * 2)
+    before, counted = context(train)
+    numpy.add.at(counts, (before.ravel()[counted], train.ravel()[counted]), 1)
+    before, counted = context(test)
+    log_p = numpy.log(counts / counts.sum(axis=1, keepdims=True))
+    return float(-log_p[before.ravel()[counted], test.ravel()[counted]].mean())
 
 
 def sample(model: NameModel, n: int, longest: int) -> numpy.ndarray:
@@ -104,7 +104,7 @@ def sample(model: NameModel, n: int, longest: int) -> numpy.ndarray:
     model.eval()
     with tg.no_grad():
         for t in range(longest):
-            probabilities = tg.softmax(model(before(rows[:, : t + 1]))[:, t]).numpy()
+            probabilities = tg.softmax(model(context(rows[:, : t + 1])[0])[:, t]).numpy()
             drawn = (probabilities.cumsum(axis=1) < tg.rand((n, 1)).numpy()).sum(axis=1)
             goes_on = rows[:, t - 1] > 0 if t else True
             rows[:, t] = numpy.where(goes_on, numpy.minimum(drawn, probabilities.shape[1] - 1), 0)
@@ -116,7 +116,7 @@ def looks(model: NameModel, row: numpy.ndarray) -> numpy.ndarray:
     """A picture of the attention weights of every head, one row a block, for one name: white is 0, black is 1."""
     model.eval()
     with tg.no_grad():
-        x, maps = model.embed(before(row)), []
+        x, maps = model.embed(context(row)[0]), []
         for block in model.blocks:
             maps.append(1 - block.attention.weights(block.norms[0](x)).numpy()[0])
             x = block(x)
@@ -130,8 +130,8 @@ def main(options: NamesOptions) -> None:
     tg.manual_seed(options.seed)
     data = load_names(options.data)
     print(data.describe())
-    print(f"a bigram model has {bigram_nats(data):.3f} nats per character on the test names")
-    known, rows, held_out = {*data.train, *data.test}, data.encode(data.train), data.encode(data.test)
+    rows, held_out = data.encode(data.train), data.encode(data.test)
+    print(f"a bigram model has {bigram_nats(rows, held_out):.3f} nats per character on the test names")
     model = NameModel(len(data.alphabet) + 1, data.longest + 1, options.similarity).to(options.device)
     adam = optim.Adam(model.parameters(), options.lr)
 
@@ -159,6 +159,7 @@ def main(options: NamesOptions) -> None:
     )
     training.run()
     names = data.decode(sample(model, 1000, data.longest))
+    known = {"", *data.train, *data.test}
     new = sum(name not in known for name in names) / len(names)
     print(f"of 1,000 samples {new:.1%} are new; the longest has {max(map(len, names))} characters, as the data's has {data.longest}")
     name = max(data.test, key=len)
