@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from unittest.mock import patch
 
 import numpy
 from hypothesis import given, settings
@@ -11,7 +12,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import tinygen.functional as F
 from tinygen import Tensor, detect_anomaly, nn
-from tinygen.testing import tensors
+from tinygen.functional import linalg
+from tinygen.tensor import Shape
+from tinygen.testing import broadcastable_shapes, gradgradcheck, random_tensor, tensors
 
 modest = settings(deadline=None, max_examples=20)
 seeds = st.integers(0, 2**32 - 1)
@@ -70,6 +73,16 @@ def test_a_query_that_may_look_nowhere_looks_everywhere_alike() -> None:
     weights = F.attention_weights(x, x, mask=mask).numpy()
     assert_allclose(weights[0], 1 / 3)
     assert_array_equal(weights[1], [1, 0, 0])
+
+
+@modest
+@given(sizes=st.tuples(*[st.integers(1, 4)] * 3), stacks=broadcastable_shapes(2, max_dims=2, max_side=3), seed=seeds)
+def test_stacks_of_products_are_the_same_one_by_one(sizes: tuple[int, int, int], stacks: tuple[Shape, Shape], seed: int) -> None:
+    (m, k, n), rng = sizes, numpy.random.default_rng(seed)
+    a, b = random_tensor((*stacks[0], k, m), rng), random_tensor((*stacks[1], k, n), rng)
+    with patch.object(linalg, "_MANY", 1):
+        assert_allclose((linalg.swapped(a) @ b).numpy(), a.numpy().swapaxes(-1, -2) @ b.numpy(), rtol=1e-12, atol=1e-12)
+        gradgradcheck(lambda a, b: linalg.swapped(a) @ b, a, b)
 
 
 def test_large_products_have_the_same_bits_whatever_threads_blas_may_use() -> None:
