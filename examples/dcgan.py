@@ -11,26 +11,27 @@ are mean probabilities, near 0.55 and 0.45 when the two are balanced, and divers
 between real images: near 1 when healthy, near 0 when G makes the same image again and again.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy
 
 import tinygen as tg
-from tinygen import nn, optim
-from tinygen.data import Loader, pad_to, to_float
-from tinygen.pictures import grid
-from tinygen.training import Options, Training, command_line
+from tinygen import nn
+from tinygen.adversarial import GAN, GANOptions
+from tinygen.data import pad_to
+from tinygen.training import Metrics, command_line
+
+TensorFunction = Callable[..., tg.Tensor]
 
 
 @dataclass(kw_only=True)
-class DCGANOptions(Options):
+class DCGANOptions(GANOptions):
     out: Path = Path("runs/dcgan")
     """folder of the run: log, samples, checkpoint"""
     lr: float = 6e-4
     """learning rate of Adam, for both networks; the paper's 2e-4 is for a hundred times as many images"""
-    latent: int = 100
-    """dimensions of the noise"""
 
 
 def generator(latent: int, channels: int) -> nn.Sequential:
@@ -75,12 +76,23 @@ def generator_loss(fake: tg.Tensor) -> tg.Tensor:
     return tg.binary_cross_entropy_with_logits(fake, 1.0)
 
 
-def mean_distance(images: numpy.ndarray) -> float:
-    """The mean Euclidean distance between two different images."""
-    flat = images.reshape(len(images), -1).astype(numpy.float64)
-    squares = (flat * flat).sum(axis=1)
-    distances = numpy.sqrt(numpy.maximum(squares[:, None] + squares - 2 * flat @ flat.T, 0))
-    return float(distances.sum() / (len(flat) * (len(flat) - 1)))
+def train(gan: GAN, discriminator_loss: TensorFunction, generator_loss: TensorFunction, answer: TensorFunction = tg.sigmoid) -> None:
+    """Train D and G in turn by these losses of D's logits. What the log shows as D(x) and D(G(z)) is the mean answer(logit)."""
+    g, d = gan.generator, gan.discriminator
+
+    def step(batch: numpy.ndarray) -> Metrics:
+        real, fake = gan.real(batch), g(gan.noise(len(batch)))
+
+        real_logits, fake_logits = d(real), d(fake.detach())
+        loss_d = discriminator_loss(real_logits, fake_logits)
+        gan.adam_d.minimize(loss_d)
+
+        loss_g = generator_loss(d(fake))
+        gan.adam_g.minimize(loss_g)  # D passes the gradient on, and computes none of its own
+        return {"D": loss_d, "G": loss_g, "D(x)": answer(real_logits).mean(), "D(G(z))": answer(fake_logits).mean()}
+
+    shown = gan.noise(64)
+    gan.train(step, samples=lambda: gan.sample(shown), generate=lambda n: gan.sample(gan.noise(n)))
 
 
 def main(options: DCGANOptions) -> None:
@@ -88,50 +100,10 @@ def main(options: DCGANOptions) -> None:
     data = options.load_images()
     print(data.describe())
     images = pad_to(data.train_images, 32)
-    channels = images.shape[-1]
-    g, d = generator(options.latent, channels), discriminator(channels)
+    g, d = generator(options.latent, images.shape[-1]), discriminator(images.shape[-1])
     for network in (g, d):
         nn.init.initialize(network, nn.init.normal)
-        network.to(options.device)
-    adam_g = optim.Adam(g.parameters(), options.lr, betas=(0.5, 0.999))
-    adam_d = optim.Adam(d.parameters(), options.lr, betas=(0.5, 0.999))
-    shown = tg.randn((64, options.latent), device=options.device)
-    real_distance = mean_distance(to_float(images[:: max(1, len(images) // 256)], -1, 1))
-
-    def step(batch: numpy.ndarray) -> dict[str, tg.Tensor]:
-        real = tg.tensor(to_float(batch, -1, 1), device=options.device)
-        fake = g(tg.randn((len(batch), options.latent), device=options.device))
-
-        real_logits, fake_logits = d(real), d(fake.detach())
-        loss_d = discriminator_loss(real_logits, fake_logits)
-        adam_d.zero_grad()
-        loss_d.backward()
-        adam_d.step()
-
-        loss_g = generator_loss(d(fake))
-        adam_g.zero_grad()
-        loss_g.backward(inputs=adam_g.parameters)  # D passes the gradient on, and computes none of its own
-        adam_g.step()
-        return {"D": loss_d, "G": loss_g, "D(x)": tg.sigmoid(real_logits).mean(), "D(G(z))": tg.sigmoid(fake_logits).mean()}
-
-    def sample(z: tg.Tensor) -> numpy.ndarray:
-        """Images from -1 to 1, each independent of the others."""
-        g.eval()
-        with tg.no_grad():
-            images = g(z).numpy()
-        g.train()
-        return images
-
-    training = Training(
-        options,
-        {"generator": g, "discriminator": d, "adam_g": adam_g, "adam_d": adam_d},
-        Loader(images, batch_size=options.batch_size, seed=options.seed),
-        step,
-        samples=lambda: grid((sample(shown) + 1) / 2),
-        evaluate=lambda: {"diversity": mean_distance(sample(tg.randn((256, options.latent), device=options.device))) / real_distance},
-        generate=lambda n: (sample(tg.randn((n, options.latent), device=options.device)) + 1) / 2,
-    )
-    training.run()
+    train(GAN(options, images, g, d), discriminator_loss, generator_loss)
 
 
 if __name__ == "__main__":

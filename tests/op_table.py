@@ -212,6 +212,15 @@ def activated_batch_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> 
     return F.batch_norm(x, gamma, beta + Tensor(to_device(sides, beta.device)), eps=eps, negative_slope=0.3)
 
 
+def hinge_away_from_its_kink(real: Tensor, fake: Tensor) -> Tensor:
+    return F.hinge_discriminator_loss(real + 1, fake - 1)
+
+
+def seeded_gradient_penalty(real: Tensor, fake: Tensor) -> Tensor:
+    manual_seed(0)
+    return F.gradient_penalty(lambda x: x * F.sin(x + F.sum(x, (1, 2), keepdims=True)), real, fake)
+
+
 def numpy_softmax(x: ndarray, axis: int) -> ndarray:
     return numpy.exp(x) / numpy.exp(x).sum(axis, keepdims=True)
 
@@ -298,4 +307,10 @@ OPS = [
     Op("mse_loss", two, lambda a, b: ((a - b) ** 2).mean()),
     Op("l1_loss", two, lambda a, b: numpy.abs(a - b).mean()),
     Op("gaussian_kl", twins, lambda m, v: (m**2 + numpy.exp(v) - 1 - v).sum(-1).mean() / 2),
+    Op("least_squares_discriminator_loss", two, lambda r, f: ((r - 1) ** 2).mean() / 2 + (f**2).mean() / 2),
+    Op("least_squares_generator_loss", one, lambda f: ((f - 1) ** 2).mean() / 2),
+    Op("hinge_discriminator_loss", two, lambda r, f: (-r).clip(0).mean() + f.clip(0).mean(), function=hinge_away_from_its_kink),
+    Op("wasserstein_discriminator_loss", two, lambda r, f: f.mean() - r.mean()),
+    Op("wasserstein_generator_loss", one, lambda f: -f.mean(), linear=True),
+    Op("gradient_penalty", takes(shapes(3, 3, 3).map(lambda shape: (shape, shape))), function=seeded_gradient_penalty),
 ]

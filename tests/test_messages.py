@@ -134,6 +134,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: F.cross_entropy(a, numpy.array([0, 3])), ValueError, "cross_entropy: labels from 0 to 3 for 3 classes"),
     (lambda: F.embedding(a, numpy.array([[0], [2]])), ValueError, "embedding: labels from 0 to 2 for 2 classes"),
     (lambda: F.embedding(a, numpy.array([-1])), ValueError, "embedding: labels from -1 to -1 for 2 classes"),
+    (lambda: F.gradient_penalty(F.sum, a, a[:1]), ValueError, "gradient_penalty: real (2, 3) and fake (1, 3) must have one shape"),
     (lambda: F.cross_entropy(a, numpy.zeros(2)), ValueError, "cross_entropy: labels must be integers, got float64"),
     (
         lambda: F.cross_entropy(a, numpy.array([0])),

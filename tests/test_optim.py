@@ -141,10 +141,7 @@ def test_finds_the_minimum_of_a_quadratic(rule: Rule) -> None:
     p = leaf(-1, 2)
     optimizer = rule.optimizer([p], **{**rule.options, "lr": 0.02})
     for _ in range(400):
-        optimizer.zero_grad()
-        loss = ((p - tensor([1.0, -0.5])) ** 2 * tensor([1.0, 4.0])).sum()
-        loss.backward()
-        optimizer.step()
+        optimizer.minimize(((p - tensor([1.0, -0.5])) ** 2 * tensor([1.0, 4.0])).sum())
     # RMSprop ends in steps of about lr, and a weight decay of 0.3 pulls the minimum itself 0.13 towards 0.
     assert_allclose(p.numpy(), [1, -0.5], atol=0.03 if rule.options.get("weight_decay") is None else 0.14)
 
@@ -158,6 +155,15 @@ def test_a_parameter_without_a_gradient_is_left_alone(rule: Rule) -> None:
         optimizer.step()
     assert (moved.numpy() != [1, 2]).all()
     assert still.numpy() == 3 and not any(array.any() for array in optimizer.state[1].values())
+
+
+def test_minimizing_moves_the_optimiser_s_own_parameters_by_the_gradient_of_this_loss() -> None:
+    p, other = leaf(1, 2), leaf(3)
+    optimizer = optim.SGD([p], lr=0.5)
+    for _ in range(2):
+        optimizer.minimize((p * tensor([4.0, 2.0]) * other).sum())
+    assert p.numpy().tolist() == [1 - 2 * 0.5 * 4 * 3, 2 - 2 * 0.5 * 2 * 3]
+    assert other.numpy() == 3 and other.grad is None
 
 
 @every_rule

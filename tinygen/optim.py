@@ -57,6 +57,12 @@ class Optimizer:
         for p in self.parameters:
             p.grad = None
 
+    def minimize(self, loss: Tensor) -> None:
+        """One step down the gradient of loss to the parameters, and no other gradient is computed."""
+        self.zero_grad()
+        loss.backward(inputs=self.parameters)
+        self.step()
+
     def _named_state(self) -> dict[str, Array]:
         return {f"{i}.{slot}": array for i, state in enumerate(self.state) for slot, array in state.items()}
 

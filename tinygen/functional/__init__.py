@@ -28,7 +28,19 @@ from tinygen.functional.elementwise import (
     where,
 )
 from tinygen.functional.linalg import dense, matmul
-from tinygen.functional.loss import binary_cross_entropy_with_logits, cross_entropy, gaussian_kl, l1_loss, mse_loss
+from tinygen.functional.loss import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    gaussian_kl,
+    gradient_penalty,
+    hinge_discriminator_loss,
+    l1_loss,
+    least_squares_discriminator_loss,
+    least_squares_generator_loss,
+    mse_loss,
+    wasserstein_discriminator_loss,
+    wasserstein_generator_loss,
+)
 from tinygen.functional.norm import batch_norm, layer_norm
 from tinygen.functional.pool import avg_pool2d, global_avg_pool2d, max_pool2d, upsample2d
 from tinygen.functional.reduce import logsumexp, max, mean, min, sum, sum_to, var
@@ -59,9 +71,13 @@ __all__ = [
     "gaussian_kl",
     "getitem",
     "global_avg_pool2d",
+    "gradient_penalty",
+    "hinge_discriminator_loss",
     "l1_loss",
     "layer_norm",
     "leaky_relu",
+    "least_squares_discriminator_loss",
+    "least_squares_generator_loss",
     "log",
     "log_softmax",
     "logsumexp",
@@ -97,6 +113,8 @@ __all__ = [
     "transpose",
     "upsample2d",
     "var",
+    "wasserstein_discriminator_loss",
+    "wasserstein_generator_loss",
     "where",
     "zeros",
 ]

@@ -1,11 +1,15 @@
 """Losses. Those on probabilities take logits, so that no probability is ever rounded to 0 or 1."""
 
-from tinygen.backend import Array, array_module
+from collections.abc import Callable
+
+from tinygen.autograd import grad
+from tinygen.backend import Array, array_module, generator, to_device
 from tinygen.functional.activation import softplus
-from tinygen.functional.elementwise import abs, exp
+from tinygen.functional.elementwise import abs, exp, maximum, sqrt
 from tinygen.functional.reduce import logsumexp, mean
 from tinygen.functional.reduce import sum as sum_
 from tinygen.functional.shape import expect_labels
+from tinygen.mode import is_recording, switched
 from tinygen.tensor import Operand, Tensor, raw
 
 
@@ -48,3 +52,55 @@ def gaussian_kl(mean_: Tensor, log_var: Tensor) -> Tensor:
     1/2 sum(mean^2 + e^log_var - 1 - log_var); both (..., dimensions).
     """
     return mean(sum_(mean_ * mean_ + exp(log_var) - 1.0 - log_var, axis=-1)) * 0.5
+
+
+def least_squares_discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """1/2 mean (D(x) - 1)^2 + 1/2 mean D(G(z))^2, of the discriminator's scores `real` and `fake` (Mao et al., 2017)."""
+    return (mse_loss(real, 1.0) + mse_loss(fake, 0.0)) * 0.5
+
+
+def least_squares_generator_loss(fake: Tensor) -> Tensor:
+    """1/2 mean (D(G(z)) - 1)^2, of the discriminator's scores (Mao et al., 2017)."""
+    return mse_loss(fake, 1.0) * 0.5
+
+
+def hinge_discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """mean max(0, 1 - D(x)) + mean max(0, 1 + D(G(z))), of the discriminator's scores (Lim & Ye, 2017).
+
+    The generator's loss beside it is that of `wasserstein_generator_loss`.
+    """
+    return mean(maximum(0.0, 1.0 - real)) + mean(maximum(0.0, 1.0 + fake))
+
+
+def wasserstein_discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """mean D(G(z)) - mean D(x), of a critic's scores (Arjovsky, Chintala & Bottou, 2017).
+
+    Its negative is at most K times the Wasserstein distance between the images and G's where no slope of the critic is above K.
+    """
+    return mean(fake) - mean(real)
+
+
+def wasserstein_generator_loss(fake: Tensor) -> Tensor:
+    """-mean D(G(z)), of a critic's scores (Arjovsky, Chintala & Bottou, 2017)."""
+    return -mean(fake)
+
+
+def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
+    """mean_n (|grad critic(x_n)| - 1)^2 at x_n = e_n real_n + (1 - e_n) fake_n, e_n ~ U(0, 1) (Gulrajani et al., 2017).
+
+    Holds the slope of a critic near 1 between real and made examples (N, ...), by the Euclidean norm of its gradient to each. The critic
+    must judge each example by itself: no batch norm. The random stream gives the e_n.
+
+    Raises ValueError where the shapes of real and fake differ.
+    """
+    if real.shape != fake.shape:
+        raise ValueError(f"gradient_penalty: real {real.shape} and fake {fake.shape} must have one shape")
+    e = Tensor(to_device(generator().random((len(real), *[1] * (real.ndim - 1))).astype(real.dtype), real.device))
+    x = e * real + (1.0 - e) * fake
+    if not x.requires_grad:
+        x = Tensor(x.data, requires_grad=True)
+    differentiable = is_recording()
+    with switched("recording", True):
+        slope = grad(sum_(critic(x)), x, create_graph=differentiable)
+    norm = sqrt(sum_(slope * slope, tuple(range(1, x.ndim))) + 1e-12)  # a root has no derivative at 0
+    return mse_loss(norm, 1.0)

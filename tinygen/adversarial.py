@@ -1,0 +1,98 @@
+"""What the scripts that train a generator against a discriminator share: the two with their optimisers, noise, pictures, and the run.
+
+The step in which the two learn from each other is each script's own; examples/dcgan.py has the plainest.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy
+
+from tinygen import functional as F
+from tinygen.data import Loader, to_float
+from tinygen.mode import no_grad
+from tinygen.nn import Module
+from tinygen.optim import Adam
+from tinygen.pictures import grid
+from tinygen.tensor import Tensor
+from tinygen.training import Metrics, Options, Training
+
+
+@dataclass(kw_only=True)
+class GANOptions(Options):
+    """The options of every script that trains a GAN."""
+
+    lr: float = 2e-4
+    """learning rate of Adam, for both networks"""
+    latent: int = 100
+    """dimensions of the noise"""
+
+
+class GAN:
+    """A generator, which makes images from -1 to 1, a discriminator, which judges them, and the Adam of each; and the real images, uint8.
+
+    Adam's first beta is 0.5 by the custom for GANs (Radford et al., 2016).
+    """
+
+    def __init__(
+        self,
+        options: GANOptions,
+        images: numpy.ndarray,
+        generator: Module,
+        discriminator: Module,
+        betas: tuple[float, float] = (0.5, 0.999),
+    ) -> None:
+        self.options, self.images = options, images
+        self.generator, self.discriminator = generator.to(options.device), discriminator.to(options.device)
+        self.adam_g = Adam(generator.parameters(), options.lr, betas)
+        self.adam_d = Adam(discriminator.parameters(), options.lr, betas)
+
+    def noise(self, n: int) -> Tensor:
+        """z ~ N(0, 1): (n, latent)."""
+        return F.randn((n, self.options.latent), device=self.options.device)
+
+    def real(self, batch: numpy.ndarray) -> Tensor:
+        """A batch of the real images, from -1 to 1."""
+        return F.tensor(to_float(batch, -1, 1), device=self.options.device)
+
+    def sample(self, *inputs: Tensor) -> numpy.ndarray:
+        """What the generator makes of the inputs outside training, where each image is independent of the others."""
+        self.generator.eval()
+        with no_grad():
+            images = self.generator(*inputs).numpy()
+        self.generator.train()
+        return images
+
+    def train(
+        self,
+        step: Callable[..., Metrics],
+        samples: Callable[[], numpy.ndarray],
+        generate: Callable[[int], numpy.ndarray],
+        *labels: numpy.ndarray,
+        columns: int = 8,
+    ) -> None:
+        """Run the training. `step(batch, *labels)` is that of `Training`; labels, one for each image, need not be given.
+
+        After each epoch `samples()`, in as many columns, are the picture, and of `generate(256)`, made of random inputs, the diversity is
+        measured: their mean distance over that of the real images. A finished run leaves what `generate` makes. Both give images from -1
+        to 1, like `sample`.
+        """
+        real_distance = mean_distance(to_float(self.images[:: max(1, len(self.images) // 256)], -1, 1))
+        training = Training(
+            self.options,
+            {"generator": self.generator, "discriminator": self.discriminator, "adam_g": self.adam_g, "adam_d": self.adam_d},
+            Loader(self.images, *labels, batch_size=self.options.batch_size, seed=self.options.seed),
+            step,
+            samples=lambda: grid((samples() + 1) / 2, columns),
+            evaluate=lambda: {"diversity": mean_distance(generate(256)) / real_distance},
+            generate=lambda n: (generate(n) + 1) / 2,
+        )
+        training.run()
+
+
+def mean_distance(images: numpy.ndarray) -> float:
+    """The mean Euclidean distance between two different images."""
+    flat = images.reshape(len(images), -1).astype(numpy.float64)
+    squares = (flat * flat).sum(axis=1)
+    distances = numpy.sqrt(numpy.maximum(squares[:, None] + squares - 2 * flat @ flat.T, 0))
+    return float(distances.sum() / (len(flat) * (len(flat) - 1)))
