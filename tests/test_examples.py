@@ -79,6 +79,25 @@ def test_example_trains_resumes_and_leaves_the_same_bits_on_one_thread(
     assert arrays(tmp_path / "parts") == arrays(tmp_path / "whole")
 
 
+@pytest.mark.parametrize(
+    ("example", "flags"),
+    [
+        ("gan", ["--conv-discriminator"]),
+        ("gan", ["--conv-discriminator", "--colour"]),
+        ("recurrent_gan", ["--cell", "lstm"]),
+        ("wgan", ["--penalty"]),
+        ("wgan", ["--spectral-norm"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else value,
+)
+def test_variant_trains(example: str, flags: list[str], few_images: Path, tmp_path: Path) -> None:
+    result = run(example, *flags, "--data", few_images, "--batch-size", "96", "--epochs", "1", "--out", tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"^epoch 1/1  .* diversity [\d.]+  ", result.stdout, re.MULTILINE)
+    made = checkpoint.load(tmp_path / "generated.safetensors")[0]["images"]
+    assert made.shape[3] == (3 if "--colour" in flags else 1)
+
+
 def test_dense_vae_has_the_sizes_that_it_should(few_images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "examples")
     vae = import_module("vae")

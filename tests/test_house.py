@@ -21,7 +21,7 @@ FLOORS = [
     ["tinygen.functional"],
     ["tinygen.nn"],
     ["tinygen.optim", "tinygen.testing", "tinygen.profiling"],
-    ["tinygen.training", "tinygen.features"],
+    ["tinygen.training", "tinygen.adversarial", "tinygen.features"],
     ["tinygen.evaluate"],
     ["examples", "tinygen.results", "tinygen_kernels.bench"],
 ]

@@ -80,6 +80,25 @@ def gan(device: str) -> Step:
     return step
 
 
+def wgan(device: str) -> Step:
+    """The gradient penalty: double backward through a convolution and layer norm."""
+    generator = nn.Sequential(nn.Dense(2, 4 * 4), nn.Reshape(4, 4, 1), nn.Tanh()).to(device)
+    critic = nn.Sequential(
+        nn.Conv2D(1, 3, 3, stride=2, padding="same"), nn.LayerNorm((2, 2, 3)), nn.LeakyReLU(0.2), nn.Flatten(), nn.Dense(12, 1)
+    ).to(device)
+    of_generator, of_critic = adam(generator), adam(critic)
+
+    def step() -> list[tg.Tensor]:
+        real, fake = tg.randn((IMAGES, 4, 4, 1), device=device), generator(tg.randn((IMAGES, 2), device=device))
+        distance = -tg.wasserstein_discriminator_loss(critic(real), critic(fake.detach()))
+        penalty = tg.gradient_penalty(critic, real, fake.detach())
+        of_critic.minimize(10.0 * penalty - distance)
+        of_generator.minimize(tg.wasserstein_generator_loss(critic(fake)))
+        return [distance, penalty]
+
+    return step
+
+
 def vae(device: str) -> Step:
     encoder = nn.Sequential(nn.Conv2D(1, 3, 3, stride=2, padding="same"), nn.ReLU(), nn.Flatten(), nn.Dense(2 * 2 * 3, 4)).to(device)
     decoder = nn.Sequential(nn.Dense(2, 2 * 2 * 3), nn.Reshape(2, 2, 3), nn.ConvTranspose2D(3, 1, 4, stride=2, padding="same")).to(device)
@@ -131,7 +150,7 @@ def attention(device: str) -> Step:
     return step
 
 
-@pytest.mark.parametrize("make", [cnn, gan, vae, recurrent, attention])
+@pytest.mark.parametrize("make", [cnn, gan, wgan, vae, recurrent, attention])
 def test_losses_are_the_cpu_s(make: Callable[[str], Step], cuda_kernels: types.ModuleType) -> None:
     losses = {}
     for device in ("cpu", "cuda"):
