@@ -1,0 +1,99 @@
+"""A self-attention GAN: in both networks every pixel of the 16x16 maps looks at all others (Zhang et al., 2019).
+
+What a convolution sees ends with its kernel; attention relates a left sleeve to the right one. As in the paper, every convolution's
+weight is divided by its largest singular value (Miyato et al., 2018), and the scores are judged by the hinge loss (Lim & Ye, 2017):
+
+    D minimises max(0, 1 - D(x)) + max(0, 1 + D(G(z))),    G minimises -D(G(z)).
+
+    python examples/attention_gan.py                  the embedded Fashion-MNIST subset
+    python examples/attention_gan.py --data FOLDER    your own images
+
+Watch samples/epoch-*.png. At the end attention.png shows eight samples, one a row: the image, and then where its pixel under the cross
+looks, the brighter the more, for four such pixels. In the log, D(x) and D(G(z)) are D's scores; a real one counts as told above 1, a
+made one below -1.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy
+from dcgan import train
+
+import tinygen as tg
+from tinygen import nn
+from tinygen.adversarial import GAN, GANOptions
+from tinygen.data import pad_to
+from tinygen.pictures import grid, save_png
+from tinygen.training import command_line
+
+LOOKING = [(4, 4), (4, 11), (8, 8), (12, 5)]  # row and column of the pixels whose attention is drawn
+
+
+@dataclass(kw_only=True)
+class AttentionGANOptions(GANOptions):
+    out: Path = Path("runs/attention_gan")
+    """folder of the run: log, samples, checkpoint"""
+    lr: float = 4e-4
+    """learning rate of Adam, for both networks"""
+
+
+def generator(latent: int, channels: int) -> nn.Sequential:
+    """(N, latent) -> (N, 32, 32, channels), from -1 to 1."""
+    return nn.Sequential(
+        nn.SpectralNorm(nn.Dense(latent, 4 * 4 * 256, bias=False)),
+        nn.BatchNorm(4 * 4 * 256, negative_slope=0.2),
+        nn.Reshape(4, 4, 256),
+        nn.SpectralNorm(nn.ConvTranspose2D(256, 128, 4, stride=2, padding="same", bias=False)),
+        nn.BatchNorm(128, negative_slope=0.2),
+        nn.SpectralNorm(nn.ConvTranspose2D(128, 64, 4, stride=2, padding="same", bias=False)),
+        nn.BatchNorm(64, negative_slope=0.2),
+        nn.SelfAttention2D(64),
+        nn.ConvTranspose2D(64, channels, 4, stride=2, padding="same"),
+        nn.Tanh(),
+    )
+
+
+def discriminator(channels: int) -> nn.Sequential:
+    """(N, 32, 32, channels) -> (N, 1), a score."""
+    return nn.Sequential(
+        nn.SpectralNorm(nn.Conv2D(channels, 64, 4, stride=2, padding="same")),
+        nn.LeakyReLU(),
+        nn.SelfAttention2D(64),
+        nn.SpectralNorm(nn.Conv2D(64, 128, 4, stride=2, padding="same")),
+        nn.LeakyReLU(),
+        nn.Flatten(),
+        nn.SpectralNorm(nn.Dense(8 * 8 * 128, 1)),
+    )
+
+
+def attention_picture(g: nn.Sequential, z: tg.Tensor) -> numpy.ndarray:
+    """For each z a row: what the generator makes, and where the pixels LOOKING look, each at its cross."""
+    at = next(i for i, layer in enumerate(g.layers) if isinstance(layer, nn.SelfAttention2D))
+    g.eval()
+    with tg.no_grad():
+        maps = nn.Sequential(*g.layers[:at])(z)
+        weights = g.layers[at].weights(maps).numpy().reshape(len(z), 16, 16, 16, 16)
+        images = (nn.Sequential(*g.layers[at:])(maps).numpy() + 1) / 2
+    g.train()
+    cells = numpy.repeat(images[:, None], 1 + len(LOOKING), axis=1)
+    for i, (row, column) in enumerate(LOOKING, start=1):
+        looks = weights[:, row, column]
+        looks = looks / looks.max(axis=(1, 2), keepdims=True)
+        cells[:, i] = looks.repeat(2, axis=1).repeat(2, axis=2)[..., None]
+        cells[:, i, 2 * row, 2 * column - 2 : 2 * column + 3] = cells[:, i, 2 * row - 2 : 2 * row + 3, 2 * column] = 1
+    return grid(cells.reshape(-1, *cells.shape[2:]), columns=1 + len(LOOKING))
+
+
+def main(options: AttentionGANOptions) -> None:
+    tg.manual_seed(options.seed)
+    data = options.load_images()
+    print(data.describe())
+    images = pad_to(data.train_images, 32)
+    gan = GAN(options, images, generator(options.latent, images.shape[-1]), discriminator(images.shape[-1]), betas=(0.0, 0.9))
+    train(gan, tg.hinge_discriminator_loss, tg.wasserstein_generator_loss, answer=lambda score: score)
+    save_png(options.out / "attention.png", attention_picture(gan.generator, gan.noise(8)))
+    print(f"where pixels look: {options.out / 'attention.png'}")
+
+
+if __name__ == "__main__":
+    command_line(main, AttentionGANOptions)

@@ -1,0 +1,86 @@
+"""The first GAN: a generator and a discriminator of dense layers (Goodfellow et al., 2014), which know nothing of neighbouring pixels.
+
+The game is DCGAN's: with sigmoid s, D minimises -log s(D(x)) - log(1 - s(D(G(z)))) and G the non-saturating -log s(D(G(z))).
+
+    python examples/gan.py                  the embedded Fashion-MNIST subset
+    python examples/gan.py --data FOLDER    your own images
+    python examples/gan.py --wide --out runs/wide_gan                  layers four times as wide
+    python examples/gan.py --conv-discriminator --out runs/conv_gan    a small dense generator against a convolutional discriminator
+    python examples/gan.py --conv-discriminator --colour --out runs/colour_gan    the same for 32x32 images in colour
+
+Watch samples/epoch-*.png, and compare them with those of dcgan.py: the garments are there, under a grain that no single pixel's weight
+can know to be wrong.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from dcgan import discriminator_loss, generator_loss, train
+
+import tinygen as tg
+from tinygen import nn
+from tinygen.adversarial import GAN, GANOptions
+from tinygen.data import coloured
+from tinygen.training import command_line
+
+
+@dataclass(kw_only=True)
+class FirstGANOptions(GANOptions):
+    out: Path = Path("runs/gan")
+    """folder of the run: log, samples, checkpoint"""
+    epochs: int = 100
+    """passes over the training images, those before --resume included"""
+    wide: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """hidden layers of 1024, 2048 and 4096 instead of 256, 512 and 1024"""
+    conv_discriminator: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """a generator with two hidden layers of 128 against a discriminator of convolutions"""
+    colour: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """32x32 images in colour: your own, or grey ones coloured by class"""
+
+
+def generator(latent: int, widths: tuple[int, ...], shape: tuple[int, ...]) -> nn.Sequential:
+    """(N, latent) -> (N, *shape), from -1 to 1."""
+    sizes = (latent, *widths)
+    hidden = [layer for i, o in zip(sizes, widths, strict=False) for layer in (nn.Dense(i, o), nn.LeakyReLU())]
+    rows, columns, channels = shape
+    return nn.Sequential(*hidden, nn.Dense(widths[-1], rows * columns * channels), nn.Tanh(), nn.Reshape(*shape))
+
+
+def dense_discriminator(widths: tuple[int, ...], shape: tuple[int, ...]) -> nn.Sequential:
+    """(N, *shape) -> (N, 1), the logit of being real."""
+    rows, columns, channels = shape
+    sizes = (rows * columns * channels, *widths)
+    hidden = [layer for i, o in zip(sizes, widths, strict=False) for layer in (nn.Dense(i, o), nn.LeakyReLU(), nn.Dropout(0.3))]
+    return nn.Sequential(nn.Flatten(), *hidden, nn.Dense(widths[-1], 1))
+
+
+def conv_discriminator(shape: tuple[int, ...]) -> nn.Sequential:
+    """(N, *shape) -> (N, 1): two convolutions of 5x5 for grey images, three of 4x4 for coloured ones, each of stride 2."""
+    rows, columns, channels = shape
+    filters, kernel_size = ((64, 128), 5) if channels == 1 else ((64, 128, 128), 4)
+    layers: list[nn.Module] = []
+    for i, o in zip((channels, *filters), filters, strict=False):
+        layers += [nn.Conv2D(i, o, kernel_size, stride=2, padding="same"), nn.LeakyReLU(), nn.Dropout(0.3)]
+        rows, columns = -(-rows // 2), -(-columns // 2)
+    return nn.Sequential(*layers, nn.Flatten(), nn.Dense(rows * columns * filters[-1], 1))
+
+
+def main(options: FirstGANOptions) -> None:
+    if options.wide and options.conv_discriminator:
+        raise ValueError("--wide and --conv-discriminator are two pairs of networks: choose one")
+    tg.manual_seed(options.seed)
+    data = coloured(options.load_images()) if options.colour else options.load_images()
+    print(data.describe())
+    shape = data.train_images.shape[1:]
+    if options.conv_discriminator:
+        g, d = generator(options.latent, (128, 128), shape), conv_discriminator(shape)
+    else:
+        widths = (1024, 2048, 4096) if options.wide else (256, 512, 1024)
+        g, d = generator(options.latent, widths, shape), dense_discriminator(widths[::-1], shape)
+    train(GAN(options, data.train_images, g, d), discriminator_loss, generator_loss)
+
+
+if __name__ == "__main__":
+    command_line(main, FirstGANOptions)

@@ -1,0 +1,142 @@
+"""InfoGAN: a GAN whose input has parts that must be readable from the image, and so come to mean something (Chen et al., 2016).
+
+Beside noise z, G is given codes c: a category of ten, and two numbers uniform from -1 to 1. A second head Q on the discriminator's layers
+guesses the codes of a made image, and both networks maximise, beside DCGAN's game and with weight --information, a lower bound on the
+mutual information of c and G(z, c):
+
+    E log Q(c | G(z, c)) + constants = -(cross-entropy of the category) - 1/2 (squared error of the numbers),
+
+the log-likelihood of a categorical distribution and of a Gaussian of variance 1. No label is ever seen.
+
+    python examples/infogan.py                  the embedded Fashion-MNIST subset
+    python examples/infogan.py --data FOLDER    your own images
+
+samples/epoch-*.png has one column for each category; down the first five rows the first number goes from -1 to 1, down the other five
+the second, and the noise is the same everywhere. At the end Q sorts the test images into the ten categories, and the accuracy that
+this clustering has with the categories best matched to the true classes is printed; 0.1 is chance.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy
+from dcgan import DCGANOptions, discriminator, discriminator_loss, generator, generator_loss
+
+import tinygen as tg
+from tinygen import backend, nn
+from tinygen.adversarial import GAN
+from tinygen.data import pad_to
+from tinygen.training import Metrics, command_line
+
+CATEGORIES, NUMBERS = 10, 2
+
+
+@dataclass(kw_only=True)
+class InfoGANOptions(DCGANOptions):
+    out: Path = Path("runs/infogan")
+    """folder of the run: log, samples, checkpoint"""
+    latent: int = 32
+    """dimensions of the noise; the more there are, the less is left for the codes to say"""
+    information: float = 0.2
+    """weight of the mutual information beside the game of G and D"""
+
+
+class InfoDiscriminator(nn.Module):
+    """Images (N, 32, 32, channels) -> the logit of being real (N, 1), those of the categories (N, 10), and the numbers (N, 2)."""
+
+    def __init__(self, channels: int) -> None:
+        *trunk, self.real = discriminator(channels).layers
+        self.trunk = nn.Sequential(*trunk)
+        self.q = nn.Sequential(nn.Dense(8 * 8 * 128, 128), nn.LeakyReLU(), nn.Dense(128, CATEGORIES + NUMBERS))
+
+    def forward(self, x: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor, tg.Tensor]:
+        h = self.trunk(x)
+        codes = self.q(h)
+        return self.real(h), codes[:, :CATEGORIES], codes[:, CATEGORIES:]
+
+
+def draw_codes(n: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """Categories (n,) and numbers (n, 2), all uniform."""
+    stream = backend.generator()
+    return stream.integers(CATEGORIES, size=n), stream.uniform(-1, 1, (n, NUMBERS)).astype(numpy.float32)
+
+
+def information_loss(logits: tg.Tensor, means: tg.Tensor, categories: numpy.ndarray, numbers: tg.Tensor) -> tg.Tensor:
+    """-log Q(c | G(z, c)) without its constants, averaged over the batch."""
+    return tg.cross_entropy(logits, categories) + 0.5 * ((means - numbers) ** 2).sum(axis=1).mean()
+
+
+def clusters_of(images: numpy.ndarray, gan: GAN) -> numpy.ndarray:
+    """The most likely category of each image (N,), in batches of 500."""
+    gan.discriminator.eval()
+    with tg.no_grad():
+        logits = [gan.discriminator(gan.real(images[i : i + 500]))[1].numpy() for i in range(0, len(images), 500)]
+    gan.discriminator.train()
+    return numpy.concatenate(logits).argmax(axis=1)
+
+
+def clustering_accuracy(clusters: numpy.ndarray, labels: numpy.ndarray, classes: int) -> float:
+    """The share of examples in their class's cluster, by the matching of clusters and classes, one to one, where it is largest."""
+    counts = numpy.zeros((classes, CATEGORIES), int)
+    numpy.add.at(counts, (labels, clusters), 1)
+    best = {frozenset[int](): 0}  # the most of the classes so far, by the set of clusters that they are matched to
+    for row in counts:
+        longer = dict(best)  # this class without a cluster
+        for used, total in best.items():
+            for cluster in set(range(CATEGORIES)) - used:
+                longer[used | {cluster}] = max(longer.get(used | {cluster}, 0), total + int(row[cluster]))
+        best = longer
+    return max(best.values()) / len(labels)
+
+
+def main(options: InfoGANOptions) -> None:
+    tg.manual_seed(options.seed)
+    data = options.load_images()
+    print(data.describe())
+    images = pad_to(data.train_images, 32)
+    g, d = generator(options.latent + CATEGORIES + NUMBERS, images.shape[-1]), InfoDiscriminator(images.shape[-1])
+    for network in (g, d):
+        nn.init.initialize(network, nn.init.normal)
+    gan = GAN(options, images, g, d)
+
+    def inputs(z: tg.Tensor, categories: numpy.ndarray, numbers: numpy.ndarray) -> tg.Tensor:
+        codes = numpy.concatenate([numpy.eye(CATEGORIES, dtype=numpy.float32)[categories], numbers], axis=1)
+        return tg.concatenate([z, tg.tensor(codes, device=options.device)], axis=1)
+
+    def step(batch: numpy.ndarray) -> Metrics:
+        categories, numbers = draw_codes(len(batch))
+        real, fake = gan.real(batch), g(inputs(gan.noise(len(batch)), categories, numbers))
+        targets = categories, tg.tensor(numbers, device=options.device)
+
+        (real_logits, *_), (fake_logits, *codes) = d(real), d(fake.detach())
+        loss_d = discriminator_loss(real_logits, fake_logits)
+        gan.adam_d.minimize(loss_d + options.information * information_loss(*codes, *targets))
+
+        fooled_logits, *codes = d(fake)
+        loss_g, loss_q = generator_loss(fooled_logits), information_loss(*codes, *targets)
+        gan.adam_g.minimize(loss_g + options.information * loss_q)
+        return {
+            "D": loss_d,
+            "G": loss_g,
+            "Q": loss_q,
+            "D(x)": tg.sigmoid(real_logits).mean(),
+            "D(G(z))": tg.sigmoid(fake_logits).mean(),
+        }
+
+    sweep = numpy.linspace(-1, 1, 5)
+    numbers = numpy.zeros((2 * len(sweep), CATEGORIES, NUMBERS), numpy.float32)
+    numbers[:5, :, 0] = numbers[5:, :, 1] = sweep[:, None]
+    z = tg.concatenate([gan.noise(1)] * (10 * CATEGORIES))
+    shown = inputs(z, numpy.tile(numpy.arange(CATEGORIES), 10), numbers.reshape(-1, NUMBERS))
+    gan.train(
+        step,
+        lambda: gan.sample(shown),
+        lambda n: gan.sample(inputs(gan.noise(n), *draw_codes(n))),
+        columns=CATEGORIES,
+    )
+    accuracy = clustering_accuracy(clusters_of(pad_to(data.test_images, 32), gan), data.test_labels, len(data.classes))
+    print(f"clustering accuracy of Q's categories on the test images: {accuracy:.3f}")
+
+
+if __name__ == "__main__":
+    command_line(main, InfoGANOptions)

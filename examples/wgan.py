@@ -1,0 +1,104 @@
+"""Wasserstein GAN: the discriminator becomes a critic, whose scores estimate how far G's images are from real ones.
+
+Over all functions f whose slope is nowhere above 1, the largest E f(x) - E f(G(z)) is the Wasserstein distance between real and made
+images (Arjovsky, Chintala & Bottou, 2017). The critic learns to be that f, by several steps for each step of G, and G makes the distance
+smaller: it minimises -f(G(z)). The critic's slope is bounded in one of three ways:
+
+    python examples/wgan.py --out RUN                    every weight clipped to +-0.03 after each step, after that paper
+    python examples/wgan.py --penalty --out RUN          the critic also minimises 10 (|grad f| - 1)^2 between real and made images
+                                                         (Gulrajani et al., 2017); layer norm in it, since batch norm mixes the images
+    python examples/wgan.py --spectral-norm --out RUN    every layer's weight divided by its largest singular value (Miyato et al., 2018)
+    python examples/wgan.py --data FOLDER                your own images
+
+In the log, W is the critic's estimate of the distance, as a multiple of its slope. Unlike the losses of other GANs it means something:
+it falls as the samples in samples/epoch-*.png get better.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy
+import tyro
+from dcgan import generator
+
+import tinygen as tg
+from tinygen import nn
+from tinygen.adversarial import GAN, GANOptions
+from tinygen.data import pad_to
+from tinygen.training import Metrics, command_line
+
+
+@dataclass(kw_only=True)
+class WGANOptions(GANOptions):
+    out: Path = Path("runs/wgan")
+    """folder of the run: log, samples, checkpoint"""
+    epochs: int = 60
+    """passes over the training images, those before --resume included"""
+    lr: float = 5e-4
+    """learning rate of Adam, for both networks"""
+    critic_steps: int = 3
+    """steps of the critic for each step of the generator"""
+    penalty: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """bound the critic's slope by the gradient penalty instead of by clipping its weights"""
+    spectral_norm: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """bound the critic's slope by spectral normalisation instead"""
+
+
+def critic(channels: int, options: WGANOptions) -> nn.Sequential:
+    """(N, 32, 32, channels) -> (N, 1), a score."""
+    layers: list[nn.Module] = [
+        nn.Conv2D(channels, 64, 4, stride=2, padding="same"),
+        nn.LeakyReLU(),
+        nn.Conv2D(64, 128, 4, stride=2, padding="same"),
+        nn.LeakyReLU(),
+        nn.Flatten(),
+        nn.Dense(8 * 8 * 128, 1),
+    ]
+    if options.penalty:
+        layers.insert(3, nn.LayerNorm((8, 8, 128)))
+    nn.init.initialize(nn.Sequential(*layers), nn.init.normal)
+    if options.spectral_norm:
+        layers = [nn.SpectralNorm(layer) if layer.parameters() else layer for layer in layers]
+    return nn.Sequential(*layers)
+
+
+def clip_weights(network: nn.Module, limit: float) -> None:
+    """Move every parameter to the nearest number from -limit to limit."""
+    for p in network.parameters():
+        p.data[...] = p.data.clip(-limit, limit)
+
+
+def main(options: WGANOptions) -> None:
+    if options.penalty and options.spectral_norm:
+        raise ValueError("--penalty and --spectral-norm are two ways to bound the critic's slope: choose one")
+    if options.critic_steps < 1:
+        raise ValueError(f"--critic-steps must be at least 1, got {options.critic_steps}")
+    tg.manual_seed(options.seed)
+    data = options.load_images()
+    print(data.describe())
+    images = pad_to(data.train_images, 32)
+    g, f = generator(options.latent, images.shape[-1]), critic(images.shape[-1], options)
+    nn.init.initialize(g, nn.init.normal)
+    gan = GAN(options, images, g, f, betas=(0.0, 0.9))
+
+    def step(batch: numpy.ndarray) -> Metrics:
+        real, fake = gan.real(batch), g(gan.noise(len(batch)))
+        loss = tg.wasserstein_discriminator_loss(f(real), f(fake.detach()))
+        metrics = {"W": -loss}
+        if options.penalty:
+            metrics["penalty"] = tg.gradient_penalty(f, real, fake.detach())
+            loss = loss + 10.0 * metrics["penalty"]
+        gan.adam_d.minimize(loss)
+        if not (options.penalty or options.spectral_norm):
+            clip_weights(f, 0.03)
+        if gan.adam_d.steps % options.critic_steps == 0:
+            gan.adam_g.minimize(tg.wasserstein_generator_loss(f(fake)))
+        return metrics
+
+    shown = gan.noise(64)
+    gan.train(step, samples=lambda: gan.sample(shown), generate=lambda n: gan.sample(gan.noise(n)))
+
+
+if __name__ == "__main__":
+    command_line(main, WGANOptions)
