@@ -122,6 +122,11 @@ def test_what_cannot_be_judged(few_images: Path, tmp_path: Path) -> None:
     (again / "generated.safetensors").write_bytes(before)
     refused(again, f"{again} is not finished: its images were made after epoch 1, and since then it has trained 2 epochs and 0 batches")
 
+    arrays, metadata = checkpoint.load(again / "checkpoint.safetensors")
+    checkpoint.save(again / "checkpoint.safetensors", arrays, metadata | {"options": '{"data": null, "seed": 0, "crop": 8}'})
+    checkpoint.save(again / "generated.safetensors", {"images": numpy.zeros((9, 8, 8, 1), numpy.uint8)}, {"epoch": "3"})
+    refused(again, f"{again} does not say which images it was trained on: its checkpoint lacks the options size, grey")
+
     finish_run(tmp_path / "larger", few_images, lambda data: data.train_images[:, :6])
     refused(tmp_path / "larger", f"made images of (6, 8, 1), which cannot be compared with {few_images}, (8, 8, 1)")
 

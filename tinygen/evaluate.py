@@ -111,6 +111,8 @@ def _read_run(run: Path) -> tuple[numpy.ndarray, int, ImageDataset]:
             f"{run} is not finished: its images were made after epoch {epochs}, and since then it has trained "
             f"{progress['epoch'] - epochs} epochs and {progress['batch']} batches; --resume goes on with it"
         )
+    if missing := [name for name in ("data", "size", "crop", "grey") if name not in options]:
+        raise ValueError(f"{run} does not say which images it was trained on: its checkpoint lacks the options {', '.join(missing)}")
     data = load_images(options["data"], options["size"], options["crop"], options["grey"])
     return arrays["images"], epochs, _as_seen(data, arrays["images"].shape[1:], run)
 
