@@ -137,9 +137,7 @@ def main(options: NamesOptions) -> None:
 
     def step(batch: numpy.ndarray) -> dict[str, tg.Tensor]:
         loss = negative_log_likelihood(model, batch)
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
+        adam.minimize(loss)
         return {"nats": loss}
 
     def evaluate() -> dict[str, tg.Tensor]:

@@ -92,9 +92,7 @@ def main(options: AutoencoderOptions) -> None:
     def step(images: numpy.ndarray) -> dict[str, tg.Tensor]:
         x = tg.tensor(to_float(images, 0, 1), device=options.device)
         error = squared_error(x, model(x))
-        adam.zero_grad()
-        error.backward()
-        adam.step()
+        adam.minimize(error)
         return {"error": error}
 
     def reconstructed(images: tg.Tensor) -> tg.Tensor:

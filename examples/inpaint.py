@@ -50,9 +50,7 @@ def fill_in(model: VAE, images: numpy.ndarray, visible: numpy.ndarray, latent: i
     z = tg.randn((len(x), latent), device=device, requires_grad=True)
     adam = optim.Adam([z], LR)
     for _ in range(STEPS):
-        adam.zero_grad()
-        energy(model, z, x, seen).sum().backward(inputs=[z])
-        adam.step()
+        adam.minimize(energy(model, z, x, seen).sum())
     with tg.no_grad():
         lowest = energy(model, z, x, seen).numpy().reshape(-1, STARTS).argmin(axis=1)
         made = tg.sigmoid(model.decoder(z)).numpy()[numpy.arange(len(images)) * STARTS + lowest]

@@ -136,9 +136,7 @@ def train(model: VAE, data: ImageDataset, options: VariationalOptions) -> None:
         x = pixels(images)
         reconstruction, kl = negative_elbo(x, *model(x))
         loss = reconstruction + kl
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
+        adam.minimize(loss)
         return {"-ELBO": loss, "reconstruction": reconstruction, "KL": kl}
 
     def evaluate() -> dict[str, float]:

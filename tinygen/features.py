@@ -63,9 +63,7 @@ def train_classifier(images: numpy.ndarray, labels: numpy.ndarray, classes: int,
     batches = (batch for epoch in count() for batch in loader.epoch(epoch))
     for batch, targets in islice(batches, steps):
         loss = F.cross_entropy(model(_input(batch)), targets)
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
+        adam.minimize(loss)
     return model
 
 

@@ -29,8 +29,19 @@ COMMANDS = {
     "vae": "vae.py",
     "dense_vae": "vae.py --dense",
     "cifar_vae": "cifar_vae.py",
+    "recurrent_vae": "recurrent_vae.py",
     "inpaint": "inpaint.py",
+    "gan": "gan.py",
     "dcgan": "dcgan.py",
+    "lsgan": "lsgan.py",
+    "wgan": "wgan.py",
+    "wgan_penalty": "wgan.py --penalty",
+    "wgan_spectral_norm": "wgan.py --spectral-norm",
+    "cgan": "cgan.py",
+    "infogan": "infogan.py",
+    "recurrent_gan": "recurrent_gan.py",
+    "attention_gan": "attention_gan.py",
+    "attention_names": "attention_names.py",
 }
 COLUMNS = ("feature_frechet_distance", "recall", "coverage", "class_entropy", "copies")
 

@@ -42,9 +42,7 @@ def cnn(device: str) -> Step:
 
     def step() -> list[tg.Tensor]:
         loss = tg.cross_entropy(network(tg.randn((IMAGES, 6, 6, 1), device=device)), numpy.arange(IMAGES) % 3)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        optimizer.minimize(loss)
         return [loss]
 
     return step
@@ -68,9 +66,7 @@ def gan(device: str) -> Step:
         fake = generator(tg.randn((IMAGES, 2), device=device))
         real = tg.randn((IMAGES, 4, 4, 3), device=device)
         d_loss = tg.mean(tg.softplus(-discriminator(real)) + tg.softplus(discriminator(fake.detach())))
-        of_discriminator.zero_grad()
-        d_loss.backward()
-        of_discriminator.step()
+        of_discriminator.minimize(d_loss)
         g_loss = tg.mean(tg.softplus(-discriminator(fake)))
         of_generator.zero_grad()
         g_loss.backward(inputs=generator.parameters())
@@ -127,9 +123,7 @@ def recurrent(device: str) -> Step:
 
     def step() -> list[tg.Tensor]:
         loss = tg.mse_loss(network(tg.randn((IMAGES, 2, 2), device=device)), 1.0)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        optimizer.minimize(loss)
         return [loss]
 
     return step
@@ -142,9 +136,7 @@ def attention(device: str) -> Step:
     def step() -> list[tg.Tensor]:
         labels = tg.backend.generator().integers(4, size=(IMAGES, 5))
         loss = tg.cross_entropy(network(labels[:, :-1]).reshape(-1, 4), labels[:, 1:].ravel())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        optimizer.minimize(loss)
         return [loss]
 
     return step
