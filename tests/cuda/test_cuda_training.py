@@ -12,8 +12,9 @@ from typing import Any
 import numpy
 import pytest
 from numpy.testing import assert_allclose
-from test_examples import EXAMPLES, ROOT
-from test_examples import few_images as few_images  # a fixture
+from test_examples import EXAMPLES, OF_NAMES, ROOT
+from test_examples import few_images as few_images  # fixtures
+from test_examples import few_names as few_names
 
 import tinygen as tg
 from tinygen import manual_seed, nn, optim
@@ -163,10 +164,11 @@ def train(example: str, **options: Any) -> None:
 
 @pytest.mark.usefixtures("fast_kernels")
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_an_example_s_log_is_the_cpu_s(example: str, few_images: Path, tmp_path: Path) -> None:
+def test_an_example_s_log_is_the_cpu_s(example: str, few_images: Path, few_names: Path, tmp_path: Path) -> None:
     logs = []
     for device in ("cpu", "cuda"):
-        train(example, out=tmp_path / device, epochs=1, batch_size=32, data=few_images, device=device)
+        data = few_names if example in OF_NAMES else few_images
+        train(example, out=tmp_path / device, epochs=1, batch_size=32, data=data, device=device)
         logs.append(json.loads((tmp_path / device / "log.jsonl").read_text()))
     for name in set(logs[0]) - {"seconds"}:
         assert_allclose(logs[1][name], logs[0][name], rtol=1e-3, err_msg=name)

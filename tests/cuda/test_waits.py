@@ -8,12 +8,12 @@ from typing import Any
 import numpy
 import pytest
 from test_cuda_training import train
-from test_examples import EXAMPLES, write_idx
+from test_examples import EXAMPLES, OF_NAMES, write_idx
 from tqdm import tqdm
 
 import tinygen.functional as F
 from tinygen import optim, training
-from tinygen.data import Loader, load_fashion_mnist
+from tinygen.data import Loader, load_fashion_mnist, load_names
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("fast_kernels")]
 
@@ -31,9 +31,17 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def names(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As many batches of four names, every tenth name being for testing."""
+    file = tmp_path_factory.mktemp("names") / "names.txt"
+    file.write_text("\n".join(load_names().train[: 4 * STEPS * 10 // 9 + 1]))
+    return file
+
+
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_an_epoch_waits_once_each_time_the_bar_is_refreshed(
-    example: str, images: Path, waits: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    example: str, images: Path, names: Path, waits: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     during_epochs = []
     epoch, close = Loader.epoch, training.Training._close_epoch
@@ -49,8 +57,8 @@ def test_an_epoch_waits_once_each_time_the_bar_is_refreshed(
     monkeypatch.setattr(Loader, "epoch", from_here)
     monkeypatch.setattr(training.Training, "_close_epoch", up_to_here)
     monkeypatch.setattr(training, "tqdm", functools.partial(_shown_bar, file=io.StringIO()))
-    train(example, out=tmp_path / "run", epochs=2, batch_size=4, data=images, device="cuda")
-    assert during_epochs == [["get"] * (STEPS // 10)] * 2
+    train(example, out=tmp_path / "run", epochs=1, batch_size=4, data=names if example in OF_NAMES else images, device="cuda")
+    assert during_epochs == [["get"] * (STEPS // 10)]
 
 
 def _shown_bar(*arguments: Any, disable: None, file: io.StringIO, **keywords: Any) -> tqdm:
