@@ -29,6 +29,12 @@ def few_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps as small as these gain nothing from a second one, and wait for it where the processors are busy."""
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "1")
+
+
 def test_the_page_and_a_second_call_that_runs_nothing(few_images: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     common = f"--data {few_images} --batch-size 32 --epochs 2"
     commands = {"classifier": f"cnn.py {common}", "small_vae": f"vae.py {common} --latent 3"}
