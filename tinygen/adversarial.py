@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy
 
 from tinygen import functional as F
+from tinygen import metrics
 from tinygen.data import Loader, to_float
 from tinygen.mode import no_grad
 from tinygen.nn import Module
@@ -92,7 +93,5 @@ class GAN:
 
 def mean_distance(images: numpy.ndarray) -> float:
     """The mean Euclidean distance between two different images."""
-    flat = images.reshape(len(images), -1).astype(numpy.float64)
-    squares = (flat * flat).sum(axis=1)
-    distances = numpy.sqrt(numpy.maximum(squares[:, None] + squares - 2 * flat @ flat.T, 0))
-    return float(distances.sum() / (len(flat) * (len(flat) - 1)))
+    flat = images.reshape(len(images), -1)
+    return float(metrics.distances(flat, flat).sum() / (len(flat) * (len(flat) - 1)))
