@@ -11,7 +11,8 @@ def coloured(data: ImageDataset, side: int = 32) -> ImageDataset:
     """Colour images of side x side: those of data, where they are in colour, else its grey ones, coloured by class.
 
     A grey image is centred on black, and each of its pixels multiplied by the colour of its class: of K classes, class k has the hue k / K
-    (from red over yellow, green and blue back to red), saturation 0.6 and full brightness. The source then says so.
+    (from red over yellow, green and blue back to red), saturation 0.6 and full brightness. The source then says so. A classifier of these
+    images need look at nothing but colour: on its features, `python -m tinygen.evaluate` judges colours more than shapes.
 
     Raises ValueError if images in colour are of another size, or grey ones are larger.
     """
