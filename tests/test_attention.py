@@ -49,7 +49,7 @@ def test_without_a_mask_it_knows_no_order(x: Tensor, order: list[int]) -> None:
 
 
 @modest
-@given(x=tensors((1, 4, 4)), factor=st.floats(0.1, 10))
+@given(x=tensors((1, 4, 4)), factor=st.floats(1, 100))
 def test_cosines_do_not_see_lengths(x: Tensor, factor: float) -> None:
     layer = double(nn.SelfAttention(4, 2, similarity="cosine"))
     assert_allclose(layer.weights(x * factor).numpy(), layer.weights(x).numpy(), rtol=1e-6)
