@@ -89,9 +89,12 @@ def main(options: AttentionGANOptions) -> None:
     data = options.load_images()
     print(data.describe())
     images = pad_to(data.train_images, 32)
-    gan = GAN(options, images, generator(options.latent, images.shape[-1]), discriminator(images.shape[-1]), betas=(0.0, 0.9))
+    g, d = generator(options.latent, images.shape[-1]), discriminator(images.shape[-1])
+    for network in (g, d):
+        nn.init.initialize(network, nn.init.normal)
+    gan = GAN(options, images, g, d, betas=(0.0, 0.9))
     train(gan, tg.hinge_discriminator_loss, tg.wasserstein_generator_loss, answer=lambda score: score)
-    save_png(options.out / "attention.png", attention_picture(gan.generator, gan.noise(8)))
+    save_png(options.out / "attention.png", attention_picture(g, gan.noise(8)))
     print(f"where pixels look: {options.out / 'attention.png'}")
 
 

@@ -12,8 +12,8 @@ the log-likelihood of a categorical distribution and of a Gaussian of variance 1
     python examples/infogan.py --data FOLDER    your own images
 
 samples/epoch-*.png has one column for each category; down the first five rows the first number goes from -1 to 1, down the other five
-the second, and the noise is the same everywhere. At the end Q sorts the test images into the ten categories, and the accuracy that
-this clustering has with the categories best matched to the true classes is printed; 0.1 is chance.
+the second, and the noise is the same everywhere. In the log, accuracy is that of Q as it sorts the test images into the ten
+categories, these best matched with the true classes; 0.1 is chance.
 """
 
 from dataclasses import dataclass
@@ -128,14 +128,14 @@ def main(options: InfoGANOptions) -> None:
     numbers[:5, :, 0] = numbers[5:, :, 1] = sweep[:, None]
     z = tg.concatenate([gan.noise(1)] * (10 * CATEGORIES))
     shown = inputs(z, numpy.tile(numpy.arange(CATEGORIES), 10), numbers.reshape(-1, NUMBERS))
+    test_images = pad_to(data.test_images, 32)
     gan.train(
         step,
-        lambda: gan.sample(shown),
-        lambda n: gan.sample(inputs(gan.noise(n), *draw_codes(n))),
+        samples=lambda: gan.sample(shown),
+        generate=lambda n: gan.sample(inputs(gan.noise(n), *draw_codes(n))),
         columns=CATEGORIES,
+        evaluate=lambda: {"accuracy": clustering_accuracy(clusters_of(test_images, gan), data.test_labels, len(data.classes))},
     )
-    accuracy = clustering_accuracy(clusters_of(pad_to(data.test_images, 32), gan), data.test_labels, len(data.classes))
-    print(f"clustering accuracy of Q's categories on the test images: {accuracy:.3f}")
 
 
 if __name__ == "__main__":

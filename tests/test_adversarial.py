@@ -57,12 +57,13 @@ def test_a_run_gives_the_step_the_labels_of_its_images_and_logs_the_diversity(tm
         return {"D": 1.0}
 
     z = gan.noise(4)
-    gan.train(step, lambda: gan.sample(z), lambda n: gan.sample(gan.noise(n)), IMAGES.sum((1, 2, 3)), columns=16)
+    gan.train(step, lambda: gan.sample(z), lambda n: gan.sample(gan.noise(n)), IMAGES.sum((1, 2, 3)), evaluate=lambda: {"seen": len(seen)})
     assert seen == [8] * 6
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     small_gan(tmp_path)  # starts the random stream anew
     expected = [mean_distance(gan.sample(gan.noise(n))) / mean_distance(IMAGES / 127.5) for n in (4, 256, 256)][1:]
     assert_allclose([line["diversity"] for line in lines], expected, rtol=1e-6)
+    assert [line["seen"] for line in lines] == [3, 6]
 
 
 class TestGradientPenalty:

@@ -71,12 +71,13 @@ class GAN:
         generate: Callable[[int], numpy.ndarray],
         *labels: numpy.ndarray,
         columns: int = 8,
+        evaluate: Callable[[], Metrics] = dict,
     ) -> None:
         """Run the training. `step(batch, *labels)` is that of `Training`; labels, one for each image, need not be given.
 
         After each epoch `samples()`, in as many columns, are the picture, and of `generate(256)`, made of random inputs, the diversity is
-        measured: their mean distance over that of the real images. A finished run leaves what `generate` makes. Both give images from -1
-        to 1, like `sample`.
+        measured, their mean distance over that of the real images; further numbers for the log come from `evaluate()`. A finished run
+        leaves what `generate` makes. Both give images from -1 to 1, like `sample`.
         """
         real_distance = mean_distance(to_float(self.images[:: max(1, len(self.images) // 256)], -1, 1))
         training = Training(
@@ -85,7 +86,7 @@ class GAN:
             Loader(self.images, *labels, batch_size=self.options.batch_size, seed=self.options.seed),
             step,
             samples=lambda: grid((samples() + 1) / 2, columns),
-            evaluate=lambda: {"diversity": mean_distance(generate(256)) / real_distance},
+            evaluate=lambda: {"diversity": mean_distance(generate(256)) / real_distance, **evaluate()},
             generate=lambda n: (generate(n) + 1) / 2,
         )
         training.run()

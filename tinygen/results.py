@@ -32,6 +32,7 @@ COMMANDS = {
     "recurrent_vae": "recurrent_vae.py",
     "inpaint": "inpaint.py",
     "gan": "gan.py",
+    "conv_gan": "gan.py --conv-discriminator",
     "dcgan": "dcgan.py",
     "lsgan": "lsgan.py",
     "wgan": "wgan.py",
