@@ -23,6 +23,7 @@ import tyro
 
 import tinygen as tg
 from tinygen import nn, optim
+from tinygen.backend import Array, array_module, to_device
 from tinygen.data import Loader, load_names
 from tinygen.pictures import captioned, save_png, text
 from tinygen.training import RunOptions, Training, command_line
@@ -65,38 +66,42 @@ class NameModel(nn.Module):
         self.blocks = [Block(features, 4, similarity) for _ in range(3)]
         self.out = nn.Sequential(nn.LayerNorm(features), nn.Dense(features, characters))
 
-    def embed(self, labels: numpy.ndarray) -> tg.Tensor:
+    def embed(self, labels: Array) -> tg.Tensor:
         return self.characters(labels) + self.places(numpy.arange(labels.shape[1]))
 
-    def forward(self, labels: numpy.ndarray) -> tg.Tensor:
+    def forward(self, labels: Array) -> tg.Tensor:
         x = self.embed(labels)
         for block in self.blocks:
             x = block(x)
         return self.out(x)
 
 
-def context(rows: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """The label before each one, 0 before the first; and which of the labels count, those up to a name's end, by places in one long row."""
-    before = numpy.pad(rows, ((0, 0), (1, 0)))[:, :-1]
-    inside = before > 0
-    inside[:, 0] = True
-    return before, numpy.flatnonzero(inside)
+def context(rows: Array) -> tuple[Array, Array]:
+    """The label before each one, 0 before the first; and whether a label counts, as those up to a name's end do."""
+    before = array_module(rows).zeros_like(rows)
+    before[:, 1:] = rows[:, :-1]
+    counts = before > 0
+    counts[:, 0] = True
+    return before, counts
 
 
-def negative_log_likelihood(model: NameModel, rows: numpy.ndarray) -> tg.Tensor:
+def negative_log_likelihood(model: NameModel, rows: Array) -> tg.Tensor:
     """The mean of -log p over the characters and ends of names, in nats."""
-    before, counted = context(rows)
-    return tg.cross_entropy(model(before).reshape(rows.size, -1)[counted], rows.ravel()[counted])
+    before, counts = context(rows)
+    xp = array_module(rows)
+    log_p = tg.log_softmax(model(before))[xp.arange(len(rows))[:, None], xp.arange(rows.shape[1]), rows]
+    counts = tg.Tensor(counts.astype("float32"))
+    return -(log_p * counts).sum() / counts.sum()
 
 
 def bigram_nats(train: numpy.ndarray, test: numpy.ndarray) -> float:
     """The same for the test names by how often each character follows another in the training names, plus one."""
     counts = numpy.ones((int(max(train.max(), test.max())) + 1,) * 2)
-    before, counted = context(train)
-    numpy.add.at(counts, (before.ravel()[counted], train.ravel()[counted]), 1)
-    before, counted = context(test)
+    before, inside = context(train)
+    numpy.add.at(counts, (before[inside], train[inside]), 1)
+    before, inside = context(test)
     log_p = numpy.log(counts / counts.sum(axis=1, keepdims=True))
-    return float(-log_p[before.ravel()[counted], test.ravel()[counted]].mean())
+    return float(-log_p[before[inside], test[inside]].mean())
 
 
 def sample(model: NameModel, n: int, longest: int) -> numpy.ndarray:
@@ -135,7 +140,7 @@ def main(options: NamesOptions) -> None:
     model = NameModel(len(data.alphabet) + 1, data.longest + 1, options.similarity).to(options.device)
     adam = optim.Adam(model.parameters(), options.lr)
 
-    def step(batch: numpy.ndarray) -> dict[str, tg.Tensor]:
+    def step(batch: Array) -> dict[str, tg.Tensor]:
         loss = negative_log_likelihood(model, batch)
         adam.minimize(loss)
         return {"nats": loss}
@@ -144,7 +149,7 @@ def main(options: NamesOptions) -> None:
         """The loss of the held-out names, a bigram model's beside it, and the share of 1,000 samples that are no names of the data."""
         model.eval()
         with tg.no_grad():
-            nats = negative_log_likelihood(model, held_out)
+            nats = negative_log_likelihood(model, to_device(held_out, options.device))
         model.train()
         made = data.decode(sample(model, 1000, data.longest))
         return {"test_nats": nats, "bigram_nats": bigram_nats(rows, held_out), "new": sum(name not in known for name in made) / 1000}
