@@ -72,6 +72,8 @@ class Options(RunOptions):
 # What may differ between a run and its continuation.
 NOT_COMPARED = {"out", "epochs", "device", "resume"}
 
+GENERATED = 1000  # images that a finished run leaves
+
 O = TypeVar("O")
 
 
@@ -227,7 +229,7 @@ class Training:
 
     def _save_generated(self, generate: Callable[[int], numpy.ndarray]) -> None:
         """Ten hundreds of images as uint8, with the number of epochs behind them."""
-        images = numpy.concatenate([generate(100) for _ in range(10)])
+        images = numpy.concatenate([generate(GENERATED // 10) for _ in range(10)])
         arrays = {"images": numpy.rint(numpy.clip(images, 0, 1) * 255).astype(numpy.uint8)}
         checkpoint.save(self.folder / "generated.safetensors", arrays, {"epoch": str(self.epoch)})
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import tinygen_kernels
-from device_arrays import need
+from device_arrays import STAND_IN, need
 
 sys.path.append(str(Path(__file__).parent.parent / "kernels"))  # for kernel_shapes, which the CPU's tests draw from, too
 
@@ -16,9 +16,6 @@ def cuda_kernels() -> types.ModuleType:
     from tinygen_kernels import cuda
 
     return cuda
-
-
-STAND_IN = "tests.stand_in.array"
 
 
 @pytest.fixture

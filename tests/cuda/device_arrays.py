@@ -8,6 +8,8 @@ import pytest
 
 from tinygen.backend import to_device
 
+STAND_IN = "tests.stand_in.array"  # among sys.modules, it is in CuPy's place
+
 
 def need(*devices: str) -> None:
     """Skip the test where a device is missing; what is missing is the reason."""

@@ -1,6 +1,7 @@
 """Small networks of each kind, and the examples themselves: a GPU's kernels lead to the CPU's losses."""
 
 import importlib
+import io
 import json
 import sys
 import types
@@ -11,13 +12,16 @@ from typing import Any
 
 import numpy
 import pytest
+from device_arrays import STAND_IN
 from numpy.testing import assert_allclose
 from test_examples import EXAMPLES, OF_NAMES, ROOT
 from test_examples import few_images as few_images  # fixtures
 from test_examples import few_names as few_names
+from tqdm import tqdm
 
 import tinygen as tg
-from tinygen import manual_seed, nn, optim
+from tinygen import manual_seed, nn, optim, training
+from tinygen.data import Loader
 
 pytestmark = pytest.mark.gpu
 
@@ -162,13 +166,42 @@ def train(example: str, **options: Any) -> None:
     main(typing.get_type_hints(main)["options"](**options))
 
 
+@pytest.fixture
+def waits_of_epochs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """What makes the host wait during each epoch, as the stand-in counts it; the progress bar is shown as on a terminal."""
+    found: list[list[str]] = []
+    epoch, close = Loader.epoch, training.Training._close_epoch
+    counted: list[str] = sys.modules[STAND_IN].waits if STAND_IN in sys.modules else []
+
+    def from_here(*arguments: Any, **keywords: Any) -> Any:
+        counted.clear()
+        return epoch(*arguments, **keywords)
+
+    def up_to_here(*arguments: Any) -> None:
+        found.append(list(counted))
+        close(*arguments)
+
+    def shown(*arguments: Any, disable: None, **keywords: Any) -> tqdm:
+        return tqdm(*arguments, disable=False, file=io.StringIO(), **keywords)
+
+    monkeypatch.setattr(Loader, "epoch", from_here)
+    monkeypatch.setattr(training.Training, "_close_epoch", up_to_here)
+    monkeypatch.setattr(training, "tqdm", shown)
+    return found
+
+
 @pytest.mark.usefixtures("fast_kernels")
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_an_example_s_log_is_the_cpu_s(example: str, few_images: Path, few_names: Path, tmp_path: Path) -> None:
+def test_an_example_s_log_is_the_cpu_s_and_only_the_progress_bar_waits(
+    example: str, few_images: Path, few_names: Path, waits_of_epochs: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "GENERATED", 10)
     logs = []
     for device in ("cpu", "cuda"):
         data = few_names if example in OF_NAMES else few_images
-        train(example, out=tmp_path / device, epochs=1, batch_size=32, data=data, device=device)
+        train(example, out=tmp_path / device, epochs=1, batch_size=8, data=data, device=device)  # 12 steps
         logs.append(json.loads((tmp_path / device / "log.jsonl").read_text()))
     for name in set(logs[0]) - {"seconds"}:
         assert_allclose(logs[1][name], logs[0][name], rtol=1e-3, err_msg=name)
+    if STAND_IN in sys.modules:
+        assert waits_of_epochs == [[], ["get"]]  # after the tenth step
