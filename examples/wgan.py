@@ -10,8 +10,9 @@ smaller: it minimises -f(G(z)). The critic's slope is bounded in one of three wa
     python examples/wgan.py --spectral-norm --out RUN    every layer's weight divided by its largest singular value (Miyato et al., 2018)
     python examples/wgan.py --data FOLDER                your own images
 
-In the log, W is the critic's estimate of the distance, as a multiple of its slope. Unlike the losses of other GANs it means something:
-it falls as the samples in samples/epoch-*.png get better.
+50 epochs on the embedded Fashion-MNIST subset take three minutes on 2 cores, six with --penalty. In the log, W is the critic's estimate
+of the distance, as a multiple of its slope. Unlike the losses of other GANs it means something: it falls as the samples in
+samples/epoch-*.png get better.
 """
 
 from dataclasses import dataclass
@@ -33,8 +34,8 @@ from tinygen.training import Metrics, command_line
 class WGANOptions(GANOptions):
     out: Path = Path("runs/wgan")
     """folder of the run: log, samples, checkpoint"""
-    epochs: int = 60
-    """passes over the training images, those before --resume included"""
+    epochs: int = 50
+    """passes over the training data, those before --resume included"""
     lr: float = 5e-4
     """learning rate of Adam, for both networks"""
     critic_steps: int = 3
