@@ -83,6 +83,15 @@ def test_no_file_is_too_long_to_read_at_once() -> None:
     assert lines["tinygen.autograd"] + lines["tinygen.tensor"] < 400
 
 
+def test_examples_share_by_import_and_not_by_copy() -> None:
+    """No nine lines that follow each other, blank ones aside, stand in two examples."""
+    owner: dict[tuple[str, ...], str] = {}
+    for path in sorted((ROOT / "examples").glob("*.py")):
+        lines = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+        for block in zip(*(lines[i:] for i in range(9)), strict=False):
+            assert owner.setdefault(block, path.name) == path.name, f"{path.name} and {owner[block]} share {block}"
+
+
 def test_the_readme_counts_the_lines_of_its_reading_path() -> None:
     stops = re.findall(r"^\d+\. \[`[\w./]+`\]\(([\w./]+)\) \((\d+) lines\)", README, re.MULTILINE)
     assert len(stops) >= 5
