@@ -1,6 +1,7 @@
 """The first GAN: a generator and a discriminator of dense layers (Goodfellow et al., 2014), which know nothing of neighbouring pixels.
 
-The game is DCGAN's: with sigmoid s, D minimises -log s(D(x)) - log(1 - s(D(G(z)))) and G the non-saturating -log s(D(G(z))).
+The game is DCGAN's: with sigmoid s, D minimises -log s(D(x)) - log(1 - s(D(G(z)))) and G the non-saturating -log s(D(G(z))). Unlike
+the first one, G has batch norm, without which it collapses against convolutions.
 
     python examples/gan.py                  100 epochs on the embedded Fashion-MNIST subset, two minutes on 2 cores
     python examples/gan.py --data FOLDER    your own images
@@ -43,7 +44,7 @@ class FirstGANOptions(GANOptions):
 def generator(latent: int, widths: tuple[int, ...], shape: tuple[int, ...]) -> nn.Sequential:
     """(N, latent) -> (N, *shape), from -1 to 1."""
     sizes = (latent, *widths)
-    hidden = [layer for i, o in zip(sizes, widths, strict=False) for layer in (nn.Dense(i, o), nn.LeakyReLU())]
+    hidden = [layer for i, o in zip(sizes, widths, strict=False) for layer in (nn.Dense(i, o), nn.BatchNorm(o), nn.LeakyReLU())]
     rows, columns, channels = shape
     return nn.Sequential(*hidden, nn.Dense(widths[-1], rows * columns * channels), nn.Tanh(), nn.Reshape(*shape))
 
