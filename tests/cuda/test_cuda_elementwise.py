@@ -108,3 +108,10 @@ def test_adam_moves_arrays_of_any_layout(cuda: Any, dtype: Any) -> None:
         assert_array_equal(a.get(), b.get())
     assert_array_equal(g.get(), gradient)
     assert (backing[1, :, 1::2].get() == 1).all() and (backing[2, :, 20:].get() == 1).all() and (backing[0].get() == 1).all()
+
+
+def test_a_gradient_that_is_one_number_seen_as_many(cuda_kernels: types.ModuleType) -> None:
+    import cupy
+
+    g = cupy.broadcast_to(cupy.full((1, 1), 2, "float32"), (1, 1))
+    assert cuda_kernels.leaky_relu_backward(g, cupy.ones((1, 1), "float32"), 0.2).get() == 2

@@ -55,8 +55,8 @@ class ndarray:
         }
 
     def unwrap(self) -> numpy.ndarray:
-        """The memory, for Numba's CUDA simulator. CuPy has no such method."""
-        return self.host
+        """The memory, for Numba's CUDA simulator, which writes to all arguments. CuPy has no such method, and nothing that is read-only."""
+        return self.host if self.host.flags.writeable else self.host.copy()
 
     def get(self, stream: Any = None, order: str = "C", out: numpy.ndarray | None = None, blocking: bool = True) -> numpy.ndarray:
         waits.append("get")
