@@ -1,4 +1,4 @@
-"""Train every example, judge it, and write what came of it on one page, results/README.md, with the last picture of each run.
+"""Train every example, judge it, and write what came of it on one page, results/README.md, with the pictures of each run.
 
     python -m tinygen.results        or `make results`, about an hour on 2 cores
 
@@ -96,8 +96,7 @@ def page(commands: Mapping[str, str], runs: Path) -> str:
         lines.append(_row(f"[{name}](#{name})", minutes, *_judgement(runs / name / "evaluation.json")))
         last = ", ".join(f"{key} {value:.4g}" for key, value in log[-1].items() if key not in ("epoch", "seconds"))
         sections += ["", f"## {name}", "", f"`python examples/{command}`: {len(log)} epochs in {minutes} minutes; in the last one {last}."]
-        if _last_picture(runs / name):
-            sections += ["", f"![images of {name}]({name}.png)"]
+        sections += ["", *(f"![{title}]({file})" for file, (title, _) in _pictures(name, runs / name).items())]
     return "\n".join([*lines, *sections]) + "\n"
 
 
@@ -115,8 +114,11 @@ def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _last_picture(folder: Path) -> Path | None:
-    return max((folder / "samples").glob("epoch-*.png"), default=None)
+def _pictures(name: str, folder: Path) -> dict[str, tuple[str, Path]]:
+    """Titles and files of a run's last samples and of what else it has drawn, by their names beside the page."""
+    last = max((folder / "samples").glob("epoch-*.png"))
+    others = {f"{name}-{path.stem}.png": (f"{path.stem} of {name}", path) for path in sorted(folder.glob("*.png"))}
+    return {f"{name}.png": (f"samples of {name}", last)} | others
 
 
 def make(commands: Mapping[str, str], runs: Path, folder: Path) -> None:
@@ -125,8 +127,8 @@ def make(commands: Mapping[str, str], runs: Path, folder: Path) -> None:
         train(command, runs / name)
     folder.mkdir(parents=True, exist_ok=True)
     for name in commands:
-        if picture := _last_picture(runs / name):
-            shutil.copyfile(picture, folder / f"{name}.png")
+        for file, (_, picture) in _pictures(name, runs / name).items():
+            shutil.copyfile(picture, folder / file)
     write_whole(folder / "README.md", page(commands, runs).encode())
     print(f"wrote {folder / 'README.md'}")
 
