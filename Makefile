@@ -6,7 +6,7 @@ VENV := .venv/bin
 train: .venv/.done  ## train a DCGAN on Fashion-MNIST, or go on with the run that is there
 	$(VENV)/python examples/dcgan.py $(if $(wildcard runs/dcgan/checkpoint.safetensors),--resume)
 
-results: .venv/.done  ## train and judge every example, or go on with those that are not finished, and write results/README.md
+results: .venv/.done  ## train and judge every example, or go on with those that are not finished, and write examples/results/README.md
 	$(VENV)/python -m tinygen.results
 
 test: .venv/.done

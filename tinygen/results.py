@@ -1,6 +1,6 @@
-"""Train every example, judge it, and write what came of it on one page, results/README.md, with the pictures of each run.
+"""Train every example, judge it, and write what came of it on one page, examples/results/README.md, with the pictures of each run.
 
-    python -m tinygen.results        or `make results`, about an hour on 2 cores
+    python -m tinygen.results        or `make results`, 40 minutes on 2 cores
 
 The runs are in runs/results. A finished one is not run again and a stopped one goes on, so the command may be stopped at any time; to have
 everything made anew, delete that folder. Every number on the page comes from the files of the runs.
@@ -80,14 +80,15 @@ def _call(arguments: Sequence[str]) -> None:
 def page(commands: Mapping[str, str], runs: Path) -> str:
     """The page about finished runs, in Markdown; their pictures lie beside it."""
     cores = f"{os.cpu_count()} cores of the kind {binding.get_host_cpu_name()}"
+    heads = ["model", "minutes", "n", *COLUMNS, "smallest_class", "bits_per_dimension"]
     lines = [
         "# Results",
         "",
         f"Written by `make results` on {cores}. `python -m tinygen.evaluate --help` says what the numbers mean; in brackets is what test",
-        "images reach in the place of made ones, n of each. Times are those of training.",
+        "images reach in the place of made ones, n of each; the smallest class is counted in all that were made. Times are those of training.",
         "",
-        _row("model", "minutes", "n", *(name.replace("_", " ").replace("frechet", "Frechet") for name in COLUMNS), "bits per dimension"),
-        "|---|" + "---:|" * (len(COLUMNS) + 3),
+        _row(*(head.replace("_", " ").replace("frechet", "Frechet") for head in heads)),
+        "|---|" + "---:|" * (len(heads) - 1),
     ]
     sections: list[str] = []
     for name, command in commands.items():
@@ -103,11 +104,12 @@ def page(commands: Mapping[str, str], runs: Path) -> str:
 def _judgement(path: Path) -> list[str]:
     """The cells of a run's row that its evaluation fills; none where its model makes no images."""
     if not path.exists():
-        return [""] * (len(COLUMNS) + 2)
+        return [""] * (len(COLUMNS) + 3)
     evaluation = json.loads(path.read_text())
     made, real, bits = evaluation["made"], evaluation["real"], evaluation["bits_per_dimension"]
     numbers = [f"{made[name]:.3f} ({real[name]:.3f})" for name in COLUMNS]
-    return [str(evaluation["n"]), *numbers, "" if bits is None else f"{bits:.4f}"]
+    smallest = [min(evaluation["class_shares"][of].values()) for of in ("made", "real")]
+    return [str(evaluation["n"]), *numbers, "{:.3f} ({:.3f})".format(*smallest), "" if bits is None else f"{bits:.4f}"]
 
 
 def _row(*cells: str) -> str:
@@ -135,6 +137,6 @@ def make(commands: Mapping[str, str], runs: Path, folder: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        make(COMMANDS, Path("runs/results"), ROOT / "results")
+        make(COMMANDS, Path("runs/results"), ROOT / "examples" / "results")
     except (ValueError, OSError) as error:
         raise SystemExit(f"results.py: {error}") from None
