@@ -84,8 +84,9 @@ def page(commands: Mapping[str, str], runs: Path) -> str:
     lines = [
         "# Results",
         "",
-        f"Written by `make results` on {cores}. `python -m tinygen.evaluate --help` says what the numbers mean; in brackets is what test",
-        "images reach in the place of made ones, n of each; the smallest class is counted in all that were made. Times are those of training.",
+        f"Written by `make results` on {cores}. `python -m tinygen.evaluate --help` says what the numbers mean; in brackets is",
+        "what test images reach in the place of made ones, n of each. The share of the smallest class is of all that were made.",
+        "Times are those of training.",
         "",
         _row(*(head.replace("_", " ").replace("frechet", "Frechet") for head in heads)),
         "|---|" + "---:|" * (len(heads) - 1),
