@@ -5,7 +5,7 @@ weight is divided by its largest singular value (Miyato et al., 2018), and the s
 
     D minimises max(0, 1 - D(x)) + max(0, 1 + D(G(z))),    G minimises -D(G(z)).
 
-    python examples/attention_gan.py                  20 epochs on the embedded Fashion-MNIST subset, six minutes on 2 cores
+    python examples/attention_gan.py                  20 epochs on the embedded Fashion-MNIST subset, four to five minutes on 2 cores
     python examples/attention_gan.py --data FOLDER    your own images
 
 Watch samples/epoch-*.png. At the end attention.png shows eight samples, one a row: the image, and then where its pixel under the cross

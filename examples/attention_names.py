@@ -5,7 +5,7 @@ factor from the characters before: a step asks (query) which of them matter (key
 by softmax(<q, k> / sqrt(d)), or by softmax(scale <q, k> / (|q| |k|)) with --similarity cosine. What is minimised is the mean of -log p
 over all characters and ends, in nats.
 
-    python examples/attention_names.py                       20 epochs on 4,646 first names, 40 s on 2 cores
+    python examples/attention_names.py                       20 epochs on 4,646 first names, half a minute on 2 cores
     python examples/attention_names.py --similarity cosine --out runs/cosine_names
     python examples/attention_names.py --data FILE           your own, one a line
 

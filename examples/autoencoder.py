@@ -4,7 +4,7 @@ The encoder f squeezes an image into 64 numbers, the decoder g makes an image of
 minimised is |x - g(f(x))|^2, summed over the pixels of an image. With linear f and g the best that can be done is known: it is to
 project x onto the first 64 principal components of the training images (Baldi & Hornik, 1989). Bending the way there has to beat that.
 
-    python examples/autoencoder.py                    30 epochs on the embedded Fashion-MNIST subset, one to two minutes on 2 cores
+    python examples/autoencoder.py                    30 epochs on the embedded Fashion-MNIST subset, a minute on 2 cores
     python examples/autoencoder.py --data FOLDER      your own images
 
 Compare test_error, the squared error per test image, with PCA_error, that of the principal components: expect 6.7 against 8.1. In

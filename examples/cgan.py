@@ -5,7 +5,7 @@ The game is DCGAN's on pairs of image x and label y: with sigmoid s, D minimises
 embedding e as further numbers beside the noise, and D's logit is w h + e h for the features h of the image, whose part e h asks whether
 they are those of the class (the projection of Miyato & Koyama, 2018).
 
-    python examples/cgan.py                  30 epochs on the embedded Fashion-MNIST subset, three minutes on 2 cores
+    python examples/cgan.py                  30 epochs on the embedded Fashion-MNIST subset, two minutes on 2 cores
     python examples/cgan.py --data FOLDER    your own images
 
 samples/epoch-*.png has one row for each class, and each column the same noise.

@@ -8,7 +8,7 @@ mutual information of c and G(z, c):
 
 the log-likelihood of a categorical distribution and of a Gaussian of variance 1. No label is ever seen.
 
-    python examples/infogan.py                  30 epochs on the embedded Fashion-MNIST subset, three minutes on 2 cores
+    python examples/infogan.py                  30 epochs on the embedded Fashion-MNIST subset, two minutes on 2 cores
     python examples/infogan.py --data FOLDER    your own images
 
 samples/epoch-*.png has one column for each category; down the first five rows the first number goes from -1 to 1, down the other five

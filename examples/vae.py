@@ -9,7 +9,7 @@ where p(x | z) is a Bernoulli distribution for each pixel, x from 0 to 1.
 
     python examples/vae.py                    30 epochs on the embedded Fashion-MNIST subset, a quarter of a minute on 2 cores
     python examples/vae.py --dense --out runs/dense_vae
-                                              the fully connected one, of 23 million weights; about four minutes
+                                              the fully connected one, of 23 million weights; about two minutes
     python examples/vae.py --data FOLDER      your own images
 
 Expect a -ELBO on the test images of about 244 nats from either. samples/epoch-*.png shows test images, their reconstructions below them,

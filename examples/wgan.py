@@ -10,7 +10,7 @@ smaller: it minimises -f(G(z)). The critic's slope is bounded in one of three wa
     python examples/wgan.py --spectral-norm --out RUN    every layer's weight divided by its largest singular value (Miyato et al., 2018)
     python examples/wgan.py --data FOLDER                your own images
 
-50 epochs on the embedded Fashion-MNIST subset take three minutes on 2 cores, six with --penalty. In the log, W is the critic's estimate
+50 epochs on the embedded Fashion-MNIST subset take two minutes on 2 cores, four with --penalty. In the log, W is the critic's estimate
 of the distance, as a multiple of its slope. Unlike the losses of other GANs it means something: it falls as the samples in
 samples/epoch-*.png get better.
 """
