@@ -32,6 +32,12 @@ def test_mean_distance_is_that_of_all_pairs() -> None:
     assert mean_distance(numpy.repeat(images[:1], 4, axis=0)) == pytest.approx(0, abs=1e-4)
 
 
+def test_adam_forgets_fast_as_is_the_custom_for_gans(tmp_path: Path) -> None:
+    gan = small_gan(tmp_path)
+    assert gan.adam_g.betas == gan.adam_d.betas == (0.5, 0.999)
+    assert gan.adam_g.parameters == gan.generator.parameters() and gan.adam_d.parameters == gan.discriminator.parameters()
+
+
 def test_real_images_run_from_minus_one_to_one(tmp_path: Path) -> None:
     batch = numpy.array([0, 255], numpy.uint8).reshape(2, 1, 1, 1)
     assert_array_equal(small_gan(tmp_path).real(batch).numpy().ravel(), [-1, 1])

@@ -98,6 +98,14 @@ def test_variant_trains(example: str, flags: list[str], few_images: Path, tmp_pa
     assert made.shape[3] == (3 if "--colour" in flags else 1)
 
 
+def test_a_clipped_critic_s_weights_stay_within_the_limit(few_images: Path, tmp_path: Path) -> None:
+    result = run("wgan", "--data", few_images, "--batch-size", "32", "--epochs", "1", "--out", tmp_path)
+    assert result.returncode == 0, result.stderr
+    saved = checkpoint.load(tmp_path / "checkpoint.safetensors")[0]
+    largest = max(numpy.abs(array).max() for name, array in saved.items() if name.startswith("discriminator/"))
+    assert largest == numpy.float32(0.03)  # weights of 0.02 z begin beyond it
+
+
 def test_dense_vae_has_the_sizes_that_it_should(few_images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "examples")
     vae = import_module("vae")
