@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 import numpy
 import pytest
 from numpy.testing import assert_allclose
-from tinygen_kernels import reference
-from tinygen_kernels.bench import command, im2col, roofline, steps
+from tinygen_kernels import im2col, reference
+from tinygen_kernels.bench import command, roofline, steps
 from tinygen_kernels.bench.kernels import Timing, measure
 from tinygen_kernels.bench.layers import DIRECTIONS, LAYERS, Direction, Layer
 from tinygen_kernels.bench.protocol import Protocol, geometric_mean, process, protocols, table

@@ -11,12 +11,10 @@ import ctypes
 import importlib
 import platform
 from collections.abc import Iterable, Iterator
-from types import ModuleType
 from typing import Any
 
 import numpy
-
-Array = Any  # numpy.ndarray or cupy.ndarray
+from tinygen_kernels import Array, array_module
 
 
 def _keep_memory() -> None:
@@ -29,15 +27,6 @@ def _keep_memory() -> None:
 
 
 _keep_memory()
-
-
-def array_module(x: Array) -> ModuleType:
-    """The module, numpy or cupy, whose functions take x."""
-    if isinstance(x, numpy.ndarray | numpy.generic):
-        return numpy
-    if not hasattr(type(x), "__cuda_array_interface__"):
-        raise TypeError(f"takes arrays of NumPy or CuPy, got {type(x).__name__} {x!r}")
-    return importlib.import_module("cupy")
 
 
 def device_of(x: Array) -> str:

@@ -18,6 +18,8 @@ arrays, and the same bits come out whatever the number of threads. The callers i
 user; kernels do not check again.
 """
 
+import importlib
+from types import ModuleType
 from typing import Any, Protocol
 
 import numpy
@@ -97,6 +99,15 @@ class Kernels(Protocol):
         m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;
         p = (1 - lr weight_decay) p - lr m / (1 - beta1^step) / (sqrt(v / (1 - beta2^step)) + eps), the first step being 1.
         """
+
+
+def array_module(x: Array) -> ModuleType:
+    """The module, numpy or cupy, whose functions take x."""
+    if isinstance(x, _HOST):
+        return numpy
+    if not hasattr(type(x), "__cuda_array_interface__"):
+        raise TypeError(f"takes arrays of NumPy or CuPy, got {type(x).__name__} {x!r}")
+    return importlib.import_module("cupy")
 
 
 def for_array(x: Array, *others: Array | None) -> Kernels:

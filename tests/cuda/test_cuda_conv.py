@@ -119,6 +119,7 @@ def test_the_taps_of_another_phase_may_be_infinite(conv: Any) -> None:
     [
         ("NARROW", Convolution(1, (9, 8), 4, 3, (2, 2), (1, 1), ((1, 0), (1, 0)), (1, 1))),
         ("SMALL", Convolution(1, (7, 10), 4, 68, (1, 2), (1, 1), ((0, 0), (1, 0)), (1, 1))),
+        ("SMALL", Convolution(1, (7, 10), 3, 67, (1, 2), (1, 1), ((0, 0), (1, 0)), (1, 1))),  # in its shallow form
         ("TALL", Convolution(1, (11, 12), 4, 20, (1, 2), (1, 1), ((0, 0), (1, 0)), (1, 1))),
         ("LARGE", Convolution(1, (11, 12), 4, 132, (1, 2), (1, 1), ((0, 0), (1, 0)), (1, 1))),
     ],

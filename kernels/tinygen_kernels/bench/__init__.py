@@ -4,7 +4,6 @@ command.py          the options, and what is printed
 protocol.py         how a time is taken
 layers.py           the convolutions that are timed, and how much work they are
 kernels.py          every engine's kernels for a layer: checked against each other, then timed
-im2col.py           the textbook's fast convolution: unroll into columns, then one BLAS product
 torch_kernels.py    PyTorch's kernels for the same layer
 peak.py             what the machine can do: multiply-adds and bytes per second
 roofline.py         the kernels under that roof, as an SVG

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy
 
 from tinygen.backend import to_device
-from tinygen_kernels import Array, reference
-from tinygen_kernels.bench import im2col
+from tinygen_kernels import Array, im2col, reference
 from tinygen_kernels.bench.layers import Direction, Layer
 from tinygen_kernels.bench.protocol import Protocol
 
@@ -113,9 +112,8 @@ def measure(layer: Layer, direction: Direction, dtype: str, repeats: int, protoc
 def _modules(layer: Layer, device: str) -> dict[str, ModuleType]:
     if device != "cpu":
         from tinygen_kernels import cuda
-        from tinygen_kernels.cuda import im2col as by_cublas
 
-        return {OURS: cuda, IM2COL: by_cublas}
+        return {OURS: cuda, IM2COL: im2col}
     from tinygen_kernels import cpu  # with Numba, which the process that only prints can do without
 
     modules = {OURS: cpu, IM2COL: im2col}

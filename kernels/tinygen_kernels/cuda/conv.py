@@ -9,12 +9,11 @@ from typing import Any
 import cupy
 from numba import cuda, float32, float64, int32, types, uint32
 
-from tinygen_kernels import Array, Padding, Pair
-from tinygen_kernels.cuda import im2col
+from tinygen_kernels import Array, Padding, Pair, im2col
 from tinygen_kernels.cuda.launch import THREADS, elementwise, empty, flat, launch, multiprocessors
 from tinygen_kernels.cuda.operands import Axis, Geometry, matrix, pixels_by_taps, place_of_pixel, place_of_sum, taps_by_pixels
 from tinygen_kernels.cuda.products import Product, phases, pixels_by_taps_product, sliding, taps_by_pixels_product
-from tinygen_kernels.cuda.tile import LARGE, NARROW, SMALL, TALL, gemm
+from tinygen_kernels.cuda.tile import LARGE, NARROW, SHALLOW, SMALL, TALL, Tile, gemm
 from tinygen_kernels.geometry import output_size
 
 _use_im2col = False
@@ -72,6 +71,7 @@ def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], tuple[Any, ...], int]
     for dtype, tiles in (float32, (LARGE, TALL, SMALL, NARROW)), (float64, (SMALL,)):
         signature = (*3 * (dtype[::1],), geometry)
         for tile, a_width, c_width in product(tiles, (4, 1), (4, 1)):
+            tile = _read_as(tile, a_width, c_width)
             name = f"{tile.rows}x{tile.columns}x{tile.depth} {dtype} {a_width}{c_width}"
             yield f"conv {name}", _pixel_kernel, (tile, dtype, a_width, c_width), signature, tile.threads
             yield f"conv_weight {name}", _weight_kernel, (tile, dtype, a_width, c_width), signature, tile.threads
@@ -85,15 +85,20 @@ def _convolve(x: Array, w: Array, y: Array, axes: tuple[Axis, Axis], whole: bool
 
 def _run(kernel: Any, product: Product, a: Array, b: Array, c: Array) -> None:
     """Where k is cut into pieces, so that the whole GPU has work, their sums are added up in order afterwards."""
-    tile, geometry = product.tile, product.geometry
-    a, b = flat(a), flat(b)
+    geometry, a, b = product.geometry, flat(a), flat(b)
     sums = flat(c) if geometry.pieces == 1 else empty(geometry.pieces * geometry.plane, c.dtype)
     a_width = 4 if geometry.channels % 4 == 0 and _aligned(a) else 1
     c_width = 4 if geometry.n % 4 == 0 and _aligned(b) and _aligned(sums) else 1
+    tile = _read_as(product.tile, a_width, c_width)
     if c.size:
         launch(kernel, [tile, a.dtype, a_width, c_width], product.blocks, tile.threads, a, b, sums, geometry)
         if geometry.pieces > 1:
             elementwise(_add_pieces, [c.dtype], c.size, sums, geometry.pieces, flat(c), c.size)
+
+
+def _read_as(tile: Tile, a_width: int, c_width: int) -> Tile:
+    """The tile of the same size for matrices that are read one or four numbers at a time."""
+    return SHALLOW if tile == SMALL and a_width == c_width == 1 else tile
 
 
 def _aligned(array: Array) -> bool:

@@ -73,6 +73,7 @@ class Tile(NamedTuple):
 LARGE = Tile(128, 128, 8, 8, 8)
 TALL = Tile(128, 64, 16, 8, 4)  # for 64 channels
 SMALL = Tile(64, 64, 16, 4, 4)
+SHALLOW = Tile(64, 64, 8, 4, 4)  # SMALL where both matrices are read one number at a time, which takes more registers
 NARROW = Tile(64, 16, 16, 4, 4)  # for the three colours of an image
 TINY = Tile(16, 16, 8, 4, 4)  # for the simulator, whose threads are slow
 

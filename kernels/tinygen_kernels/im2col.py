@@ -1,22 +1,21 @@
-"""The convolutions once more, by the textbook: unroll each window into a row of a matrix and leave the product to cuBLAS.
+"""Convolution as one matrix product: every window unrolled into a row of a matrix ("image to columns"), the rest left to BLAS.
 
     columns (N H' W', kh kw C) @ w (kh kw C, K) = y (N H' W', K)
 
-The columns are kh*kw times as large as the image, and they are written to memory and read again. `conv.engine` chooses.
+Chellapilla, Puri & Simard, 2006. The columns are kh*kw times as large as the image, and they are written to memory and read again. On
+either device this is what the kernels have to beat; `tinygen_kernels.cuda.conv.engine` lets it take their place. Signatures as in
+`tinygen_kernels.Kernels`.
 """
 
 from collections.abc import Iterator
 
-import cupy
-
-from tinygen_kernels import Array, Padding, Pair
-from tinygen_kernels.cuda.launch import empty
+from tinygen_kernels import Array, Padding, Pair, array_module
 from tinygen_kernels.geometry import output_size
 
 
 def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair) -> Array:
     made = output_size(x.shape[1:3], w.shape[:2], stride, padding, dilation)
-    y = cupy.matmul(_columns(x, made, w.shape[:2], stride, padding, dilation), w.reshape(-1, w.shape[3]))
+    y = _columns(x, made, w.shape[:2], stride, padding, dilation) @ w.reshape(-1, w.shape[3])
     if bias is not None:
         y += bias
     return y.reshape(len(x), *made, w.shape[3])
@@ -24,23 +23,25 @@ def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Paddin
 
 def conv2d_data(g: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
     kh, kw, channels, outputs = w.shape
-    columns = cupy.matmul(g.reshape(-1, outputs), w.reshape(-1, outputs).T).reshape(*g.shape[:3], kh * kw, channels)
+    array = array_module(g)
+    columns = (g.reshape(-1, outputs) @ w.reshape(-1, outputs).T).reshape(*g.shape[:3], kh * kw, channels)
     (top, bottom), (left, right) = padding
-    padded = cupy.zeros((len(g), top + size[0] + bottom, left + size[1] + right, channels), g.dtype)
+    padded = array.zeros((len(g), top + size[0] + bottom, left + size[1] + right, channels), g.dtype)
     for i, (rows, across) in enumerate(_taps(g.shape[1:3], (kh, kw), stride, dilation)):
         padded[:, rows, across] += columns[:, :, :, i]
     x = padded[:, top : top + size[0], left : left + size[1]]
-    return cupy.ascontiguousarray(x) if bias is None else x + bias
+    return array.ascontiguousarray(x) if bias is None else x + bias
 
 
 def conv2d_weight(x: Array, g: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
     columns = _columns(x, g.shape[1:3], size, stride, padding, dilation)
-    return cupy.matmul(columns.T, g.reshape(-1, g.shape[3])).reshape(*size, x.shape[3], g.shape[3])
+    return (columns.T @ g.reshape(-1, g.shape[3])).reshape(*size, x.shape[3], g.shape[3])
 
 
 def _columns(x: Array, made: Pair, taps: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
-    padded = cupy.pad(x, ((0, 0), *padding, (0, 0)))
-    columns = empty((len(x), *made, taps[0] * taps[1], x.shape[3]), x.dtype)
+    array = array_module(x)
+    padded = array.pad(x, ((0, 0), *padding, (0, 0)))
+    columns = array.empty((len(x), *made, taps[0] * taps[1], x.shape[3]), x.dtype)
     for i, (rows, across) in enumerate(_taps(made, taps, stride, dilation)):
         columns[:, :, :, i] = padded[:, rows, across]
     return columns.reshape(-1, taps[0] * taps[1] * x.shape[3])
