@@ -25,6 +25,7 @@ import tinygen as tg
 from tinygen import nn, optim
 from tinygen.backend import Array, array_module, to_device
 from tinygen.data import Loader, load_names
+from tinygen.data.names import bigram_nats, context
 from tinygen.pictures import captioned, save_png, text
 from tinygen.training import RunOptions, Training, command_line
 
@@ -76,15 +77,6 @@ class NameModel(nn.Module):
         return self.out(x)
 
 
-def context(rows: Array) -> tuple[Array, Array]:
-    """The label before each one, 0 before the first; and whether a label counts, as those up to a name's end do."""
-    before = array_module(rows).zeros_like(rows)
-    before[:, 1:] = rows[:, :-1]
-    counts = before > 0
-    counts[:, 0] = True
-    return before, counts
-
-
 def negative_log_likelihood(model: NameModel, rows: Array) -> tg.Tensor:
     """The mean of -log p over the characters and ends of names, in nats."""
     before, counts = context(rows)
@@ -92,16 +84,6 @@ def negative_log_likelihood(model: NameModel, rows: Array) -> tg.Tensor:
     log_p = tg.log_softmax(model(before))[xp.arange(len(rows))[:, None], xp.arange(rows.shape[1]), rows]
     counts = tg.Tensor(counts.astype("float32"))
     return -(log_p * counts).sum() / counts.sum()
-
-
-def bigram_nats(train: numpy.ndarray, test: numpy.ndarray) -> float:
-    """The same for the test names by how often each character follows another in the training names, plus one."""
-    counts = numpy.ones((int(max(train.max(), test.max())) + 1,) * 2)
-    before, inside = context(train)
-    numpy.add.at(counts, (before[inside], train[inside]), 1)
-    before, inside = context(test)
-    log_p = numpy.log(counts / counts.sum(axis=1, keepdims=True))
-    return float(-log_p[before[inside], test[inside]].mean())
 
 
 def sample(model: NameModel, n: int, longest: int) -> numpy.ndarray:

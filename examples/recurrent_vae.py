@@ -13,11 +13,12 @@ samples/epoch-*.png is told there, too.
 from dataclasses import dataclass
 from pathlib import Path
 
-from vae import VAE, VariationalOptions, train
+from vae import VAE, train
 
 import tinygen as tg
 from tinygen import nn
 from tinygen.training import command_line
+from tinygen.variational import VariationalOptions
 
 
 @dataclass(kw_only=True)

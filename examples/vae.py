@@ -25,20 +25,10 @@ import numpy
 import tyro
 
 import tinygen as tg
-from tinygen import nn, optim
-from tinygen.data import ImageDataset, Loader, to_float
-from tinygen.pictures import grid
-from tinygen.training import Options, Training, command_line
-
-
-@dataclass(kw_only=True)
-class VariationalOptions(Options):
-    """Those of every variational autoencoder."""
-
-    lr: float = 1e-3
-    """learning rate of Adam"""
-    latent: int = 20
-    """dimensions of the latent space"""
+from tinygen import nn
+from tinygen.data import ImageDataset
+from tinygen.training import command_line
+from tinygen.variational import Variational, VariationalOptions
 
 
 @dataclass(kw_only=True)
@@ -126,54 +116,18 @@ def negative_elbo(x: tg.Tensor, logits: tg.Tensor, mean: tg.Tensor, log_var: tg.
 
 def train(model: VAE, data: ImageDataset, options: VariationalOptions) -> None:
     """Train any VAE; its samples and evaluation are of the test images."""
-    model.to(options.device)
-    adam = optim.Adam(model.parameters(), options.lr)
+    run = Variational(options, data, model)
 
-    def pixels(images: numpy.ndarray) -> tg.Tensor:
-        return tg.tensor(to_float(images, 0, 1), device=options.device)
+    def losses(x: tg.Tensor) -> dict[str, tg.Tensor]:
+        reconstruction, kl = negative_elbo(x, *model(x))
+        return {"-ELBO": reconstruction + kl, "reconstruction": reconstruction, "KL": kl}
 
     def step(images: numpy.ndarray) -> dict[str, tg.Tensor]:
-        x = pixels(images)
-        reconstruction, kl = negative_elbo(x, *model(x))
-        loss = reconstruction + kl
-        adam.minimize(loss)
-        return {"-ELBO": loss, "reconstruction": reconstruction, "KL": kl}
+        of_batch = losses(run.pixels(images))
+        run.adam.minimize(of_batch["-ELBO"])
+        return of_batch
 
-    def evaluate() -> dict[str, float]:
-        """The means over the test images, which are taken 500 at a time."""
-        sums = numpy.zeros(2)
-        with tg.no_grad():
-            for start in range(0, len(data.test_images), 500):
-                x = pixels(data.test_images[start : start + 500])
-                sums += [len(x) * part.item() for part in negative_elbo(x, *model(x))]
-        reconstruction, kl = sums / len(data.test_images)
-        return {"test_-ELBO": reconstruction + kl, "test_reconstruction": reconstruction, "test_KL": kl}
-
-    def samples() -> numpy.ndarray:
-        """Ten test images, their reconstructions, and six rows of ten steps from one test image to another."""
-        with tg.no_grad():
-            test = pixels(data.test_images[:22])
-            mean, _ = model.encode(test)
-            weights = numpy.linspace(0, 1, 10, dtype=numpy.float32).reshape(1, 10, 1)
-            start, end = mean[10:16].numpy()[:, None], mean[16:22].numpy()[:, None]
-            between = ((1 - weights) * start + weights * end).reshape(60, options.latent)
-            z = tg.concatenate([mean[:10], tg.tensor(between, device=options.device)])
-            return grid(numpy.concatenate([test[:10].numpy(), tg.sigmoid(model.decoder(z)).numpy()]), columns=10)
-
-    def generate(n: int) -> numpy.ndarray:
-        with tg.no_grad():
-            return tg.sigmoid(model.decoder(tg.randn((n, options.latent), device=options.device))).numpy()
-
-    training = Training(
-        options,
-        {"model": model, "adam": adam},
-        Loader(data.train_images, batch_size=options.batch_size, seed=options.seed),
-        step,
-        samples,
-        evaluate,
-        generate,
-    )
-    training.run()
+    run.train(step, losses)
 
 
 def main(options: VAEOptions) -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from tinygen.data import NameDataset, load_names
+from tinygen.data.names import bigram_nats
 
 modest = settings(deadline=None, max_examples=50)
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
@@ -64,3 +65,13 @@ def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
         load_names(tmp_path / "file")
     with pytest.raises(FileNotFoundError, match="nowhere"):
         load_names(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="is a folder, and a text file of one name a line is needed"):
+        load_names(tmp_path)
+
+
+def test_bigrams_of_two_names_are_counted_by_hand() -> None:
+    # Of "ab" and "b", each with its end 0: 0a 1, ab 1, b0 2, 0b 1, and one more for all nine pairs.
+    train, test = numpy.array([[1, 2, 0], [2, 0, 0]]), numpy.array([[2, 2, 0]])
+    after_start, after_b = numpy.array([1, 2, 2]) / 5, numpy.array([3, 1, 1]) / 5
+    expected = -numpy.log([after_start[2], after_b[2], after_b[0]]).mean()
+    assert bigram_nats(train, test) == pytest.approx(expected)

@@ -53,6 +53,27 @@ def cnn(device: str) -> Step:
     return step
 
 
+def adversarial(generator: nn.Module, discriminator: nn.Module, shape: tuple[int, ...], device: str) -> Step:
+    of_generator, of_discriminator = adam(generator.to(device)), adam(discriminator.to(device))
+
+    def step() -> list[tg.Tensor]:
+        fake = generator(tg.randn((IMAGES, 2), device=device))
+        real = tg.randn((IMAGES, *shape), device=device)
+        d_loss = tg.mean(tg.softplus(-discriminator(real)) + tg.softplus(discriminator(fake.detach())))
+        of_discriminator.minimize(d_loss)
+        g_loss = tg.mean(tg.softplus(-discriminator(fake)))
+        of_generator.minimize(g_loss)
+        return [d_loss, g_loss]
+
+    return step
+
+
+def dense_gan(device: str) -> Step:
+    generator = nn.Sequential(nn.Dense(2, 5), nn.BatchNorm(5), nn.LeakyReLU(), nn.Dense(5, 6), nn.Tanh())
+    discriminator = nn.Sequential(nn.Dense(6, 5), nn.LeakyReLU(), nn.Dropout(0.3), nn.Dense(5, 1))
+    return adversarial(generator, discriminator, (6,), device)
+
+
 def gan(device: str) -> Step:
     generator = nn.Sequential(
         nn.Dense(2, 2 * 2 * 5, bias=False),
@@ -61,24 +82,11 @@ def gan(device: str) -> Step:
         nn.Reshape(2, 2, 5),
         nn.ConvTranspose2D(5, 3, 4, stride=2, padding="same"),
         nn.Tanh(),
-    ).to(device)
+    )
     discriminator = nn.Sequential(
         nn.Conv2D(3, 4, 4, stride=2, padding="same"), nn.LeakyReLU(0.2), nn.AvgPool2D(2), nn.Flatten(), nn.Dense(4, 1)
-    ).to(device)
-    of_generator, of_discriminator = adam(generator), adam(discriminator)
-
-    def step() -> list[tg.Tensor]:
-        fake = generator(tg.randn((IMAGES, 2), device=device))
-        real = tg.randn((IMAGES, 4, 4, 3), device=device)
-        d_loss = tg.mean(tg.softplus(-discriminator(real)) + tg.softplus(discriminator(fake.detach())))
-        of_discriminator.minimize(d_loss)
-        g_loss = tg.mean(tg.softplus(-discriminator(fake)))
-        of_generator.zero_grad()
-        g_loss.backward(inputs=generator.parameters())
-        of_generator.step()
-        return [d_loss, g_loss]
-
-    return step
+    )
+    return adversarial(generator, discriminator, (4, 4, 3), device)
 
 
 def wgan(device: str) -> Step:
@@ -147,7 +155,7 @@ def attention(device: str) -> Step:
     return step
 
 
-@pytest.mark.parametrize("make", [cnn, gan, wgan, vae, recurrent, attention])
+@pytest.mark.parametrize("make", [cnn, dense_gan, gan, wgan, vae, recurrent, attention])
 def test_losses_are_the_cpu_s(make: Callable[[str], Step], cuda_kernels: types.ModuleType) -> None:
     losses = {}
     for device in ("cpu", "cuda"):

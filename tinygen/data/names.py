@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy
+from tinygen_kernels import Array, array_module
 
 EMBEDDED_FILE = Path(__file__).parent / "first_names" / "first-names.txt"
 HELD_OUT = 10  # every tenth name is for testing
@@ -53,16 +54,40 @@ class NameDataset:
 def load_names(path: str | Path | None = None) -> NameDataset:
     """The distinct names in a text file of one a line, every tenth of them in sorted order for testing; without a file the embedded ones.
 
-    Raises ValueError where the file is no UTF-8 text or has fewer than HELD_OUT names, OSError (FileNotFoundError, ...) if it cannot be
-    read.
+    Raises ValueError where the file is a folder, no UTF-8 text or has fewer than HELD_OUT names, OSError (FileNotFoundError, ...) if it
+    cannot be read.
     """
     file = EMBEDDED_FILE if path is None else Path(path)
     try:
         lines = file.read_text("utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(f"{file} is no UTF-8 text: {error}") from error
+    except IsADirectoryError as error:
+        raise ValueError(f"{file} is a folder, and a text file of one name a line is needed") from error
     names = sorted({line.strip() for line in lines} - {""})
     if len(names) < HELD_OUT:
         raise ValueError(f"{file} holds {len(names)} distinct names, one a line, and at least {HELD_OUT} are needed")
     train = tuple(name for i, name in enumerate(names) if i % HELD_OUT)
     return NameDataset(train, tuple(names[::HELD_OUT]), "embedded first names" if path is None else str(file))
+
+
+def context(rows: Array) -> tuple[Array, Array]:
+    """The label before each one, 0 before the first; and whether a label counts, as those up to a name's end do."""
+    before = array_module(rows).zeros_like(rows)
+    before[:, 1:] = rows[:, :-1]
+    counts = before > 0
+    counts[:, 0] = True
+    return before, counts
+
+
+def bigram_nats(train: numpy.ndarray, test: numpy.ndarray) -> float:
+    """The mean of -log p over the characters and ends of the test rows, where p is how often one follows another in the training rows.
+
+    One is added to each of these counts, so that none is 0.
+    """
+    counts = numpy.ones((int(max(train.max(), test.max())) + 1,) * 2)
+    before, inside = context(train)
+    numpy.add.at(counts, (before[inside], train[inside]), 1)
+    before, inside = context(test)
+    log_p = numpy.log(counts / counts.sum(axis=1, keepdims=True))
+    return float(-log_p[before[inside], test[inside]].mean())

@@ -1,0 +1,82 @@
+"""What the scripts that train variational autoencoders share: the optimiser, evaluation on the test images, pictures, and the run.
+
+The models and their loss are in examples/vae.py.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+
+from tinygen import functional as F
+from tinygen.data import ImageDataset, Loader, to_float
+from tinygen.mode import no_grad
+from tinygen.optim import Adam
+from tinygen.pictures import grid
+from tinygen.tensor import Tensor
+from tinygen.training import Metrics, Options, Training
+
+
+@dataclass(kw_only=True)
+class VariationalOptions(Options):
+    """The options of every script that trains a variational autoencoder."""
+
+    lr: float = 1e-3
+    """learning rate of Adam"""
+    latent: int = 20
+    """dimensions of the latent space"""
+
+
+class Variational:
+    """A variational autoencoder, its Adam, and the images that it is trained and tested on, uint8.
+
+    model.encode gives the mean and the log-variance of the latent Gaussian, (N, latent) each, of images from 0 to 1, (N, H, W, C), and
+    model.decoder the logits of their pixels from latent numbers.
+    """
+
+    def __init__(self, options: VariationalOptions, data: ImageDataset, model: Any) -> None:
+        self.options, self.data, self.model = options, data, model.to(options.device)
+        self.adam = Adam(model.parameters(), options.lr)
+
+    def pixels(self, images: numpy.ndarray) -> Tensor:
+        """Images of the data, from 0 to 1."""
+        return F.tensor(to_float(images, 0, 1), device=self.options.device)
+
+    def decode(self, z: Tensor) -> numpy.ndarray:
+        """The probabilities of the pixels, (N, H, W, C)."""
+        with no_grad():
+            return F.sigmoid(self.model.decoder(z)).numpy()
+
+    def train(self, step: Callable[[numpy.ndarray], Metrics], losses: Callable[[Tensor], dict[str, Tensor]]) -> None:
+        """Run the training. `step(batch)` is that of `Training`; `losses(x)`, means over x, are logged for the test images as test_..."""
+        training = Training(
+            self.options,
+            {"model": self.model, "adam": self.adam},
+            Loader(self.data.train_images, batch_size=self.options.batch_size, seed=self.options.seed),
+            step,
+            self._samples,
+            lambda: self._evaluate(losses),
+            lambda n: self.decode(F.randn((n, self.options.latent), device=self.options.device)),
+        )
+        training.run()
+
+    def _evaluate(self, losses: Callable[[Tensor], dict[str, Tensor]]) -> dict[str, float]:
+        """The means over the test images, which are taken 500 at a time."""
+        images, sums = self.data.test_images, dict[str, float]()
+        with no_grad():
+            for start in range(0, len(images), 500):
+                x = self.pixels(images[start : start + 500])
+                for name, loss in losses(x).items():
+                    sums[f"test_{name}"] = sums.get(f"test_{name}", 0.0) + len(x) * loss.item()
+        return {name: total / len(images) for name, total in sums.items()}
+
+    def _samples(self) -> numpy.ndarray:
+        """Ten test images, their reconstructions, and six rows of ten steps from one test image to another."""
+        test = self.pixels(self.data.test_images[:22])
+        with no_grad():
+            mean = self.model.encode(test)[0].numpy()
+        weights = numpy.linspace(0, 1, 10, dtype=numpy.float32).reshape(1, 10, 1)
+        between = (1 - weights) * mean[10:16, None] + weights * mean[16:22, None]
+        z = numpy.concatenate([mean[:10], between.reshape(60, self.options.latent)])
+        return grid(numpy.concatenate([test[:10].numpy(), self.decode(F.tensor(z, device=self.options.device))]), columns=10)
