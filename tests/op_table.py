@@ -189,6 +189,13 @@ def attentions(draw: st.DrawFn, value: bool) -> Call:
     return [(*stack, *size) for stack, size in zip(stacks, sizes, strict=False)], other
 
 
+@st.composite
+def sequences(draw: st.DrawFn, gates: int, states: int) -> Call:
+    """Steps of sequences, their gates' weight and the state before them."""
+    steps, n, features = draw(st.tuples(side, side, st.integers(1, 2)))
+    return ((steps, n, gates * features), (features, gates * features), *[(n, features)] * states), {}
+
+
 PLACES = [
     *(1, -1, None, ..., slice(1, 3), slice(None, None, -2), (slice(None), 1), (..., None, 0), (-2, slice(0, 0))),
     *([0, 2, 0], numpy.array([[0, 3], [3, 3]]), (slice(None), [2, 2]), ([0, 0, 3], [1, 1, 2]), (1, None, [2, 2])),
@@ -302,6 +309,9 @@ OPS = [
     Op("layer_norm", normalisations()),
     Op("attention_weights", attentions(value=False), numpy_attention_weights),
     Op("attention", attentions(value=True), lambda q, k, v, scale, mask: numpy_attention_weights(q, k, scale, mask) @ v),
+    Op("rnn", sequences(gates=1, states=1)),
+    Op("gru", sequences(gates=3, states=1)),
+    Op("lstm", sequences(gates=4, states=2), function=lambda *xs: F.stack(F.lstm(*xs))),
     Op("cross_entropy", classifications(), lambda x, labels: -numpy.log(numpy_softmax(x, 1)[range(len(x)), labels]).mean()),
     Op("binary_cross_entropy_with_logits", two, lambda x, t: (numpy.log(1 + numpy.exp(x)) - t * x).mean(), low=0.1, high=0.9),
     Op("mse_loss", two, lambda a, b: ((a - b) ** 2).mean()),

@@ -43,6 +43,7 @@ from tinygen.functional.loss import (
 )
 from tinygen.functional.norm import batch_norm, layer_norm
 from tinygen.functional.pool import avg_pool2d, global_avg_pool2d, max_pool2d, upsample2d
+from tinygen.functional.recurrent import gru, lstm, rnn
 from tinygen.functional.reduce import logsumexp, max, mean, min, sum, sum_to, var
 from tinygen.functional.shape import broadcast_to, concatenate, embedding, flatten, flip, getitem, pad, reshape, stack, transpose
 
@@ -72,6 +73,7 @@ __all__ = [
     "getitem",
     "global_avg_pool2d",
     "gradient_penalty",
+    "gru",
     "hinge_discriminator_loss",
     "l1_loss",
     "layer_norm",
@@ -81,6 +83,7 @@ __all__ = [
     "log",
     "log_softmax",
     "logsumexp",
+    "lstm",
     "matmul",
     "max",
     "max_pool2d",
@@ -98,6 +101,7 @@ __all__ = [
     "randn",
     "relu",
     "reshape",
+    "rnn",
     "sigmoid",
     "sin",
     "softmax",
