@@ -32,7 +32,7 @@ COMMANDS = {
     "recurrent_vae": "recurrent_vae.py",
     "inpaint": "inpaint.py",
     "gan": "gan.py",
-    "conv_gan": "gan.py --conv-discriminator",
+    "conv_gan": "gan.py --conv-discriminator --lr 6e-4",
     "dcgan": "dcgan.py",
     "lsgan": "lsgan.py",
     "wgan": "wgan.py",

@@ -51,6 +51,7 @@ def test_the_three_are_adjoint(module: Any, c: Convolution, seed: int) -> None:
         Convolution(13, (15, 17), 32, 40, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),  # blocks of images, the last one smaller
         Convolution(2, (50, 60), 12, 33, (3, 3), (2, 1), ((0, 1), (2, 0)), (1, 1)),  # images cut into ranges of pixels
         Convolution(19, (50, 45), 3, 20, (4, 4), (1, 1), ((1, 2), (1, 2)), (1, 1)),  # the same with few channels
+        Convolution(9, (5, 5), 12, 300, (1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1)),  # many outputs, in strips that items share out
     ],
 )
 def test_batches_larger_than_a_block(dtype: Any, c: Convolution) -> None:

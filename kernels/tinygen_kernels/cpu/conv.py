@@ -150,9 +150,12 @@ def _weight(x: Array, g: Array, window: Window, by_rows: bool) -> Array:
     taps = 1 if by_rows else kernel_height * kernel_width
     plan = weight_plan(len(x), x.shape[1:3], channels, outputs, window, by_rows)
     width = tile_width(x.dtype)
-    sums = empty((plan.chunks, taps, plan.places.size // plan.rows, strip_count(outputs, x.dtype), plan.rows, width), x.dtype)
-    groups = max(plan.groups, min(-(-2 * threads() // plan.chunks), taps * plan.places.size // plan.rows))
-    _outer(flat(x), flat(g), len(x), plan.pairs, plan.first, plan.block, plan.places, groups, outputs, sums)
+    sums = empty((plan.chunks, strip_count(outputs, x.dtype), taps, plan.places.size // plan.rows, plan.rows, width), x.dtype)
+    strips, tiles = sums.shape[1], taps * sums.shape[3]
+    groups = max(plan.groups, min(-(-2 * threads() // plan.chunks), strips * tiles))
+    # Items with a part of the strips each read all of x, items with a part of the tiles all of g: what is smaller is read by all.
+    cuts = (min(groups, strips), 1) if strips * width > tiles * plan.rows else (1, min(groups, tiles))
+    _outer(flat(x), flat(g), len(x), plan.pairs, plan.first, plan.block, plan.places, *cuts, outputs, sums)
     dw = empty((taps, kernel_height * kernel_width * channels // taps, outputs), x.dtype)
     _sum_chunks(sums, dw)
     return dw
@@ -205,20 +208,22 @@ def _gather(x, x_image, table, items, pieces, length, zeros, w, w_row, w_strip, 
 
 
 @parallel
-def _outer(x, g, images, pairs, first, block, places, groups, outputs, sums):
-    chunks, taps, tiles, strips, rows, width = sums.shape
+def _outer(x, g, images, pairs, first, block, places, strip_cuts, tile_cuts, outputs, sums):
+    chunks, strips, taps, tiles, rows, width = sums.shape
     ranges = (first.size - 1) // taps
     parts = (images + block - 1) // block * ranges
     flat_sums = sums.reshape(-1)
-    for item in prange(chunks * groups):
-        chunk = item // groups
-        low = item % groups * taps * tiles // groups
-        high = (item % groups + 1) * taps * tiles // groups
-        base = chunk * taps * tiles
-        flat_sums[(base + low) * strips * rows * width : (base + high) * strips * rows * width] = 0
-        turns = parts * strips * (high - low)
+    size = rows * width
+    for item in prange(chunks * strip_cuts * tile_cuts):
+        chunk, group = item // (strip_cuts * tile_cuts), item % (strip_cuts * tile_cuts)
+        left, right = group // tile_cuts * strips // strip_cuts, (group // tile_cuts + 1) * strips // strip_cuts
+        low, high = group % tile_cuts * taps * tiles // tile_cuts, (group % tile_cuts + 1) * taps * tiles // tile_cuts
+        for strip in range(left, right):
+            start = (chunk * strips + strip) * taps * tiles
+            flat_sums[(start + low) * size : (start + high) * size] = 0
+        turns = parts * (right - left) * (high - low)
         x_share = x.size // turns + 1
-        g_share = g.size // turns + 1
+        g_share = g.size // turns + 1 if right - left == strips else 0
         for part in range(chunk * parts // chunks, (chunk + 1) * parts // chunks):
             image = part // ranges * block
             share = min(block, images - image)
@@ -227,7 +232,7 @@ def _outer(x, g, images, pairs, first, block, places, groups, outputs, sums):
             # While the tiles work on this range of pixels, each of them asks for its share of the next one.
             x_next = (part + 1) * x.size // parts
             g_next = (part + 1) * g.size // parts
-            for strip in range(strips):
+            for strip in range(left, right):
                 column = strip * width
                 for tile in range(low, high):
                     prefetch(x, x_next, x_next + x_share)
@@ -238,7 +243,7 @@ def _outer(x, g, images, pairs, first, block, places, groups, outputs, sums):
                     pair = first[entry]
                     count = (first[entry + 1] - pair) * share // block
                     row = tile % tiles * rows
-                    total = ((base + tile) * strips + strip) * rows * width
+                    total = ((chunk * strips + strip) * taps * tiles + tile) * size
                     outer_tile(x, x_start, places, row, rows, g, g_start + column, pairs, pair, count, outputs - column, flat_sums, total)
 
 
@@ -250,7 +255,7 @@ def _add(source, target):
 
 @parallel
 def _sum_chunks(sums, dw):
-    chunks, _, _, strips, rows, width = sums.shape
+    chunks, strips, _, _, rows, width = sums.shape
     taps, length, _ = dw.shape
     for item in prange(taps * length):
         tap, row = item // length, item % length
@@ -258,7 +263,7 @@ def _sum_chunks(sums, dw):
         for strip in range(strips):
             target = dw[tap, row, strip * width : (strip + 1) * width]
             for chunk in range(chunks):
-                _add(sums[chunk, tap, row // rows, strip, row % rows], target)
+                _add(sums[chunk, strip, tap, row // rows, row % rows], target)
 
 
 @parallel

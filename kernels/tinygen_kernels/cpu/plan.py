@@ -51,7 +51,7 @@ class OuterPlan(NamedTuple):
     places:  where in x, from the place of a pair, each row of dw[tap] lies; the last one is repeated to fill its tile.
     rows:    the rows of a tile.
     chunks:  the number of partial sums, over consecutive ranges of all blocks.
-    groups:  the number of items that share each chunk, each with some of the tiles, if there are not more threads than items.
+    groups:  the number of items that share each chunk, each with some of its tiles or strips, if there are not more threads than items.
     """
 
     pairs: Array
