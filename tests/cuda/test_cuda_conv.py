@@ -56,9 +56,9 @@ def check(conv: Any, c: Convolution, dtype: Any, seed: int, with_bias: bool) -> 
         (conv.conv2d_data(g, w, d, c.size, *c.window), reference.conv2d_data(exact["g"], exact["w"], exact["d"], c.size, *c.window)),
         (conv.conv2d_weight(x, g, c.kernel_size, *c.window), reference.conv2d_weight(exact["x"], exact["g"], c.kernel_size, *c.window)),
     ]
-    for result, expected in results:
+    for (result, expected), terms in zip(results, c.terms.values(), strict=True):
         assert result.dtype == dtype and result.flags.c_contiguous
-        assert error(result.get(), expected) < TOLERANCE[dtype]
+        assert error(result.get(), expected, terms) < TOLERANCE[dtype]
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -29,6 +29,12 @@ class Convolution(NamedTuple):
     def window(self) -> tuple[Pair, Padding, Pair]:
         return self.stride, self.padding, self.dilation
 
+    @property
+    def terms(self) -> dict[str, int]:
+        """How many products each number of y, x and w is the sum of, at most."""
+        taps, pixels = self.kernel_size[0] * self.kernel_size[1], self.images * self.made[0] * self.made[1]
+        return {"y": taps * self.channels, "x": taps * self.outputs, "w": pixels}
+
     def arrays(self, dtype: Any, seed: int) -> tuple[Any, Any, Any]:
         """x, w and g"""
         random = numpy.random.default_rng(seed)
@@ -79,7 +85,10 @@ def poolings(draw: st.DrawFn) -> Convolution:
     return Convolution(draw(st.integers(1, 4)), size, channels, channels, kernel_size, stride, padding, (1, 1))
 
 
-def error(result: Any, exact: Any) -> float:
-    """The largest difference, relative to the largest exact number."""
+def error(result: Any, exact: Any, terms: int = 0) -> float:
+    """The largest difference, relative to the largest exact number, or to the size of sums of so many products of normal random numbers.
+
+    That is sqrt(terms). A sum that happens to be nearly 0 is as exact as its terms allow, not as its own size would ask.
+    """
     assert result.shape == exact.shape
-    return float(numpy.abs(result - exact).max() / max(numpy.abs(exact).max(), 1e-30))
+    return float(numpy.abs(result - exact).max() / max(numpy.abs(exact).max(), terms**0.5, 1e-30))
