@@ -1,7 +1,7 @@
 """The first GAN: a generator and a discriminator of dense layers (Goodfellow et al., 2014), which know nothing of neighbouring pixels.
 
 The game is DCGAN's: with sigmoid s, D minimises -log s(D(x)) - log(1 - s(D(G(z)))) and G the non-saturating -log s(D(G(z))). Unlike
-the first one, G has batch norm, without which it collapses against convolutions.
+the first one, G has batch norm, and so have convolutions as D: without it G makes only a few kinds of images.
 
     python examples/gan.py                  100 epochs on the embedded Fashion-MNIST subset, two minutes on 2 cores
     python examples/gan.py --data FOLDER    your own images
@@ -58,12 +58,16 @@ def dense_discriminator(widths: tuple[int, ...], shape: tuple[int, ...]) -> nn.S
 
 
 def conv_discriminator(shape: tuple[int, ...]) -> nn.Sequential:
-    """(N, *shape) -> (N, 1): two convolutions of 5x5 for grey images, three of 4x4 for coloured ones, each of stride 2."""
+    """(N, *shape) -> (N, 1): two convolutions of 5x5 for grey images, three of 4x4 for coloured ones, each of stride 2.
+
+    Batch norm lets it see a batch as a whole, in which a generator that makes the same again and again stands out.
+    """
     rows, columns, channels = shape
     filters, kernel_size = ((64, 128), 5) if channels == 1 else ((64, 128, 128), 4)
     layers: list[nn.Module] = []
     for i, o in zip((channels, *filters), filters, strict=False):
-        layers += [nn.Conv2D(i, o, kernel_size, stride=2, padding="same"), nn.LeakyReLU(), nn.Dropout(0.3)]
+        norm = [nn.BatchNorm(o)] if layers else []
+        layers += [nn.Conv2D(i, o, kernel_size, stride=2, padding="same"), *norm, nn.LeakyReLU(), nn.Dropout(0.3)]
         rows, columns = -(-rows // 2), -(-columns // 2)
     return nn.Sequential(*layers, nn.Flatten(), nn.Dense(rows * columns * filters[-1], 1))
 
