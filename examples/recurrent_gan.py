@@ -9,7 +9,7 @@ It learns through all steps at once, its own rows included (as C-RNN-GAN does fo
 the rows, and all of its states together, with how much they differ from image to image, give the logit; it learns faster, and so has a
 quarter of the generator's features. The losses are DCGAN's.
 
-    python examples/recurrent_gan.py                  60 epochs on the embedded Fashion-MNIST subset, four minutes on 2 cores
+    python examples/recurrent_gan.py                  60 epochs on the embedded Fashion-MNIST subset, three minutes on 2 cores
     python examples/recurrent_gan.py --cell lstm      another cell: rnn, gru or lstm
     python examples/recurrent_gan.py --data FOLDER    your own images
 

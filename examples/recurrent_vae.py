@@ -3,7 +3,7 @@
 A GRU reads the rows from the top, and its last state gives mean and log-variance. From z, drawn there, come the first state of a second
 GRU and its input at every step; its states give the logits of the rows, from the top again. The bound is that of vae.py.
 
-    python examples/recurrent_vae.py                    30 epochs on the embedded Fashion-MNIST subset, two minutes on 2 cores
+    python examples/recurrent_vae.py                    30 epochs on the embedded Fashion-MNIST subset, a minute on 2 cores
     python examples/recurrent_vae.py --data FOLDER      your own images
 
 Expect a -ELBO on the test images of about 247 nats; the convolutions of vae.py, which know what is near, come to 244. What is in
