@@ -130,6 +130,18 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
         ValueError,
         "batch_norm: negative_slope must be at least 0, got -1.0",
     ),
+    (
+        lambda: F.lstm(F.zeros((5, 2, 12)), F.zeros((3, 12)), F.zeros((4, 3)), F.zeros((2, 3))),
+        ValueError,
+        "lstm: x (5, 2, 12), weight (3, 12) and state (4, 3), (2, 3) must be (T, N, 4 features) with at least one step, "
+        "(features, 4 features) and (N, features)",
+    ),
+    (
+        lambda: F.rnn(F.zeros((0, 2, 3)), F.zeros((3, 3)), F.zeros((2, 3))),
+        ValueError,
+        "rnn: x (0, 2, 3), weight (3, 3) and state (2, 3) must be (T, N, features) with at least one step, (features, features) and "
+        "(N, features)",
+    ),
     (lambda: F.layer_norm(a, b, b), ValueError, "layer_norm: x (2, 3) must end in the shape of gamma (4,) and beta (4,)"),
     (lambda: F.cross_entropy(a, numpy.array([0, 3])), ValueError, "cross_entropy: labels from 0 to 3 for 3 classes"),
     (lambda: F.embedding(a, numpy.array([[0], [2]])), ValueError, "embedding: labels from 0 to 2 for 2 classes"),

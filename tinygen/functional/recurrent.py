@@ -199,8 +199,8 @@ def _check(name: str, x: Tensor, weight: Tensor, gates: int, *state: Tensor) -> 
     n = weight.shape[0] if weight.ndim else 0
     fits = x.ndim == 3 and len(x) and weight.shape == (n, gates * n) and all(part.shape == (x.shape[1], n) for part in state)
     if not fits or x.shape[2] != gates * n:
-        shapes = ", ".join(f"{part.shape}" for part in state)
+        shapes, wide = ", ".join(f"{part.shape}" for part in state), f"{gates} features" if gates > 1 else "features"
         raise ValueError(
-            f"{name}: x {x.shape}, weight {weight.shape} and state {shapes} must be (T, N, {gates} features) with at least one step, "
-            f"(features, {gates} features) and (N, features)"
+            f"{name}: x {x.shape}, weight {weight.shape} and state {shapes} must be (T, N, {wide}) with at least one step, "
+            f"(features, {wide}) and (N, features)"
         )
