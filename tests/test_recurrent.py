@@ -1,5 +1,6 @@
 """What is particular to recurrent layers: states, derivatives to second order, and how they start."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -85,3 +86,14 @@ def test_it_learns_what_came_first(kind: Any) -> None:
         loss.backward()
         adam.step()
     assert loss.item() < 0.35
+
+
+def test_the_recurrent_gan_s_discriminator_sees_how_much_a_batch_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "examples")
+    from recurrent_gan import BatchDeviation
+
+    x = numpy.random.default_rng(0).standard_normal((5, 3)).astype("float32")
+    y = BatchDeviation()(Tensor(x)).numpy()
+    assert_array_equal(y[:, :3], x)
+    assert_allclose(y[:, 3], 10 * x.std(axis=0).mean(), rtol=1e-5)
+    assert_allclose(BatchDeviation()(Tensor(x[[0, 0]])).numpy()[:, 3], 0, atol=2e-3)

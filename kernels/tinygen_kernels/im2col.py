@@ -23,14 +23,14 @@ def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Paddin
 
 def conv2d_data(g: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
     kh, kw, channels, outputs = w.shape
-    array = array_module(g)
+    xp = array_module(g)
     columns = (g.reshape(-1, outputs) @ w.reshape(-1, outputs).T).reshape(*g.shape[:3], kh * kw, channels)
     (top, bottom), (left, right) = padding
-    padded = array.zeros((len(g), top + size[0] + bottom, left + size[1] + right, channels), g.dtype)
+    padded = xp.zeros((len(g), top + size[0] + bottom, left + size[1] + right, channels), g.dtype)
     for i, (rows, across) in enumerate(_taps(g.shape[1:3], (kh, kw), stride, dilation)):
         padded[:, rows, across] += columns[:, :, :, i]
     x = padded[:, top : top + size[0], left : left + size[1]]
-    return array.ascontiguousarray(x) if bias is None else x + bias
+    return xp.ascontiguousarray(x) if bias is None else x + bias
 
 
 def conv2d_weight(x: Array, g: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
@@ -39,9 +39,9 @@ def conv2d_weight(x: Array, g: Array, size: Pair, stride: Pair, padding: Padding
 
 
 def _columns(x: Array, made: Pair, taps: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
-    array = array_module(x)
-    padded = array.pad(x, ((0, 0), *padding, (0, 0)))
-    columns = array.empty((len(x), *made, taps[0] * taps[1], x.shape[3]), x.dtype)
+    xp = array_module(x)
+    padded = xp.pad(x, ((0, 0), *padding, (0, 0)))
+    columns = xp.empty((len(x), *made, taps[0] * taps[1], x.shape[3]), x.dtype)
     for i, (rows, across) in enumerate(_taps(made, taps, stride, dilation)):
         columns[:, :, :, i] = padded[:, rows, across]
     return columns.reshape(-1, taps[0] * taps[1] * x.shape[3])
