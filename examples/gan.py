@@ -5,9 +5,9 @@ the first one, G has batch norm, and so have convolutions as D: without it G mak
 
     python examples/gan.py                  100 epochs on the embedded Fashion-MNIST subset, two minutes on 2 cores
     python examples/gan.py --data FOLDER    your own images
-    python examples/gan.py --wide --epochs 35 --out runs/wide_gan                 layers four times as wide, seven minutes
-    python examples/gan.py --conv-discriminator --lr 6e-4 --out runs/conv_gan     a small dense generator against convolutions
-    python examples/gan.py --conv-discriminator --lr 6e-4 --colour --out runs/colour_gan     the same for 32x32 images in colour
+    python examples/gan.py --wide --epochs 35 --out runs/wide_gan                layers four times as wide, seven minutes
+    python examples/gan.py --conv-discriminator --lr 6e-4 --out runs/conv_gan    a small dense generator against convolutions
+    python examples/gan.py --conv-discriminator --lr 6e-4 --colour --out runs/colour_gan    the same in colour, 32x32, five minutes
 
 Watch samples/epoch-*.png, and compare them with those of dcgan.py: the garments are there, under a grain that no single pixel's weight
 can know to be wrong.
