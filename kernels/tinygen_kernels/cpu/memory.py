@@ -9,6 +9,7 @@ from typing import Any
 import numpy
 
 from tinygen_kernels import Array
+from tinygen_kernels.cpu.parallel import serial
 
 # A training step asks for arrays of the same sizes again and again. New memory from the system is paid for with a page fault for every
 # few KiB; so what large arrays leave behind is kept for the next of their size. With glibc, tinygen has told malloc to do so itself.
@@ -31,8 +32,12 @@ def empty(shape: int | tuple[int, ...], dtype: Any) -> Array:
     count = shape if isinstance(shape, int) else math.prod(shape)
     size = count * numpy.dtype(dtype).itemsize + 64
     memory = _kept(size) if _KEEPS and size >= _LARGE else numpy.empty(size, numpy.uint8)
-    start = -memory.__array_interface__["data"][0] % 64
-    return numpy.ndarray(shape, dtype, memory, start)
+    return numpy.ndarray(shape, dtype, memory, _to_line(memory))
+
+
+@serial
+def _to_line(memory: Any) -> Any:
+    return -memory.ctypes.data % 64
 
 
 def _kept(size: int) -> Array:
