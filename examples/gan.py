@@ -5,7 +5,7 @@ the first one, G has batch norm, and so have convolutions as D: without it G mak
 
     python examples/gan.py                  100 epochs on the embedded Fashion-MNIST subset, two minutes on 2 cores
     python examples/gan.py --data FOLDER    your own images
-    python examples/gan.py --wide --epochs 35 --out runs/wide_gan                layers four times as wide, seven minutes
+    python examples/gan.py --wide --epochs 50 --out runs/wide_gan                layers four times as wide, seven minutes
     python examples/gan.py --conv-discriminator --lr 6e-4 --out runs/conv_gan    a small dense generator against convolutions
     python examples/gan.py --conv-discriminator --lr 6e-4 --colour --out runs/colour_gan    the same in colour, 32x32, five minutes
 

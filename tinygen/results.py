@@ -32,7 +32,7 @@ COMMANDS = {
     "recurrent_vae": "recurrent_vae.py",
     "inpaint": "inpaint.py",
     "gan": "gan.py",
-    "wide_gan": "gan.py --wide --epochs 35",
+    "wide_gan": "gan.py --wide --epochs 50",
     "conv_gan": "gan.py --conv-discriminator --lr 6e-4",
     "colour_gan": "gan.py --conv-discriminator --lr 6e-4 --colour",
     "dcgan": "dcgan.py",
