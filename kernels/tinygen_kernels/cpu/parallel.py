@@ -40,7 +40,7 @@ def parallel(function: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def launch(*arguments: Any) -> None:
-        if threads() == 1 or sum(a.size for a in arguments if isinstance(a, numpy.ndarray)) < WORTH_THREADS:
+        if sum(a.size for a in arguments if isinstance(a, numpy.ndarray)) < WORTH_THREADS or threads() == 1:
             alone(*arguments)
         else:
             with _one_at_a_time:
