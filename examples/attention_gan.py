@@ -1,7 +1,7 @@
 """A self-attention GAN: in both networks every pixel of the 16x16 maps looks at all others (Zhang et al., 2019).
 
-What a convolution sees ends with its kernel; attention relates a left sleeve to the right one. As in the paper, every convolution's
-weight is divided by its largest singular value (Miyato et al., 2018), and the scores are judged by the hinge loss (Lim & Ye, 2017):
+What a convolution sees ends with its kernel; attention relates a left sleeve to the right one. Every layer's weight, but those of the
+attention and of G's last layer, is divided by its largest singular value (Miyato et al., 2018), and the hinge loss judges (Lim & Ye, 2017):
 
     D minimises max(0, 1 - D(x)) + max(0, 1 + D(G(z))),    G minimises -D(G(z)).
 

@@ -9,7 +9,7 @@ over all characters and ends, in nats.
     python examples/attention_names.py --similarity cosine --out runs/cosine_names
     python examples/attention_names.py --data FILE           your own, one a line
 
-Expect 1.9 nats on held-out names (a bigram model: 2.35) and two of three samples to be new; none is longer than the data's longest. Each
+Expect 1.9 nats on held-out names (a bigram model: 2.35) and seven of ten samples to be new; none is longer than the data's longest. Each
 epoch draws some in samples/epoch-*.png; attention.png shows, for a name, which characters before (column) decide the next one (row).
 """
 

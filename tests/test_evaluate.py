@@ -30,7 +30,12 @@ def few_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def finish_run(
-    folder: Path, data: Path, make: Callable[[ImageDataset], numpy.ndarray] | None, epochs: int = 1, resume: bool = False, crop: int = 8
+    folder: Path,
+    data: Path,
+    make: Callable[[ImageDataset], numpy.ndarray] | None,
+    epochs: int = 1,
+    resume: bool = False,
+    crop: int | None = 8,
 ) -> None:
     """A run of a model that makes, again and again, the uint8 images that `make` gives, and has a -ELBO of 50 nats."""
     options = Options(out=folder, data=data, crop=crop, epochs=epochs, batch_size=60, resume=resume)
@@ -97,6 +102,15 @@ def test_data_take_the_form_of_the_made_images(
     evaluation = evaluate(tmp_path)
     assert evaluation["data"].endswith(f"of {shape}")
     assert evaluation["made"]["copies"] == 1 and evaluation["made"]["nearest_training_image"] < 1e-6
+
+
+def test_data_that_are_not_square_are_padded_as_the_made_images_were(few_images: Path, tmp_path: Path) -> None:
+    with numpy.load(few_images) as arrays:
+        narrow = {name: array[:, :, :6] if name.endswith("images") else array for name, array in arrays.items()}
+    numpy.savez(tmp_path / "narrow.npz", **narrow)
+    finish_run(tmp_path / "run", tmp_path / "narrow.npz", lambda data: pad_to(data.train_images, 9), crop=None)
+    evaluation = evaluate(tmp_path / "run")
+    assert evaluation["data"].endswith("of 9x9x1") and evaluation["made"]["copies"] == 1
 
 
 def test_what_cannot_be_judged(few_images: Path, tmp_path: Path) -> None:

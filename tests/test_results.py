@@ -37,6 +37,9 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_page_and_a_second_call_that_runs_nothing(few_images: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     common = f"--data {few_images} --batch-size 32 --epochs 2"
     commands = {"classifier": f"cnn.py {common}", "small_vae": f"vae.py {common} --latent 3"}
+    for name, command in commands.items():
+        train(command, tmp_path / "runs" / name)
+    (tmp_path / "runs" / "classifier" / "findings.txt").write_text("What it found.\n")
     make(commands, tmp_path / "runs", tmp_path / "page")
     text = (tmp_path / "page" / "README.md").read_text()
     logs = {name: [json.loads(line) for line in (tmp_path / "runs" / name / "log.jsonl").read_text().splitlines()] for name in commands}
@@ -44,7 +47,7 @@ def test_the_page_and_a_second_call_that_runs_nothing(few_images: Path, tmp_path
     made, real = evaluation["made"], evaluation["real"]
     for name, command in commands.items():
         minutes = f"{sum(line['seconds'] for line in logs[name]) / 60:.1f}"
-        assert f"## {name}\n\n`python examples/{command}`: 2 epochs in {minutes} minutes; in the last one " in text
+        assert f"## {name}\n\n`python examples/{command} --out runs/{name}`: 2 epochs in {minutes} minutes; in the last one " in text
         assert f"\n| [{name}](#{name}) | {minutes} | " in text
         pictures = {f"{name}.png": "samples/epoch-002.png"} | ({f"{name}-confusion.png": "confusion.png"} if name == "classifier" else {})
         for file, original in pictures.items():
@@ -53,8 +56,11 @@ def test_the_page_and_a_second_call_that_runs_nothing(few_images: Path, tmp_path
     last = logs["classifier"][-1]
     assert f"in the last one loss {last['loss']:.4g}, accuracy " in text and f", test_accuracy {last['test_accuracy']:.4g}.\n" in text
     assert f" | 30 | {made['feature_frechet_distance']:.3f} ({real['feature_frechet_distance']:.3f}) | {made['recall']:.3f} (" in text
-    smallest = [min(evaluation["class_shares"][of].values()) for of in ("made", "real")]
-    assert f" | {smallest[0]:.3f} ({smallest[1]:.3f}) | {evaluation['bits_per_dimension']:.4f} |\n" in text
+    shares = [sorted(evaluation["class_shares"][of].values()) for of in ("made", "real")]
+    smallest = "{:.3f} ({:.3f})".format(*(of[0] for of in shares))
+    classes = "{} ({})".format(*(10 - numpy.searchsorted(of, 0.02) for of in shares))
+    assert f" | {smallest} | {classes} | {evaluation['bits_per_dimension']:.4f} |\n" in text
+    assert f"images: {load_images().describe()[6:]}.\n" in text and text.count("What it found.") == 1
 
     capfd.readouterr()
     make(commands, tmp_path / "runs", tmp_path / "page")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 import tinygen as tg
 from tinygen import Tensor, nn
@@ -43,3 +43,22 @@ def test_reconstructions_are_the_decoder_s_probabilities_of_the_encoder_s_means(
     mean, _ = variational.model.encode(variational.pixels(IMAGES[:10]))
     made = variational.decode(mean)
     assert_allclose(made, (IMAGES[:10] / 255).clip(0.01, 0.99), atol=1e-5)
+
+
+def test_the_picture_shows_ten_images_what_becomes_of_them_and_ways_between_others(variational: Variational) -> None:
+    """Each cell of the picture is 4 pixels wide, and 4 of a gap come between."""
+    picture = variational._samples()
+    assert picture.shape == (8 * 8 - 4, 10 * 8 - 4, 1)
+    cells = numpy.pad(picture[..., 0], ((0, 4), (0, 4))).reshape(8, 8, 10, 8).swapaxes(1, 2)[:, :, :4:2, :4:2]
+    seen = IMAGES[:22, ..., 0]
+    assert_array_equal(cells[0], seen[:10])
+    assert_allclose(cells[1], seen[:10], atol=3)
+    assert_allclose(cells[2:, 0], seen[10:16], atol=3)
+    assert_allclose(cells[2:, 9], seen[16:22], atol=3)
+    assert (numpy.diff(cells[2:].astype(int), axis=1).min(axis=1) * numpy.diff(cells[2:].astype(int), axis=1).max(axis=1) >= 0).all()
+
+
+def test_few_test_images_are_shown_again(variational: Variational) -> None:
+    few = ImageDataset(IMAGES, variational.data.train_labels, IMAGES[:3], variational.data.test_labels[:3], ("all",), "made up")
+    picture = Variational(variational.options, few, Model())._samples()
+    assert_array_equal(picture[:4, 3 * 8 : 3 * 8 + 4], picture[:4, :4])

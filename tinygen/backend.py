@@ -137,7 +137,9 @@ def generator() -> numpy.random.Generator:
 
 
 def manual_seed(seed: int) -> None:
-    """Start the stream of random numbers anew from seed (>= 0)."""
+    """Start the stream of random numbers anew. Raises ValueError if seed is negative."""
+    if seed < 0:
+        raise ValueError(f"seed must be at least 0, got {seed}")
     _generator.bit_generator.state = numpy.random.Philox(seed).state
 
 

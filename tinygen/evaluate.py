@@ -122,7 +122,7 @@ def _as_seen(data: ImageDataset, shape: tuple[int, ...], run: Path) -> ImageData
     if shape[2] == 3 and data.train_images.shape[3] == 1:
         data = coloured(data, shape[0])
     train, test = data.train_images, data.test_images
-    if shape[0] == shape[1] > max(train.shape[1:3]):
+    if shape[0] == shape[1] >= max(train.shape[1:3]):
         train, test = pad_to(train, shape[0]), pad_to(test, shape[0])
     if train.shape[1:] != shape:
         raise ValueError(f"{run} made images of {shape}, which cannot be compared with {data.source}, {train.shape[1:]}")

@@ -1,6 +1,6 @@
 """Train every example, judge it, and write what came of it on one page, examples/results/README.md, with the pictures of each run.
 
-    python -m tinygen.results        or `make results`, 40 minutes on 2 cores
+    python -m tinygen.results        or `make results`, 50 minutes on 2 cores
 
 The runs are in runs/results. A finished one is not run again and a stopped one goes on, so the command may be stopped at any time; to have
 everything made anew, delete that folder. Every number on the page comes from the files of the runs.
@@ -19,6 +19,7 @@ from pathlib import Path
 from llvmlite import binding
 
 from tinygen.checkpoint import write_whole
+from tinygen.data import load_images
 
 ROOT = Path(__file__).parent.parent
 
@@ -46,7 +47,7 @@ COMMANDS = {
     "attention_gan": "attention_gan.py",
     "attention_names": "attention_names.py",
 }
-COLUMNS = ("feature_frechet_distance", "recall", "coverage", "class_entropy", "copies")
+COLUMNS = ("feature_frechet_distance", "recall", "coverage", "class_entropy", "mean_confidence", "nearest_training_image", "copies")
 
 
 def train(command: str, folder: Path) -> None:
@@ -82,13 +83,15 @@ def _call(arguments: Sequence[str]) -> None:
 def page(commands: Mapping[str, str], runs: Path) -> str:
     """The page about finished runs, in Markdown; their pictures lie beside it."""
     cores = f"{os.cpu_count()} cores of the kind {binding.get_host_cpu_name()}"
-    heads = ["model", "minutes", "n", *COLUMNS, "smallest_class", "bits_per_dimension"]
+    heads = ["model", "minutes", "n", *COLUMNS, "smallest_class", "classes", "bits_per_dimension"]
     lines = [
         "# Results",
         "",
         f"Written by `make results` on {cores}. `python -m tinygen.evaluate --help` says what the numbers mean; in brackets is",
-        "what test images reach in the place of made ones, n of each. The share of the smallest class is of all that were made.",
-        "Times are those of training.",
+        "what test images reach in the place of made ones, n of each. The share of the smallest class, and the number of classes with",
+        "2% or more, are of all images that were made. Times are those of training.",
+        "",
+        f"Seed 0; images: {load_images().describe().removeprefix('data: ')}.",
         "",
         _row(*(head.replace("_", " ").replace("frechet", "Frechet") for head in heads)),
         "|---|" + "---:|" * (len(heads) - 1),
@@ -99,7 +102,10 @@ def page(commands: Mapping[str, str], runs: Path) -> str:
         minutes = f"{sum(line['seconds'] for line in log) / 60:.1f}"
         lines.append(_row(f"[{name}](#{name})", minutes, *_judgement(runs / name / "evaluation.json")))
         last = ", ".join(f"{key} {value:.4g}" for key, value in log[-1].items() if key not in ("epoch", "seconds"))
-        sections += ["", f"## {name}", "", f"`python examples/{command}`: {len(log)} epochs in {minutes} minutes; in the last one {last}."]
+        whole = f"python examples/{command} --out runs/{name}"
+        sections += ["", f"## {name}", "", f"`{whole}`: {len(log)} epochs in {minutes} minutes; in the last one {last}."]
+        if (findings := runs / name / "findings.txt").exists():
+            sections += ["", findings.read_text().strip()]
         sections += ["", *(f"![{title}]({file})" for file, (title, _) in _pictures(name, runs / name).items())]
     return "\n".join([*lines, *sections]) + "\n"
 
@@ -107,12 +113,14 @@ def page(commands: Mapping[str, str], runs: Path) -> str:
 def _judgement(path: Path) -> list[str]:
     """The cells of a run's row that its evaluation fills; none where its model makes no images."""
     if not path.exists():
-        return [""] * (len(COLUMNS) + 3)
+        return [""] * (len(COLUMNS) + 4)
     evaluation = json.loads(path.read_text())
     made, real, bits = evaluation["made"], evaluation["real"], evaluation["bits_per_dimension"]
     numbers = [f"{made[name]:.3f} ({real[name]:.3f})" for name in COLUMNS]
-    smallest = [min(evaluation["class_shares"][of].values()) for of in ("made", "real")]
-    return [str(evaluation["n"]), *numbers, "{:.3f} ({:.3f})".format(*smallest), "" if bits is None else f"{bits:.4f}"]
+    shares = [evaluation["class_shares"][of].values() for of in ("made", "real")]
+    smallest, classes = (min(of) for of in shares), (sum(share >= 0.02 for share in of) for of in shares)
+    counted = ["{:.3f} ({:.3f})".format(*smallest), "{} ({})".format(*classes)]
+    return [str(evaluation["n"]), *numbers, *counted, "" if bits is None else f"{bits:.4f}"]
 
 
 def _row(*cells: str) -> str:

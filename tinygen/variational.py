@@ -72,8 +72,9 @@ class Variational:
         return {name: total / len(images) for name, total in sums.items()}
 
     def _samples(self) -> numpy.ndarray:
-        """Ten test images, their reconstructions, and six rows of ten steps from one test image to another."""
-        test = self.pixels(self.data.test_images[:22])
+        """Ten test images, their reconstructions, and six rows of ten steps from one test image to another; few of them come again."""
+        images = self.data.test_images
+        test = self.pixels(images[numpy.arange(22) % len(images)])
         with no_grad():
             mean = self.model.encode(test)[0].numpy()
         weights = numpy.linspace(0, 1, 10, dtype=numpy.float32).reshape(1, 10, 1)

@@ -10,7 +10,7 @@ from tinygen.backend import Array, device_of, to_device
 
 @dataclass(frozen=True, eq=False)
 class ImageDataset:
-    """Labelled images for training and testing. Raises ValueError if the parts do not agree.
+    """Labelled images for training and testing. Raises ValueError if the parts do not agree, or one is empty.
 
     train_images, test_images   uint8 (N, H, W, C), 0 black to 255 white; N may differ, (H, W, C) may not
     train_labels, test_labels   int64 (N,), each an index into classes
@@ -42,9 +42,11 @@ class ImageDataset:
             raise ValueError(f"{self.source}: {part} images must be uint8 (N, H, W, C), not {images.dtype} {images.shape}")
         if labels.ndim != 1 or labels.dtype != numpy.int64:
             raise ValueError(f"{self.source}: {part} labels must be int64 (N,), not {labels.dtype} {labels.shape}")
+        if len(images) == 0:
+            raise ValueError(f"{self.source}: there are no {part} images, and at least one is needed")
         if len(images) != len(labels):
             raise ValueError(f"{self.source}: {len(images)} {part} images but {len(labels)} labels")
-        if labels.size and not 0 <= labels.min() <= labels.max() < len(self.classes):
+        if not 0 <= labels.min() <= labels.max() < len(self.classes):
             raise ValueError(
                 f"{self.source}: {part} labels run from {labels.min()} to {labels.max()}, "
                 f"but {len(self.classes)} classes allow 0 to {len(self.classes) - 1}"

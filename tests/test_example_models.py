@@ -1,0 +1,210 @@
+"""What the examples compute by themselves: the layers they promise, the terms of their losses, and what their pictures show."""
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import tinygen as tg
+from tinygen import nn
+from tinygen.adversarial import GAN
+from tinygen.data import load_fashion_mnist, load_names, pad_to
+
+Load = Callable[[str], ModuleType]
+
+
+@pytest.fixture
+def example(monkeypatch: pytest.MonkeyPatch) -> Load:
+    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "examples")
+    tg.manual_seed(0)
+    return import_module
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What an example's main gives to GAN.train, which trains nothing here: its gan, step, samples, generate."""
+    given: dict[str, Any] = {}
+
+    def train(gan: GAN, step: Any, samples: Any, generate: Any, *labels: Any, **rest: Any) -> None:
+        given.update(gan=gan, step=step, samples=samples, generate=generate, labels=labels)
+
+    monkeypatch.setattr(GAN, "train", train)
+    return given
+
+
+def weights(model: nn.Module) -> list[tuple[int, ...]]:
+    """The shapes of the parameters that are no bias or scale."""
+    return [p.shape for p in model.parameters() if p.ndim > 1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "made_by", "judged_by"),
+    [
+        ({}, [(100, 256), (256, 512), (512, 1024), (1024, 784)], [(784, 1024), (1024, 512), (512, 256), (256, 1)]),
+        ({"wide": True}, [(100, 1024), (1024, 2048), (2048, 4096), (4096, 784)], [(784, 4096), (4096, 2048), (2048, 1024), (1024, 1)]),
+        ({"conv_discriminator": True}, [(100, 128), (128, 128), (128, 784)], [(5, 5, 1, 64), (5, 5, 64, 128), (6272, 1)]),
+        (
+            {"conv_discriminator": True, "colour": True},
+            [(100, 128), (128, 128), (128, 3072)],
+            [(4, 4, 3, 64), (4, 4, 64, 128), (4, 4, 128, 128), (2048, 1)],
+        ),
+    ],
+    ids=["default", "wide", "conv_discriminator", "colour"],
+)
+def test_the_first_gan_has_the_sizes_that_it_should(
+    example: Load, taken: dict[str, Any], flags: dict[str, bool], made_by: list[Any], judged_by: list[Any]
+) -> None:
+    gan = example("gan")
+    gan.main(gan.FirstGANOptions(**flags))
+    assert (weights(taken["gan"].generator), weights(taken["gan"].discriminator)) == (made_by, judged_by)
+
+
+def test_the_autoencoders_have_the_sizes_that_they_should(example: Load) -> None:
+    autoencoder, cifar_vae = example("autoencoder"), example("cifar_vae")
+    assert weights(autoencoder.encoder((28, 28, 1), 64)) == [(3, 3, 1, 64), (3, 3, 64, 64), (12 * 12 * 64, 64)]
+    assert weights(autoencoder.decoder(64, (28, 28, 1))) == [(64, 7 * 7 * 64), (3, 3, 64, 64), (3, 3, 64, 64), (3, 3, 1, 64)]
+    encoder, decoder = [(3, 3, 3, 64), (3, 3, 64, 128)], [(100, 1024), (1024, 1024), (1024, 3072)]
+    assert weights(cifar_vae.CifarVAE(100)) == [*encoder, (8192, 100), (8192, 100), *decoder]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("gan", {"wide": True, "conv_discriminator": True}, "--wide and --conv-discriminator are two pairs of networks: choose one"),
+        ("wgan", {"penalty": True, "spectral_norm": True}, "--penalty and --spectral-norm are two ways to bound .*: choose one"),
+        ("wgan", {"critic_steps": 0}, "--critic-steps must be at least 1, got 0"),
+        ("autoencoder", {"crop": 26}, "height and width must be divisible by 4, got 26x26"),
+        ("vae", {"crop": 26}, "height and width must be divisible by 4, got 26x26"),
+        ("dcgan", {"seed": -1}, "seed must be at least 0, got -1"),
+    ],
+)
+def test_what_an_example_cannot_do_it_refuses(example: Load, name: str, options: dict[str, Any], message: str) -> None:
+    module = example(name)
+    (kind,) = (value for key, value in vars(module).items() if key.endswith("Options") and value.__module__ == name)
+    with pytest.raises(ValueError, match=message):
+        module.main(kind(**options))
+
+
+@pytest.fixture(scope="module")
+def batch() -> numpy.ndarray:
+    return pad_to(load_fashion_mnist().train_images[:4], 32)
+
+
+def test_the_codes_teach_both_networks(example: Load, taken: dict[str, Any], batch: numpy.ndarray) -> None:
+    module = example("infogan")
+    module.main(module.InfoGANOptions())
+    gan, seen = taken["gan"], list[float]()
+    for adam in (gan.adam_d, gan.adam_g):
+        adam.minimize = lambda loss: seen.append(loss.item())
+    metrics = taken["step"](batch)
+    d, g, q = (metrics[key].item() for key in "DGQ")
+    assert 0.15 * q > 0.1
+    assert_allclose(seen[1], g + 0.15 * q, rtol=1e-5)
+    assert seen[0] > d + 0.1
+
+
+def test_the_penalty_has_the_weight_ten_and_the_critic_is_ahead(example: Load, taken: dict[str, Any], batch: numpy.ndarray) -> None:
+    module = example("wgan")
+    module.main(module.WGANOptions(penalty=True, critic_steps=3))
+    gan, minimized, seen = taken["gan"], taken["gan"].adam_d.minimize, list[float]()
+
+    def minimize(loss: tg.Tensor) -> None:
+        seen.append(loss.item())
+        minimized(loss)
+
+    gan.adam_d.minimize = minimize
+    for critic_steps in range(1, 7):
+        metrics = taken["step"](batch)
+        assert_allclose(seen[-1], 10 * metrics["penalty"].item() - metrics["W"].item(), rtol=1e-4)
+        assert (gan.adam_d.steps, gan.adam_g.steps) == (critic_steps, critic_steps // 3)
+
+
+def test_both_conditional_networks_mind_the_label(example: Load, batch: numpy.ndarray) -> None:
+    cgan = example("cgan")
+    g, d = cgan.ConditionalGenerator(8, 3, 1), cgan.ConditionalDiscriminator(3, 1)
+    for network in (g, d):
+        nn.init.initialize(network, nn.init.normal)
+        network.eval()
+    same, labels = numpy.zeros(3, int), numpy.arange(3)
+    with tg.no_grad():
+        z, x = tg.concatenate([tg.randn((1, 8))] * 3), tg.tensor(batch[:1].repeat(3, axis=0) / 255, dtype="float32")
+        for of in (lambda labels: g(z, labels).numpy(), lambda labels: d(x, labels).numpy()):
+            told, untold = of(labels), of(same)
+            assert_allclose(untold[1:], untold[:1].repeat(2, axis=0), atol=1e-6)
+            assert numpy.abs(told[1:] - told[:1]).max(axis=tuple(range(1, told.ndim))).min() > 1e-4
+
+
+def test_the_picture_of_attention_shows_where_the_pixel_at_the_cross_looks(example: Load) -> None:
+    attention_gan = example("attention_gan")
+    g = attention_gan.generator(8, 1)
+    nn.init.initialize(g, nn.init.normal)
+    (layer,) = (layer for layer in g.layers if isinstance(layer, nn.SelfAttention2D))
+    looks = numpy.zeros((1, 256, 256), numpy.float32)
+    for row, column in attention_gan.LOOKING:
+        looks[0, 16 * row + column, 16 * (row + 8 if row < 8 else row - 8) + column] = 0.25  # eight rows away
+    layer.weights = lambda x: tg.tensor(looks)
+    picture = attention_gan.attention_picture(g, tg.randn((1, 8)))[::2, ::2, 0]  # each pixel is drawn twice
+    for i, (row, column) in enumerate(attention_gan.LOOKING, start=1):
+        expected = numpy.zeros((32, 32), numpy.uint8)
+        away = 2 * (row + 8 if row < 8 else row - 8)
+        expected[away : away + 2, 2 * column : 2 * column + 2] = 255
+        expected[2 * row, 2 * column - 2 : 2 * column + 3] = expected[2 * row - 2 : 2 * row + 3, 2 * column] = 255
+        assert_array_equal(picture[:, 34 * i : 34 * i + 32], expected)
+
+
+class Told(nn.Module):
+    """A model of names that gives the logits it was told, by step and label, whatever came before."""
+
+    def __init__(self, logits: numpy.ndarray) -> None:
+        self.logits = logits
+
+    def forward(self, before: numpy.ndarray) -> tg.Tensor:
+        return tg.tensor(numpy.broadcast_to(self.logits[: before.shape[1]], (*before.shape, self.logits.shape[1])).copy())
+
+
+def test_characters_and_ends_count_and_what_follows_an_end_does_not(example: Load) -> None:
+    logits = numpy.random.default_rng(0).standard_normal((4, 3)).astype(numpy.float32)
+    log_p = logits - numpy.log(numpy.exp(logits).sum(axis=1, keepdims=True))
+    rows = numpy.array([[1, 2, 0, 0], [2, 0, 0, 0]])
+    expected = -numpy.mean([log_p[0, 1], log_p[1, 2], log_p[2, 0], log_p[0, 2], log_p[1, 0]])
+    assert_allclose(example("attention_names").negative_log_likelihood(Told(logits), rows).item(), expected, rtol=1e-6)
+
+
+def test_a_sampled_name_ends_at_its_end_or_where_the_longest_does(example: Load) -> None:
+    sample = example("attention_names").sample
+    ends_second, never_ends = numpy.full((2, 4, 3), -100, numpy.float32)
+    ends_second[[0, 1, 2, 3], [2, 0, 1, 1]] = never_ends[:, 1] = 100
+    assert_array_equal(sample(Told(ends_second), 5, 3), [[2, 0, 0, 0]] * 5)
+    assert_array_equal(sample(Told(never_ends), 5, 3), [[1, 1, 1, 0]] * 5)
+    often = numpy.log(numpy.array([[0.1, 0.2, 0.7]] * 2, numpy.float32))
+    assert_allclose(numpy.bincount(sample(Told(often), 4000, 1)[:, 0]) / 4000, [0.1, 0.2, 0.7], atol=0.03)
+
+
+def test_names_that_are_in_the_data_are_not_new_and_the_similarity_is_the_one_asked_for(
+    example: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, data, given = example("attention_names"), load_names(), list[Any]()
+
+    class Stopped(Exception):
+        pass
+
+    class Training:
+        def __init__(self, *arguments: Any) -> None:
+            given.extend(arguments)
+
+        def run(self) -> None:
+            raise Stopped
+
+    monkeypatch.setattr(module, "Training", Training)
+    with pytest.raises(Stopped):
+        module.main(module.NamesOptions(similarity="cosine"))
+    model, evaluate = given[1]["model"], given[5]
+    assert [block.attention.describe() for block in model.blocks] == ["SelfAttention(64, heads 4, causal, cosine)"] * 3
+    made = [*data.train[:300], *data.test[:100], "", *["zzzzzz"] * 599]
+    monkeypatch.setattr(module, "sample", lambda model, n, longest: data.encode(tuple(made)))
+    assert evaluate()["new"] == 0.599
