@@ -72,7 +72,7 @@ class Variational:
         return {name: total / len(images) for name, total in sums.items()}
 
     def _samples(self) -> numpy.ndarray:
-        """Ten test images, their reconstructions, and six rows of ten steps from one test image to another; few of them come again."""
+        """Ten test images, their reconstructions, and six rows of ten steps from one to another; few images repeat."""
         images = self.data.test_images
         test = self.pixels(images[numpy.arange(22) % len(images)])
         with no_grad():
