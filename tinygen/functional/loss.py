@@ -88,8 +88,8 @@ def wasserstein_generator_loss(fake: Tensor) -> Tensor:
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
     """mean_n (|grad critic(x_n)| - 1)^2 at x_n = e_n real_n + (1 - e_n) fake_n, e_n ~ U(0, 1) (Gulrajani et al., 2017).
 
-    Holds the slope of a critic near 1 between real and made examples (N, ...), by the Euclidean norm of its gradient to each. The critic
-    must judge each example by itself: no batch norm. The random stream gives the e_n.
+    Holds the slope of a critic near 1 between real and made examples (N, ...), by the norm of its gradient to each,
+    |v| = sqrt(v.v + 1e-12). The critic must judge each example by itself: no batch norm. The random stream gives the e_n.
 
     Raises ValueError where the shapes of real and fake differ.
     """
