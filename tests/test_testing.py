@@ -95,6 +95,9 @@ class TestGradcheck:
         gradgradcheck(applied(Square), x)
         gradcheck(applied(RawSquare), x)  # to first order it is
 
+    def test_passes_what_bends_within_its_step(self) -> None:
+        gradcheck(lambda x: F.tanh(x * 3e4) * (1 / 3e4), tensor([3e-6], "float64", requires_grad=True))
+
     @pytest.mark.parametrize("function", [WrongSlope, OneElementWrong])
     def test_fails_on_a_wrong_derivative(self, function: type[Function]) -> None:
         quotient_and_gradient = r"order 1, input 0 \(4, 5\): the difference quotient is -?\d.*, the gradient gives -?\d.*"
