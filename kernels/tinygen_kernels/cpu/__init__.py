@@ -14,25 +14,6 @@ from tinygen_kernels.cpu.elementwise import adam, dropout, leaky_relu, leaky_rel
 from tinygen_kernels.cpu.norm import batch_norm, batch_norm_backward, column_sums
 from tinygen_kernels.cpu.pool import avg_pool2d, avg_pool2d_data, max_pool2d, max_pool2d_gather, max_pool2d_scatter
 
-__all__ = [
-    "adam",
-    "avg_pool2d",
-    "avg_pool2d_data",
-    "batch_norm",
-    "batch_norm_backward",
-    "column_sums",
-    "conv2d",
-    "conv2d_data",
-    "conv2d_weight",
-    "dropout",
-    "leaky_relu",
-    "leaky_relu_backward",
-    "matmul",
-    "max_pool2d",
-    "max_pool2d_gather",
-    "max_pool2d_scatter",
-]
-
 
 class _TellOnce(event.Listener):
     """Tells the user why the first call takes long. Numba sends no event when it finds the machine code in its cache."""

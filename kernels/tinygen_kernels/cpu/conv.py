@@ -23,12 +23,11 @@ would leave most of a tile's width idle; with stride 1 they become few channels,
 """
 
 import numpy
-from numba import prange
 
 from tinygen_kernels import Array, Padding, Pair
 from tinygen_kernels.cpu.memory import empty, flat
 from tinygen_kernels.cpu.panels import Panels, as_panels, copy, strip_count
-from tinygen_kernels.cpu.parallel import parallel, serial, threads
+from tinygen_kernels.cpu.parallel import launch, serial, threads
 from tinygen_kernels.cpu.plan import FEW_CHANNELS, GatherPlan, Window, data_plan, forward_plan, weight_plan
 from tinygen_kernels.cpu.simd import PIXELS, gather_tile, outer_tile, prefetch, tile_width
 from tinygen_kernels.geometry import output_size
@@ -129,7 +128,7 @@ def _bordered(x: Array, padding: Padding) -> Array:
     images, height, width, channels = x.shape
     (top, bottom), (left, right) = padding
     bordered = empty((images, top + height + bottom, left + width + right, channels), x.dtype)
-    _border(flat(x).reshape(images, height, -1), top, left * channels, bordered.reshape(images, top + height + bottom, -1))
+    launch(_border, images, flat(x).reshape(images, height, -1), top, left * channels, bordered.reshape(images, top + height + bottom, -1))
     return bordered
 
 
@@ -140,7 +139,8 @@ def _gathered(x: Array, plan: GatherPlan, panels: Panels, length: int, bias: Arr
     zeros = numpy.zeros(max(length, outputs), x.dtype)
     start = zeros if bias is None else flat(bias)
     width = tile_width(x.dtype)
-    _gather(flat(x), x.size // images, *plan, length, zeros, *panels, width, start, y.reshape(-1), y.size // images, outputs)
+    work = len(plan.items) // 3 * strip_count(outputs, x.dtype)
+    launch(_gather, work, flat(x), x.size // images, *plan, length, zeros, *panels, width, start, y.reshape(-1), y.size // images, outputs)
     return y
 
 
@@ -155,9 +155,9 @@ def _weight(x: Array, g: Array, window: Window, by_rows: bool) -> Array:
     groups = max(plan.groups, min(-(-2 * threads() // plan.chunks), strips * tiles))
     # Items with a part of the strips each read all of x, items with a part of the tiles all of g: what is smaller is read by all.
     cuts = (min(groups, strips), 1) if strips * width > tiles * plan.rows else (1, min(groups, tiles))
-    _outer(flat(x), flat(g), len(x), plan.pairs, plan.first, plan.block, plan.places, *cuts, outputs, sums)
+    launch(_outer, plan.chunks * cuts[0] * cuts[1], flat(x), flat(g), len(x), *plan[:4], *cuts, outputs, sums)
     dw = empty((taps, kernel_height * kernel_width * channels // taps, outputs), x.dtype)
-    _sum_chunks(sums, dw)
+    launch(_sum_chunks, dw.size // outputs, sums, dw)
     return dw
 
 
@@ -170,81 +170,74 @@ def _overlapped(g: Array, w: Array, bias: Array | None, size: Pair, stride: Pair
     rows, columns = top + size[0] + bottom, left + size[1] + right
     bordered = empty((images, rows, columns, channels), g.dtype)
     bordered.reshape(images, rows, -1)[:] = 0 if bias is None else numpy.tile(bias, columns)
-    _add_windows(windows.reshape(-1), height, width, *kernel_size, *stride, dilation[0], bordered)
+    launch(_add_windows, images, windows.reshape(-1), height, width, *kernel_size, *stride, dilation[0], bordered)
     return numpy.ascontiguousarray(bordered[:, top : top + size[0], left : left + size[1]])
 
 
-@parallel
-def _border(x, top, left, bordered):
+def _border(n, x, top, left, bordered):
     """Copy the rows of each image of x into the middle of an image of zeros."""
-    images, height, length = x.shape
-    columns = bordered.shape[2]
-    for n in prange(images):
-        source, target = x[n].reshape(-1), bordered[n].reshape(-1)
-        target[:] = 0
-        for i in range(height):
-            start = (top + i) * columns + left
-            copy(source[i * length : (i + 1) * length], target[start : start + length])
+    (_, height, length), columns = x.shape, bordered.shape[2]
+    source, target = x[n].reshape(-1), bordered[n].reshape(-1)
+    target[:] = 0
+    for i in range(height):
+        start = (top + i) * columns + left
+        copy(source[i * length : (i + 1) * length], target[start : start + length])
 
 
-@parallel
-def _gather(x, x_image, table, items, pieces, length, zeros, w, w_row, w_strip, width, bias, y, y_image, outputs):
+def _gather(work, x, x_image, table, items, pieces, length, zeros, w, w_row, w_strip, width, bias, y, y_image, outputs):
     strips = (outputs + width - 1) // width
-    for work in prange(items.size // 3 * strips):
-        item = 3 * (work // strips)
-        strip = work % strips
-        first = strip * width
-        x_start = items[item] * x_image
-        y_start = items[item] * y_image + first
-        row = items[item + 1]
-        # Each tile asks for its share of the part of x that is needed a range of pixels later.
-        x_next = (work // strips + pieces) * x.size // (items.size // 3)
-        x_share = x_image * outputs * PIXELS // y_image + 1
-        while row < items[item + 2]:
-            prefetch(x, x_next, x_next + x_share)
-            x_next += x_share
-            gather_tile(x, x_start, table, row, length, zeros, w, strip * w_strip, w_row, bias, first, y, y_start, outputs - first)
-            row += 1 + table[row * (PIXELS + 1)]
+    item = 3 * (work // strips)
+    strip = work % strips
+    first = strip * width
+    x_start = items[item] * x_image
+    y_start = items[item] * y_image + first
+    row = items[item + 1]
+    # Each tile asks for its share of the part of x that is needed a range of pixels later.
+    x_next = (work // strips + pieces) * x.size // (items.size // 3)
+    x_share = x_image * outputs * PIXELS // y_image + 1
+    while row < items[item + 2]:
+        prefetch(x, x_next, x_next + x_share)
+        x_next += x_share
+        gather_tile(x, x_start, table, row, length, zeros, w, strip * w_strip, w_row, bias, first, y, y_start, outputs - first)
+        row += 1 + table[row * (PIXELS + 1)]
 
 
-@parallel
-def _outer(x, g, images, pairs, first, block, places, strip_cuts, tile_cuts, outputs, sums):
+def _outer(item, x, g, images, pairs, first, block, places, strip_cuts, tile_cuts, outputs, sums):
     chunks, strips, taps, tiles, rows, width = sums.shape
     ranges = (first.size - 1) // taps
     parts = (images + block - 1) // block * ranges
     flat_sums = sums.reshape(-1)
     size = rows * width
-    for item in prange(chunks * strip_cuts * tile_cuts):
-        chunk, group = item // (strip_cuts * tile_cuts), item % (strip_cuts * tile_cuts)
-        left, right = group // tile_cuts * strips // strip_cuts, (group // tile_cuts + 1) * strips // strip_cuts
-        low, high = group % tile_cuts * taps * tiles // tile_cuts, (group % tile_cuts + 1) * taps * tiles // tile_cuts
+    chunk, group = item // (strip_cuts * tile_cuts), item % (strip_cuts * tile_cuts)
+    left, right = group // tile_cuts * strips // strip_cuts, (group // tile_cuts + 1) * strips // strip_cuts
+    low, high = group % tile_cuts * taps * tiles // tile_cuts, (group % tile_cuts + 1) * taps * tiles // tile_cuts
+    for strip in range(left, right):
+        start = (chunk * strips + strip) * taps * tiles
+        flat_sums[(start + low) * size : (start + high) * size] = 0
+    turns = parts * (right - left) * (high - low)
+    x_share = x.size // turns + 1
+    g_share = g.size // turns + 1 if right - left == strips else 0
+    for part in range(chunk * parts // chunks, (chunk + 1) * parts // chunks):
+        image = part // ranges * block
+        share = min(block, images - image)
+        x_start = image * (x.size // images)
+        g_start = image * (g.size // images)
+        # While the tiles work on this range of pixels, each of them asks for its share of the next one.
+        x_next = (part + 1) * x.size // parts
+        g_next = (part + 1) * g.size // parts
         for strip in range(left, right):
-            start = (chunk * strips + strip) * taps * tiles
-            flat_sums[(start + low) * size : (start + high) * size] = 0
-        turns = parts * (right - left) * (high - low)
-        x_share = x.size // turns + 1
-        g_share = g.size // turns + 1 if right - left == strips else 0
-        for part in range(chunk * parts // chunks, (chunk + 1) * parts // chunks):
-            image = part // ranges * block
-            share = min(block, images - image)
-            x_start = image * (x.size // images)
-            g_start = image * (g.size // images)
-            # While the tiles work on this range of pixels, each of them asks for its share of the next one.
-            x_next = (part + 1) * x.size // parts
-            g_next = (part + 1) * g.size // parts
-            for strip in range(left, right):
-                column = strip * width
-                for tile in range(low, high):
-                    prefetch(x, x_next, x_next + x_share)
-                    prefetch(g, g_next, g_next + g_share)
-                    x_next += x_share
-                    g_next += g_share
-                    entry = part % ranges * taps + tile // tiles
-                    pair = first[entry]
-                    count = (first[entry + 1] - pair) * share // block
-                    row = tile % tiles * rows
-                    total = ((chunk * strips + strip) * taps * tiles + tile) * size
-                    outer_tile(x, x_start, places, row, rows, g, g_start + column, pairs, pair, count, outputs - column, flat_sums, total)
+            column = strip * width
+            for tile in range(low, high):
+                prefetch(x, x_next, x_next + x_share)
+                prefetch(g, g_next, g_next + g_share)
+                x_next += x_share
+                g_next += g_share
+                entry = part % ranges * taps + tile // tiles
+                pair = first[entry]
+                count = (first[entry + 1] - pair) * share // block
+                row = tile % tiles * rows
+                total = ((chunk * strips + strip) * taps * tiles + tile) * size
+                outer_tile(x, x_start, places, row, rows, g, g_start + column, pairs, pair, count, outputs - column, flat_sums, total)
 
 
 @serial
@@ -253,30 +246,25 @@ def _add(source, target):
         target[i] += source[i]
 
 
-@parallel
-def _sum_chunks(sums, dw):
+def _sum_chunks(item, sums, dw):
     chunks, strips, _, _, rows, width = sums.shape
-    taps, length, _ = dw.shape
-    for item in prange(taps * length):
-        tap, row = item // length, item % length
-        dw[tap, row] = 0
-        for strip in range(strips):
-            target = dw[tap, row, strip * width : (strip + 1) * width]
-            for chunk in range(chunks):
-                _add(sums[chunk, strip, tap, row // rows, row % rows], target)
+    tap, row = item // dw.shape[1], item % dw.shape[1]
+    dw[tap, row] = 0
+    for strip in range(strips):
+        target = dw[tap, row, strip * width : (strip + 1) * width]
+        for chunk in range(chunks):
+            _add(sums[chunk, strip, tap, row // rows, row % rows], target)
 
 
-@parallel
-def _add_windows(windows, height, width, kernel_height, kernel_width, row_stride, column_stride, dilation, images):
+def _add_windows(n, windows, height, width, kernel_height, kernel_width, row_stride, column_stride, dilation, images):
     """Add each window of kernel_height * kernel_width pixels to the image, where it belongs. They come row by row."""
     channels = images.shape[3]
     run = kernel_width * channels
-    for n in prange(images.shape[0]):
-        image = images[n].reshape(-1)
-        for i in range(height):
-            for a in range(kernel_height):
-                row = (i * row_stride + a * dilation) * images.shape[2]
-                for j in range(width):
-                    source = (((n * height + i) * width + j) * kernel_height + a) * run
-                    target = (row + j * column_stride) * channels
-                    _add(windows[source : source + run], image[target : target + run])
+    image = images[n].reshape(-1)
+    for i in range(height):
+        for a in range(kernel_height):
+            row = (i * row_stride + a * dilation) * images.shape[2]
+            for j in range(width):
+                source = (((n * height + i) * width + j) * kernel_height + a) * run
+                target = (row + j * column_stride) * channels
+                _add(windows[source : source + run], image[target : target + run])

@@ -7,11 +7,10 @@ An array is cut into parts of a fixed length, which are the items of work.
 import math
 
 import numpy
-from numba import prange
 
 from tinygen_kernels import Array
 from tinygen_kernels.cpu.memory import empty, flat
-from tinygen_kernels.cpu.parallel import parallel, serial
+from tinygen_kernels.cpu.parallel import launch, serial
 
 _PART = 1 << 16  # numbers
 
@@ -20,21 +19,20 @@ _MULTIPLIER, _KEY_STEP, _LOW_WORD, _WORD_BITS = (numpy.uint64(n) for n in (0xD25
 
 
 def leaky_relu(x: Array, negative_slope: float) -> Array:
-    y, elements = empty(x.shape, x.dtype), flat(x)
-    _scale_negative(elements, elements, x.dtype.type(negative_slope), flat(y))
-    return y
+    x = flat(x).reshape(x.shape)
+    return leaky_relu_backward(x, x, negative_slope)
 
 
 def leaky_relu_backward(g: Array, y: Array, negative_slope: float) -> Array:
     g_x = empty(g.shape, g.dtype)
-    _scale_negative(flat(g), flat(y), g.dtype.type(negative_slope), flat(g_x))
+    launch(_scale_negative, _parts(g), flat(g), flat(y), g.dtype.type(negative_slope), flat(g_x))
     return g_x
 
 
 def dropout(x: Array, p: float, seed: int) -> Array:
     y = empty(x.shape, x.dtype)
     words = numpy.uint64(seed) & _LOW_WORD, numpy.uint64(seed) >> _WORD_BITS
-    _drop(flat(x), 0, *words, numpy.uint64(round(p * 2**32)), x.dtype.type(1 / (1 - p)), flat(y))
+    launch(_drop, _parts(x), flat(x), *words, numpy.uint64(round(p * 2**32)), x.dtype.type(1 / (1 - p)), flat(y))
     return y
 
 
@@ -43,23 +41,20 @@ def adam(p: Array, g: Array, m: Array, v: Array, lr: float, beta1: float, beta2:
     correction = math.sqrt(1 - beta2**step)
     constants = 1 - lr * weight_decay, beta1, 1 - beta1, beta2, 1 - beta2, lr * correction / (1 - beta1**step), eps * correction
     changed = [flat(array) for array in (p, m, v)]
-    _adam(flat(g), *changed, *(p.dtype.type(constant) for constant in constants))
+    launch(_adam, _parts(p), flat(g), *changed, *(p.dtype.type(constant) for constant in constants))
     for array, elements in zip((p, m, v), changed, strict=True):
         if not numpy.may_share_memory(array, elements):
             array[...] = elements.reshape(array.shape)
 
 
-@serial
-def _scale_negative_part(x, sign, slope, y):
+def _parts(x: Array) -> int:
+    return -(-x.size // _PART)
+
+
+def _scale_negative(part, x, sign, slope, y):
+    x, sign, y = _part(x, part), _part(sign, part), _part(y, part)
     for i in range(x.size):
         y[i] = x[i] if sign[i] > 0 else slope * x[i]
-
-
-@parallel
-def _scale_negative(x, sign, slope, y):
-    for part in prange(-(-x.size // _PART)):
-        here = slice(part * _PART, (part + 1) * _PART)
-        _scale_negative_part(x[here], sign[here], slope, y[here])
 
 
 @serial
@@ -73,35 +68,25 @@ def _philox(counter, key, stream):
     return left, right
 
 
-@serial
-def _drop_part(x, start, key, stream, threshold, scale, y):
-    dropped = x.dtype.type(0)
+def _drop(part, x, key, stream, threshold, scale, y):
+    x, y, first_pair, dropped = _part(x, part), _part(y, part), part * _PART // 2, x.dtype.type(0)
     for pair in range(x.size // 2):
-        first, second = _philox(numpy.uint64(start // 2 + pair), key, stream)
+        first, second = _philox(numpy.uint64(first_pair + pair), key, stream)
         y[2 * pair] = x[2 * pair] * (scale if first >= threshold else dropped)
         y[2 * pair + 1] = x[2 * pair + 1] * (scale if second >= threshold else dropped)
     if x.size % 2:
-        first, _ = _philox(numpy.uint64((start + x.size) // 2), key, stream)
+        first, _ = _philox(numpy.uint64(first_pair + x.size // 2), key, stream)
         y[x.size - 1] = x[x.size - 1] * (scale if first >= threshold else dropped)
 
 
-@parallel
-def _drop(x, start, key, stream, threshold, scale, y):
-    for part in prange(-(-x.size // _PART)):
-        here = slice(part * _PART, (part + 1) * _PART)
-        _drop_part(x[here], start + part * _PART, key, stream, threshold, scale, y[here])
-
-
-@serial
-def _adam_part(g, p, m, v, kept, beta1, rest1, beta2, rest2, rate, eps):
+def _adam(part, g, p, m, v, kept, beta1, rest1, beta2, rest2, rate, eps):
+    g, p, m, v = _part(g, part), _part(p, part), _part(m, part), _part(v, part)
     for i in range(g.size):
         m[i] = beta1 * m[i] + rest1 * g[i]
         v[i] = beta2 * v[i] + rest2 * (g[i] * g[i])
         p[i] = kept * p[i] - rate * m[i] / (numpy.sqrt(v[i]) + eps)
 
 
-@parallel
-def _adam(g, p, m, v, kept, beta1, rest1, beta2, rest2, rate, eps):
-    for part in prange(-(-g.size // _PART)):
-        here = slice(part * _PART, (part + 1) * _PART)
-        _adam_part(g[here], p[here], m[here], v[here], kept, beta1, rest1, beta2, rest2, rate, eps)
+@serial
+def _part(x, part):
+    return x[part * _PART : (part + 1) * _PART]

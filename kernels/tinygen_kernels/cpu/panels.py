@@ -4,11 +4,10 @@
 from typing import NamedTuple
 
 import numpy
-from numba import prange
 
 from tinygen_kernels import Array
 from tinygen_kernels.cpu.memory import empty, flat
-from tinygen_kernels.cpu.parallel import parallel, serial
+from tinygen_kernels.cpu.parallel import launch, serial
 from tinygen_kernels.cpu.simd import tile_width
 
 # What does not repay that weights are copied: fewer pixels that use them, or fewer weights, which stay in the nearest cache anyway.
@@ -40,8 +39,9 @@ def as_panels(w: Array, taps: int, length: int, outputs: int, pixels: int, trans
     as_it_is = outputs == width or pixels < _FEW_PIXELS or w.size < _FEW_WEIGHTS
     if as_it_is and outputs % width == 0 and not transposed:
         return Panels(flat(w), outputs, width)
-    packed = empty(strip_count(outputs, w.dtype) * taps * length * width, w.dtype)
-    _pack(flat(w), taps, length, outputs, transposed, width, packed)
+    items = strip_count(outputs, w.dtype) * taps
+    packed = empty(items * length * width, w.dtype)
+    launch(_pack, items, flat(w), taps, length, outputs, transposed, width, packed)
     return Panels(packed, width, taps * length * width)
 
 
@@ -51,18 +51,16 @@ def copy(source, target):
         target[i] = source[i]
 
 
-@parallel
-def _pack(w, taps, length, outputs, transposed, width, panels):
-    straight = w.reshape(taps, length, outputs)
-    turned = w.reshape(taps, outputs, length)
-    for item in prange(panels.size // (length * width)):
-        tap, first = item % taps, item // taps * width
-        last = min(first + width, outputs)
-        panel = panels[item * length * width : (item + 1) * length * width].reshape(length, width)
-        panel[:, last - first :] = 0
-        if transposed:
-            for output in range(first, last):
-                copy(turned[tap, output], panel[:, output - first])
-        else:
-            for row in range(length):
-                copy(straight[tap, row, first:last], panel[row])
+def _pack(item, w, taps, length, outputs, transposed, width, panels):
+    tap, first = item % taps, item // taps * width
+    last = min(first + width, outputs)
+    panel = panels[item * length * width : (item + 1) * length * width].reshape(length, width)
+    panel[:, last - first :] = 0
+    if transposed:
+        turned = w.reshape(taps, outputs, length)
+        for output in range(first, last):
+            copy(turned[tap, output], panel[:, output - first])
+    else:
+        straight = w.reshape(taps, length, outputs)
+        for row in range(length):
+            copy(straight[tap, row, first:last], panel[row])

@@ -8,6 +8,8 @@ from typing import Any
 
 import numba
 import numpy
+from numba import prange
+from numba.extending import register_jitable
 
 _njit: Any = numba.njit  # its own type does not know that `parallel` may be a dictionary
 
@@ -28,29 +30,30 @@ _one_at_a_time = threading.Lock()
 threads = numba.get_num_threads
 
 
-def parallel(function: Callable[..., None]) -> Callable[..., None]:
-    """Compile a function that has one `prange` loop, and let one Python thread at a time start it.
+def launch(kernel: Callable[..., None], items: int, *arguments: Any) -> None:
+    """kernel(item, *arguments) for each item < items, compiled, by as many threads as the work is worth.
 
-    Each round of the loop is one item of work. What an item adds up follows from shapes alone, never from the number of threads,
-    and no two write the same place: so the same bits come out on every machine of the same kind. Little work, or work for a
-    single thread, is done by the loop compiled as an ordinary one.
+    An item is written for one thread. What it adds up follows from shapes alone, never from the number of threads, and no two write
+    the same place: so the same bits come out on every machine of the same kind.
     """
-    shared = _njit(cache=True, error_model="numpy", parallel=_ONLY_PRANGE)(function)
-    alone = serial(_renamed(function, function.__qualname__ + "_alone"))
-
-    @functools.wraps(function)
-    def launch(*arguments: Any) -> None:
-        if sum(a.size for a in arguments if isinstance(a, numpy.ndarray)) < WORTH_THREADS or threads() == 1:
-            alone(*arguments)
-        else:
-            with _one_at_a_time:
-                shared(*arguments)
-
-    return launch
+    if sum(a.size for a in arguments if isinstance(a, numpy.ndarray)) < WORTH_THREADS or threads() == 1:
+        _loop(kernel, False)(items, *arguments)
+    else:
+        with _one_at_a_time:
+            _loop(kernel, True)(items, *arguments)
 
 
-def _renamed(function: Callable[..., None], name: str) -> Callable[..., None]:
-    """A copy under another name: Numba's cache tells functions apart by name and place, not by how they were compiled."""
-    copy = types.FunctionType(function.__code__, function.__globals__, function.__name__)
-    copy.__qualname__ = name
-    return copy
+@functools.cache
+def _loop(kernel: Callable[..., None], shared: bool) -> Callable[..., None]:
+    work = register_jitable(error_model="numpy")(kernel)
+
+    def over_items(items, *arguments):  # type: ignore[no-untyped-def]
+        for item in prange(items):
+            work(item, *arguments)
+
+    # Numba's cache knows a function by its file, line and name: those of the kernel, so that the code is made anew when it changes.
+    place = kernel.__code__
+    name = f"{kernel.__name__}_{'shared' if shared else 'alone'}"
+    code = over_items.__code__.replace(co_filename=place.co_filename, co_firstlineno=place.co_firstlineno, co_name=name, co_qualname=name)
+    loop = types.FunctionType(code, {"prange": prange, "__name__": kernel.__module__}, name, None, over_items.__closure__)
+    return _njit(cache=True, error_model="numpy", parallel=shared and _ONLY_PRANGE)(loop)

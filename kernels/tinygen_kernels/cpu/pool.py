@@ -1,43 +1,42 @@
 # mypy: allow-untyped-defs
-"""Pooling. An item of work is an image; the innermost loop runs over the channels of a pixel, which are neighbours."""
+"""Pooling. An item of work is an image n; the innermost loop runs over the channels of a pixel, which are neighbours."""
 
 import numpy
-from numba import prange
 
 from tinygen_kernels import Array, Padding, Pair
 from tinygen_kernels.cpu.memory import empty, flat
-from tinygen_kernels.cpu.parallel import parallel, serial
+from tinygen_kernels.cpu.parallel import launch, serial
 from tinygen_kernels.geometry import pooled_size
 
 
 def max_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> tuple[Array, Array]:
     shape = (len(x), *pooled_size(x.shape[1:3], kernel_size, stride, padding), x.shape[3])
     y, indices = empty(shape, x.dtype), empty(shape, numpy.int32)
-    _maximum(flat(x).reshape(x.shape), *kernel_size, *stride, padding[0][0], padding[1][0], y, indices)
+    launch(_maximum, len(x), flat(x).reshape(x.shape), *kernel_size, *stride, padding[0][0], padding[1][0], y, indices)
     return y, indices
 
 
 def max_pool2d_gather(x: Array, indices: Array) -> Array:
     y = empty(indices.shape, x.dtype)
-    _read(flat(x).reshape(len(x), -1, x.shape[3]), _pixels(indices), _pixels(y))
+    launch(_read, len(x), flat(x).reshape(len(x), -1, x.shape[3]), _pixels(indices), _pixels(y))
     return y
 
 
 def max_pool2d_scatter(g: Array, indices: Array, size: Pair, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
     x = empty((len(g), *size, g.shape[3]), g.dtype)
-    _add(_pixels(g), _pixels(indices), _pixels(x))
+    launch(_add, len(g), _pixels(g), _pixels(indices), _pixels(x))
     return x
 
 
 def avg_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
     y = empty((len(x), *pooled_size(x.shape[1:3], kernel_size, stride, padding), x.shape[3]), x.dtype)
-    _average(flat(x).reshape(x.shape), y, *kernel_size, *stride, padding[0][0], padding[1][0], False)
+    launch(_average, len(x), flat(x).reshape(x.shape), y, *kernel_size, *stride, padding[0][0], padding[1][0], False)
     return y
 
 
 def avg_pool2d_data(g: Array, size: Pair, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
     x = empty((len(g), *size, g.shape[3]), g.dtype)
-    _average(x, flat(g).reshape(g.shape), *kernel_size, *stride, padding[0][0], padding[1][0], True)
+    launch(_average, len(x), x, flat(g).reshape(g.shape), *kernel_size, *stride, padding[0][0], padding[1][0], True)
     return x
 
 
@@ -67,35 +66,29 @@ def _take_larger(row, first_index, offset, stride, best, best_index):
                 best_index[j, c] = index if larger else best_index[j, c]
 
 
-@parallel
-def _maximum(x, kernel_height, kernel_width, row_stride, column_stride, top, left, y, indices):
-    images, height, width, _ = x.shape
-    for n in prange(images):
-        y[n] = -numpy.inf
-        for i in range(y.shape[1]):
-            first_row, last_row = _inside(i, kernel_height, row_stride, top, height)
-            for j in range(y.shape[2]):  # what stays where all are -inf
-                indices[n, i, j] = numpy.int32(first_row * width + max(j * column_stride - left, 0))
-            for row in range(first_row, last_row):
-                for tap in range(kernel_width):
-                    _take_larger(x[n, row], row * width, tap - left, column_stride, y[n, i], indices[n, i])
+def _maximum(n, x, kernel_height, kernel_width, row_stride, column_stride, top, left, y, indices):
+    _, height, width, _ = x.shape
+    y[n] = -numpy.inf
+    for i in range(y.shape[1]):
+        first_row, last_row = _inside(i, kernel_height, row_stride, top, height)
+        for j in range(y.shape[2]):  # what stays where all are -inf
+            indices[n, i, j] = numpy.int32(first_row * width + max(j * column_stride - left, 0))
+        for row in range(first_row, last_row):
+            for tap in range(kernel_width):
+                _take_larger(x[n, row], row * width, tap - left, column_stride, y[n, i], indices[n, i])
 
 
-@parallel
-def _read(x, indices, y):
-    for n in prange(y.shape[0]):
-        for i in range(y.shape[1]):
-            for c in range(y.shape[2]):
-                y[n, i, c] = x[n, indices[n, i, c], c]
+def _read(n, x, indices, y):
+    for i in range(y.shape[1]):
+        for c in range(y.shape[2]):
+            y[n, i, c] = x[n, indices[n, i, c], c]
 
 
-@parallel
-def _add(g, indices, x):
-    for n in prange(g.shape[0]):
-        x[n] = 0
-        for i in range(g.shape[1]):
-            for c in range(g.shape[2]):
-                x[n, indices[n, i, c], c] += g[n, i, c]
+def _add(n, g, indices, x):
+    x[n] = 0
+    for i in range(g.shape[1]):
+        for c in range(g.shape[2]):
+            x[n, indices[n, i, c], c] += g[n, i, c]
 
 
 @serial
@@ -104,21 +97,19 @@ def _add_pixel(pixel, factor, target):
         target[c] += pixel[c] * factor
 
 
-@parallel
-def _average(x, y, kernel_height, kernel_width, row_stride, column_stride, top, left, back):
+def _average(n, x, y, kernel_height, kernel_width, row_stride, column_stride, top, left, back):
     """Add a share of each pixel of x to y; or back, of each pixel of y to x."""
-    images, height, width, _ = x.shape
-    for n in prange(images):
-        made = x[n] if back else y[n]
-        made[:] = 0
-        for i in range(y.shape[1]):
-            first_row, last_row = _inside(i, kernel_height, row_stride, top, height)
-            for j in range(y.shape[2]):
-                first_column, last_column = _inside(j, kernel_width, column_stride, left, width)
-                share = x.dtype.type(1 / ((last_row - first_row) * (last_column - first_column)))
-                for row in range(first_row, last_row):
-                    for column in range(first_column, last_column):
-                        if back:
-                            _add_pixel(y[n, i, j], share, x[n, row, column])
-                        else:
-                            _add_pixel(x[n, row, column], share, y[n, i, j])
+    _, height, width, _ = x.shape
+    made = x[n] if back else y[n]
+    made[:] = 0
+    for i in range(y.shape[1]):
+        first_row, last_row = _inside(i, kernel_height, row_stride, top, height)
+        for j in range(y.shape[2]):
+            first_column, last_column = _inside(j, kernel_width, column_stride, left, width)
+            share = x.dtype.type(1 / ((last_row - first_row) * (last_column - first_column)))
+            for row in range(first_row, last_row):
+                for column in range(first_column, last_column):
+                    if back:
+                        _add_pixel(y[n, i, j], share, x[n, row, column])
+                    else:
+                        _add_pixel(x[n, row, column], share, y[n, i, j])

@@ -10,22 +10,3 @@ from tinygen_kernels.cuda.conv import conv2d, conv2d_data, conv2d_weight, matmul
 from tinygen_kernels.cuda.elementwise import adam, dropout, leaky_relu, leaky_relu_backward
 from tinygen_kernels.cuda.norm import batch_norm, batch_norm_backward, column_sums
 from tinygen_kernels.cuda.pool import avg_pool2d, avg_pool2d_data, max_pool2d, max_pool2d_gather, max_pool2d_scatter
-
-__all__ = [
-    "adam",
-    "avg_pool2d",
-    "avg_pool2d_data",
-    "batch_norm",
-    "batch_norm_backward",
-    "column_sums",
-    "conv2d",
-    "conv2d_data",
-    "conv2d_weight",
-    "dropout",
-    "leaky_relu",
-    "leaky_relu_backward",
-    "matmul",
-    "max_pool2d",
-    "max_pool2d_gather",
-    "max_pool2d_scatter",
-]
