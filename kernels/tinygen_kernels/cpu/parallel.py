@@ -17,6 +17,9 @@ _njit: Any = numba.njit  # its own type does not know that `parallel` may be a d
 # a helper imported from another file, delete the folder __pycache__ beside it.
 serial = _njit(cache=True, error_model="numpy")
 
+# Lets compiled loops call a kernel. It returns the function itself, whose name is the same in the next process, as Numba's cache needs.
+_callable = functools.cache(register_jitable(error_model="numpy"))
+
 # `parallel=True` would also make array expressions parallel, one region each, and a region costs more than most of them.
 _ELSE = ("numpy", "reduction", "inplace_binop", "setitem", "comprehension", "stencil")
 _ONLY_PRANGE = {"prange": True, **dict.fromkeys(_ELSE, False)}
@@ -45,7 +48,7 @@ def launch(kernel: Callable[..., None], items: int, *arguments: Any) -> None:
 
 @functools.cache
 def _loop(kernel: Callable[..., None], shared: bool) -> Callable[..., None]:
-    work = register_jitable(error_model="numpy")(kernel)
+    work = _callable(kernel)
 
     def over_items(items, *arguments):  # type: ignore[no-untyped-def]
         for item in prange(items):
