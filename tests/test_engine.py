@@ -1,6 +1,8 @@
 """The walk over the graph: what accumulates where, what is left out, and how long anything lives."""
 
+import concurrent.futures
 import gc
+import threading
 import tracemalloc
 import weakref
 from collections.abc import Iterator
@@ -91,6 +93,12 @@ class TestAccumulation:
         for untouched in (first, b.grad, start):  # one array may serve all three
             assert_array_equal(untouched.numpy(), [1, 1])
 
+    def test_backward_to_one_tensor_and_to_one_that_is_listed_twice(self) -> None:
+        for once in (lambda w: w, lambda w: [w, w]):
+            w = tensor([1.0, 2.0], requires_grad=True)
+            (w * 2.0).sum().backward(inputs=once(w))
+            assert_array_equal(w.grad.numpy(), [2, 2])
+
     def test_a_user_written_function_is_checked_to_second_order(self) -> None:
         gradgradcheck(lambda x: Cube()(x), random_tensor((2, 3), numpy.random.default_rng(0)))
 
@@ -135,6 +143,25 @@ class TestWorkSpared:
     def test_recording_comes_back_after_an_error(self) -> None:
         with pytest.raises(KeyError), no_grad():
             raise KeyError
+        assert is_recording()
+
+    def test_each_thread_has_its_own_switch(self) -> None:
+        """Two threads that leave no_grad in the order in which they entered it."""
+        entered, left = threading.Event(), threading.Event()
+
+        def sample() -> bool:
+            with no_grad():
+                entered.set()
+                left.wait(10)
+            return is_recording()
+
+        with concurrent.futures.ThreadPoolExecutor(1) as threads:
+            with no_grad():
+                sampling = threads.submit(sample)
+                assert entered.wait(10)
+            assert is_recording()
+            left.set()
+            assert sampling.result()
         assert is_recording()
 
 

@@ -10,7 +10,21 @@ from numpy.testing import assert_allclose, assert_array_equal
 import tinygen.functional as F
 from tinygen import Tensor, grad, no_grad, tensor
 from tinygen.functional.norm import BatchNorm
+from tinygen.fused import Fused
 from tinygen.testing import random_tensor
+
+
+class Scaled(Fused):
+    """x times a number, and nothing of an optional third."""
+
+    def forward(self, x: Any, factor: float, absent: None) -> Any:
+        return x * factor
+
+    def composite(self, x: Tensor, factor: float, absent: None) -> Tensor:
+        return x * factor
+
+    def kernel_backward(self, g: Any, y: Any, x: Any, factor: float, absent: None) -> tuple[Any, None, None]:
+        return g * factor, None, None
 
 
 @pytest.fixture
@@ -146,3 +160,9 @@ class TestFused:
             twin = tensor(parameter, requires_grad=True)
             apart = grad(F.batch_norm(x, parameter, twin).sum(), [parameter, twin], create_graph=create_graph)
             assert_array_equal(together.numpy(), (apart[0] + apart[1]).numpy())
+
+    def test_inputs_that_are_no_tensors(self) -> None:
+        x = tensor([1.0, 2.0], requires_grad=True)
+        assert values(grad(Scaled()(x, 3.0, None).sum(), x)) == [[3, 3]]
+        first = grad((Scaled()(x, 3.0, None) * x).sum(), x, create_graph=True)
+        assert values(first, grad(first.sum(), x)) == [[6, 12], [6, 6]]

@@ -31,6 +31,7 @@ class Function:
     gradient of the output y. Parameters are attributes of the instance, which stands for this one application. A gradient may
     have the broadcast shape of the output: the engine sums it down to the input's. `self.needs[i]` tells backward whether the
     gradient of input i is wanted. Inputs are Tensors, Python numbers (constants), or None (an absent optional input).
+    Raises ValueError where an instance that is a node of a graph already is applied again.
     """
 
     __slots__ = ("inputs", "line", "needs", "number")
@@ -58,7 +59,7 @@ class Function:
                         raise diagnosis.mixed_dtypes(self, inputs)
                     dtype = a.dtype
                 if x.requires_grad:
-                    requires_grad = mode.recording
+                    requires_grad = mode.switches.recording
             else:
                 arrays.append(_constant(self, x, inputs))
         try:
@@ -69,13 +70,13 @@ class Function:
             y = numpy.asarray(y)
         if y.dtype is not dtype and y.dtype != dtype:
             raise diagnosis.mixed_dtypes(self, inputs, y)
-        if mode.detecting_anomalies:
-            if hasattr(self, "inputs"):
-                raise diagnosis.applied_twice(self)
+        if mode.switches.detecting_anomalies:
             self.line = diagnosis.users_line()
             diagnosis.expect_finite(y, "output", self, inputs)
         if not requires_grad:
             return Tensor(y)
+        if hasattr(self, "inputs"):
+            raise diagnosis.applied_twice(self)
         self.inputs = inputs
         self.number = next(_numbers)
         return Tensor(y, True, self)
@@ -104,12 +105,12 @@ def grad(outputs: Tensors, inputs: Tensors, grad_outputs: Tensors | None = None,
 
 
 @method("backward")
-def backward(y: Tensor, grad_output: Tensor | None = None, create_graph: bool = False, inputs: Sequence[Tensor] | None = None) -> None:
-    """Add the gradients of <y, grad_output> to the `grad` of every leaf that y depends on, or of `inputs` alone.
+def backward(y: Tensor, grad_output: Tensor | None = None, create_graph: bool = False, inputs: Tensors | None = None) -> None:
+    """Add the gradients of <y, grad_output> to the `grad` of every leaf that y depends on, or of `inputs` (one or more) alone.
 
     With `inputs`, what leads to no input is not computed: a generator's step skips the discriminator's weight gradients.
     """
-    xs = _leaves(y) if inputs is None else list(inputs)
+    xs = _leaves(y) if inputs is None else [inputs] if isinstance(inputs, Tensor) else list(dict.fromkeys(inputs))
     for x, g in zip(xs, walk([y], _first_gradients([y], [grad_output], xs), xs, create_graph), strict=True):
         if g is not None:
             x.grad = g if x.grad is None else x.grad + g
@@ -194,7 +195,7 @@ def _pull_back(g: Tensor, y: Any, needs: list[bool], pending: dict[Tensor, Tenso
         if not (a.shape == b.shape and a.dtype is b.dtype and type(a) is type(b) is numpy.ndarray):
             gx = _fitted(gx, x, node)
             a = gx.data
-        if mode.detecting_anomalies:
+        if mode.switches.detecting_anomalies:
             diagnosis.expect_finite(a, "gradient", node, xs)
         before = pending.get(x)
         if before is None:
@@ -203,7 +204,7 @@ def _pull_back(g: Tensor, y: Any, needs: list[bool], pending: dict[Tensor, Tenso
             before.data += a
         else:
             pending[x] = before + gx
-            if not mode.recording:
+            if not mode.switches.recording:
                 sums.add(id(x))
 
 

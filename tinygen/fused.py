@@ -5,7 +5,7 @@ from typing import Any
 from tinygen.autograd import Function, walk
 from tinygen.backend import Array
 from tinygen.mode import is_recording
-from tinygen.tensor import Tensor
+from tinygen.tensor import Tensor, raw
 
 
 class Alias(Function):
@@ -35,10 +35,11 @@ class Fused(Function):
     def kernel_backward(self, *args: Any, **kwargs: Any) -> tuple[Array | None, ...]:
         raise NotImplementedError(f"{type(self).__name__} has no kernel_backward")
 
-    def backward(self, g: Tensor, y: Tensor, *xs: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(self, g: Tensor, y: Tensor, *xs: Any) -> tuple[Tensor | None, ...]:
         if not is_recording():
-            gradients = self.kernel_backward(g.data, y.data, *[x.data for x in xs])
+            gradients = self.kernel_backward(g.data, y.data, *map(raw, xs))
             return tuple(None if gradient is None else Tensor(gradient) for gradient in gradients)
-        aliases = [Alias()(x) for x in xs]
-        found = walk([self.composite(*aliases)], [g], aliases, create_graph=True, stop=set(aliases))
-        return tuple(found)
+        aliases = [Alias()(x) if isinstance(x, Tensor) else x for x in xs]
+        wanted = [alias for alias in aliases if isinstance(alias, Tensor)]
+        found = iter(walk([self.composite(*aliases)], [g], wanted, create_graph=True, stop=set(wanted)))
+        return tuple(next(found) if isinstance(alias, Tensor) else None for alias in aliases)

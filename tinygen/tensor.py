@@ -1,7 +1,7 @@
 """Tensor: an array, its gradient, and the node of the graph that made it."""
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy
@@ -102,7 +102,13 @@ class Tensor:
         return float(self.item())
 
     def __len__(self) -> int:
+        if self.ndim == 0:
+            raise TypeError("a tensor of shape () has no length and no rows")
         return len(self.data)
+
+    def __iter__(self) -> "Iterator[Tensor]":
+        """The rows, along the first axis."""
+        return (self[i] for i in range(len(self)))
 
     def __bool__(self) -> bool:
         return bool(self.item())
@@ -126,7 +132,7 @@ class Tensor:
     if TYPE_CHECKING:  # bound by `method` where each is defined, in autograd.py and functional/
 
         def backward(
-            self, grad_output: "Tensor | None" = None, create_graph: bool = False, inputs: "Sequence[Tensor] | None" = None
+            self, grad_output: "Tensor | None" = None, create_graph: bool = False, inputs: "Tensor | Sequence[Tensor] | None" = None
         ) -> None: ...
         def to(self, device: str) -> "Tensor": ...
         def __add__(self, other: Operand) -> "Tensor": ...
