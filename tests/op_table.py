@@ -87,6 +87,7 @@ any_shape, side = shapes(max_dims=3, max_side=3), st.integers(1, 3)
 one = takes(st.tuples(any_shape))
 two = takes(broadcastable_shapes())
 three = takes(broadcastable_shapes(3))
+targeted = takes(broadcastable_shapes().map(lambda both: (numpy.broadcast_shapes(*both), both[1])))
 twins = takes(shapes(1, 3, 3).map(lambda shape: (shape, shape)))
 image_shape = st.tuples(st.integers(1, 2), st.integers(1, 4), st.integers(1, 4), side)
 
@@ -313,9 +314,9 @@ OPS = [
     Op("gru", sequences(gates=3, states=1)),
     Op("lstm", sequences(gates=4, states=2), function=lambda *xs: F.stack(F.lstm(*xs))),
     Op("cross_entropy", classifications(), lambda x, labels: -numpy.log(numpy_softmax(x, 1)[range(len(x)), labels]).mean()),
-    Op("binary_cross_entropy_with_logits", two, lambda x, t: (numpy.log(1 + numpy.exp(x)) - t * x).mean(), low=0.1, high=0.9),
-    Op("mse_loss", two, lambda a, b: ((a - b) ** 2).mean()),
-    Op("l1_loss", two, lambda a, b: numpy.abs(a - b).mean()),
+    Op("binary_cross_entropy_with_logits", targeted, lambda x, t: (numpy.log(1 + numpy.exp(x)) - t * x).mean(), low=0.1, high=0.9),
+    Op("mse_loss", targeted, lambda a, b: ((a - b) ** 2).mean()),
+    Op("l1_loss", targeted, lambda a, b: numpy.abs(a - b).mean()),
     Op("gaussian_kl", twins, lambda m, v: (m**2 + numpy.exp(v) - 1 - v).sum(-1).mean() / 2),
     Op("least_squares_discriminator_loss", two, lambda r, f: ((r - 1) ** 2).mean() / 2 + (f**2).mean() / 2),
     Op("least_squares_generator_loss", one, lambda f: ((f - 1) ** 2).mean() / 2),

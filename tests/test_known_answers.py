@@ -169,6 +169,7 @@ class TestTies:
     def test_at_zero(self) -> None:
         x = float64([0.0])
         known = [(F.relu, 0), (F.leaky_relu, 0.2), (F.abs, 0), (lambda x: F.clip(x, 0, 1), 1), (lambda x: x**0, 0), (lambda x: x**2, 0)]
+        known += [(lambda x: x ** numpy.float32(0), 0), (lambda x: x ** float64([0.0]), 0), (lambda x: x ** float64([1.0]), 1)]
         assert [grad(function(x).sum(), x).item() for function, _ in known] == [slope for _, slope in known]
 
 
@@ -189,6 +190,25 @@ class TestCreation:
         array[0] = 5
         assert copy.numpy().tolist() == [1, 1] and shared.data is array
         assert [tensor(data).dtype for data in (1.5, [1, 2], array, [True])] == ["float32", "int64", "float64", "bool"]
+
+    def test_takes_either_byte_order_and_tensors_and_gives_them_to_numpy(self) -> None:
+        x = tensor(numpy.arange(3, dtype=">f4"))
+        assert x.dtype.isnative and x.numpy().tolist() == [0, 1, 2]
+        assert tensor([x, x]).numpy().tolist() == [[0, 1, 2]] * 2
+        assert_array_equal(numpy.asarray(x), x.numpy())
+        with pytest.raises(TypeError, match="the kernels take float32 and float64, not >f4"):
+            F.relu(Tensor(numpy.arange(3, dtype=">f4")))
+
+    def test_an_index_in_a_tuple_may_be_one(self) -> None:
+        x = float64(numpy.zeros((3, 2)))
+        assert (
+            grad(x[(0, 0, 1), :].sum(), x).numpy().tolist() == grad(x[[0, 0, 1], :].sum(), x).numpy().tolist() == [[2, 2], [1, 1], [0, 0]]
+        )
+
+    def test_labels_may_be_a_list(self) -> None:
+        logits = float64([[1.0, 2.0], [3.0, 5.0]])
+        assert F.cross_entropy(logits, [0, 1]).item() == F.cross_entropy(logits, numpy.array([0, 1])).item()
+        assert_array_equal(F.embedding(logits, [1, 0]).numpy(), logits.numpy()[::-1])
 
     def test_comparisons_give_masks_without_gradients(self) -> None:
         x = float64([1.0, 2.0, 3.0])

@@ -267,6 +267,27 @@ def test_float32_stays_float32(row: Row) -> None:
     assert {t.dtype for _, t in layer.named_tensors()} <= {numpy.dtype("float32")}
 
 
+@pytest.mark.parametrize(
+    ("make", "takes", "gives"),
+    [
+        (lambda: nn.Dense(3, 4), (0, 3), (0, 4)),
+        (lambda: nn.Conv2D(12, 4, 3), (0, 5, 5, 12), (0, 3, 3, 4)),
+        (lambda: nn.ConvTranspose2D(2, 3, 4, 2, 1), (0, 5, 5, 2), (0, 10, 10, 3)),
+        (lambda: nn.LSTM(3, 4), (0, 2, 3), (0, 2, 4)),
+    ],
+    ids=["Dense", "Conv2D", "ConvTranspose2D", "LSTM"],
+)
+def test_no_examples_at_all(make: Callable[[], nn.Module], takes: Shape, gives: Shape, device: str) -> None:
+    """A mask may choose none."""
+    x = F.zeros(takes, device=device, requires_grad=True)
+    layer = make().to(device)
+    y = layer(x)
+    assert y.shape == gives
+    found = grad(y.sum(), [x, *layer.parameters()])
+    assert [g.shape for g in found] == [t.shape for t in [x, *layer.parameters()]]
+    assert not any(g.numpy().any() for g in found)
+
+
 @every_layer
 @modest
 @given(data=st.data(), seed=seeds, training=st.booleans())

@@ -167,6 +167,20 @@ def test_minimizing_moves_the_optimiser_s_own_parameters_by_the_gradient_of_this
 
 
 @every_rule
+def test_a_gradient_or_a_parameter_that_has_grown_moves_nothing(rule: Rule) -> None:
+    """A kernel would write beyond the arrays."""
+    p, q = leaf(1, 2), leaf(3)
+    optimizer = rule(p, q)
+    p.grad, q.grad = leaf(1, 1).detach(), leaf(1, 1).detach()
+    with pytest.raises(ValueError, match=r": the gradient is float32 \(2,\) and parameter 1 float32 \(1,\); make a new optimiser"):
+        optimizer.step()
+    q.data = leaf(3, 4).data
+    with pytest.raises(ValueError, match=r": the \w+ is float32 \(1,\) and parameter 1 float32 \(2,\); make a new optimiser"):
+        optimizer.step()
+    assert p.numpy().tolist() == [1, 2] and q.numpy().tolist() == [3, 4] and optimizer.steps == 0
+
+
+@every_rule
 def test_updates_are_in_place_and_leave_the_gradients(rule: Rule) -> None:
     p, g = leaf(1, 2), leaf(0.5, -1).detach()
     optimizer, array = rule(p), p.data
@@ -216,7 +230,7 @@ def test_the_state_of_other_parameters_is_refused_and_changes_nothing(other: Opt
         optimizer.load_state_dict(other.state_dict())
     assert str(refusal.value) == f"this is no state of Adam: {said}"
     after = optimizer.state_dict()
-    assert list(after) == ["steps", "0.m", "0.v", "1.m", "1.v"]
+    assert list(after) == ["steps", "lr", "0.m", "0.v", "1.m", "1.v"]
     for name, array in before.items():
         assert_array_equal(after[name], array)
 
@@ -230,6 +244,13 @@ def test_the_state_of_other_parameters_is_refused_and_changes_nothing(other: Opt
         (lambda: optim.RMSprop([leaf(1)], lr=0), "RMSprop: lr must be positive, got 0"),
         (lambda: optim.AdamW([leaf(1)], lr=-0.1), "AdamW: lr must be positive, got -0.1"),
         (lambda: optim.SGD([leaf(1)], lr=math.nan), "SGD: lr must be positive, got nan"),
+        (lambda: optim.SGD([leaf(1)], lr=math.inf), "SGD: lr must be positive, got inf"),
+        (lambda: optim.SGD([leaf(1)], momentum=1.0), "SGD: momentum must be at least 0 and below 1, got 1.0"),
+        (lambda: optim.Adam([leaf(1)], betas=(0.9, 1.0)), "Adam: a beta must be at least 0 and below 1, got 1.0"),
+        (lambda: optim.Adam([leaf(1)], eps=-1.0), "Adam: eps must be at least 0 and below inf, got -1.0"),
+        (lambda: optim.AdamW([leaf(1)], weight_decay=-1.0), "AdamW: weight_decay must be at least 0 and below inf, got -1.0"),
+        (lambda: optim.RMSprop([leaf(1)], decay=2.0), "RMSprop: decay must be at least 0 and below 1, got 2.0"),
+        (lambda: optim.RMSprop([leaf(1)], eps=-1.0), "RMSprop: eps must be at least 0 and below inf, got -1.0"),
         (lambda: optim.SGD([leaf(1)], nesterov=True), "SGD: nesterov needs a momentum above 0"),
         (lambda: clip_grad_norm([leaf(1)], 1.0), "clip_grad_norm: no parameter has a gradient"),
         (lambda: clip_grad_norm([], 1.0), "clip_grad_norm: no parameter has a gradient"),

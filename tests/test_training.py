@@ -18,7 +18,10 @@ ROWS = numpy.random.default_rng(0).standard_normal((40, 3)).astype(numpy.float32
 
 
 def small_run(folder: Path, epochs: int = 3, resume: bool = False, stop_at: int | None = None, width: int = 4, seed: int = 7) -> Training:
-    """An autoencoder with dropout, so that both the weights and the random stream matter; Ctrl-C comes in step `stop_at`."""
+    """An autoencoder with dropout, so that both the weights and the random stream matter; Ctrl-C comes in step `stop_at`.
+
+    Its learning rate decays, and one of its numbers is 1 in the steps that return it.
+    """
     options = Options(out=folder, epochs=epochs, batch_size=8, seed=seed, resume=resume)
     tg.manual_seed(options.seed)
     model = nn.Sequential(nn.Dense(3, width), nn.BatchNorm(width), nn.Dropout(0.5), nn.Dense(width, 3))
@@ -33,8 +36,9 @@ def small_run(folder: Path, epochs: int = 3, resume: bool = False, stop_at: int 
         adam.step()
         if steps == stop_at:
             os.kill(os.getpid(), signal.SIGINT)
+        adam.lr *= 0.9
         steps += 1
-        return {"loss": loss}
+        return {"loss": loss, "now and then": 1.0} if rows[0, 0] > 0 else {"loss": loss}
 
     return Training(
         options,
@@ -87,7 +91,8 @@ def test_what_a_run_leaves_behind(tmp_path: Path, capsys: pytest.CaptureFixture[
     ]  # fmt: skip
     assert [path.name for path in sorted((tmp_path / "run" / "samples").iterdir())] == ["epoch-001.png", "epoch-002.png"]
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert [list(line) for line in lines] == [["epoch", "seconds", "loss", "noise"]] * 2
+    assert [list(line) for line in lines] == [["epoch", "seconds", "loss", "now and then", "noise"]] * 2
+    assert [line["now and then"] for line in lines] == [1, 1]
     assert lines[0]["loss"] > lines[1]["loss"] > 0
     assert "epoch 2/2  loss " in capsys.readouterr().out
 

@@ -11,15 +11,14 @@ only piecewise-constant data (masks, indices, noise, shapes) may be kept raw.
 
 import itertools
 from collections.abc import Sequence, Set
-from typing import Any, TypeAlias, overload
+from typing import Any, overload
 
 import numpy
 
 from tinygen import diagnosis, mode
 from tinygen.backend import Array, array_module
-from tinygen.tensor import Tensor, method
+from tinygen.tensor import Tensor, Tensors, method
 
-Tensors: TypeAlias = Tensor | Sequence[Tensor]
 _numbers = itertools.count()
 
 
@@ -86,7 +85,7 @@ class Function:
 def grad(outputs: Tensors, inputs: Tensor, grad_outputs: Any = None, create_graph: bool = False) -> Tensor: ...
 @overload
 def grad(outputs: Tensors, inputs: Sequence[Tensor], grad_outputs: Any = None, create_graph: bool = False) -> list[Tensor]: ...
-def grad(outputs: Tensors, inputs: Tensors, grad_outputs: Tensors | None = None, create_graph: bool = False) -> Tensor | list[Tensor]:
+def grad(outputs: Tensors, inputs: Tensors, grad_outputs: "Tensors | None" = None, create_graph: bool = False) -> Tensor | list[Tensor]:
     """The gradients of sum_i <outputs[i], grad_outputs[i]> to the inputs.
 
     One Tensor for one input, a list for a sequence. `grad_outputs` has the outputs' shapes; it may be left out for outputs of one
@@ -105,7 +104,7 @@ def grad(outputs: Tensors, inputs: Tensors, grad_outputs: Tensors | None = None,
 
 
 @method("backward")
-def backward(y: Tensor, grad_output: Tensor | None = None, create_graph: bool = False, inputs: Tensors | None = None) -> None:
+def backward(y: Tensor, grad_output: Tensor | None = None, create_graph: bool = False, inputs: "Tensors | None" = None) -> None:
     """Add the gradients of <y, grad_output> to the `grad` of every leaf that y depends on, or of `inputs` (one or more) alone.
 
     With `inputs`, what leads to no input is not computed: a generator's step skips the discriminator's weight gradients.

@@ -32,7 +32,7 @@ class Optimizer:
         for i, p in enumerate(self.parameters):
             if not p.requires_grad or p.node is not None:
                 raise ValueError(f"{type(self).__name__}: parameter {i} of shape {p.shape} is no leaf that requires gradients")
-        if not lr > 0:
+        if not 0 < lr < math.inf:
             raise ValueError(f"{type(self).__name__}: lr must be positive, got {lr}")
         self.lr = lr
         self.steps = 0
@@ -42,8 +42,17 @@ class Optimizer:
         """Move the array p and its state in place, given its gradient g."""
         raise NotImplementedError(f"{type(self).__name__} has no update")
 
+    def _expect(self, what: str, value: float, below: float = math.inf) -> None:
+        if not 0 <= value < below:
+            raise ValueError(f"{type(self).__name__}: {what} must be at least 0 and below {below:g}, got {value}")
+
     def step(self) -> None:
-        """One step for every parameter that has a gradient."""
+        """One step for every parameter that has a gradient. Raises ValueError, with nothing moved, where one is unlike its gradient."""
+        for i, p in enumerate(self.parameters):
+            for what, array in {} if p.grad is None else {"gradient": p.grad.data, **self.state[i]}.items():
+                if array.shape != p.shape or array.dtype != p.dtype:
+                    given = f"{array.dtype} {array.shape} and parameter {i} {p.dtype} {p.shape}"
+                    raise ValueError(f"{type(self).__name__}: the {what} is {given}; make a new optimiser for a new parameter")
         self.steps += 1
         for i, p in enumerate(self.parameters):
             if p.grad is not None:
@@ -67,15 +76,15 @@ class Optimizer:
         return {f"{i}.{slot}": array for i, state in enumerate(self.state) for slot, array in state.items()}
 
     def state_dict(self) -> dict[str, numpy.ndarray]:
-        """A copy on the host of the number of steps and the arrays of state."""
+        """A copy on the host of the number of steps, the learning rate and the arrays of state."""
         arrays = {name: numpy.array(backend.to_device(array, "cpu")) for name, array in self._named_state().items()}
-        return {"steps": numpy.array(self.steps), **arrays}
+        return {"steps": numpy.array(self.steps), "lr": numpy.array(float(self.lr)), **arrays}
 
     def load_state_dict(self, state: Mapping[str, numpy.ndarray]) -> None:
         """Go on from what `state_dict` gave. Raises ValueError, with nothing changed, where it is of other parameters."""
-        own: dict[str, Any] = {"steps": numpy.array(self.steps), **self._named_state()}
+        own: dict[str, Any] = {"steps": numpy.array(self.steps), "lr": numpy.array(float(self.lr)), **self._named_state()}
         check_state(own, state, type(self).__name__)
-        self.steps = int(state["steps"])
+        self.steps, self.lr = int(state["steps"]), float(state["lr"])
         for name, array in self._named_state().items():
             array[...] = backend.to_device(state[name], backend.device_of(array))
 
@@ -92,6 +101,7 @@ class SGD(Optimizer):
         if nesterov and momentum == 0:
             raise ValueError("SGD: nesterov needs a momentum above 0")
         super().__init__(parameters, lr)
+        self._expect("momentum", momentum, below=1)
         self.momentum, self.nesterov = momentum, nesterov
 
     def update(self, p: Array, g: Array, velocity: Array) -> None:  # type: ignore[override]
@@ -113,6 +123,9 @@ class Adam(Optimizer):
         self, parameters: Iterable[Tensor], lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
     ) -> None:
         super().__init__(parameters, lr)
+        for beta in betas:
+            self._expect("a beta", beta, below=1)
+        self._expect("eps", eps)
         self.betas, self.eps = betas, eps
 
     def update(self, p: Array, g: Array, m: Array, v: Array) -> None:  # type: ignore[override]
@@ -131,6 +144,7 @@ class AdamW(Adam):
         weight_decay: float = 1e-2,
     ) -> None:
         super().__init__(parameters, lr, betas, eps)
+        self._expect("weight_decay", weight_decay)
         self.weight_decay = weight_decay
 
 
@@ -141,6 +155,8 @@ class RMSprop(Optimizer):
 
     def __init__(self, parameters: Iterable[Tensor], lr: float = 1e-3, decay: float = 0.99, eps: float = 1e-8) -> None:
         super().__init__(parameters, lr)
+        self._expect("decay", decay, below=1)
+        self._expect("eps", eps)
         self.decay, self.eps = decay, eps
 
     def update(self, p: Array, g: Array, v: Array) -> None:  # type: ignore[override]

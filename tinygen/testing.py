@@ -28,7 +28,7 @@ def gradcheck(function: Callable[..., Tensor], *inputs: Tensor, order: int = 1, 
 
     `function` maps the float64 inputs, all of which require gradients, to one Tensor; it must be deterministic, and smooth near the
     inputs. Raises AssertionError, with the input, the order and both numbers, where they differ by more than `tolerance` relative to the
-    larger, and where function changes its inputs.
+    larger and to 1, and where function changes its inputs.
     """
     for i, x in enumerate(inputs):
         if x.dtype != numpy.float64 or not x.requires_grad:

@@ -119,11 +119,11 @@ def _floats(metrics: Metrics) -> dict[str, float]:
 class Training:
     """A training run. `parts` are the modules and optimisers that a checkpoint holds.
 
-    `step(*batch)` trains on one batch of the loader's arrays, which are on the device already, and returns numbers, whose means over the
-    epoch are logged. Arrays among them stay where they are until the progress bar shows the means, since to read from a GPU is to wait
-    for it. After each epoch `evaluate()` returns further numbers, and `samples()` a picture, uint8 (H, W, C). `generate(n)`, of a model
-    that makes images, returns n of them, independent of each other, (n, H, W, C) with values from 0 to 1; it is called when the run is
-    finished.
+    `step(*batch)` trains on one batch of the loader's arrays, which are on the device already, and returns numbers. The mean of each over
+    those steps of the epoch that returned it is logged. Arrays among them stay where they are until the progress bar shows the means,
+    since to read from a GPU is to wait for it. After each epoch `evaluate()` returns further numbers, and `samples()` a picture, uint8
+    (H, W, C). `generate(n)`, of a model that makes images, returns n of them, independent of each other, (n, H, W, C) with values from 0
+    to 1; it is called when the run is finished.
     """
 
     options: RunOptions
@@ -138,7 +138,8 @@ class Training:
         self.folder = self.options.out
         self.epoch = 0  # epochs done
         self.batch = 0  # batches done in the epoch after those
-        self.totals: dict[str, Any] = {}  # sums over those batches
+        self.totals: dict[str, Any] = {}  # sums over those of these batches that gave a number of this name
+        self.counts: dict[str, int] = {}  # how many did
         self.seconds = 0.0
         self.interrupted = False
 
@@ -168,6 +169,7 @@ class Training:
                     number = raw(value)
                     array = number if hasattr(number, "astype") else numpy.asarray(number)
                     self.totals[name] = self.totals.get(name, 0.0) + array.astype(numpy.float64)
+                    self.counts[name] = self.counts.get(name, 0) + 1
                 self.batch += 1
                 if self.batch % 10 == 0 and not bar.disable:
                     bar.set_postfix({name: f"{value:.3f}" for name, value in self._means().items()})
@@ -182,14 +184,14 @@ class Training:
         return self.folder / "samples" / f"epoch-{epoch:03}.png"
 
     def _means(self) -> dict[str, float]:
-        return {name: total / self.batch for name, total in _floats(self.totals).items()}
+        return {name: total / self.counts[name] for name, total in _floats(self.totals).items()}
 
     def _close_epoch(self, title: str) -> None:
         """Evaluate, draw samples, and write the epoch's line of the log."""
         metrics = self._means()
         if self.evaluate is not None:
             metrics |= _floats(self.evaluate())
-        self.epoch, self.batch, self.totals = self.epoch + 1, 0, {}
+        self.epoch, self.batch, self.totals, self.counts = self.epoch + 1, 0, {}, {}
         if self.samples is not None:
             pictures.save_png(self._picture(self.epoch), self.samples())
         line = {"epoch": self.epoch, "seconds": round(self.seconds, 2), **metrics}
@@ -221,7 +223,7 @@ class Training:
 
     def _save(self) -> None:
         arrays = {f"{part}/{name}": array for part, owner in self.parts.items() for name, array in owner.state_dict().items()}
-        arrays |= {f"totals/{name}": numpy.asarray(total) for name, total in _floats(self.totals).items()}
+        arrays |= {f"totals/{name}": numpy.array([total, self.counts[name]]) for name, total in _floats(self.totals).items()}
         arrays["random"] = backend.random_state()
         progress = {"epoch": self.epoch, "batch": self.batch, "seconds": self.seconds}
         metadata = {"progress": json.dumps(progress), "options": json.dumps(self._own_options())}
@@ -254,7 +256,8 @@ class Training:
                 raise ValueError(f"{path}, {part}: {error}") from error
         backend.set_random_state(arrays["random"])
         self.epoch, self.batch, self.seconds = progress["epoch"], progress["batch"], progress["seconds"]
-        self.totals = {name: float(total) for name, total in states["totals"].items()}
+        self.totals = {name: float(total) for name, (total, _) in states["totals"].items()}
+        self.counts = {name: int(count) for name, (_, count) in states["totals"].items()}
         print(f"resuming after {self.epoch} epochs and {self.batch} batches")
 
     @contextmanager

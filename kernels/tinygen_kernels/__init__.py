@@ -131,7 +131,7 @@ def for_array(x: Array, *others: Array | None) -> Kernels:
     else:
         name = f"{type(x).__module__}.{type(x).__qualname__}"
         raise TypeError(f"tinygen_kernels has no kernels for arrays of type {name}; it serves numpy.ndarray and cupy.ndarray")
-    if x.dtype.char not in "fd":
+    if x.dtype.char not in "fd" or not x.dtype.isnative:
         raise TypeError(f"the kernels take float32 and float64, not {x.dtype}")
     return kernels
 

@@ -97,7 +97,7 @@ class Softmax(Function):
 
 
 def relu(x: Tensor) -> Tensor:
-    """max(x, 0); the gradient at 0 is 0. Raises TypeError where x is not floating point."""
+    """max(x, 0), but NaN of -inf; the gradient at 0 is 0. Raises TypeError where x is not floating point."""
     return leaky_relu(x, 0.0)
 
 

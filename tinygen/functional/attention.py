@@ -14,12 +14,14 @@ def attention_weights(query: Tensor, key: Tensor, scale: Tensor | float | None =
 
     query (..., queries, features), key (..., keys, features) -> (..., queries, keys); the leading axes broadcast. `scale` is
     1 / sqrt(features) unless given. `mask`, booleans that broadcast to the weights, is true where a query may look; a query that
-    may look nowhere looks everywhere alike. Raises ValueError where features differ.
+    may look nowhere looks everywhere alike. Raises ValueError where features differ, and where mask is of numbers.
     """
     if query.ndim < 2 or key.ndim < 2 or query.shape[-1] != key.shape[-1]:
         raise ValueError(f"attention: query {query.shape} and key {key.shape} must be (..., number, features) with as many features")
     scores = matmul(query * (1.0 / math.sqrt(query.shape[-1]) if scale is None else scale), swapped(key))
     if mask is not None:
+        if raw(mask).dtype != bool:
+            raise ValueError(f"attention: mask must be booleans, true where a query may look, got {raw(mask).dtype}")
         scores = where(to_device(raw(mask), scores.device), scores, -1e9)  # e^-1e9 is 0, and -inf would look like an anomaly
     return softmax(scores)
 

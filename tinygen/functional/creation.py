@@ -11,15 +11,18 @@ from tinygen.tensor import Shape, Tensor, raw
 def tensor(data: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """A new leaf that holds a copy of data: a number, nested lists, or an array.
 
-    An array keeps its dtype; Python numbers with a point become float32. Raises TypeError where gradients are asked of integers.
+    An array keeps its dtype, in the processor's byte order; Python numbers with a point become float32. Raises TypeError where data are
+    no numbers, and where gradients are asked of integers.
     """
     source = raw(data)
     if hasattr(source, "dtype"):
-        array = backend.array_module(source).array(source, dtype)
+        array = backend.array_module(source).array(source, numpy.dtype(source.dtype if dtype is None else dtype).newbyteorder("="))
     else:
         array = numpy.array(source, dtype)
         if dtype is None and array.dtype == numpy.float64:
             array = array.astype(numpy.float32)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"tensor: takes integers, booleans and floating-point numbers, not {array.dtype}: {data!r:.80}")
     return Tensor(backend.to_device(array, device), requires_grad)
 
 

@@ -71,7 +71,11 @@ class Pow(Function):
     def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
         to_a = None
         if self.needs[0]:
-            to_a = g * 0.0 if type(b) in (int, float) and b == 0 else g * (b * a ** (b - 1))
+            if isinstance(b, Tensor):  # 0^0 is 1, whose slope is 0 and not 0 times infinity
+                base = where((a.data == 0) & (b.data == 0), 1.0, a)
+                to_a = g * (b * base ** (b - 1))
+            else:
+                to_a = g * 0.0 if b == 0 else g * (b * a ** (b - 1))
         to_b = None
         if self.needs[1] and isinstance(a, Tensor):
             positive = a.data > 0

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import numpy
+
 from tinygen.autograd import grad
 from tinygen.backend import Array, array_module, generator, to_device
 from tinygen.functional.activation import softplus
@@ -19,7 +21,7 @@ def cross_entropy(logits: Tensor, labels: Tensor | Array) -> Tensor:
     Raises ValueError where the shapes do not agree or a label is no class. Labels that lie on a GPU wrap around instead: to look at
     them would be to wait for it.
     """
-    classes = raw(labels)
+    classes = numpy.asarray(labels) if isinstance(labels, list) else raw(labels)
     if logits.ndim != 2 or classes.shape != logits.shape[:1]:
         raise ValueError(f"cross_entropy: logits must be (N, classes) and labels (N,), got {logits.shape} and {classes.shape}")
     expect_labels("cross_entropy", classes, logits.shape[1])
@@ -27,30 +29,41 @@ def cross_entropy(logits: Tensor, labels: Tensor | Array) -> Tensor:
     return mean(logsumexp(logits, axis=1) - logits[rows, classes])
 
 
+def _expect_target(name: str, a: Tensor, b: Operand) -> None:
+    """Refuse a target that would stretch a: (N, 1) scores and (N,) targets make N^2 differences."""
+    if isinstance(b, Tensor) and (b.ndim > a.ndim or any(n not in (1, m) for n, m in zip(b.shape[::-1], a.shape[::-1], strict=False))):
+        raise ValueError(f"{name}: the target {b.shape} does not broadcast to {a.shape}")
+
+
 def binary_cross_entropy_with_logits(logits: Tensor, targets: Operand) -> Tensor:
     """The mean over all elements of -t log sigmoid(z) - (1 - t) log(1 - sigmoid(z)) = softplus(z) - t z, in nats.
 
-    `targets` is a number or a Tensor that broadcasts to logits, from 0 to 1.
+    `targets` is a number or a Tensor that broadcasts to logits, from 0 to 1. Raises ValueError where it does not.
     """
+    _expect_target("binary_cross_entropy_with_logits", logits, targets)
     return mean(softplus(logits) - logits * targets)
 
 
 def mse_loss(a: Tensor, b: Operand) -> Tensor:
-    """The mean over all elements of (a - b)^2."""
+    """The mean over all elements of (a - b)^2. Raises ValueError where b does not broadcast to a."""
+    _expect_target("mse_loss", a, b)
     difference = a - b
     return mean(difference * difference)
 
 
 def l1_loss(a: Tensor, b: Operand) -> Tensor:
-    """The mean over all elements of |a - b|."""
+    """The mean over all elements of |a - b|. Raises ValueError where b does not broadcast to a."""
+    _expect_target("l1_loss", a, b)
     return mean(abs(a - b))
 
 
 def gaussian_kl(mean_: Tensor, log_var: Tensor) -> Tensor:
     """KL(N(mean, e^log_var) || N(0, 1)) in nats, summed over the last axis and averaged over the others (Kingma & Welling, 2014).
 
-    1/2 sum(mean^2 + e^log_var - 1 - log_var); both (..., dimensions).
+    1/2 sum(mean^2 + e^log_var - 1 - log_var); both (..., dimensions). Raises ValueError where their shapes differ.
     """
+    if mean_.shape != log_var.shape:
+        raise ValueError(f"gaussian_kl: mean {mean_.shape} and log_var {log_var.shape} must have one shape")
     return mean(sum_(mean_ * mean_ + exp(log_var) - 1.0 - log_var, axis=-1)) * 0.5
 
 

@@ -6,6 +6,7 @@
 import math
 from dataclasses import dataclass
 
+from numpy.lib.array_utils import normalize_axis_tuple
 from tinygen_kernels import for_array
 
 from tinygen.autograd import Function
@@ -19,9 +20,8 @@ _MANY = 1 << 18
 
 
 def _reduced(shape: Shape, axis: Axis) -> set[int]:
-    """The axes that a reduction over axis removes, from 0."""
-    axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    return {a % len(shape) for a in axes}
+    """The axes that a reduction over axis removes, from 0. Raises ValueError where there is no such axis, or twice the same."""
+    return set(range(len(shape)) if axis is None else normalize_axis_tuple(axis, len(shape)))
 
 
 def _kept(shape: Shape, axis: Axis) -> Shape:
@@ -102,6 +102,8 @@ def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 def sum_to(x: Tensor, shape: Shape) -> Tensor:
     """The adjoint of broadcast_to: x summed over the axes along which `shape` was broadcast to x's shape."""
     lead = x.ndim - len(shape)
+    if lead < 0 or any(n not in (1, m) for n, m in zip(shape, x.shape[lead:], strict=True)):
+        raise ValueError(f"sum_to: {shape} does not broadcast to {x.shape}")
     stretched = tuple(i + lead for i, n in enumerate(shape) if n == 1 and x.shape[i + lead] != 1)
     return reshape(Sum(tuple(range(lead)) + stretched, False)(x), shape)
 

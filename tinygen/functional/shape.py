@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from tinygen.autograd import Function
 from tinygen.backend import Array, array_module, device_of, to_device
@@ -143,7 +144,7 @@ def _along(ndim: int, axis: int, part: slice) -> tuple[slice, ...]:
 
 def _shape_arguments(arguments: tuple[Any, ...]) -> tuple[int, ...]:
     """f(x, 2, 3) and f(x, (2, 3)) mean the same."""
-    return tuple(arguments[0]) if len(arguments) == 1 and not isinstance(arguments[0], int) else arguments
+    return tuple(arguments[0]) if len(arguments) == 1 and isinstance(arguments[0], list | tuple) else arguments
 
 
 @method("reshape")
@@ -156,9 +157,10 @@ def reshape(x: Tensor, *shape: Any) -> Tensor:
 def transpose(x: Tensor, *axes: Any) -> Tensor:
     """x with its axes in the given order, reversed if none is given; axis i of the result is axis axes[i] of x."""
     order = _shape_arguments(axes) if axes and axes != (None,) else tuple(reversed(range(x.ndim)))
-    if sorted(axis % x.ndim if x.ndim else axis for axis in order) != list(range(x.ndim)):
+    order_from_0 = tuple(axis + x.ndim if axis < 0 else axis for axis in order)
+    if sorted(order_from_0) != list(range(x.ndim)):
         raise ValueError(f"transpose: axes {order} are no order of the {x.ndim} axes of shape {x.shape}")
-    return Transpose(tuple(axis % x.ndim for axis in order))(x)
+    return Transpose(order_from_0)(x)
 
 
 @method("broadcast_to")
@@ -169,7 +171,7 @@ def broadcast_to(x: Tensor, shape: Shape) -> Tensor:
 
 @method("__getitem__")
 def getitem(x: Tensor, index: Any) -> Tensor:
-    """x[index] for integers, slices, None, ... and integer arrays (lists, arrays or Tensors), as in NumPy.
+    """x[index] for integers, slices, None, ... and integer arrays (lists, arrays or Tensors; in a tuple also tuples), as in NumPy.
 
     Index arrays are kept for the backward, not copied. Places that occur twice add up their gradients. On a GPU, an index array's
     numbers that lie outside wrap around, and a mask is waited for.
@@ -180,7 +182,7 @@ def getitem(x: Tensor, index: Any) -> Tensor:
 
 def _index(part: Any, device: str) -> Any:
     """One part of an index, arrays on the device of what they index."""
-    part = numpy.array(part) if isinstance(part, list) else raw(part)
+    part = numpy.array(part) if isinstance(part, list | tuple) else raw(part)
     if isinstance(part, numpy.ndarray) and part.ndim == 0:
         return part.item()  # which CuPy takes, too
     return to_device(part, device) if getattr(part, "ndim", 0) else part
@@ -199,6 +201,7 @@ def embedding(weight: Tensor, labels: Tensor | Array) -> Tensor:
 
     Raises ValueError where a label is no class; labels that lie on a GPU wrap around instead.
     """
+    labels = numpy.asarray(labels) if isinstance(labels, list) else labels
     expect_labels("embedding", raw(labels), len(weight))
     return getitem(weight, labels)
 
@@ -207,7 +210,7 @@ def concatenate(xs: Sequence[Tensor], axis: int = 0) -> Tensor:
     """The tensors one after the other along an axis that they have."""
     if not xs:
         raise ValueError("concatenate: there is nothing to concatenate")
-    return Concatenate(axis)(*xs)
+    return Concatenate(normalize_axis_index(axis, xs[0].ndim))(*xs)
 
 
 def stack(xs: Sequence[Tensor], axis: int = 0) -> Tensor:
@@ -215,7 +218,7 @@ def stack(xs: Sequence[Tensor], axis: int = 0) -> Tensor:
     shapes = {x.shape for x in xs}
     if len(shapes) != 1:
         raise ValueError(f"stack: takes tensors of one shape, got {[x.shape for x in xs]}")
-    at = axis % (xs[0].ndim + 1)
+    at = normalize_axis_index(axis, xs[0].ndim + 1)
     return concatenate([reshape(x, (*x.shape[:at], 1, *x.shape[at:])) for x in xs], at)
 
 
@@ -229,7 +232,7 @@ def pad(x: Tensor, widths: Sequence[tuple[int, int]]) -> Tensor:
 def flip(x: Tensor, axis: int | tuple[int, ...]) -> Tensor:
     """x with the order of its elements reversed along the axes."""
     index = [slice(None)] * x.ndim
-    for a in (axis,) if isinstance(axis, int) else axis:
+    for a in normalize_axis_tuple(axis, x.ndim):
         index[a] = slice(None, None, -1)
     return getitem(x, tuple(index))
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy
 
 from tinygen import backend
-from tinygen.tensor import Tensor
+from tinygen.tensor import Tensor, raw
 
 _observers: list[Callable[["Module", Tensor], None]] = []
 
@@ -128,7 +128,7 @@ class Module:
         own = dict(self.named_tensors())
         check_state({name: t.data for name, t in own.items()}, state, type(self).__name__)
         for name, t in own.items():
-            t.data[...] = backend.to_device(state[name], t.device)
+            t.data[...] = backend.to_device(raw(state[name]), t.device)
 
 
 def _unpacked(name: str, value: Any) -> Iterator[tuple[str, Any]]:

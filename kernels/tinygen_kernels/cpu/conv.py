@@ -39,6 +39,8 @@ _ONE_PIXEL = (1, 1), (1, 1), _NO_PADDING, (1, 1)  # the window of a matrix produ
 def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair) -> Array:
     kernel_size, channels, outputs = w.shape[:2], w.shape[2], w.shape[3]
     made = output_size(x.shape[1:3], kernel_size, stride, padding, dilation)
+    if not len(x):
+        return empty((0, *made, outputs), x.dtype)
     turned = _turned_padding(channels, outputs, kernel_size, stride, padding, dilation)
     if turned:
         return conv2d_data(x, _turned(w), bias, made, stride, turned, dilation)
@@ -55,6 +57,8 @@ def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Paddin
 
 def conv2d_data(g: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
     kernel_size, channels, outputs = w.shape[:2], w.shape[2], w.shape[3]
+    if not len(g):
+        return empty((0, *size, channels), g.dtype)
     if _by_rows(channels, dilation):
         return _overlapped(g, w, bias, size, stride, padding, dilation)
     turned = _turned_padding(channels, outputs, kernel_size, stride, padding, dilation)
@@ -68,6 +72,8 @@ def conv2d_data(g: Array, w: Array, bias: Array | None, size: Pair, stride: Pair
 
 def conv2d_weight(x: Array, g: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
     channels, outputs = x.shape[3], g.shape[3]
+    if not len(x):
+        return numpy.zeros((*size, channels, outputs), x.dtype)
     turned = _turned_padding(channels, outputs, size, stride, padding, dilation)
     if turned:
         return numpy.ascontiguousarray(_turned(conv2d_weight(g, x, size, stride, turned, dilation)))
@@ -84,6 +90,8 @@ def matmul(a: Array, b: Array) -> Array:
     for a long a, the partial sums of a weight gradient; for a large b, the other two, since a @ b = (b.T @ a.T).T.
     """
     (rows, length), columns = a.shape, b.shape[1]
+    if not a.size or not b.size:
+        return numpy.zeros((rows, columns), a.dtype)
     if _transposed(a) and length > columns:
         x, g = a.T[:, None, None, :], b[:, None, None, :]
         return _weight(x, g, _ONE_PIXEL, by_rows=False).reshape(rows, columns)

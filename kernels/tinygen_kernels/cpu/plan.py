@@ -24,6 +24,7 @@ _OUTER_PIXELS = 160  # output pixels whose x and g stay in the cache while all t
 _CHUNKS = 64  # partial sums of a weight gradient
 _CHUNK_PIXELS = 256  # output pixels that a partial sum is worth its memory for, and
 _PARTIAL_SUMS = 1 << 19  # a bound on the numbers in all partial sums
+_PLANS = 64  # kept, of each kind; that of a large image takes some MB
 _GROUP_SUMS = 1 << 15  # numbers of a partial sum that stay in the cache
 
 Window = tuple[Pair, Pair, Padding, Pair]  # kernel_size, stride, padding, dilation
@@ -63,7 +64,7 @@ class OuterPlan(NamedTuple):
     groups: int
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(_PLANS)
 def forward_plan(images: int, size: Pair, channels: int, outputs: int, strips: int, window: Window, by_rows: bool) -> GatherPlan:
     source, length = source_table(size, *window), channels
     if by_rows:
@@ -72,14 +73,14 @@ def forward_plan(images: int, size: Pair, channels: int, outputs: int, strips: i
     return _gather_plan(source, images, size[0] * size[1], channels, length, outputs, strips)
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(_PLANS)
 def data_plan(images: int, size: Pair, channels: int, outputs: int, strips: int, window: Window) -> GatherPlan:
     source = source_table(size, *window)
     inverse = inverse_table(source, size[0] * size[1])
     return _gather_plan(inverse, images, len(source), outputs, outputs, channels, strips)
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(_PLANS)
 def weight_plan(images: int, size: Pair, channels: int, outputs: int, window: Window, by_rows: bool) -> OuterPlan:
     source = source_table(size, *window)
     places = numpy.arange(channels)
