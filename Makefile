@@ -19,7 +19,7 @@ test-gpu-path: .venv-gpu/.done  ## what needs a GPU, on a stand-in for CuPy and 
 gpu-check: EXTRA = gpu
 gpu-check:
 	$(PYTHON) -m venv .venv-gpu-check
-	.venv-gpu-check/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench,$(EXTRA)]'
+	.venv-gpu-check/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench,$(EXTRA)]' pytest-xdist
 	sh .ci/gpu-check .venv-gpu-check/bin/python gpu-report.txt
 
 lint: .venv/.done

@@ -8,6 +8,7 @@ kernels keep that of their own results (`tinygen_kernels.cpu.memory`).
 """
 
 import ctypes
+import functools
 import importlib
 import platform
 from collections.abc import Iterable, Iterator
@@ -91,6 +92,12 @@ def best_device() -> str:
     return "cuda"
 
 
+@functools.cache
+def _copying_stream(index: int) -> Any:
+    """One for each GPU, as CuPy keeps freed memory for the stream that it was taken on."""
+    return _cupy(f"cuda:{index}", index).cuda.Stream(non_blocking=True)
+
+
 def copied_ahead(batches: Iterable[tuple[Array, ...]], device: str) -> Iterator[tuple[Array, ...]]:
     """The batches, on the device. Each is on its way to a GPU, on a stream of its own, while the step before it computes.
 
@@ -103,7 +110,7 @@ def copied_ahead(batches: Iterable[tuple[Array, ...]], device: str) -> Iterator[
     index = _cuda_index(device)
     cuda = _cupy(device, index).cuda
     cuda.Device(index).use()
-    copying = cuda.Stream(non_blocking=True)
+    copying = _copying_stream(index)
 
     def send(batch: tuple[Array, ...]) -> tuple[tuple[Array, ...], Any]:
         copying.wait_event(cuda.get_current_stream().record())

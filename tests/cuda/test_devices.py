@@ -111,7 +111,7 @@ class Trained:
 
     def __init__(self, steps: int, device: str) -> None:
         manual_seed(0)
-        self.model = nn.Sequential(nn.Dense(3, 4), nn.BatchNorm(4), nn.ReLU(), nn.Dense(4, 2)).to(device)
+        self.model = nn.Sequential(nn.Dense(3, 4, bias=False), nn.BatchNorm(4), nn.ReLU(), nn.Dense(4, 2)).to(device)
         self.adam = optim.Adam(self.model.parameters(), 0.01)
         self.train(steps)
 

@@ -12,6 +12,8 @@ import torch
 from tinygen_kernels import Array
 from tinygen_kernels.bench.layers import Direction, Layer
 
+torch.backends.cudnn.allow_tf32 = False  # ours multiply in float32, not in the tensor cores' 10 bits
+
 Work = Callable[[], Any]
 FORMATS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
 

@@ -86,9 +86,21 @@ def _argument(value: Any) -> Any:
     if isinstance(value, cupy.ndarray):
         return value.unwrap() if SIMULATED else value  # in the simulator, CuPy is a stand-in around NumPy
     if isinstance(value, tuple):
-        return type(value)(*map(_argument, value))
+        return _integers(type(value), value)
     return numpy.int32(value) if isinstance(value, int) else value
 
 
+@functools.lru_cache(1024)
+def _integers(kind: Callable[..., Any], values: Any) -> Any:
+    """The same tuples come with every step: making their int32 takes as long as a small kernel. Tuples of two kinds may be equal."""
+    return kind(*map(_argument, values))
+
+
 def _stream() -> Any:
-    return 0 if SIMULATED else cuda.external_stream(cupy.cuda.get_current_stream().ptr)
+    return 0 if SIMULATED else _numbas_stream(cupy.cuda.runtime.getDevice(), cupy.cuda.get_current_stream().ptr)
+
+
+@functools.cache
+def _numbas_stream(device: int, pointer: int) -> Any:
+    """One for each of CuPy's, since Numba prepares a kernel anew for each stream that it has not seen."""
+    return cuda.external_stream(pointer)
