@@ -61,6 +61,12 @@ class TestParts:
         assert [name for name, _ in model.named_parameters()] == names(tree, buffers=False)
         assert [id(t) for t in model.parameters()] == [id(t) for _, t in model.named_parameters()]
 
+    def test_of_one_name_are_refused_before_one_is_lost(self) -> None:
+        model = nn.Module()
+        model.parts = {"1": zeros((2,), requires_grad=True), 1: ones((2,), requires_grad=True)}
+        with pytest.raises(ValueError, match=r"^Module: two tensors have the name parts\.1$"):
+            model.state_dict()
+
     @modest
     @given(tree=trees)
     def test_modes_reach_all_of_them(self, tree: Any) -> None:

@@ -107,6 +107,15 @@ class TestLayers:
         ]
         assert all(costs.forward.calls == 1 and costs.backward.seconds > 0 for name, costs in profile.layers.items() if name != OUTSIDE)
 
+    @pytest.mark.parametrize(("layer", "gates"), [(nn.RNN(3, 5), 1), (nn.GRU(3, 5), 3), (nn.LSTM(3, 5), 4)], ids=["RNN", "GRU", "LSTM"])
+    def test_the_products_of_a_recurrence(self, layer: nn.Module, gates: int) -> None:
+        steps, examples = 4, 2
+        with tg.profile() as profile:
+            layer(tg.ones((examples, steps, 3))).sum().backward()
+        costs = profile.ops[type(layer).__name__]
+        assert costs.forward.flops == 2 * steps * examples * 5 * (gates * 5)
+        assert costs.backward.flops == 2 * costs.forward.flops
+
     def test_two_models_of_one_class_are_told_apart(self) -> None:
         with tg.profile() as profile:
             for _ in range(2):

@@ -183,3 +183,10 @@ def test_ctrl_c_is_python_s_again_after_a_run(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGINT)
     small_run(tmp_path, epochs=1).run()
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("name", ["net/a", "totals", "random"])
+def test_a_part_whose_name_a_checkpoint_needs_is_refused(name: str, tmp_path: Path) -> None:
+    run = small_run(tmp_path)
+    with pytest.raises(ValueError, match=f"^a checkpoint cannot hold parts of the names {name}: it needs /, totals and random itself$"):
+        Training(run.options, {name: run.parts["model"]}, run.loader, run.step)

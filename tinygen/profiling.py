@@ -11,6 +11,8 @@ from tinygen import autograd
 from tinygen.autograd import Function
 from tinygen.functional.conv import Conv2D, Conv2DData, Conv2DWeight
 from tinygen.functional.linalg import MatMul
+from tinygen.functional.recurrent import Recurrence
+from tinygen.mode import is_recording
 from tinygen.nn.module import Module
 from tinygen.tensor import Tensor
 
@@ -100,6 +102,8 @@ class Profile:
         cost = self.ops.setdefault(type(y.node).__name__, Costs()).backward
         cost.calls += 1
         cost.bytes += _bytes(g) + sum(_bytes(x) * (1 + need) for x, need in zip(y.node.inputs, needs, strict=True))
+        if isinstance(y.node, Recurrence) and not is_recording():  # by a kernel: as often for the states, and once more for the weight
+            cost.flops += 2 * _flops(y.node, y.node.inputs, y)
         before, self._running, self._pulled = self._running, self._makers.get(id(y.node), OUTSIDE), cost
         layer = self.layers.setdefault(self._running, Costs()).backward
         try:
@@ -189,6 +193,9 @@ def _flops(node: Function, inputs: tuple[Any, ...], y: Tensor) -> int:
     match node:
         case MatMul():
             return 2 * y.size * inputs[0].shape[-1]
+        case Recurrence():
+            x, weight, state = inputs[:3]
+            return 2 * len(x) * state.size * weight.shape[1]
         # All three convolutions multiply as often as conv2d does: each of its outputs sums over (kh, kw, C).
         case Conv2D():
             return 2 * y.size * math.prod(inputs[1].shape[:3])

@@ -135,6 +135,8 @@ class Training:
     generate: Callable[[int], numpy.ndarray] | None = None
 
     def __post_init__(self) -> None:
+        if reserved := [part for part in self.parts if "/" in part or part in ("totals", "random")]:
+            raise ValueError(f"a checkpoint cannot hold parts of the names {', '.join(reserved)}: it needs /, totals and random itself")
         self.folder = self.options.out
         self.epoch = 0  # epochs done
         self.batch = 0  # batches done in the epoch after those

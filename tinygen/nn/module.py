@@ -116,16 +116,25 @@ class Module:
             t.data, t.grad = data, gradient
         return self
 
+    def _by_name(self) -> dict[str, Tensor]:
+        """Raises ValueError where two tensors have one name, which keys of a dict can lead to."""
+        by_name: dict[str, Tensor] = {}
+        for name, t in self.named_tensors():
+            if name in by_name:
+                raise ValueError(f"{type(self).__name__}: two tensors have the name {name}")
+            by_name[name] = t
+        return by_name
+
     def state_dict(self) -> dict[str, numpy.ndarray]:
         """A copy on the host of every parameter and buffer, by name."""
-        return {name: numpy.array(t.numpy()) for name, t in self.named_tensors()}
+        return {name: numpy.array(t.numpy()) for name, t in self._by_name().items()}
 
     def load_state_dict(self, state: Mapping[str, numpy.ndarray]) -> None:
         """Set every parameter and buffer from what `state_dict` gave.
 
         Raises ValueError, with nothing changed, that lists the names that are missing, unexpected, or of another shape or dtype.
         """
-        own = dict(self.named_tensors())
+        own = self._by_name()
         check_state({name: t.data for name, t in own.items()}, state, type(self).__name__)
         for name, t in own.items():
             t.data[...] = backend.to_device(raw(state[name]), t.device)
