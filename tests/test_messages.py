@@ -188,6 +188,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
         ValueError,
         "attention: mask must be booleans, true where a query may look, got float32",
     ),
+    (lambda: a @ [[1.0]], TypeError, "matmul takes two Tensors, got Tensor and list; make one with tinygen.tensor(...)"),
     (lambda: F.concatenate([]), ValueError, "concatenate: there is nothing to concatenate"),
     (lambda: list(a.sum()), TypeError, "len() of unsized object"),
     (lambda: F.stack([a, b]), ValueError, "stack: takes tensors of one shape, got [(2, 3), (4,)]"),

@@ -46,8 +46,10 @@ def swapped(x: Tensor) -> Tensor:
 def matmul(a: Tensor, b: Tensor) -> Tensor:
     """(..., m, k) @ (..., k, n) -> (..., m, n); the leading axes broadcast. A vector is a row on the left, a column on the right.
 
-    Raises ValueError where the inner sizes differ or an operand has no axes.
+    Raises ValueError where the inner sizes differ or an operand has no axes, TypeError where one is no Tensor.
     """
+    if not (isinstance(a, Tensor) and isinstance(b, Tensor)):
+        raise TypeError(f"matmul takes two Tensors, got {type(a).__name__} and {type(b).__name__}; make one with tinygen.tensor(...)")
     if not (a.ndim and b.ndim) or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise ValueError(f"matmul: {a.shape} @ {b.shape}: the last axis of the first and the last but one of the second must agree")
     if a.ndim == 1:
