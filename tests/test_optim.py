@@ -172,10 +172,10 @@ def test_a_gradient_or_a_parameter_that_has_grown_moves_nothing(rule: Rule) -> N
     p, q = leaf(1, 2), leaf(3)
     optimizer = rule(p, q)
     p.grad, q.grad = leaf(1, 1).detach(), leaf(1, 1).detach()
-    with pytest.raises(ValueError, match=r": the gradient is float32 \(2,\) and parameter 1 float32 \(1,\); make a new optimiser"):
+    with pytest.raises(ValueError, match=r": parameter 1 is float32 \(1,\), but its gradient or state is float32 \(2,\); make"):
         optimizer.step()
     q.data = leaf(3, 4).data
-    with pytest.raises(ValueError, match=r": the \w+ is float32 \(1,\) and parameter 1 float32 \(2,\); make a new optimiser"):
+    with pytest.raises(ValueError, match=r": parameter 1 is float32 \(2,\), but its gradient or state is float32 \(1,\); make"):
         optimizer.step()
     assert p.numpy().tolist() == [1, 2] and q.numpy().tolist() == [3, 4] and optimizer.steps == 0
 

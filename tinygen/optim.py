@@ -49,10 +49,12 @@ class Optimizer:
     def step(self) -> None:
         """One step for every parameter that has a gradient. Raises ValueError, with nothing moved, where one is unlike its gradient."""
         for i, p in enumerate(self.parameters):
-            for what, array in {} if p.grad is None else {"gradient": p.grad.data, **self.state[i]}.items():
-                if array.shape != p.shape or array.dtype != p.dtype:
-                    given = f"{array.dtype} {array.shape} and parameter {i} {p.dtype} {p.shape}"
-                    raise ValueError(f"{type(self).__name__}: the {what} is {given}; make a new optimiser for a new parameter")
+            if p.grad is not None:
+                shape, dtype = p.data.shape, p.data.dtype
+                for array in (p.grad.data, *self.state[i].values()):
+                    if array.shape != shape or array.dtype != dtype:
+                        unlike = f"{dtype} {shape}, but its gradient or state is {array.dtype} {array.shape}"
+                        raise ValueError(f"{type(self).__name__}: parameter {i} is {unlike}; make a new optimiser for a new parameter")
         self.steps += 1
         for i, p in enumerate(self.parameters):
             if p.grad is not None:

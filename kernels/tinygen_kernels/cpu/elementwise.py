@@ -19,8 +19,9 @@ _MULTIPLIER, _KEY_STEP, _LOW_WORD, _WORD_BITS = (numpy.uint64(n) for n in (0xD25
 
 
 def leaky_relu(x: Array, negative_slope: float) -> Array:
-    x = flat(x).reshape(x.shape)
-    return leaky_relu_backward(x, x, negative_slope)
+    y, elements = empty(x.shape, x.dtype), flat(x)
+    launch(_scale_negative, _parts(x), elements, elements, x.dtype.type(negative_slope), flat(y))
+    return y
 
 
 def leaky_relu_backward(g: Array, y: Array, negative_slope: float) -> Array:

@@ -1,8 +1,8 @@
 """How the kernels of this package are compiled and started."""
 
 import functools
+import inspect
 import threading
-import types
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +17,7 @@ _njit: Any = numba.njit  # its own type does not know that `parallel` may be a d
 # a helper imported from another file, delete the folder __pycache__ beside it.
 serial = _njit(cache=True, error_model="numpy")
 
-# Lets compiled loops call a kernel. It returns the function itself, whose name is the same in the next process, as Numba's cache needs.
+# Lets compiled loops call a kernel.
 _callable = functools.cache(register_jitable(error_model="numpy"))
 
 # `parallel=True` would also make array expressions parallel, one region each, and a region costs more than most of them.
@@ -39,7 +39,11 @@ def launch(kernel: Callable[..., None], items: int, *arguments: Any) -> None:
     An item is written for one thread. What it adds up follows from shapes alone, never from the number of threads, and no two write
     the same place: so the same bits come out on every machine of the same kind.
     """
-    if sum(a.size for a in arguments if isinstance(a, numpy.ndarray)) < WORTH_THREADS or threads() == 1:
+    size = 0
+    for argument in arguments:  # a sum of a generator takes three times as long, which small networks notice
+        if type(argument) is numpy.ndarray:
+            size += argument.size
+    if size < WORTH_THREADS or threads() == 1:
         _loop(kernel, False)(items, *arguments)
     else:
         with _one_at_a_time:
@@ -48,15 +52,11 @@ def launch(kernel: Callable[..., None], items: int, *arguments: Any) -> None:
 
 @functools.cache
 def _loop(kernel: Callable[..., None], shared: bool) -> Callable[..., None]:
-    work = _callable(kernel)
-
-    def over_items(items, *arguments):  # type: ignore[no-untyped-def]
-        for item in prange(items):
-            work(item, *arguments)
-
+    """The loop over items, with the kernel's own parameters in place of *arguments, which Numba is slower to call with."""
+    item, *others = inspect.signature(kernel).parameters
+    name, parameters = f"{kernel.__name__}_{'shared' if shared else 'alone'}", ", ".join(others)
+    source = f"def {name}(_items, {parameters}):\n for {item} in prange(_items):\n  _kernel({item}, {parameters})"
     # Numba's cache knows a function by its file, line and name: those of the kernel, so that the code is made anew when it changes.
-    place = kernel.__code__
-    name = f"{kernel.__name__}_{'shared' if shared else 'alone'}"
-    code = over_items.__code__.replace(co_filename=place.co_filename, co_firstlineno=place.co_firstlineno, co_name=name, co_qualname=name)
-    loop = types.FunctionType(code, {"prange": prange, "__name__": kernel.__module__}, name, None, over_items.__closure__)
-    return _njit(cache=True, error_model="numpy", parallel=shared and _ONLY_PRANGE)(loop)
+    namespace: dict[str, Any] = {"prange": prange, "_kernel": _callable(kernel), "__name__": kernel.__module__}
+    exec(compile("\n" * (kernel.__code__.co_firstlineno - 1) + source, kernel.__code__.co_filename, "exec"), namespace)
+    return _njit(cache=True, error_model="numpy", parallel=shared and _ONLY_PRANGE)(namespace[name])
