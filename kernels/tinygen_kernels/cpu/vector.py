@@ -12,6 +12,7 @@ the compiled function that calls it; a Python loop in it thus writes the same in
 """
 
 import functools
+import platform
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,7 @@ from numba.core.registry import cpu_target
 # The processor that Numba compiles for, which NUMBA_CPU_NAME and NUMBA_CPU_FEATURES can change.
 _FEATURES = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
 VECTOR_BYTES, REGISTERS = (64, 32) if "+avx512f" in _FEATURES else (32, 16) if "+avx" in _FEATURES else (16, 16)
+_VECTOR_REGISTER = "=w," if platform.machine() in ("aarch64", "arm64") else "=v,"  # in the words of the processor's assembler
 LINE_BYTES = 64  # come into a cache together
 
 int32, int64 = ir.IntType(32), ir.IntType(64)
@@ -74,13 +76,14 @@ class Writer:
             self.builder.store(total, accumulator)
 
     def keep_order(self, accumulators: list[Any]) -> None:
-        """An empty instruction that takes and returns the accumulators, and that no load may cross.
+        """Assembly of no instructions, which LLVM cannot look into: what is behind it stays behind it, and no load may cross.
 
-        LLVM would load the values of all rows before it uses the first, and run out of registers.
+        LLVM would load the values of all rows before it uses the first, and run out of registers. The assembly takes and returns the
+        accumulators: "=v" (on ARM "=w") asks for a vector register for each result, and a digit for the one of that result again.
         """
         count = len(accumulators)
         together = ir.FunctionType(ir.LiteralStructType([self.vector] * count), [self.vector] * count)
-        constraints = "=v," * count + ",".join(map(str, range(count))) + ",~{memory}"
+        constraints = _VECTOR_REGISTER * count + ",".join(map(str, range(count))) + ",~{memory}"
         same = self.builder.asm(together, "", constraints, [self.builder.load(a) for a in accumulators], side_effect=True)
         for j, accumulator in enumerate(accumulators):
             self.builder.store(self.builder.extract_value(same, j), accumulator)
