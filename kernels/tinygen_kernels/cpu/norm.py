@@ -7,7 +7,6 @@ E[x^2] - E[x]^2, and a constant one has a variance of exactly 0.
 """
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy
@@ -24,13 +23,13 @@ _CHUNKS = 64  # items, at most
 
 def column_sums(x: Array) -> Array:
     rows = _rows(x)
-    return _sums(_moments, x.shape[-1], rows, numpy.zeros(rows.shape[1]))[0].astype(x.dtype)
+    return _sums(x.shape[-1], rows, numpy.zeros(rows.shape[1]))[0].astype(x.dtype)
 
 
 def batch_norm(x: Array, gamma: Array, beta: Array, eps: float, negative_slope: float) -> tuple[Array, Array, Array]:
     rows, channels = _rows(x), x.shape[-1]
     origin = rows[0, :channels].astype(numpy.float64)
-    shift, squares = _sums(_moments, channels, rows, _along(rows, origin)) / (x.size // channels)
+    shift, squares = _sums(channels, rows, _along(rows, origin)) / (x.size // channels)
     mean = (origin + shift).astype(x.dtype)
     var = numpy.maximum(squares - shift**2, 0)
     scale = (gamma / numpy.sqrt(var + eps)).astype(x.dtype)
@@ -44,7 +43,7 @@ def batch_norm_backward(
     g: Array, x: Array, y: Array, gamma: Array, mean: Array, var: Array, eps: float, negative_slope: float
 ) -> tuple[Array, Array, Array]:
     rows, of_y, count = _rows(x), (_rows(g), _rows(y), x.dtype.type(negative_slope)), x.size // x.shape[-1]
-    g_beta, products = _sums(_gradient_sums, x.shape[-1], rows, _along(rows, mean), *of_y)
+    g_beta, products = _sums(x.shape[-1], rows, _along(rows, mean), *of_y)
     inverse = 1 / numpy.sqrt(var.astype(numpy.float64) + eps)
     g_gamma = products * inverse
     # g_x = scale * (g_z - g_beta / count - normalised * g_gamma / count), as one multiply-add for each of g_z and x - mean
@@ -72,28 +71,16 @@ def _chunks(rows: Array) -> int:
     return max(1, min(rows.size // _CHUNK, _CHUNKS, len(rows) // _CHUNK_ROWS))
 
 
-def _sums(kernel: Callable[..., None], channels: int, rows: Array, *others: Any) -> Array:
-    """(2, channels), of float64: the sums that the kernel makes."""
-    sums = numpy.zeros((_chunks(rows), 2, rows.shape[1]))
-    launch(kernel, len(sums), rows, *others, sums)
+def _sums(channels: int, x: Array, origin: Array, g: Array | None = None, y: Array | None = None, slope: Any = None) -> Array:
+    """(2, channels), of float64: the sums of both `_terms` of all numbers."""
+    sums = numpy.zeros((_chunks(x), 2, x.shape[1]))
+    launch(_add_rows, len(sums), x, origin, g, y, slope, sums)
     return sums.sum(axis=0).reshape(2, -1, channels).sum(axis=1)
-
-
-def _moments(chunk, x, origin, sums):
-    """The sums of the deviations and of their squares."""
-    here = _chunk(x, chunk, len(sums))
-    _add_rows(x[here], origin, None, None, None, sums[chunk, 0], sums[chunk, 1])
-
-
-def _gradient_sums(chunk, x, mean, g, y, slope, sums):
-    """The sums of the gradients to beta and, but for the deviation, to gamma."""
-    here = _chunk(x, chunk, len(sums))
-    _add_rows(x[here], mean, g[here], y[here], slope, sums[chunk, 0], sums[chunk, 1])
 
 
 @serial
 def _terms(x, origin, g, y, slope, row, c):
-    """What one number adds to both sums."""
+    """The deviation and its square; or, given g, the gradient to beta and, but for the deviation that x is divided by, to gamma."""
     deviation = x[row, c] - origin[c]
     if g is None:
         return deviation, deviation * deviation
@@ -101,8 +88,11 @@ def _terms(x, origin, g, y, slope, row, c):
     return g_z, g_z * deviation
 
 
-@serial
-def _add_rows(x, origin, g, y, slope, total, products):
+def _add_rows(chunk, x, origin, g, y, slope, sums):
+    here = _chunk(x, chunk, len(sums))
+    x, total, products = x[here], sums[chunk, 0], sums[chunk, 1]
+    if g is not None:
+        g, y = g[here], y[here]
     fours = len(x) // 4 * 4
     for row in range(0, fours, 4):
         for c in range(x.shape[1]):

@@ -1,8 +1,6 @@
 # mypy: allow-untyped-defs
 """Weights in the order in which the register tile reads them."""
 
-from typing import NamedTuple
-
 import numpy
 
 from tinygen_kernels import Array
@@ -14,35 +12,24 @@ from tinygen_kernels.cpu.simd import tile_width
 _FEW_PIXELS, _FEW_WEIGHTS = 512, 1 << 13
 
 
-class Panels(NamedTuple):
-    """Weights as the tiles read them: for each strip of outputs a panel of rows, one for each tap and number of a tap.
-
-    row, strip: the elements from one row of a panel to the next, and from one panel to the next.
-    """
-
-    weights: Array
-    row: int
-    strip: int
-
-
 def strip_count(outputs: int, dtype: numpy.dtype) -> int:
     return -(-outputs // tile_width(dtype))
 
 
-def as_panels(w: Array, taps: int, length: int, outputs: int, pixels: int, transposed: bool = False) -> Panels:
-    """The panels of w (taps, length, outputs), or (taps, outputs, length) where transposed, for so many output pixels.
+def as_panels(w: Array, taps: int, outputs: int, pixels: int, transposed: bool) -> tuple[Array, int, int]:
+    """The weights w (taps, length, outputs), or (taps, outputs, length) where transposed, as the tiles for so many pixels read them.
 
-    They are copied, as (strips, taps, length, tile width) with the last strip filled up with zeros, unless w lies so already, or its
-    rows are whole tiles and a copy would not be worth it.
+    That is: for each strip of outputs a panel of rows, one for each tap and number of a tap; and the elements from one row of a panel
+    to the next, and from one panel to the next. Weights are copied, as (strips, taps, length, tile width) with the last strip filled up
+    with zeros, unless w lies so already, or its rows are whole tiles and a copy would not be worth it.
     """
     width = tile_width(w.dtype)
     as_it_is = outputs == width or pixels < _FEW_PIXELS or w.size < _FEW_WEIGHTS
     if as_it_is and outputs % width == 0 and not transposed:
-        return Panels(flat(w), outputs, width)
-    items = strip_count(outputs, w.dtype) * taps
-    packed = empty(items * length * width, w.dtype)
-    launch(_pack, items, flat(w), taps, length, outputs, transposed, width, packed)
-    return Panels(packed, width, taps * length * width)
+        return flat(w), outputs, width
+    packed = empty((strip_count(outputs, w.dtype), taps, w.size // (taps * outputs), width), w.dtype)
+    launch(_pack, len(packed) * taps, flat(w).reshape(taps, *((outputs, -1) if transposed else (-1, outputs))), transposed, packed)
+    return packed.reshape(-1), width, packed[0].size
 
 
 @serial
@@ -51,16 +38,15 @@ def copy(source, target):
         target[i] = source[i]
 
 
-def _pack(item, w, taps, length, outputs, transposed, width, panels):
-    tap, first = item % taps, item // taps * width
-    last = min(first + width, outputs)
-    panel = panels[item * length * width : (item + 1) * length * width].reshape(length, width)
+def _pack(item, w, transposed, packed):
+    _, taps, length, width = packed.shape
+    tap, strip = item % taps, item // taps
+    first, last = strip * width, min(strip * width + width, w.size // (taps * length))
+    panel = packed[strip, tap]
     panel[:, last - first :] = 0
     if transposed:
-        turned = w.reshape(taps, outputs, length)
         for output in range(first, last):
-            copy(turned[tap, output], panel[:, output - first])
+            copy(w[tap, output], panel[:, output - first])
     else:
-        straight = w.reshape(taps, length, outputs)
         for row in range(length):
-            copy(straight[tap, row, first:last], panel[row])
+            copy(w[tap, row, first:last], panel[row])

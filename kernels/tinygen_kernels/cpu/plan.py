@@ -15,9 +15,7 @@ from tinygen_kernels import Array, Padding, Pair
 from tinygen_kernels.cpu.simd import PIXELS, ROWS
 from tinygen_kernels.geometry import inverse_table, source_table
 
-# With fewer channels than this, a tap is a whole kernel row: kernel width * channels neighbouring numbers of a bordered image.
-FEW_CHANNELS = 11
-
+FEW_CHANNELS = 11  # with fewer, taps are whole kernel rows
 _GATHER_PIXELS = 1024  # output pixels of an item of work, at most
 _GATHER_ITEMS = 64  # items of work, at least, if their tiles can still be full
 _OUTER_PIXELS = 160  # output pixels whose x and g stay in the cache while all taps of a weight gradient pass over them
@@ -25,7 +23,6 @@ _CHUNKS = 64  # partial sums of a weight gradient
 _CHUNK_PIXELS = 256  # output pixels that a partial sum is worth its memory for, and
 _PARTIAL_SUMS = 1 << 19  # a bound on the numbers in all partial sums
 _PLANS = 64  # kept, of each kind; that of a large image takes some MB
-_GROUP_SUMS = 1 << 15  # numbers of a partial sum that stay in the cache
 
 Window = tuple[Pair, Pair, Padding, Pair]  # kernel_size, stride, padding, dilation
 
@@ -33,14 +30,16 @@ Window = tuple[Pair, Pair, Padding, Pair]  # kernel_size, stride, padding, dilat
 class GatherPlan(NamedTuple):
     """The tiles of conv2d, or of conv2d_data, which is the same sum over the inverse table.
 
-    table:  rows of 1 + PIXELS integers, for each tile a header and a row for each tap, as `simd.gather_tile` reads them.
-    items:  rows of three integers, one for each item of work: the first image of a block, the first row of table and the last + 1.
+    table:  for each tile a header and a row for each tap, as `simd.gather_tile` reads them.
+    items:  for each item of work the first image of a block, the first row of the table and the last + 1.
     pieces: how many items a range of a block is cut into, so that there are enough of them.
+    taps:   of an output pixel.
     """
 
     table: Array
     items: Array
     pieces: int
+    taps: int
 
 
 class OuterPlan(NamedTuple):
@@ -49,69 +48,33 @@ class OuterPlan(NamedTuple):
     pairs:   (place in x, place in g) of one range and tap after the other, in elements from the first image of a block.
     first:   where the pairs of each range and tap begin, and the end.
     block:   the images in a block. The last block may have fewer: their pairs come first, as many for each image.
-    places:  where in x, from the place of a pair, each row of dw[tap] lies; the last one is repeated to fill its tile.
-    rows:    the rows of a tile.
+    places:  where in x, from the place of a pair, each row of dw[tap] lies, tile by tile; the last one is repeated to fill its tile.
     chunks:  the number of partial sums, over consecutive ranges of all blocks.
-    groups:  the number of items that share each chunk, each with some of its tiles or strips, if there are not more threads than items.
     """
 
     pairs: Array
     first: Array
     block: int
     places: Array
-    rows: int
     chunks: int
-    groups: int
+
+
+def by_rows(channels: int, dilation: Pair) -> bool:
+    """Whether taps are whole kernel rows: kernel width * channels neighbouring numbers of a bordered image."""
+    return channels < FEW_CHANNELS and dilation[1] == 1
 
 
 @functools.lru_cache(_PLANS)
-def forward_plan(images: int, size: Pair, channels: int, outputs: int, strips: int, window: Window, by_rows: bool) -> GatherPlan:
-    source, length = source_table(size, *window), channels
-    if by_rows:
-        width = window[0][1]
-        source, length = source[:, ::width], width * channels
-    return _gather_plan(source, images, size[0] * size[1], channels, length, outputs, strips)
-
-
-@functools.lru_cache(_PLANS)
-def data_plan(images: int, size: Pair, channels: int, outputs: int, strips: int, window: Window) -> GatherPlan:
-    source = source_table(size, *window)
-    inverse = inverse_table(source, size[0] * size[1])
-    return _gather_plan(inverse, images, len(source), outputs, outputs, channels, strips)
-
-
-@functools.lru_cache(_PLANS)
-def weight_plan(images: int, size: Pair, channels: int, outputs: int, window: Window, by_rows: bool) -> OuterPlan:
-    source = source_table(size, *window)
-    places = numpy.arange(channels)
-    if by_rows:  # one tap, the first pixel of the window, from which each number of the window has its fixed distance
-        (height, width), dilation = window[0], window[3]
-        source = source[:, :1]
-        places = (numpy.arange(height)[:, None] * dilation[0] * size[1] * channels + numpy.arange(width * channels)).ravel()
-    rows = min(reversed(ROWS), key=lambda rows: -(-places.size // rows) * rows)
-    places = numpy.append(places, numpy.full(-places.size % rows, places[-1]))
-    block = max(1, min(_OUTER_PIXELS // len(source), images // 4))
-    bounds = _ranges(block * len(source), _OUTER_PIXELS)
-    table = _repeated(source, block, size[0] * size[1], channels)
-    lists = []
-    for low, high in itertools.pairwise(bounds):
-        for tap in range(table.shape[1]):
-            pixels = low + numpy.nonzero(table[low:high, tap] >= 0)[0]
-            lists.append(numpy.column_stack([table[pixels, tap], pixels * outputs]))
-    first = numpy.append(0, numpy.cumsum([len(pairs) for pairs in lists]))
-    tiles = table.shape[1] * places.size // rows
-    sums = tiles * rows * outputs
-    most = max(1, min(_CHUNKS, images * len(source) // _CHUNK_PIXELS, _PARTIAL_SUMS // sums))
-    chunks = 1 << most.bit_length() - 1  # a power of two, as many batch sizes and numbers of threads are
-    groups = max(1, sums // _GROUP_SUMS)
-    return OuterPlan(_indices(numpy.concatenate(lists)), _indices(first), block, _indices(places), rows, chunks, groups)
-
-
-def _gather_plan(source: Array, images: int, source_pixels: int, channels: int, length: int, outputs: int, strips: int) -> GatherPlan:
-    """source: what each of the output pixels reads; the images read have source_pixels of `channels` numbers.
+def gather_plan(images: int, size: Pair, channels: int, outputs: int, strips: int, window: Window, data: bool) -> GatherPlan:
+    """For conv2d of images of this size, or for conv2d_data back to it; `channels` are read and `outputs` are made.
 
     Each strip of outputs, a tile's width, is an item of work of its own.
     """
+    source, read, length = source_table(size, *window), size[0] * size[1], channels
+    if data:
+        source, read = inverse_table(source, read), len(source)
+    elif by_rows(channels, window[3]):
+        source, length = source[:, :: window[0][1]], window[0][1] * channels
     pixels = len(source)
     shared, full = max(images // 8, images * strips // _GATHER_ITEMS), -(-PIXELS // pixels)
     most = max(1, min(_GATHER_PIXELS // pixels, max(shared, full)))
@@ -122,16 +85,39 @@ def _gather_plan(source: Array, images: int, source_pixels: int, channels: int, 
         if first == last:
             continue
         step = min(block, last - first)
-        repeated = _repeated(source, step, source_pixels, channels)
-        cuts = [rows]
+        repeated = _repeated(source, step, read, channels)
+        cuts: list[int] = []
         for low, high in itertools.pairwise(_ranges(step * pixels, _GATHER_PIXELS)):
             table, headers = _tile_rows(repeated, low, high, length, outputs)
             tables.append(table)
             shares = min(pieces, len(headers))
-            cuts += [rows + headers[len(headers) * share // shares] for share in range(1, shares)] + [rows + len(table)]
+            cuts += list(rows + headers[numpy.arange(shares) * len(headers) // shares])
             rows += len(table)
-        items += [(image, *piece) for image in range(first, last, step) for piece in itertools.pairwise(cuts)]
-    return GatherPlan(_indices(numpy.concatenate(tables)), _indices(numpy.array(items)), pieces)
+        items += [(image, *piece) for image in range(first, last, step) for piece in itertools.pairwise([*cuts, rows])]
+    return GatherPlan(_indices(numpy.concatenate(tables)), _indices(numpy.array(items)), pieces, source.shape[1])
+
+
+@functools.lru_cache(_PLANS)
+def weight_plan(images: int, size: Pair, channels: int, outputs: int, window: Window) -> OuterPlan:
+    source = source_table(size, *window)
+    places: Array = numpy.arange(channels)
+    (height, width), dilation = window[0], window[3]
+    if by_rows(channels, dilation):  # one tap, the first pixel of the window, from which each number of the window has its fixed distance
+        source = source[:, :1]
+        places = (numpy.arange(height)[:, None] * dilation[0] * size[1] * channels + numpy.arange(width * channels)).ravel()
+    rows = min(reversed(ROWS), key=lambda rows: -(-places.size // rows) * rows)
+    places = numpy.pad(places, (0, -places.size % rows), "edge").reshape(-1, rows)
+    block = max(1, min(_OUTER_PIXELS // len(source), images // 4))
+    table = _repeated(source, block, size[0] * size[1], channels)
+    lists = []
+    for low, high in itertools.pairwise(_ranges(block * len(source), _OUTER_PIXELS)):
+        for tap in range(table.shape[1]):
+            pixels = low + numpy.nonzero(table[low:high, tap] >= 0)[0]
+            lists.append(numpy.column_stack([table[pixels, tap], pixels * outputs]))
+    first = numpy.append(0, numpy.cumsum([len(pairs) for pairs in lists]))
+    most = max(1, min(_CHUNKS, images * len(source) // _CHUNK_PIXELS, _PARTIAL_SUMS // (table.shape[1] * places.size * outputs)))
+    chunks = 1 << most.bit_length() - 1  # a power of two, as many batch sizes and numbers of threads are
+    return OuterPlan(_indices(numpy.concatenate(lists)), _indices(first), block, _indices(places), chunks)
 
 
 def _tile_rows(source: Array, low: int, high: int, length: int, outputs: int) -> tuple[Array, Array]:
@@ -141,7 +127,7 @@ def _tile_rows(source: Array, low: int, high: int, length: int, outputs: int) ->
     a transposed convolution, cost next to nothing.
     """
     order = low + numpy.lexsort(source[low:high].T >= 0)
-    tiles = numpy.append(order, numpy.full(-order.size % PIXELS, order[-1])).reshape(-1, PIXELS)  # a short tile repeats its last pixel
+    tiles = numpy.pad(order, (0, -order.size % PIXELS), "edge").reshape(-1, PIXELS)  # a short tile repeats its last pixel
     used = (source[tiles] >= 0).any(axis=1)
     tile, tap = numpy.nonzero(used)
     headers = numpy.column_stack([used.sum(axis=1), tiles * outputs])
@@ -170,4 +156,4 @@ def _indices(table: Array) -> Array:
     """As 32-bit integers, which halve the memory. They count elements within one block, never within the batch."""
     if table.max(initial=0) >= 2**31:
         raise ValueError(f"an image of {table.max()} or more numbers is too large: places in it are 32-bit integers")
-    return numpy.ascontiguousarray(table, numpy.int32).ravel()
+    return numpy.ascontiguousarray(table, numpy.int32)

@@ -52,22 +52,8 @@ def _inside(place, kernel_size, stride, before, size):
     return max(start, 0), min(start + kernel_size, size)
 
 
-@serial
-def _take_larger(row, first_index, offset, stride, best, best_index):
-    """Compare a row of pixels, moved by offset, with the best of each window that it has one pixel in."""
-    for j in range(best.shape[0]):
-        column = j * stride + offset
-        if 0 <= column < row.shape[0]:
-            index = numpy.int32(first_index + column)
-            for c in range(row.shape[1]):
-                value, largest = row[column, c], best[j, c]
-                larger = (value > largest) | ((value != value) & (largest == largest))  # a NaN is larger than any number
-                best[j, c] = value if larger else largest
-                best_index[j, c] = index if larger else best_index[j, c]
-
-
 def _maximum(n, x, kernel_height, kernel_width, row_stride, column_stride, top, left, y, indices):
-    _, height, width, _ = x.shape
+    _, height, width, channels = x.shape
     y[n] = -numpy.inf
     for i in range(y.shape[1]):
         first_row, last_row = _inside(i, kernel_height, row_stride, top, height)
@@ -75,7 +61,15 @@ def _maximum(n, x, kernel_height, kernel_width, row_stride, column_stride, top, 
             indices[n, i, j] = numpy.int32(first_row * width + max(j * column_stride - left, 0))
         for row in range(first_row, last_row):
             for tap in range(kernel_width):
-                _take_larger(x[n, row], row * width, tap - left, column_stride, y[n, i], indices[n, i])
+                for j in range(y.shape[2]):
+                    column = j * column_stride + tap - left
+                    if 0 <= column < width:
+                        index = numpy.int32(row * width + column)
+                        for c in range(channels):
+                            value, largest = x[n, row, column, c], y[n, i, j, c]
+                            larger = (value > largest) | ((value != value) & (largest == largest))  # a NaN is larger than any number
+                            y[n, i, j, c] = value if larger else largest
+                            indices[n, i, j, c] = index if larger else indices[n, i, j, c]
 
 
 def _read(n, x, indices, y):
@@ -91,15 +85,9 @@ def _add(n, g, indices, x):
             x[n, indices[n, i, c], c] += g[n, i, c]
 
 
-@serial
-def _add_pixel(pixel, factor, target):
-    for c in range(pixel.size):
-        target[c] += pixel[c] * factor
-
-
 def _average(n, x, y, kernel_height, kernel_width, row_stride, column_stride, top, left, back):
     """Add a share of each pixel of x to y; or back, of each pixel of y to x."""
-    _, height, width, _ = x.shape
+    _, height, width, channels = x.shape
     made = x[n] if back else y[n]
     made[:] = 0
     for i in range(y.shape[1]):
@@ -110,6 +98,8 @@ def _average(n, x, y, kernel_height, kernel_width, row_stride, column_stride, to
             for row in range(first_row, last_row):
                 for column in range(first_column, last_column):
                     if back:
-                        _add_pixel(y[n, i, j], share, x[n, row, column])
+                        for c in range(channels):
+                            x[n, row, column, c] += share * y[n, i, j, c]
                     else:
-                        _add_pixel(x[n, row, column], share, y[n, i, j])
+                        for c in range(channels):
+                            y[n, i, j, c] += share * x[n, row, column, c]

@@ -19,9 +19,9 @@ Numba's compiler does not keep such a block in registers by itself, so its instr
 """
 
 import itertools
-from typing import Any
 
 from numba.core import cgutils
+from numba.extending import register_jitable
 
 from tinygen_kernels.cpu.vector import LINE_BYTES, REGISTERS, VECTOR_BYTES, int64, intrinsic
 
@@ -30,9 +30,10 @@ PIXELS = 14 if REGISTERS == 32 else 6  # rows of the gather tile
 ROWS = range(9, 15) if REGISTERS == 32 else range(4, 7)  # of the outer tile: those that waste least of the last one are taken
 
 
-def tile_width(dtype: Any) -> int:
+@register_jitable
+def tile_width(array):
     """The numbers in a row of a tile."""
-    return VECTORS * VECTOR_BYTES // dtype.itemsize
+    return VECTORS * VECTOR_BYTES // array.itemsize
 
 
 @intrinsic
