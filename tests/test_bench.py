@@ -122,9 +122,9 @@ class TestProtocol:
         before = dict(os.environ)
         with process(Protocol(3, wall_clock=True)) as worker:
             assert dict(os.environ) == before
-            assert worker.call(os.getenv, "NUMBA_NUM_THREADS") == "3"
+            assert worker(os.getenv, "NUMBA_NUM_THREADS") == "3"
             with pytest.raises(ZeroDivisionError):
-                worker.call(divmod, 1, 0)
+                worker(divmod, 1, 0)
 
     def test_geometric_mean(self) -> None:
         assert geometric_mean([2, 0.5]) == pytest.approx(1)

@@ -117,25 +117,16 @@ def for_array(x: Array, *others: Array | None) -> Kernels:
     are not where x is.
     """
     kernels: Any
-    if isinstance(x, _HOST):
-        for other in others:
-            if not (isinstance(other, _HOST) or other is None):
-                raise _apart(x, *others)
+    module = array_module(x)
+    for other in others:
+        if other is not None and other.device != x.device:
+            devices = ", ".join(str(array.device) for array in (x, *others) if array is not None)
+            raise ValueError(f"the kernels take arrays of one device, not of {devices}")
+    if module is numpy:
         from tinygen_kernels import cpu as kernels
-    elif hasattr(type(x), "__cuda_array_interface__"):
-        for other in others:
-            if not (other is None or other.device == x.device):
-                raise _apart(x, *others)
+    else:
         x.device.use()
         from tinygen_kernels import cuda as kernels
-    else:
-        name = f"{type(x).__module__}.{type(x).__qualname__}"
-        raise TypeError(f"tinygen_kernels has no kernels for arrays of type {name}; it serves numpy.ndarray and cupy.ndarray")
     if x.dtype.char not in "fd" or not x.dtype.isnative:
         raise TypeError(f"the kernels take float32 and float64, not {x.dtype}")
     return kernels
-
-
-def _apart(*arrays: Array | None) -> ValueError:
-    devices = ", ".join(str(array.device) for array in arrays if array is not None)
-    return ValueError(f"the kernels take arrays of one device, not of {devices}")

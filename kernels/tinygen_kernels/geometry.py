@@ -7,6 +7,7 @@ Along one axis, output place i reads at kernel tap t the input place
 where `before` is the padding at the beginning. Everything here follows from that line.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy
@@ -124,6 +125,15 @@ def transposed_size(
             f"nothing is left of the image: {size}, kernel {kernel_size}, stride {stride} and padding {padding} make {made}; pad less"
         )
     return made, sides or resolve_padding("same", made, kernel_size, stride, dilation)
+
+
+def taps(kernel_size: Pair, made: Pair, stride: Pair, dilation: Pair) -> Iterator[tuple[Pair, slice, slice]]:
+    """Each tap (a, b), and the rows and columns of the padded image that it meets at the `made` output pixels."""
+    for a, b in numpy.ndindex(*kernel_size):
+        top, left = a * dilation[0], b * dilation[1]
+        rows = slice(top, top + (made[0] - 1) * stride[0] + 1, stride[0])
+        columns = slice(left, left + (made[1] - 1) * stride[1] + 1, stride[1])
+        yield (a, b), rows, columns
 
 
 def source_table(size: Pair, kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:

@@ -7,10 +7,8 @@ either device this is what the kernels have to beat; `tinygen_kernels.cuda.conv.
 `tinygen_kernels.Kernels`.
 """
 
-from collections.abc import Iterator
-
 from tinygen_kernels import Array, Padding, Pair, array_module
-from tinygen_kernels.geometry import output_size
+from tinygen_kernels.geometry import output_size, taps
 
 
 def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair) -> Array:
@@ -27,7 +25,7 @@ def conv2d_data(g: Array, w: Array, bias: Array | None, size: Pair, stride: Pair
     columns = (g.reshape(-1, outputs) @ w.reshape(-1, outputs).T).reshape(*g.shape[:3], kh * kw, channels)
     (top, bottom), (left, right) = padding
     padded = xp.zeros((len(g), top + size[0] + bottom, left + size[1] + right, channels), g.dtype)
-    for i, (rows, across) in enumerate(_taps(g.shape[1:3], (kh, kw), stride, dilation)):
+    for i, (_, rows, across) in enumerate(taps((kh, kw), g.shape[1:3], stride, dilation)):
         padded[:, rows, across] += columns[:, :, :, i]
     x = padded[:, top : top + size[0], left : left + size[1]]
     return xp.ascontiguousarray(x) if bias is None else x + bias
@@ -38,17 +36,10 @@ def conv2d_weight(x: Array, g: Array, size: Pair, stride: Pair, padding: Padding
     return (columns.T @ g.reshape(-1, g.shape[3])).reshape(*size, x.shape[3], g.shape[3])
 
 
-def _columns(x: Array, made: Pair, taps: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+def _columns(x: Array, made: Pair, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
     xp = array_module(x)
     padded = xp.pad(x, ((0, 0), *padding, (0, 0)))
-    columns = xp.empty((len(x), *made, taps[0] * taps[1], x.shape[3]), x.dtype)
-    for i, (rows, across) in enumerate(_taps(made, taps, stride, dilation)):
+    columns = xp.empty((len(x), *made, size[0] * size[1], x.shape[3]), x.dtype)
+    for i, (_, rows, across) in enumerate(taps(size, made, stride, dilation)):
         columns[:, :, :, i] = padded[:, rows, across]
-    return columns.reshape(-1, taps[0] * taps[1] * x.shape[3])
-
-
-def _taps(made: Pair, taps: Pair, stride: Pair, dilation: Pair) -> Iterator[tuple[slice, slice]]:
-    """The rows and columns of the padded image that each tap meets."""
-    for a in range(0, taps[0] * dilation[0], dilation[0]):
-        for b in range(0, taps[1] * dilation[1], dilation[1]):
-            yield slice(a, a + (made[0] - 1) * stride[0] + 1, stride[0]), slice(b, b + (made[1] - 1) * stride[1] + 1, stride[1])
+    return columns.reshape(-1, size[0] * size[1] * x.shape[3])

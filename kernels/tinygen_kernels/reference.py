@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy
 
 from tinygen_kernels import Array, Padding, Pair
-from tinygen_kernels.geometry import output_size, pooled_size
+from tinygen_kernels.geometry import output_size, pooled_size, taps
 
 
 def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair) -> Array:
@@ -24,7 +24,7 @@ def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Paddin
     padded = numpy.pad(x, ((0, 0), *padding, (0, 0)))
     made = output_size((size[0], size[1]), kernel_size, stride, padding, dilation)
     y = numpy.zeros((images, *made, outputs), x.dtype)
-    for tap, rows, columns in _taps(kernel_size, made, stride, dilation):
+    for tap, rows, columns in taps(kernel_size, made, stride, dilation):
         y += padded[:, rows, columns] @ w[tap]
     return y if bias is None else y + bias
 
@@ -32,7 +32,7 @@ def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Paddin
 def conv2d_data(g: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
     (top, bottom), (left, right) = padding
     padded = numpy.zeros((g.shape[0], top + size[0] + bottom, left + size[1] + right, w.shape[2]), g.dtype)
-    for tap, rows, columns in _taps(w.shape[:2], g.shape[1:3], stride, dilation):
+    for tap, rows, columns in taps(w.shape[:2], g.shape[1:3], stride, dilation):
         padded[:, rows, columns] += g @ w[tap].T
     x = padded[:, top : top + size[0], left : left + size[1]]
     return x.copy() if bias is None else x + bias
@@ -42,7 +42,7 @@ def conv2d_weight(x: Array, g: Array, size: Pair, stride: Pair, padding: Padding
     channels, outputs = x.shape[3], g.shape[3]
     padded = numpy.pad(x, ((0, 0), *padding, (0, 0)))
     w = numpy.empty((*size, channels, outputs), x.dtype)
-    for tap, rows, columns in _taps(size, g.shape[1:3], stride, dilation):
+    for tap, rows, columns in taps(size, g.shape[1:3], stride, dilation):
         w[tap] = padded[:, rows, columns].reshape(-1, channels).T @ g.reshape(-1, outputs)
     return w
 
@@ -158,15 +158,6 @@ def _philox(counters: Array, seed: int) -> tuple[Array, Array]:
         left, right = (product >> 32) ^ key ^ right, product & 0xFFFFFFFF
         key = (key + 0x9E3779B9) % 2**32
     return left, right
-
-
-def _taps(kernel_size: Pair, made: Pair, stride: Pair, dilation: Pair) -> Iterator[tuple[Pair, slice, slice]]:
-    """Each tap (a, b), and the rows and columns of the padded image that it meets at the `made` output pixels."""
-    for a, b in numpy.ndindex(*kernel_size):
-        top, left = a * dilation[0], b * dilation[1]
-        rows = slice(top, top + (made[0] - 1) * stride[0] + 1, stride[0])
-        columns = slice(left, left + (made[1] - 1) * stride[1] + 1, stride[1])
-        yield (a, b), rows, columns
 
 
 def _windows(size: Pair, made: Pair, kernel_size: Pair, stride: Pair, padding: Padding) -> Iterator[tuple[int, int, slice, slice]]:

@@ -83,8 +83,8 @@ def main(options: Options) -> None:
         return
     layers = [Layer.parse(options.layer)] if options.layer else LAYERS
     with process(Protocol(1, wall_clock=False)) as worker:
-        worker.call(to_device, numpy.zeros(1), options.device)  # what is missing is said at once
-        version = worker.call(kernels.torch_version, options.device)
+        worker(to_device, numpy.zeros(1), options.device)  # what is missing is said at once
+        version = worker(kernels.torch_version, options.device)
     print(f"PyTorch {version}" if version else "PyTorch is not installed and so left out; pip install 'tinygen[bench]' adds it")
     if options.step:
         from tinygen_kernels.bench import steps
@@ -111,14 +111,14 @@ def _run(options: Options, layers: Sequence[Layer], protocol: Protocol) -> tuple
     directions = DIRECTIONS if options.only is None else (options.only,)
     timings: list[Timing] = []
     with process(protocol) as worker:
-        machine: Machine = worker.call(kernels.machine, protocol, options.dtype)
+        machine: Machine = worker(kernels.machine, protocol, options.dtype)
         print(f"this machine: at most {machine.gflops:.1f} GFLOP/s of multiply-adds, {machine.gigabytes:.1f} GB/s from and to memory\n")
         for layer in tqdm(layers, leave=False, disable=None):
-            timings += [worker.call(kernels.measure, layer, each, options.dtype, options.repeats, protocol) for each in directions]
+            timings += [worker(kernels.measure, layer, each, options.dtype, options.repeats, protocol) for each in directions]
     print("\n".join(report(timings, machine.gflops)))
     if protocol.device != "cpu":
         with process(protocol) as worker:
-            ours, cupys = worker.call(kernels.launch_seconds)
+            ours, cupys = worker(kernels.launch_seconds)
         print(f"\nto start a kernel takes the host {ours * 1e6:.1f} us through tinygen_kernels, {cupys * 1e6:.1f} us through CuPy")
     return machine, timings
 

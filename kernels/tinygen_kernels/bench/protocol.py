@@ -11,7 +11,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -87,20 +87,11 @@ def protocols(threads: int, device: str) -> list[Protocol]:
     return [Protocol(1, wall_clock=False)] + ([Protocol(threads, wall_clock=True)] if threads > 1 else [])
 
 
-class Process:
-    """A process with a protocol's environment, in which functions are called from here."""
-
-    def __init__(self, pool: ProcessPoolExecutor) -> None:
-        self.pool = pool
-
-    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """The function's result. What it raises is raised here."""
-        future: Future[Any] = self.pool.submit(function, *arguments)
-        return future.result()
+Call = Callable[..., Any]  # of a function and its arguments: its result in another process; what it raises is raised here
 
 
 @contextmanager
-def process(protocol: Protocol) -> Iterator[Process]:
+def process(protocol: Protocol) -> Iterator[Call]:
     """A process of its own, started in this protocol's environment; it ends with the block."""
     before = dict(os.environ)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
@@ -110,7 +101,7 @@ def process(protocol: Protocol) -> Iterator[Process]:
         finally:
             os.environ.clear()
             os.environ.update(before)
-        yield Process(pool)
+        yield lambda function, *arguments: pool.submit(function, *arguments).result()
 
 
 def geometric_mean(numbers: Iterable[float]) -> float:

@@ -22,7 +22,7 @@ import numpy
 import tinygen
 from tinygen.backend import to_device
 from tinygen_kernels.bench.kernels import TOLERANCE
-from tinygen_kernels.bench.protocol import Process, Protocol, process, protocols, table
+from tinygen_kernels.bench.protocol import Call, Protocol, process, protocols, table
 
 EXAMPLES = ("cnn", "dcgan", "vae")
 OURS, ENGINES = "tinygen", {"torch NCHW": "NCHW", "torch channels_last": "channels_last"}
@@ -150,7 +150,7 @@ def main(threads: int, repeats: int, with_torch: bool, device: str) -> None:
     if with_torch:
         with process(Protocol(1, wall_clock=False)) as worker:
             for name in EXAMPLES:
-                if not (error := worker.call(disagreement, name, device)) <= TOLERANCE:
+                if not (error := worker(disagreement, name, device)) <= TOLERANCE:
                     print(f"{name}: PyTorch's models differ from ours by {error:.1e} of the largest number, not at most {TOLERANCE}")
     for protocol in protocols(threads, device):
         print(f"\ntraining steps, batch {BATCH}, float32; {protocol.describe()}; median of {repeats}\n")
@@ -163,11 +163,11 @@ def main(threads: int, repeats: int, with_torch: bool, device: str) -> None:
 def compare(name: str, engines: list[str], protocol: Protocol, repeats: int) -> list[tuple[str, ...]]:
     """The rows of an example: its engines take turns, each in its process."""
     with ExitStack() as stack:
-        workers: dict[str, Process] = {engine: stack.enter_context(process(protocol)) for engine in engines}
+        workers: dict[str, Call] = {engine: stack.enter_context(process(protocol)) for engine in engines}
         for engine, worker in workers.items():
-            worker.call(prepare, name, engine, protocol)
-        turns = [{engine: worker.call(step) for engine, worker in workers.items()} for _ in range(_WARM_UP + repeats)][_WARM_UP:]
-        peaks = {engine: worker.call(peak_memory) for engine, worker in workers.items()}
+            worker(prepare, name, engine, protocol)
+        turns = [{engine: worker(step) for engine, worker in workers.items()} for _ in range(_WARM_UP + repeats)][_WARM_UP:]
+        peaks = {engine: worker(peak_memory) for engine, worker in workers.items()}
     rows: list[tuple[str, ...]] = []
     seconds = {engine: statistics.median(turn[engine].seconds for turn in turns) for engine in engines}
     for engine in engines:

@@ -32,7 +32,7 @@ ROWS = range(9, 15) if REGISTERS == 32 else range(4, 7)  # of the outer tile: th
 
 @register_jitable
 def tile_width(array):
-    """The numbers in a row of a tile."""
+    """The numbers in a row of a tile, of the dtype of an array (or that dtype itself)."""
     return VECTORS * VECTOR_BYTES // array.itemsize
 
 
