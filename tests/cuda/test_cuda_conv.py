@@ -156,7 +156,8 @@ def test_four_at_once_only_where_memory_allows(
     import cupy
 
     launched = []
-    monkeypatch.setattr(conv, "launch", lambda kernel, constants, *rest: launched.append(tuple(constants[2:])))
+    monkeypatch.setattr(conv, "_pixel_kernel", lambda tile, dtype, a_width, c_width: launched.append((a_width, c_width)))
+    monkeypatch.setattr(conv, "launch", lambda *arguments: None)
     x = cupy.zeros(offset + 9 * channels, numpy.float32)[offset:].reshape(1, 3, 3, channels)
     conv.conv2d(x, cupy.zeros((2, 2, channels, 4), numpy.float32), None, (1, 1), ((0, 0), (0, 0)), (1, 1))
     assert launched == [widths]
@@ -165,9 +166,9 @@ def test_four_at_once_only_where_memory_allows(
 def test_a_batch_without_images(conv: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     launch = conv.launch
 
-    def launch_some(kernel: Any, constants: Any, blocks: Any, *rest: Any) -> None:
+    def launch_some(kernel: Any, blocks: Any, *rest: Any) -> None:
         assert min(blocks) > 0, "a GPU refuses to start no blocks, the simulator does not"
-        launch(kernel, constants, blocks, *rest)
+        launch(kernel, blocks, *rest)
 
     monkeypatch.setattr(conv, "launch", launch_some)
     c = Convolution(0, (3, 4), 2, 3, (2, 2), (1, 1), ((0, 0), (0, 0)), (1, 1))

@@ -38,7 +38,7 @@ from math import prod
 
 from tinygen_kernels.bench.layers import DIRECTIONS, Direction, Layer
 from tinygen_kernels.bench.protocol import table
-from tinygen_kernels.cuda.products import Product, phases, pixels_by_taps_product, sliding, taps_by_pixels_product
+from tinygen_kernels.cuda.products import Product, phases, product_of, sliding
 from tinygen_kernels.cuda.tile import LARGE, NARROW, SMALL, TALL
 
 _START = 3e-6
@@ -105,14 +105,10 @@ def predict(layer: Layer, direction: Direction, gpu: GPU) -> Prediction:
 def _products(layer: Layer, direction: Direction, processors: int) -> list[Product]:
     """Those that the launcher would run."""
     c = layer.convolution()
-    shape = c.kernel_size, c.stride, c.padding, (1, 1)
-    if direction == "weight":
-        return [taps_by_pixels_product(layer.images, c.channels, c.outputs, sliding(c.size, c.made, *shape), "float32", processors)]
-    if (direction == "forward") != layer.transposed:
-        return [pixels_by_taps_product(layer.images, c.channels, c.outputs, sliding(c.size, c.made, *shape), "float32", processors)]
-    launches = phases(c.size, c.made, *shape)
-    whole = len(launches) == 1
-    return [pixels_by_taps_product(layer.images, c.outputs, c.channels, axes, "float32", processors, whole) for _, axes in launches]
+    shape = c.size, c.made, c.kernel_size, c.stride, c.padding, (1, 1)
+    if direction != "weight" and (direction == "forward") == layer.transposed:
+        return [product_of(layer.images, c.outputs, c.channels, axes, "float32", processors, False) for _, axes in phases(*shape)]
+    return [product_of(layer.images, c.channels, c.outputs, sliding(*shape), "float32", processors, direction == "weight")]
 
 
 def _issue(product: Product, gpu: GPU) -> float:

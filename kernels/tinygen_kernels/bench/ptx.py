@@ -84,8 +84,8 @@ def _kernels(module: str) -> list[Any]:
 
 
 def _reports(module: str, i: int) -> list[Report]:
-    name, factory, constants, signature, threads = _kernels(module)[i]
-    return [report(name, factory(*constants), signature, threads, architecture) for architecture in ARCHITECTURES]
+    name, kernel, signature, threads = _kernels(module)[i]
+    return [report(name, kernel, signature, threads, architecture) for architecture in ARCHITECTURES]
 
 
 def report(name: str, kernel: Any, signature: Any, threads: int, architecture: Architecture) -> Report:

@@ -1,6 +1,7 @@
 # mypy: allow-untyped-defs
 """Convolution on the GPU: `products` says which matrix products it is, `operands` what their matrices are, and a `tile` computes them."""
 
+import functools
 from collections.abc import Iterator
 from itertools import product
 from math import prod
@@ -12,7 +13,7 @@ from numba import cuda, float32, float64, int32, types, uint32
 from tinygen_kernels import Array, Padding, Pair, im2col
 from tinygen_kernels.cuda.launch import THREADS, elementwise, empty, flat, launch, multiprocessors
 from tinygen_kernels.cuda.operands import Axis, Geometry, matrix, pixels_by_taps, place_of_pixel, place_of_sum, taps_by_pixels
-from tinygen_kernels.cuda.products import Product, phases, pixels_by_taps_product, sliding, taps_by_pixels_product
+from tinygen_kernels.cuda.products import phases, product_of, sliding
 from tinygen_kernels.cuda.tile import LARGE, NARROW, SHALLOW, SMALL, TALL, Tile, gemm
 from tinygen_kernels.geometry import output_size
 
@@ -24,7 +25,7 @@ def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Paddin
         return im2col.conv2d(x, w, bias, stride, padding, dilation)
     made = output_size(x.shape[1:3], w.shape[:2], stride, padding, dilation)
     y = empty((len(x), *made, w.shape[3]), x.dtype)
-    _convolve(x, w, y, sliding(x.shape[1:3], made, w.shape[:2], stride, padding, dilation))
+    _run(_pixel_kernel, x, w, y, sliding(x.shape[1:3], made, w.shape[:2], stride, padding, dilation))
     return _plus(y, bias)
 
 
@@ -33,22 +34,19 @@ def conv2d_data(g: Array, w: Array, bias: Array | None, size: Pair, stride: Pair
         return im2col.conv2d_data(g, w, bias, size, stride, padding, dilation)
     x = empty((len(g), *size, w.shape[2]), g.dtype)
     launches = phases(size, g.shape[1:3], w.shape[:2], stride, padding, dilation)
-    reached = sum(rows.phases * columns.phases for _, (rows, columns) in launches)
-    if reached < prod(stride):
+    if sum(rows.phases * columns.phases for _, (rows, columns) in launches) < prod(stride):
         x[...] = 0  # there are pixels that meet no tap
     swapped = w.transpose(0, 1, 3, 2)
     for taps, axes in launches:
-        whole = axes[0].phases * axes[1].phases == prod(stride)
-        _convolve(g, cupy.stack([swapped[each] for each in product(*taps)]), x, axes, whole)
+        _run(_pixel_kernel, g, cupy.stack([swapped[each] for each in product(*taps)]), x, axes)
     return _plus(x, bias)
 
 
 def conv2d_weight(x: Array, g: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
     if _use_im2col:
         return im2col.conv2d_weight(x, g, size, stride, padding, dilation)
-    axes = sliding(x.shape[1:3], g.shape[1:3], size, stride, padding, dilation)
     w = empty((*size, x.shape[3], g.shape[3]), x.dtype)
-    _run(_weight_kernel, taps_by_pixels_product(len(x), x.shape[3], g.shape[3], axes, x.dtype, multiprocessors()), x, g, w)
+    _run(_weight_kernel, x, g, w, sliding(x.shape[1:3], g.shape[1:3], size, stride, padding, dilation))
     return w
 
 
@@ -64,36 +62,35 @@ def engine(name: str) -> None:
     _use_im2col = name == "im2col"
 
 
-def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], tuple[Any, ...], int]]:
-    """(name, factory, constants, signature, threads of a block) of each kernel, for a compiler without a GPU."""
+def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
+    """(name, kernel, signature, threads of a block) of each kernel, for a compiler without a GPU."""
     axis = types.NamedUniTuple(int32, len(Axis._fields), Axis)
     geometry = types.NamedTuple([int32] * 7 + [axis] * 2, Geometry)
     for dtype, tiles in (float32, (LARGE, TALL, SMALL, NARROW)), (float64, (SMALL,)):
-        signature = (*3 * (dtype[::1],), geometry)
         for tile, a_width, c_width in product(tiles, (4, 1), (4, 1)):
             tile = _read_as(tile, a_width, c_width)
             name = f"{tile.rows}x{tile.columns}x{tile.depth} {dtype} {a_width}{c_width}"
-            yield f"conv {name}", _pixel_kernel, (tile, dtype, a_width, c_width), signature, tile.threads
-            yield f"conv_weight {name}", _weight_kernel, (tile, dtype, a_width, c_width), signature, tile.threads
-    yield "add_pieces", _add_pieces, (float32,), (float32[::1], int32, float32[::1], int32), THREADS
+            for kind, factory in ("conv", _pixel_kernel), ("conv_weight", _weight_kernel):
+                yield f"{kind} {name}", factory(tile, dtype, a_width, c_width), (*3 * (dtype[::1],), geometry), tile.threads
+    yield "add_pieces", _add_pieces, (float32[::1], int32, float32[::1]), THREADS
 
 
-def _convolve(x: Array, w: Array, y: Array, axes: tuple[Axis, Axis], whole: bool = True) -> None:
-    """w holds one kernel for each phase."""
-    _run(_pixel_kernel, pixels_by_taps_product(len(x), x.shape[3], y.shape[3], axes, x.dtype, multiprocessors(), whole), x, w, y)
+def _run(factory: Any, a: Array, b: Array, c: Array, axes: tuple[Axis, Axis]) -> None:
+    """C = A B; b holds one matrix for each phase.
 
-
-def _run(kernel: Any, product: Product, a: Array, b: Array, c: Array) -> None:
-    """Where k is cut into pieces, so that the whole GPU has work, their sums are added up in order afterwards."""
-    geometry, a, b = product.geometry, flat(a), flat(b)
-    sums = flat(c) if geometry.pieces == 1 else empty(geometry.pieces * geometry.plane, c.dtype)
+    Where k is cut into pieces, so that the whole GPU has work, their sums are added up in order afterwards.
+    """
+    chosen = product_of(len(a), a.shape[3], c.shape[3], axes, a.dtype, multiprocessors(), factory is _weight_kernel)
+    a, b = flat(a), flat(b)
+    geometry = chosen.geometry
+    sums = c if geometry.pieces == 1 else empty((geometry.pieces, geometry.plane), c.dtype)
     a_width = 4 if geometry.channels % 4 == 0 and _aligned(a) else 1
     c_width = 4 if geometry.n % 4 == 0 and _aligned(b) and _aligned(sums) else 1
-    tile = _read_as(product.tile, a_width, c_width)
+    tile = _read_as(chosen.tile, a_width, c_width)
     if c.size:
-        launch(kernel, [tile, a.dtype, a_width, c_width], product.blocks, tile.threads, a, b, sums, geometry)
+        launch(factory(tile, a.dtype.type, a_width, c_width), chosen.blocks, tile.threads, a, b, sums, geometry)
         if geometry.pieces > 1:
-            elementwise(_add_pieces, [c.dtype], c.size, sums, geometry.pieces, flat(c), c.size)
+            elementwise(_add_pieces, c.size, sums, geometry.pieces, c)
 
 
 def _read_as(tile: Tile, a_width: int, c_width: int) -> Tile:
@@ -111,22 +108,21 @@ def _plus(y: Array, bias: Array | None) -> Array:
     return y
 
 
+@functools.cache
 def _pixel_kernel(tile, dtype, a_width, c_width):
     """conv2d and conv2d_data"""
     return gemm(tile, dtype, pixels_by_taps(tile, dtype, a_width), matrix(tile, dtype, c_width), place_of_pixel, c_width)
 
 
+@functools.cache
 def _weight_kernel(tile, dtype, a_width, c_width):
     return gemm(tile, dtype, taps_by_pixels(tile, dtype, a_width), matrix(tile, dtype, c_width), place_of_sum, c_width)
 
 
-def _add_pieces(dtype):
-    def kernel(sums, pieces, total, size):
-        i = uint32(cuda.grid(1))
-        if i < uint32(size):
-            value = sums[i]
-            for piece in range(1, pieces):
-                value += sums[uint32(i + piece * size)]
-            total[i] = value
-
-    return kernel
+def _add_pieces(sums, pieces, total):
+    i, size = uint32(cuda.grid(1)), int32(total.size)
+    if i < uint32(size):
+        value = sums[i]
+        for piece in range(1, pieces):
+            value += sums[uint32(i + piece * size)]
+        total[i] = value

@@ -6,25 +6,27 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy
-from numba import cuda, float32, int32, uint32, uint64
+from numba import cuda, float32, uint32, uint64
 
 from tinygen_kernels import Array
 from tinygen_kernels.cuda.launch import THREADS, device, elementwise, empty, flat
 
 
 def leaky_relu(x: Array, negative_slope: float) -> Array:
-    return _scaled_where_negative(x, x, negative_slope)
+    return leaky_relu_backward(x, x, negative_slope)
 
 
 def leaky_relu_backward(g: Array, y: Array, negative_slope: float) -> Array:
-    return _scaled_where_negative(g, y, negative_slope)
+    g_x = empty(g.shape, g.dtype)
+    elementwise(_scale_negative, g.size, g, y, g.dtype.type(negative_slope), g_x)
+    return g_x
 
 
 def dropout(x: Array, p: float, seed: int) -> Array:
     y = empty(x.shape, x.dtype)
     stream, key = map(numpy.uint32, divmod(seed, 2**32))
     threshold = numpy.uint64(round(p * 2**32))  # 2^32 itself where p is next to 1
-    elementwise(_drop, [x.dtype], x.size, flat(x), key, stream, threshold, x.dtype.type(1 / (1 - p)), flat(y), x.size)
+    elementwise(_drop, x.size, x, key, stream, threshold, x.dtype.type(1 / (1 - p)), y)
     return y
 
 
@@ -33,33 +35,24 @@ def adam(p: Array, g: Array, m: Array, v: Array, lr: float, beta1: float, beta2:
     correction = math.sqrt(1 - beta2**step)
     constants = 1 - lr * weight_decay, beta1, 1 - beta1, beta2, 1 - beta2, lr * correction / (1 - beta1**step), eps * correction
     moved = [flat(array) for array in (p, m, v)]
-    elementwise(_adam, [p.dtype], p.size, flat(g), *moved, *(p.dtype.type(constant) for constant in constants), p.size)
+    elementwise(_adam, p.size, g, *moved, *(p.dtype.type(constant) for constant in constants))
     for array, elements in zip((p, m, v), moved, strict=True):
         if not array.flags.c_contiguous:  # then `flat` copied it
             array[...] = elements.reshape(array.shape)
 
 
-def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], tuple[Any, ...], int]]:
-    """(name, factory, constants, signature, threads of a block) of each kernel, for a compiler without a GPU."""
+def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
+    """(name, kernel, signature, threads of a block) of each kernel, for a compiler without a GPU."""
     numbers = float32[::1]
-    yield "leaky_relu", _scale_negative, (float32,), (numbers, numbers, float32, numbers, int32), THREADS
-    yield "dropout", _drop, (float32,), (numbers, uint32, uint32, uint64, float32, numbers, int32), THREADS
-    yield "adam", _adam, (float32,), (*4 * (numbers,), *7 * (float32,), int32), THREADS
+    yield "leaky_relu", _scale_negative, (numbers, numbers, float32, numbers), THREADS
+    yield "dropout", _drop, (numbers, uint32, uint32, uint64, float32, numbers), THREADS
+    yield "adam", _adam, (*4 * (numbers,), *7 * (float32,)), THREADS
 
 
-def _scaled_where_negative(x: Array, sign: Array, negative_slope: float) -> Array:
-    y = empty(x.shape, x.dtype)
-    elementwise(_scale_negative, [x.dtype], x.size, flat(x), flat(sign), x.dtype.type(negative_slope), flat(y), x.size)
-    return y
-
-
-def _scale_negative(dtype):
-    def kernel(x, sign, slope, y, size):
-        i = uint32(cuda.grid(1))
-        if i < uint32(size):
-            y[i] = x[i] if sign[i] > dtype(0) else slope * x[i]
-
-    return kernel
+def _scale_negative(x, sign, slope, y):
+    i = uint32(cuda.grid(1))
+    if i < y.size:
+        y[i] = x[i] if sign[i] > 0 else slope * x[i]
 
 
 @device
@@ -73,23 +66,17 @@ def _random_word(i, key, stream):
     return right if i % uint32(2) else left
 
 
-def _drop(dtype):
-    def kernel(x, key, stream, threshold, scale, y, size):
-        i = uint32(cuda.grid(1))
-        if i < uint32(size):
-            y[i] = x[i] * (dtype(0) if uint64(_random_word(i, key, stream)) < threshold else scale)
-
-    return kernel
+def _drop(x, key, stream, threshold, scale, y):
+    i = uint32(cuda.grid(1))
+    if i < y.size:
+        y[i] = x[i] * (x.dtype.type(0) if uint64(_random_word(i, key, stream)) < threshold else scale)
 
 
-def _adam(dtype):
-    def kernel(g, p, m, v, kept, beta1, rest1, beta2, rest2, rate, eps, size):
-        i = uint32(cuda.grid(1))
-        if i < uint32(size):
-            mean = beta1 * m[i] + rest1 * g[i]
-            mean_square = beta2 * v[i] + rest2 * (g[i] * g[i])
-            m[i] = mean
-            v[i] = mean_square
-            p[i] = kept * p[i] - rate * mean / (dtype(math.sqrt(mean_square)) + eps)
-
-    return kernel
+def _adam(g, p, m, v, kept, beta1, rest1, beta2, rest2, rate, eps):
+    i = uint32(cuda.grid(1))
+    if i < p.size:
+        mean = beta1 * m[i] + rest1 * g[i]
+        mean_square = beta2 * v[i] + rest2 * (g[i] * g[i])
+        m[i] = mean
+        v[i] = mean_square
+        p[i] = kept * p[i] - rate * mean / (p.dtype.type(math.sqrt(mean_square)) + eps)

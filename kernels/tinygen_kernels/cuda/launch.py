@@ -1,10 +1,9 @@
 # mypy: allow-untyped-defs
 """How the kernels of this package are compiled and started.
 
-A kernel is written as a *factory*: a function of what is fixed at compile time (a dtype, a tile) that returns the function to compile.
 A thread finds its place from `cuda.blockIdx` and `cuda.threadIdx`; threads beyond the end do nothing, but never return before a
 barrier. Numba writes 64-bit integers and float64 where it is not told otherwise, which a GPU is slow at: hence `int32(...)`,
-`uint32(...)` and `dtype(0)` around what kernels compute, and a flat index, which is 32 bits long, into one-dimensional arrays.
+`uint32(...)` and `x.dtype.type(0)` around what kernels compute, and a flat index, which is 32 bits long, into one-dimensional arrays.
 
 With NUMBA_ENABLE_CUDASIM=1 the same source runs in Numba's simulator, one Python thread for each of the GPU's.
 """
@@ -12,12 +11,12 @@ With NUMBA_ENABLE_CUDASIM=1 the same source runs in Numba's simulator, one Pytho
 import functools
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import cupy
 import numpy
-from numba import cuda, float32, float64
+from numba import cuda
 
 from tinygen_kernels import Array
 
@@ -28,19 +27,18 @@ LARGEST = 2**31 - 1  # elements: an index is a 32-bit integer
 device: Any = cuda.jit(device=True, inline="always")  # a function that kernels call
 
 
-def launch(factory: Callable[..., Any], constants: Sequence[Any], blocks: int | tuple[int, ...], threads: int, *arguments: Any) -> None:
-    """Start the kernel factory(*constants) on CuPy's current stream, without waiting for it.
+def launch(kernel: Callable[..., None], blocks: int | tuple[int, ...], threads: int, *arguments: Any) -> None:
+    """Start a kernel on CuPy's current stream, without waiting for it.
 
-    Arrays go in as they are, integers, also those in tuples, as int32. A NumPy dtype among the constants stands for Numba's.
+    Arrays go in as their elements in row-major order, integers, also those in tuples, as int32.
     """
-    compiled = _compiled(factory, *map(_constant, constants))
-    compiled[blocks, threads, _stream()](*map(_argument, arguments))
+    _compiled(kernel)[blocks, threads, _stream()](*map(_argument, arguments))
 
 
-def elementwise(factory: Callable[..., Any], constants: Sequence[Any], size: int, *arguments: Any) -> None:
+def elementwise(kernel: Callable[..., None], size: int, *arguments: Any) -> None:
     """Start a kernel with one thread for each of `size` elements."""
     if size:
-        launch(factory, constants, -(-size // THREADS), THREADS, *arguments)
+        launch(kernel, -(-size // THREADS), THREADS, *arguments)
 
 
 def flat(array: Array) -> Array:
@@ -49,7 +47,7 @@ def flat(array: Array) -> Array:
     Raises ValueError where there are more than 32-bit integers can count.
     """
     _refuse_too_many(array.size, array.shape)
-    return cupy.ascontiguousarray(array).reshape(-1)
+    return array if array.ndim == 1 and array.flags.c_contiguous else cupy.ascontiguousarray(array).reshape(-1)
 
 
 def empty(shape: int | tuple[int, ...], dtype: Any) -> Array:
@@ -65,26 +63,16 @@ def _refuse_too_many(elements: int, shape: Any) -> None:
 
 def multiprocessors() -> int:
     """How many of them the current device has; a block runs on one. In the simulator, as many as an H100."""
-    return 132 if SIMULATED else _multiprocessors(cupy.cuda.runtime.getDevice())
+    runtime = cupy.cuda.runtime
+    return 132 if SIMULATED else runtime.deviceGetAttribute(runtime.cudaDevAttrMultiProcessorCount, runtime.getDevice())
 
 
-@functools.cache
-def _multiprocessors(number: int) -> int:
-    return cupy.cuda.runtime.deviceGetAttribute(cupy.cuda.runtime.cudaDevAttrMultiProcessorCount, number)
-
-
-@functools.cache
-def _compiled(factory: Callable[..., Any], *constants: Any) -> Any:
-    return cuda.jit(factory(*constants))
-
-
-def _constant(value: Any) -> Any:
-    return {"f": float32, "d": float64}[value.char] if isinstance(value, numpy.dtype) else value
+_compiled = functools.cache(cuda.jit)
 
 
 def _argument(value: Any) -> Any:
     if isinstance(value, cupy.ndarray):
-        return value.unwrap() if SIMULATED else value  # in the simulator, CuPy is a stand-in around NumPy
+        return flat(value).unwrap() if SIMULATED else flat(value)  # in the simulator, CuPy is a stand-in around NumPy
     if isinstance(value, tuple):
         return _integers(type(value), value)
     return numpy.int32(value) if isinstance(value, int) else value

@@ -6,12 +6,14 @@ so, the loop of a matrix product spends its instructions on multiplying. Indices
 
     load4(array, i)                four values
     store4(array, i, v0, v1, v2, v3)
-    shared_array(size, dtype)      a function for kernels that makes a shared array with such an address; one for each kernel
+    ALIGNMENT                      of the address of a shared array for them; the simulator has none
 """
 
-from numba import cuda, types
+from numba import types
 
-from tinygen_kernels.cuda.launch import SIMULATED, device
+from tinygen_kernels.cuda.launch import SIMULATED
+
+ALIGNMENT = None if SIMULATED else 16
 
 if SIMULATED:
 
@@ -22,13 +24,6 @@ if SIMULATED:
     def store4(array, i, v0, v1, v2, v3):
         assert i % 4 == 0 and i + 4 <= array.size, "a store of four that is misaligned or too long"
         array[i], array[i + 1], array[i + 2], array[i + 3] = v0, v1, v2, v3
-
-    def shared_array(size, dtype):
-        @device
-        def make():
-            return cuda.shared.array(size, dtype)
-
-        return make
 
 else:
     from llvmlite import ir
@@ -66,10 +61,3 @@ else:
             return context.get_dummy_value()
 
         return types.void(array, types.uint32, *[array.dtype] * 4), generate
-
-    def shared_array(size, dtype):
-        @device
-        def make():
-            return cuda.shared.array(size, dtype, alignment=16)
-
-        return make

@@ -11,6 +11,7 @@ The 32 threads of a warp read 32 neighbouring channels of one row, which are 4 s
 border): as few as there can be. With fewer channels than 32, threads are idle.
 """
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -37,7 +38,7 @@ def batch_norm(x: Array, gamma: Array, beta: Array, eps: float, negative_slope: 
     mean, var = rough_mean + shift, cupy.maximum(squares - shift**2, 0)
     y = empty(x.shape, x.dtype)
     scale = gamma / cupy.sqrt(var + eps)
-    elementwise(_normalise, [x.dtype], x.size, flat(x), mean, scale, flat(beta), slope, flat(y), channels, x.size)
+    elementwise(_normalise, x.size, x, mean, scale, beta, slope, y, channels)
     return y, mean, var
 
 
@@ -50,41 +51,37 @@ def batch_norm_backward(
     g_gamma = products * inverse
     # g_x = scale * (g_z - g_beta / count - normalised * g_gamma / count), as one multiply-add for each of g_z and x - mean
     scale = gamma * inverse
-    constants = flat(mean), scale, -scale * g_beta / count, -scale * inverse * g_gamma / count
+    constants = mean, scale, -scale * g_beta / count, -scale * inverse * g_gamma / count
     g_x = empty(x.shape, x.dtype)
-    elementwise(_combine, [x.dtype], x.size, flat(g), flat(x), flat(y), *constants, slope, flat(g_x), channels, x.size)
+    elementwise(_combine, x.size, g, x, y, *constants, slope, g_x, channels)
     return g_x, g_gamma, g_beta
 
 
-def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], tuple[Any, ...], int]]:
-    """(name, factory, constants, signature, threads of a block) of each kernel, for a compiler without a GPU."""
+def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
+    """(name, kernel, signature, threads of a block) of each kernel, for a compiler without a GPU."""
     numbers = float32[::1]
-    sums = (*4 * (numbers,), float32, numbers, int32, int32, int32)
-    yield "column_sums", _add_rows, (_number, float32), sums, _BLOCK
-    yield "batch_norm sums", _add_rows, (_deviation, float32), sums, _BLOCK
-    yield "batch_norm", _normalise, (float32,), (*4 * (numbers,), float32, numbers, int32, int32), THREADS
-    yield "batch_norm_backward sums", _add_rows, (_gradient, float32), sums, _BLOCK
-    yield "batch_norm_backward", _combine, (float32,), (*7 * (numbers,), float32, numbers, int32, int32), THREADS
+    for name, term in ("column_sums", _number), ("batch_norm sums", _deviation), ("batch_norm_backward sums", _gradient):
+        yield name, _add_rows(term), (*4 * (numbers,), float32, numbers, int32, int32), _BLOCK
+    yield "batch_norm", _normalise, (*4 * (numbers,), float32, numbers, int32), THREADS
+    yield "batch_norm_backward", _combine, (*7 * (numbers,), float32, numbers, int32), THREADS
 
 
 def _sums(term: Any, x: Array, g: Array = None, y: Array = None, mean: Array = None, slope: Any = 0) -> Array:
     """(2, channels): the sums of the two numbers that `term` makes at each element. What it makes no use of may be left out."""
-    elements, channels = flat(x), x.shape[-1]
-    g, y, mean = (elements if other is None else flat(other) for other in (g, y, mean))
-    sums = _sums_of_blocks(term, channels, elements, g, y, mean, x.dtype.type(slope))
+    x, channels = flat(x), x.shape[-1]
+    g, y, mean = (x if other is None else other for other in (g, y, mean))
+    sums = _sums_of_blocks(term, channels, x, g, y, mean, slope)
     while len(sums) > 1:
-        rows = flat(sums)
-        sums = _sums_of_blocks(_number, 2 * channels, rows, rows, rows, rows, x.dtype.type(0))[:, 0]
+        sums = _sums_of_blocks(_number, 2 * channels, sums, sums, sums, sums, 0)[:, 0]
     return sums.reshape(2, channels)
 
 
 def _sums_of_blocks(term: Any, channels: int, x: Array, g: Array, y: Array, mean: Array, slope: Any) -> Array:
     """(blocks, 2, channels)"""
     rows = x.size // channels
-    row_blocks, column_blocks = max(1, -(-rows // (_DEPTH * _STEPS))), -(-channels // _WIDTH)
-    sums = empty((row_blocks, 2, channels), x.dtype)
-    blocks = row_blocks * column_blocks
-    launch(_add_rows, [term, x.dtype], blocks, _BLOCK, x, g, y, mean, slope, flat(sums), rows, channels, column_blocks)
+    sums = empty((max(1, -(-rows // (_DEPTH * _STEPS))), 2, channels), x.dtype)
+    blocks = len(sums) * -(-channels // _WIDTH)
+    launch(_add_rows(term), blocks, _BLOCK, x, g, y, mean, x.dtype.type(slope), sums, rows, channels)
     return sums
 
 
@@ -107,17 +104,19 @@ def _gradient(x, g, y, mean, slope, i, c):
     return g_z, g_z * (x[i] - mean[c])
 
 
-def _add_rows(term, dtype):
+@functools.cache
+def _add_rows(term):
     """sums[block, 0 or 1, c] = the sum of the first or the second numbers of the term over a block's rows."""
 
-    def kernel(x, g, y, mean, slope, sums, rows, channels, column_blocks):
-        firsts = cuda.shared.array(_BLOCK, dtype)
-        seconds = cuda.shared.array(_BLOCK, dtype)
+    def kernel(x, g, y, mean, slope, sums, rows, channels):
+        firsts = cuda.shared.array(_BLOCK, x.dtype)
+        seconds = cuda.shared.array(_BLOCK, x.dtype)
         t = uint32(cuda.threadIdx.x)
-        block = uint32(uint32(cuda.blockIdx.x) // uint32(column_blocks))
+        column_blocks = uint32((channels + _WIDTH - 1) // _WIDTH)
+        block = uint32(uint32(cuda.blockIdx.x) // column_blocks)
         c = uint32((cuda.blockIdx.x - block * column_blocks) * _WIDTH + t % uint32(_WIDTH))
         start, end = block * _DEPTH * _STEPS, (block + 1) * _DEPTH * _STEPS
-        first, second = dtype(0), dtype(0)
+        first, second = x.dtype.type(0), x.dtype.type(0)
         if c < uint32(channels):
             for row in range(int32(start + t // uint32(_WIDTH)), int32(min(end, rows)), int32(_DEPTH)):
                 a, b = term(x, g, y, mean, slope, uint32(row * channels + c), c)
@@ -138,23 +137,17 @@ def _add_rows(term, dtype):
     return kernel
 
 
-def _normalise(dtype):
-    def kernel(x, mean, scale, beta, slope, y, channels, size):
-        i = uint32(cuda.grid(1))
-        if i < uint32(size):
-            c = uint32(i % uint32(channels))
-            z = (x[i] - mean[c]) * scale[c] + beta[c]
-            y[i] = z if z > dtype(0) else slope * z
-
-    return kernel
+def _normalise(x, mean, scale, beta, slope, y, channels):
+    i = uint32(cuda.grid(1))
+    if i < y.size:
+        c = uint32(i % uint32(channels))
+        z = (x[i] - mean[c]) * scale[c] + beta[c]
+        y[i] = z if z > 0 else slope * z
 
 
-def _combine(dtype):
-    def kernel(g, x, y, mean, of_g, constant, of_x, slope, g_x, channels, size):
-        i = uint32(cuda.grid(1))
-        if i < uint32(size):
-            c = uint32(i % uint32(channels))
-            g_z = g[i] if y[i] > dtype(0) else slope * g[i]
-            g_x[i] = of_g[c] * g_z + constant[c] + of_x[c] * (x[i] - mean[c])
-
-    return kernel
+def _combine(g, x, y, mean, of_g, constant, of_x, slope, g_x, channels):
+    i = uint32(cuda.grid(1))
+    if i < g_x.size:
+        c = uint32(i % uint32(channels))
+        g_z = g[i] if y[i] > 0 else slope * g[i]
+        g_x[i] = of_g[c] * g_z + constant[c] + of_x[c] * (x[i] - mean[c])

@@ -172,7 +172,7 @@ def matrix(tile: Tile, dtype: Any, width: int) -> Operand:
     Neighbouring threads read neighbouring columns, 64 bytes and more, whole sectors where 8 divides n.
     """
     mine, step, passes, put = _share(tile, tile.columns, tile.columns, width, False)
-    read, depth = _reader(width), tile.depth
+    read, depth = _reader(width, dtype), tile.depth
     LEFT, PLACE, COLUMNS = 0, 1, 2
 
     @device
@@ -185,10 +185,8 @@ def matrix(tile: Tile, dtype: Any, width: int) -> Operand:
     @device
     def fetch(array, state, out, g):
         for p in range(passes):
-            for v in range(width):
-                out[p * width + v] = dtype(0)
-            if state[LEFT] > 0 and state[COLUMNS] > p * step:
-                read(array, uint32(int32(state[PLACE] + p * step)), out, p * width)
+            inside = state[LEFT] > 0 and state[COLUMNS] > p * step
+            read(array, int32(state[PLACE] + p * step), inside, out, p * width)
         state[LEFT] = int32(state[LEFT] - depth)
         state[PLACE] = int32(state[PLACE] + depth * g.n)
 
@@ -198,7 +196,7 @@ def matrix(tile: Tile, dtype: Any, width: int) -> Operand:
 def _gathered(tile: Tile, dtype: Any, width: int, fixed: Half, moving: Half, transposed: bool) -> Operand:
     """A[m, k] = image[place(m) + place(k)]. The state: how much of k is left, the digits of k, and three numbers for each m."""
     mine, step, passes, put = _share(tile, tile.rows, tile.pitch, width, transposed)
-    read, depth = _reader(width), tile.depth
+    read, depth = _reader(width, dtype), tile.depth
     fixed_radix, fixed_source = fixed
     moving_radix, moving_source = moving
     LEFT, HIGH, MIDDLE, LOW, FIXED = 0, 1, 2, 3, 4
@@ -220,12 +218,10 @@ def _gathered(tile: Tile, dtype: Any, width: int, fixed: Half, moving: Half, tra
         place, row, column = moving_source(state[HIGH], state[MIDDLE], state[LOW], g)
         row = row if state[LEFT] > 0 else int32(NOWHERE)
         for p in range(passes):
-            for v in range(width):
-                out[p * width + v] = dtype(0)
             # As unsigned numbers, what lies above or left of the image is far beyond its end.
             source_row, source_column = uint32(int32(state[FIXED + 3 * p + 1] + row)), uint32(int32(state[FIXED + 3 * p + 2] + column))
-            if source_row < uint32(g.rows.size) and source_column < uint32(g.columns.size):
-                read(array, uint32(int32(state[FIXED + 3 * p] + place)), out, p * width)
+            inside = source_row < uint32(g.rows.size) and source_column < uint32(g.columns.size)
+            read(array, int32(state[FIXED + 3 * p] + place), inside, out, p * width)
         middle, low = moving_radix(g)
         state[LEFT] = int32(state[LEFT] - depth)
         state[LOW] = int32(state[LOW] + depth)
@@ -267,15 +263,17 @@ def _share(tile: Tile, length: int, pitch: int, width: int, transposed: bool) ->
     return mine, step, passes, put
 
 
-def _reader(width: int) -> Any:
-    """out[at], ... = array[i], ..., one or four of them."""
+def _reader(width: int, dtype: Any) -> Any:
+    """out[at], ... = array[i], ..., one or four of them, or 0 where they are not inside the matrix."""
 
     @device
-    def read_one(array, i, out, at):
-        out[at] = array[i]
+    def read(array, i, inside, out, at):
+        for v in range(width):
+            out[at + v] = dtype(0)
+        if inside:
+            if width == 4:
+                out[at], out[at + 1], out[at + 2], out[at + 3] = load4(array, uint32(i))
+            else:
+                out[at] = array[uint32(i)]
 
-    @device
-    def read_four(array, i, out, at):
-        out[at], out[at + 1], out[at + 2], out[at + 3] = load4(array, i)
-
-    return read_four if width == 4 else read_one
+    return read

@@ -17,7 +17,7 @@ import numpy
 from numba import cuda, float32, int32, types, uint32
 
 from tinygen_kernels import Array, Padding, Pair
-from tinygen_kernels.cuda.launch import THREADS, device, elementwise, empty, flat
+from tinygen_kernels.cuda.launch import THREADS, device, elementwise, empty
 from tinygen_kernels.geometry import pooled_size
 
 
@@ -38,56 +38,49 @@ class Pooling(NamedTuple):
 
 
 def max_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> tuple[Array, Array]:
-    made = pooled_size(x.shape[1:3], kernel_size, stride, padding)
-    shape = (len(x), *made, x.shape[3])
+    shape = len(x), *pooled_size(x.shape[1:3], kernel_size, stride, padding), x.shape[3]
     y, indices = empty(shape, x.dtype), empty(shape, numpy.int32)
-    pooling = _pooling(x.shape[1:3], made, x.shape[3], kernel_size, stride, padding)
-    elementwise(_maximum, [x.dtype], y.size, flat(x), pooling, flat(y), flat(indices), y.size)
+    elementwise(_maximum, y.size, x, _pooling(x, y, kernel_size, stride, padding), y, indices)
     return y, indices
 
 
 def max_pool2d_gather(x: Array, indices: Array) -> Array:
     y = empty(indices.shape, x.dtype)
-    pixels, made = x.shape[1] * x.shape[2], indices.shape[1] * indices.shape[2]
-    elementwise(_read, [x.dtype], y.size, flat(x), flat(indices), pixels, made, x.shape[3], flat(y), y.size)
+    elementwise(_read, y.size, x, indices, x.shape[1] * x.shape[2], y.shape[1] * y.shape[2], x.shape[3], y)
     return y
 
 
 def max_pool2d_scatter(g: Array, indices: Array, size: Pair, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
     x = empty((len(g), *size, g.shape[3]), g.dtype)
-    pooling = _pooling(size, g.shape[1:3], g.shape[3], kernel_size, stride, padding)
-    elementwise(_add_chosen, [g.dtype], x.size, flat(g), flat(indices), pooling, flat(x), x.size)
+    elementwise(_add_chosen, x.size, g, indices, _pooling(x, g, kernel_size, stride, padding), x)
     return x
 
 
 def avg_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
-    made = pooled_size(x.shape[1:3], kernel_size, stride, padding)
-    y = empty((len(x), *made, x.shape[3]), x.dtype)
-    pooling = _pooling(x.shape[1:3], made, x.shape[3], kernel_size, stride, padding)
-    elementwise(_mean, [x.dtype], y.size, flat(x), pooling, flat(y), y.size)
+    y = empty((len(x), *pooled_size(x.shape[1:3], kernel_size, stride, padding), x.shape[3]), x.dtype)
+    elementwise(_mean, y.size, x, _pooling(x, y, kernel_size, stride, padding), y)
     return y
 
 
 def avg_pool2d_data(g: Array, size: Pair, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
     x = empty((len(g), *size, g.shape[3]), g.dtype)
-    pooling = _pooling(size, g.shape[1:3], g.shape[3], kernel_size, stride, padding)
-    elementwise(_add_shares, [g.dtype], x.size, flat(g), pooling, flat(x), x.size)
+    elementwise(_add_shares, x.size, g, _pooling(x, g, kernel_size, stride, padding), x)
     return x
 
 
-def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], tuple[Any, ...], int]]:
-    """(name, factory, constants, signature, threads of a block) of each kernel, for a compiler without a GPU."""
+def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
+    """(name, kernel, signature, threads of a block) of each kernel, for a compiler without a GPU."""
     numbers, indices = float32[::1], int32[::1]
     pooling = types.NamedUniTuple(int32, len(Pooling._fields), Pooling)
-    yield "max_pool2d", _maximum, (float32,), (numbers, pooling, numbers, indices, int32), THREADS
-    yield "max_pool2d_gather", _read, (float32,), (numbers, indices, int32, int32, int32, numbers, int32), THREADS
-    yield "max_pool2d_scatter", _add_chosen, (float32,), (numbers, indices, pooling, numbers, int32), THREADS
-    yield "avg_pool2d", _mean, (float32,), (numbers, pooling, numbers, int32), THREADS
-    yield "avg_pool2d_data", _add_shares, (float32,), (numbers, pooling, numbers, int32), THREADS
+    yield "max_pool2d", _maximum, (numbers, pooling, numbers, indices), THREADS
+    yield "max_pool2d_gather", _read, (numbers, indices, int32, int32, int32, numbers), THREADS
+    yield "max_pool2d_scatter", _add_chosen, (numbers, indices, pooling, numbers), THREADS
+    yield "avg_pool2d", _mean, (numbers, pooling, numbers), THREADS
+    yield "avg_pool2d_data", _add_shares, (numbers, pooling, numbers), THREADS
 
 
-def _pooling(size: Pair, made: Pair, channels: int, kernel_size: Pair, stride: Pair, padding: Padding) -> Pooling:
-    return Pooling(*size, *made, channels, *kernel_size, *stride, padding[0][0], padding[1][0])
+def _pooling(image: Array, pooled: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> Pooling:
+    return Pooling._make((*image.shape[1:3], *pooled.shape[1:], *kernel_size, *stride, padding[0][0], padding[1][0]))
 
 
 @device
@@ -138,77 +131,62 @@ def _windows_of_pixel(i, s):
     return image, channel, top, bottom, left, right
 
 
-def _maximum(dtype):
-    def kernel(x, s, y, indices, size):
-        i = uint32(cuda.grid(1))
-        if i < uint32(size):
-            image, channel, top, bottom, left, right = _window_of_pixels(i, s)
-            best, best_index = dtype(-math.inf), int32(top * s.width + left)
-            for row in range(top, bottom):
-                for column in range(left, right):
-                    value = x[_element(image, row, column, channel, s.height, s.width, s.channels)]
-                    if value > best or (value != value and best == best):  # a NaN is larger than any number
-                        best, best_index = value, int32(row * s.width + column)
-            y[i] = best
-            indices[i] = best_index
-
-    return kernel
+def _maximum(x, s, y, indices):
+    i = uint32(cuda.grid(1))
+    if i < y.size:
+        image, channel, top, bottom, left, right = _window_of_pixels(i, s)
+        best, best_index = x.dtype.type(-math.inf), int32(top * s.width + left)
+        for row in range(top, bottom):
+            for column in range(left, right):
+                value = x[_element(image, row, column, channel, s.height, s.width, s.channels)]
+                if value > best or (value != value and best == best):  # a NaN is larger than any number
+                    best, best_index = value, int32(row * s.width + column)
+        y[i] = best
+        indices[i] = best_index
 
 
-def _read(dtype):
-    def kernel(x, indices, pixels, made, channels, y, size):
-        i = uint32(cuda.grid(1))
-        if i < uint32(size):
-            place = uint32(i // uint32(channels))
-            image = uint32(place // uint32(made))
-            y[i] = x[uint32((image * pixels + indices[i]) * channels + (i - place * channels))]
-
-    return kernel
+def _read(x, indices, pixels, made, channels, y):
+    i = uint32(cuda.grid(1))
+    if i < y.size:
+        place = uint32(i // uint32(channels))
+        image = uint32(place // uint32(made))
+        y[i] = x[uint32((image * pixels + indices[i]) * channels + (i - place * channels))]
 
 
-def _add_chosen(dtype):
-    def kernel(g, indices, s, x, size):
-        i = uint32(cuda.grid(1))
-        if i < uint32(size):
-            image, channel, top, bottom, left, right = _windows_of_pixel(i, s)
-            own_index = int32(i // uint32(s.channels) - uint32(image * s.height * s.width))
-            total = dtype(0)
-            for row in range(top, bottom):
-                for column in range(left, right):
-                    window = _element(image, row, column, channel, s.rows, s.columns, s.channels)
-                    if indices[window] == own_index:
-                        total += g[window]
-            x[i] = total
-
-    return kernel
+def _add_chosen(g, indices, s, x):
+    i = uint32(cuda.grid(1))
+    if i < x.size:
+        image, channel, top, bottom, left, right = _windows_of_pixel(i, s)
+        own_index = int32(i // uint32(s.channels) - uint32(image * s.height * s.width))
+        total = x.dtype.type(0)
+        for row in range(top, bottom):
+            for column in range(left, right):
+                window = _element(image, row, column, channel, s.rows, s.columns, s.channels)
+                if indices[window] == own_index:
+                    total += g[window]
+        x[i] = total
 
 
-def _mean(dtype):
-    def kernel(x, s, y, size):
-        i = uint32(cuda.grid(1))
-        if i < uint32(size):
-            image, channel, top, bottom, left, right = _window_of_pixels(i, s)
-            total = dtype(0)
-            for row in range(top, bottom):
-                for column in range(left, right):
-                    total += x[_element(image, row, column, channel, s.height, s.width, s.channels)]
-            y[i] = total / dtype(int32((bottom - top) * (right - left)))
-
-    return kernel
+def _mean(x, s, y):
+    i = uint32(cuda.grid(1))
+    if i < y.size:
+        image, channel, top, bottom, left, right = _window_of_pixels(i, s)
+        total = x.dtype.type(0)
+        for row in range(top, bottom):
+            for column in range(left, right):
+                total += x[_element(image, row, column, channel, s.height, s.width, s.channels)]
+        y[i] = total / x.dtype.type(int32((bottom - top) * (right - left)))
 
 
-def _add_shares(dtype):
-    def kernel(g, s, x, size):
-        i = uint32(cuda.grid(1))
-        if i < uint32(size):
-            image, channel, top, bottom, left, right = _windows_of_pixel(i, s)
-            total = dtype(0)
-            for row in range(top, bottom):
-                first_row, last_row = _pixels(row, s.kernel_height, s.row_stride, s.top, s.height)
-                for column in range(left, right):
-                    first_column, last_column = _pixels(column, s.kernel_width, s.column_stride, s.left, s.width)
-                    pixels = dtype(int32((last_row - first_row) * (last_column - first_column)))
-                    total += g[_element(image, row, column, channel, s.rows, s.columns, s.channels)] / pixels
-            x[i] = total
-
-    return kernel
+def _add_shares(g, s, x):
+    i = uint32(cuda.grid(1))
+    if i < x.size:
+        image, channel, top, bottom, left, right = _windows_of_pixel(i, s)
+        total = x.dtype.type(0)
+        for row in range(top, bottom):
+            first_row, last_row = _pixels(row, s.kernel_height, s.row_stride, s.top, s.height)
+            for column in range(left, right):
+                first_column, last_column = _pixels(column, s.kernel_width, s.column_stride, s.left, s.width)
+                pixels = x.dtype.type(int32((last_row - first_row) * (last_column - first_column)))
+                total += g[_element(image, row, column, channel, s.rows, s.columns, s.channels)] / pixels
+        x[i] = total

@@ -17,48 +17,32 @@ _SHORTEST = 32 if SIMULATED else 256  # the shortest sum over k that is worth a 
 
 
 class Product(NamedTuple):
-    """The tile that each block makes, how many phases there are, and the geometry."""
+    """The tile that each block makes, and the geometry."""
 
     tile: Tile
-    phases: int
     geometry: Geometry
 
     @property
     def blocks(self) -> tuple[int, int, int]:
         """Those beside each other, and, in z, those of all phases and pieces."""
-        return self.tile.blocks(self.geometry.m, self.geometry.n), 1, self.phases * self.geometry.pieces
+        g = self.geometry
+        return self.tile.blocks(g.m, g.n), 1, g.rows.phases * g.columns.phases * g.pieces
 
 
-def pixels_by_taps_product(
-    images: int, channels: int, outputs: int, axes: tuple[Axis, Axis], dtype: Any, processors: int, whole: bool = True
-) -> Product:
-    """conv2d, or phases of conv2d_data. Unless they are the whole of it, k is not cut: partial sums are of whole images."""
-    rows, columns = axes
-    m, k = images * rows.grid * columns.grid, rows.taps * columns.taps * channels
-    plane = images * rows.made * columns.made * outputs
-    phases = rows.phases * columns.phases
-    tile, piece, pieces = _cut(m, outputs, k, phases, dtype, processors, _SHORTEST if whole else k + 1)
-    return Product(tile, phases, Geometry(m, outputs, k, piece, pieces, plane, channels, rows, columns))
+def product_of(images: int, channels: int, outputs: int, axes: tuple[Axis, Axis], dtype: Any, processors: int, weight: bool) -> Product:
+    """conv2d, or phases of conv2d_data; or conv2d_weight.
 
-
-def taps_by_pixels_product(images: int, channels: int, outputs: int, axes: tuple[Axis, Axis], dtype: Any, processors: int) -> Product:
-    """conv2d_weight."""
-    rows, columns = axes
-    m, k = rows.taps * columns.taps * channels, images * rows.grid * columns.grid
-    tile, piece, pieces = _cut(m, outputs, k, 1, dtype, processors, _SHORTEST)
-    return Product(tile, 1, Geometry(m, outputs, k, piece, pieces, m * outputs, channels, rows, columns))
-
-
-def _cut(m: int, n: int, k: int, phases: int, dtype: Any, processors: int, shortest: int) -> tuple[Tile, int, int]:
-    """The tile, the length of a piece of k and the number of pieces.
-
-    Pieces are whole slabs: as many as all multiprocessors can hold at once, unless they would be too short.
+    Pieces are whole slabs: as many as all multiprocessors can hold at once, unless they would be too short. Their sums are of the whole
+    result, so k is not cut where only some of its phases are made.
     """
-    most = max(1, k // shortest)
-    tile = choose(m, n, phases * most, dtype, processors)
-    pieces = min(most, max(1, tile.wanted * processors // max(1, phases * tile.blocks(m, n))))
+    rows, columns = axes
+    pixels, taps, phases = images * rows.grid * columns.grid, rows.taps * columns.taps * channels, rows.phases * columns.phases
+    m, k, plane = (taps, pixels, taps) if weight else (pixels, taps, images * rows.made * columns.made)
+    most = max(1, k // _SHORTEST) if phases == rows.apart * columns.apart else 1
+    tile = choose(m, outputs, phases * most, dtype, processors)
+    pieces = min(most, max(1, tile.wanted * processors // max(1, phases * tile.blocks(m, outputs))))
     piece = max(1, -(-k // (pieces * tile.depth))) * tile.depth
-    return tile, piece, max(1, -(-k // piece))
+    return Product(tile, Geometry(m, outputs, k, piece, max(1, -(-k // piece)), plane * outputs, channels, rows, columns))
 
 
 def choose(m: int, n: int, pieces: int, dtype: Any, processors: int) -> Tile:

@@ -39,7 +39,7 @@ from typing import Any, NamedTuple
 from numba import cuda, int32, int64, uint32
 
 from tinygen_kernels.cuda.launch import device
-from tinygen_kernels.cuda.memory import load4, shared_array, store4
+from tinygen_kernels.cuda.memory import ALIGNMENT, load4, store4
 
 
 class Tile(NamedTuple):
@@ -106,13 +106,13 @@ def gemm(tile: Tile, dtype: Any, a_operand: Operand, b_operand: Operand, place: 
     rows, columns, depth, thread_rows, thread_columns = tile
     a_slab, b_slab = depth * tile.pitch, depth * columns
     b_begin = 2 * a_slab
-    make_slabs = shared_array(2 * a_slab + 2 * b_slab, dtype)
+    size = b_begin + 2 * b_slab
     a_states, a_items, a_start, a_fetch, a_put = a_operand
     b_states, b_items, b_start, b_fetch, b_put = b_operand
     corner, multiply, write = _corner(tile), _multiplication(tile, dtype), _write(tile, place, width)
 
     def kernel(a, b, c, g):
-        shared = make_slabs()
+        shared = cuda.shared.array(size, dtype, alignment=ALIGNMENT)
         next_a, next_b = cuda.local.array(a_items, dtype), cuda.local.array(b_items, dtype)
         a_state, b_state = cuda.local.array(a_states, int32), cuda.local.array(b_states, int32)
         sums = cuda.local.array((thread_rows, thread_columns), dtype)
