@@ -64,7 +64,7 @@ class Kernels(Protocol):
         """The adjoint of avg_pool2d -> (N, *size, C)."""
 
     def column_sums(self, x: Array) -> Array:
-        """The sum of x (..., C) over all axes but the last -> (C,), added up in double precision, on a GPU as a tree in x's own."""
+        """The sum of x (..., C) over all axes but the last -> (C,), added up in double precision, on a GPU as a tree in that of x."""
 
     def batch_norm(self, x: Array, gamma: Array, beta: Array, eps: float, negative_slope: float) -> tuple[Array, Array, Array]:
         """Normalise each channel (the last axis) over all other axes, then leaky ReLU (slope 1: no activation, 0: ReLU).

@@ -1,5 +1,8 @@
 """The kernels for NumPy arrays, compiled by Numba. `tinygen_kernels.reference` says what each of them means.
 
+Read `conv.py` for the idea, `plan.py` for the table, `simd.py` for the tile, then `panels.py`; `vector.py` and `parallel.py` when you meet
+what they are for. `elementwise.py`, `norm.py` and `pool.py` stand by themselves.
+
 Numba chooses among the threading layers that are installed: TBB, OpenMP, else its own workqueue; NUMBA_THREADING_LAYER overrides it. On
 two idle cores a DCGAN step took 0.7 of the time under OpenMP that it took under the workqueue, whose threads wake up late.
 """

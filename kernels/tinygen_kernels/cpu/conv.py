@@ -175,7 +175,7 @@ def _gather(work, x, table, items, pieces, length, zeros, w, w_row, w_strip, bia
     item, strip = work // strips, work % strips
     first = strip * width
     x_start, y_start, row = items[item, 0] * x.shape[1], items[item, 0] * y.shape[1] + first, items[item, 1]
-    # Each tile asks for its share of the part of x that is needed a range of pixels later.
+    # Each tile asks for its share, an estimate, of what the same piece of the next range will read.
     x_next = (item + pieces) * x.size // len(items)
     x_share = x.shape[1] * bias.size * PIXELS // y.shape[1] + 1
     while row < items[item, 2]:
@@ -186,6 +186,7 @@ def _gather(work, x, table, items, pieces, length, zeros, w, w_row, w_strip, bia
 
 
 def _outer(item, x, g, pairs, first, block, places, cuts, sums):
+    """An item is a chunk of all ranges and a cut of all tiles: what its ranges contribute to its tiles of the chunk's partial sums."""
     chunks, _, taps, tiles, rows, width = sums.shape
     images, pixels, outputs = g.shape
     ranges = (first.size - 1) // taps
@@ -210,7 +211,7 @@ def _outer(item, x, g, pairs, first, block, places, cuts, sums):
             g_next += g_share
             entry = part % ranges * taps + tile // tiles
             pair = first[entry]
-            count = (first[entry + 1] - pair) * share // block
+            count = (first[entry + 1] - pair) * share // block  # a block of several images is one range: as many pairs for each
             column, row = strip * width, tile % tiles * rows
             outer_tile(x, x_start, places, row, rows, g, g_start + column, pairs, pair, count, outputs - column, own, number * rows * width)
 

@@ -12,7 +12,7 @@ from tinygen_kernels import Array
 from tinygen_kernels.cpu.memory import empty, flat
 from tinygen_kernels.cpu.parallel import launch, serial
 
-_PART = 1 << 16  # numbers
+_PART = 1 << 16  # numbers; even, as random words come in pairs
 
 # The multiplier of Philox2x32 and the step of its key. All are uint64: Numba would make float64 of uint64 and a Python int.
 _MULTIPLIER, _KEY_STEP, _LOW_WORD, _WORD_BITS = (numpy.uint64(n) for n in (0xD256D193, 0x9E3779B9, 0xFFFFFFFF, 32))

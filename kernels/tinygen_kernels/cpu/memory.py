@@ -35,7 +35,7 @@ def empty(shape: int | tuple[int, ...], dtype: Any) -> Array:
     return numpy.ndarray(shape, dtype, memory, _to_line(memory))
 
 
-@serial
+@serial  # compiled, since NumPy takes longer to tell an address than for all the rest of `empty`
 def _to_line(memory: Any) -> Any:
     return -memory.ctypes.data % 64
 

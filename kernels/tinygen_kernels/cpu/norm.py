@@ -55,7 +55,10 @@ def batch_norm_backward(
 
 
 def _rows(x: Array) -> Array:
-    """x as a matrix whose rows hold all channels, several times where they are few: the innermost loops run along rows."""
+    """x as a matrix whose rows hold all channels, several times where they are few: the innermost loops run along rows.
+
+    As many times as the largest power of two that divides the number of pixels and makes rows of no more than _WIDTH.
+    """
     channels = x.shape[-1]
     repeats = math.gcd(x.size // channels, 1 << max(_WIDTH // channels, 1).bit_length() - 1)
     return flat(x).reshape(-1, repeats * channels)

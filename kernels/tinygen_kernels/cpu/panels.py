@@ -8,7 +8,7 @@ from tinygen_kernels.cpu.memory import empty, flat
 from tinygen_kernels.cpu.parallel import launch, serial
 from tinygen_kernels.cpu.simd import tile_width
 
-# What does not repay that weights are copied: fewer pixels that use them, or fewer weights, which stay in the nearest cache anyway.
+# Copying is not worth it for fewer pixels than this, nor for fewer weights: these stay in the nearest cache in any order.
 _FEW_PIXELS, _FEW_WEIGHTS = 512, 1 << 13
 
 

@@ -3,6 +3,12 @@
 An image of the source table (`geometry.source_table`) serves the whole batch. Small images are taken several at a time, as one
 *block*, so that tiles fill up; a large image is a block of its own and its pixels are cut into ranges. A range of a block fits
 into the nearest cache.
+
+With AVX-512, for example, 64 images 16x16x64 -> 128 with a 4x4 kernel and stride 2 have blocks of 7 images, whose 7*64 = 448 output
+pixels are one range, cut into 2 pieces: 20 items in all, done once for each of the 4 strips of 32 outputs, tile after tile of 14
+pixels. Their weight gradient has blocks of 2 images and 2 chunks of them, which leave partial sums.
+
+The numbers below were found by measuring the layers of the benchmark on two cores with AVX-512.
 """
 
 import functools

@@ -42,7 +42,8 @@ def gather_tile(tile, x, x_start, table, row, length, zeros, w, w_start, w_row, 
 
     table[row] holds the number of taps, then where in y each pixel goes; the rows after it, one for each tap, hold the first row
     of the panel w to use, and where in x each pixel reads, or a negative number to read zeros. A read is `length` numbers long.
-    The rows of the panel are w_row apart. All places count elements from the given starts.
+    The rows of the panel are w_row apart. All places count elements from the given starts. `zeros` has as many as a read; `count` may be
+    more than a tile is wide.
     """
     builder = tile.builder
     pixels, vectors = range(PIXELS), range(VECTORS)

@@ -1,4 +1,7 @@
-"""The kernels for CuPy arrays, compiled by Numba for CUDA. `tinygen_kernels.reference` says what each of them means."""
+"""The kernels for CuPy arrays, compiled by Numba for CUDA. `tinygen_kernels.reference` says what each of them means.
+
+Convolutions are best read in the order `tile.py`, `operands.py`, `products.py`, `conv.py`; the other files stand by themselves.
+"""
 
 import os
 

@@ -62,7 +62,7 @@ class Tile(NamedTuple):
 
     @property
     def wanted(self) -> int:
-        """Blocks on a multiprocessor that hide each other's waits: 32 warps, or 16 where a thread has so many sums under way itself."""
+        """Blocks on a multiprocessor that hide each other's waits: 1,024 threads, or 512 where each has many sums under way itself."""
         return (512 if self.thread_rows * self.thread_columns > 16 else 1024) // self.threads
 
     def blocks(self, m: int, n: int) -> int:
