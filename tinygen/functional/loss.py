@@ -2,17 +2,15 @@
 
 from collections.abc import Callable
 
-import numpy
-
 from tinygen.autograd import grad
 from tinygen.backend import Array, array_module, generator, to_device
 from tinygen.functional.activation import softplus
 from tinygen.functional.elementwise import abs, exp, maximum, sqrt
 from tinygen.functional.reduce import logsumexp, mean
 from tinygen.functional.reduce import sum as sum_
-from tinygen.functional.shape import expect_labels
+from tinygen.functional.shape import expect_labels, raw_labels
 from tinygen.mode import is_recording, switched
-from tinygen.tensor import Operand, Tensor, raw
+from tinygen.tensor import Operand, Tensor
 
 
 def cross_entropy(logits: Tensor, labels: Tensor | Array) -> Tensor:
@@ -21,7 +19,7 @@ def cross_entropy(logits: Tensor, labels: Tensor | Array) -> Tensor:
     Raises ValueError where the shapes do not agree or a label is no class. Labels that lie on a GPU wrap around instead: to look at
     them would be to wait for it.
     """
-    classes = numpy.asarray(labels) if isinstance(labels, list) else raw(labels)
+    classes = raw_labels(labels)
     if logits.ndim != 2 or classes.shape != logits.shape[:1]:
         raise ValueError(f"cross_entropy: logits must be (N, classes) and labels (N,), got {logits.shape} and {classes.shape}")
     expect_labels("cross_entropy", classes, logits.shape[1])

@@ -188,6 +188,11 @@ def _index(part: Any, device: str) -> Any:
     return to_device(part, device) if getattr(part, "ndim", 0) else part
 
 
+def raw_labels(labels: Any) -> Array:
+    """The array of labels that are a Tensor, an array or a list."""
+    return numpy.asarray(labels) if isinstance(labels, list) else raw(labels)
+
+
 def expect_labels(name: str, labels: Array, classes: int) -> None:
     """Refuse what are no integers from 0 to classes - 1. Labels that lie on a GPU are not looked at, which would be to wait for it."""
     if labels.dtype.kind not in "iu":
@@ -201,9 +206,9 @@ def embedding(weight: Tensor, labels: Tensor | Array) -> Tensor:
 
     Raises ValueError where a label is no class; labels that lie on a GPU wrap around instead.
     """
-    labels = numpy.asarray(labels) if isinstance(labels, list) else labels
-    expect_labels("embedding", raw(labels), len(weight))
-    return getitem(weight, labels)
+    classes = raw_labels(labels)
+    expect_labels("embedding", classes, len(weight))
+    return getitem(weight, classes)
 
 
 def concatenate(xs: Sequence[Tensor], axis: int = 0) -> Tensor:
