@@ -66,14 +66,3 @@ def test_python_threads_may_use_the_kernels_at_once() -> None:
 @pytest.mark.parametrize("side", ["start", "end"])
 def test_other_processors(name: str, features: str, side: str) -> None:
     digest(SCRIPT, "float32", side, NUMBA_CPU_NAME=name, NUMBA_CPU_FEATURES=features)
-
-
-def test_compiling_is_announced_once_and_only_when_it_happens(tmp_path: pathlib.Path) -> None:
-    call = "cpu.max_pool2d_gather(numpy.zeros((1, 1, 1, 1), dtype), numpy.zeros((1, 1, 1, 1), numpy.int32))"
-    script = f"import numpy; from tinygen_kernels import cpu\nfor dtype in 'fd': {call}"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "NUMBA_CACHE_DIR": str(tmp_path)}
-    first, second = (
-        subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True).stderr for _ in range(2)
-    )
-    assert first.count("\n") == 1 and "compiling the CPU kernels" in first
-    assert second == ""

@@ -26,10 +26,7 @@ class _TellOnce(event.Listener):
     def on_start(self, event: Any) -> None:
         if not self.told and event.data["dispatcher"].py_func.__module__.startswith(__name__):
             self.told = True
-            print(
-                "tinygen: compiling the CPU kernels for this machine, once (about half a minute); they are cached for the next run",
-                file=sys.stderr,
-            )
+            print("tinygen: compiling the CPU kernels for this machine, which takes the first run about half a minute", file=sys.stderr)
 
     def on_end(self, event: Any) -> None:
         pass

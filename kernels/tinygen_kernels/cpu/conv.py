@@ -27,7 +27,7 @@ import numpy
 from tinygen_kernels import Array, Padding, Pair
 from tinygen_kernels.cpu.memory import empty, flat
 from tinygen_kernels.cpu.panels import as_panels, copy, strip_count
-from tinygen_kernels.cpu.parallel import launch, serial, threads
+from tinygen_kernels.cpu.parallel import helper, launch, threads
 from tinygen_kernels.cpu.plan import FEW_CHANNELS, Window, by_rows, gather_plan, weight_plan
 from tinygen_kernels.cpu.simd import PIXELS, gather_tile, outer_tile, prefetch, tile_width
 from tinygen_kernels.geometry import output_size
@@ -216,7 +216,7 @@ def _outer(item, x, g, pairs, first, block, places, cuts, sums):
             outer_tile(x, x_start, places, row, rows, g, g_start + column, pairs, pair, count, outputs - column, own, number * rows * width)
 
 
-@serial
+@helper
 def _add(source, target):
     for i in range(target.size):
         target[i] += source[i]

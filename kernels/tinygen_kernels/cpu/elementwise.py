@@ -10,7 +10,7 @@ import numpy
 
 from tinygen_kernels import Array
 from tinygen_kernels.cpu.memory import empty, flat
-from tinygen_kernels.cpu.parallel import launch, serial
+from tinygen_kernels.cpu.parallel import helper, launch
 
 _PART = 1 << 16  # numbers; even, as random words come in pairs
 
@@ -58,7 +58,7 @@ def _scale_negative(part, x, sign, slope, y):
         y[i] = x[i] if sign[i] > 0 else slope * x[i]
 
 
-@serial
+@helper
 def _philox(counter, key, stream):
     """Two random words of 32 bits, as uint64."""
     left, right = counter, stream
@@ -88,6 +88,6 @@ def _adam(part, g, p, m, v, kept, beta1, rest1, beta2, rest2, rate, eps):
         p[i] = kept * p[i] - rate * m[i] / (numpy.sqrt(v[i]) + eps)
 
 
-@serial
+@helper
 def _part(x, part):
     return x[part * _PART : (part + 1) * _PART]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 
 from tinygen_kernels import Array
-from tinygen_kernels.cpu.parallel import serial
+from tinygen_kernels.cpu.parallel import compiled
 
 # A training step asks for arrays of the same sizes again and again. New memory from the system is paid for with a page fault for every
 # few KiB; so what large arrays leave behind is kept for the next of their size. With glibc, tinygen has told malloc to do so itself.
@@ -35,7 +35,7 @@ def empty(shape: int | tuple[int, ...], dtype: Any) -> Array:
     return numpy.ndarray(shape, dtype, memory, _to_line(memory))
 
 
-@serial  # compiled, since NumPy takes longer to tell an address than for all the rest of `empty`
+@compiled  # since NumPy takes longer to tell an address than for all the rest of `empty`
 def _to_line(memory: Any) -> Any:
     return -memory.ctypes.data % 64
 

@@ -13,7 +13,7 @@ import numpy
 
 from tinygen_kernels import Array
 from tinygen_kernels.cpu.memory import empty, flat
-from tinygen_kernels.cpu.parallel import launch, serial
+from tinygen_kernels.cpu.parallel import helper, launch
 
 _WIDTH = 64  # numbers in a row, about, at least
 _CHUNK = 1 << 14  # numbers in an item of work, at least
@@ -81,7 +81,7 @@ def _sums(channels: int, x: Array, origin: Array, g: Array | None = None, y: Arr
     return sums.sum(axis=0).reshape(2, -1, channels).sum(axis=1)
 
 
-@serial
+@helper
 def _terms(x, origin, g, y, slope, row, c):
     """The deviation and its square; or, given g, the gradient to beta and, but for the deviation that x is divided by, to gamma."""
     deviation = x[row, c] - origin[c]
@@ -131,7 +131,7 @@ def _gradient(chunk, x, constants, g, y, slope, chunks, g_x):
             g_x[row, c] = of_g[c] * g_z + constant[c] + of_x[c] * (x[row, c] - mean[c])
 
 
-@serial
+@helper
 def _chunk(x, chunk, chunks):
     """The rows of an item of work."""
     return slice(chunk * len(x) // chunks, (chunk + 1) * len(x) // chunks)

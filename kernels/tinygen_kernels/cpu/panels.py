@@ -5,7 +5,7 @@ import numpy
 
 from tinygen_kernels import Array
 from tinygen_kernels.cpu.memory import empty, flat
-from tinygen_kernels.cpu.parallel import launch, serial
+from tinygen_kernels.cpu.parallel import helper, launch
 from tinygen_kernels.cpu.simd import tile_width
 
 # Copying is not worth it for fewer pixels than this, nor for fewer weights: these stay in the nearest cache in any order.
@@ -32,7 +32,7 @@ def as_panels(w: Array, taps: int, outputs: int, pixels: int, transposed: bool) 
     return packed.reshape(-1), width, packed[0].size
 
 
-@serial
+@helper
 def copy(source, target):
     for i in range(source.size):
         target[i] = source[i]

@@ -11,14 +11,10 @@ import numpy
 from numba import prange
 from numba.extending import register_jitable
 
-_njit: Any = numba.njit  # its own type does not know that `parallel` may be a dictionary
+from tinygen_kernels.cpu.cache import Cache
 
-# Numba loads machine code from its cache when the *file* of a function is unchanged. After a change in simd.py or vector.py, or in
-# a helper imported from another file, delete the folder __pycache__ beside it.
-serial = _njit(cache=True, error_model="numpy")
-
-# Lets compiled loops call a kernel.
-_callable = functools.cache(register_jitable(error_model="numpy"))
+# Marks a function that kernels call. It is compiled as a part of each of them.
+helper = functools.cache(register_jitable(error_model="numpy"))
 
 # `parallel=True` would also make array expressions parallel, one region each, and a region costs more than most of them.
 _ELSE = ("numpy", "reduction", "inplace_binop", "setitem", "comprehension", "stencil")
@@ -31,6 +27,13 @@ WORTH_THREADS = 1 << 16
 _one_at_a_time = threading.Lock()
 
 threads = numba.get_num_threads
+
+
+def compiled(function: Callable[..., Any], **options: Any) -> Any:
+    """The function, compiled when it is first called and kept for the next run."""
+    dispatcher: Any = numba.njit(function, error_model="numpy", **options)
+    dispatcher._cache = Cache(function)
+    return dispatcher
 
 
 def launch(kernel: Callable[..., None], items: int, *arguments: Any) -> None:
@@ -56,7 +59,6 @@ def _loop(kernel: Callable[..., None], shared: bool) -> Callable[..., None]:
     item, *others = inspect.signature(kernel).parameters
     name, parameters = f"{kernel.__name__}_{'shared' if shared else 'alone'}", ", ".join(others)
     source = f"def {name}(_items, {parameters}):\n for {item} in prange(_items):\n  _kernel({item}, {parameters})"
-    # Numba's cache knows a function by its file, line and name: those of the kernel, so that the code is made anew when it changes.
-    namespace: dict[str, Any] = {"prange": prange, "_kernel": _callable(kernel), "__name__": kernel.__module__}
-    exec(compile("\n" * (kernel.__code__.co_firstlineno - 1) + source, kernel.__code__.co_filename, "exec"), namespace)
-    return _njit(cache=True, error_model="numpy", parallel=shared and _ONLY_PRANGE)(namespace[name])
+    namespace: dict[str, Any] = {"prange": prange, "_kernel": helper(kernel), "__name__": kernel.__module__}
+    exec(compile(source, kernel.__code__.co_filename, "exec"), namespace)  # the file is a part of the name under which it is kept
+    return compiled(namespace[name], parallel=shared and _ONLY_PRANGE)

@@ -5,7 +5,7 @@ import numpy
 
 from tinygen_kernels import Array, Padding, Pair
 from tinygen_kernels.cpu.memory import empty, flat
-from tinygen_kernels.cpu.parallel import launch, serial
+from tinygen_kernels.cpu.parallel import helper, launch
 from tinygen_kernels.geometry import pooled_size
 
 
@@ -45,7 +45,7 @@ def _pixels(images: Array) -> Array:
     return flat(images).reshape(len(images), -1, images.shape[3])
 
 
-@serial
+@helper
 def _inside(place, kernel_size, stride, before, size):
     """The rows (or columns) first..last of an image that the window at an output place covers."""
     start = place * stride - before

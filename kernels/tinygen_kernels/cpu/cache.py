@@ -1,0 +1,69 @@
+"""The machine code that Numba keeps from one run to the next.
+
+Numba compares the file of the outermost function only. A kernel is compiled together with its helpers, which lie in other files
+too: here the machine code of every kernel is out of date as soon as any file of this package changes.
+"""
+
+import contextlib
+import functools
+import hashlib
+import importlib.resources
+import warnings
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCacheLocator
+
+
+def _digest() -> str:
+    """Of the source of this package, in which all that kernels call is written."""
+    files = sorted(importlib.resources.files(__package__).iterdir(), key=lambda file: file.name)
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files if file.name.endswith(".py"))).hexdigest()
+
+
+_SOURCES = _digest()
+
+
+class _ReadOnly(InTreeCacheLocator):
+    """The folder __pycache__ beside the source, where Numba finds no folder that it can write to."""
+
+    def ensure_cache_path(self) -> None:
+        pass
+
+
+class _Folders(CompileResultCacheImpl):
+    _locator_classes: ClassVar[Any] = [*CompileResultCacheImpl._locator_classes, _ReadOnly]
+
+
+class Cache(FunctionCache):
+    """The cache of one function. Whatever is wrong with it, the function is compiled and runs."""
+
+    _impl_class = _Folders
+
+    def __init__(self, function: Callable[..., Any]):
+        super().__init__(function)
+        self._cache_file._source_stamp = self._cache_file._source_stamp, _SOURCES
+
+    def load_overload(self, signature: Any, context: Any) -> Any:
+        try:
+            return super().load_overload(signature, context)
+        except Exception:  # a damaged file: which exception depends on what stands in it
+            with contextlib.suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, signature: Any, result: Any) -> None:
+        try:
+            super().save_overload(signature, result)
+        except OSError:
+            _warn_once(self.cache_path)
+
+
+@functools.cache
+def _warn_once(folder: str) -> None:
+    warnings.warn(
+        f"the compiled CPU kernels cannot be kept in {folder}, so the next run compiles them again; "
+        "set NUMBA_CACHE_DIR to a folder that can be written to",
+        RuntimeWarning,
+        stacklevel=1,
+    )
