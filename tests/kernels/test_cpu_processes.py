@@ -66,3 +66,47 @@ def test_python_threads_may_use_the_kernels_at_once() -> None:
 @pytest.mark.parametrize("side", ["start", "end"])
 def test_other_processors(name: str, features: str, side: str) -> None:
     digest(SCRIPT, "float32", side, NUMBA_CPU_NAME=name, NUMBA_CPU_FEATURES=features)
+
+
+FORKED = """
+import multiprocessing, sys, threading
+import numpy
+from tinygen_kernels import cpu
+from tinygen_kernels.cpu import parallel
+
+x = numpy.random.default_rng(0).standard_normal((64, 32, 32, 1))
+w = numpy.ones((3, 3, 1, 32))
+
+def calculate():
+    return cpu.conv2d(x, w, None, (1, 1), ((1, 1), (1, 1)), (1, 1)), parallel.threads()
+
+if __name__ == "__main__":
+    if "parent first" in sys.argv:
+        calculate()
+    if "locked" in sys.argv:  # as while another Python thread runs a kernel
+        threading.Thread(target=parallel._one_at_a_time.acquire).start()
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        y, threads = pool.apply_async(calculate).get(timeout=60)
+    if "locked" in sys.argv:
+        parallel._one_at_a_time.release()
+    assert (y == calculate()[0]).all()
+    print(threads)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+class TestFork:
+    """Threads do not survive a fork, and OpenMP ends a child that asks for them."""
+
+    @pytest.fixture
+    def script(self, tmp_path: pathlib.Path) -> pathlib.Path:
+        path = tmp_path / "forked.py"
+        path.write_text(FORKED)
+        return path
+
+    @pytest.mark.parametrize("locked", ["locked", "unlocked"])
+    def test_a_child_computes_the_same_with_one_thread(self, script: pathlib.Path, locked: str) -> None:
+        assert digest(script, "parent first", locked, NUMBA_NUM_THREADS="2") == "1\n"
+
+    def test_a_child_of_a_parent_without_threads_has_all_threads(self, script: pathlib.Path) -> None:
+        assert digest(script, NUMBA_NUM_THREADS="2") == "2\n"

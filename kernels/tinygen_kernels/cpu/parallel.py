@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +27,28 @@ WORTH_THREADS = 1 << 16
 # Numba's portable threads abort the process when two Python threads start work at once.
 _one_at_a_time = threading.Lock()
 
-threads = numba.get_num_threads
+_threads_started, _threads_lost = False, False
+
+
+def threads() -> int:
+    """How many threads share a loop.
+
+    Threads do not survive a fork, and the lock may be held by one of them: a child that was forked after they were started goes on alone.
+    """
+    global _threads_started
+    if _threads_lost:
+        return 1
+    _threads_started = True
+    return numba.get_num_threads()
+
+
+def _after_fork() -> None:
+    global _threads_lost
+    _threads_lost = _threads_started
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def compiled(function: Callable[..., Any], **options: Any) -> Any:
