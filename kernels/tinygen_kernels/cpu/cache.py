@@ -10,7 +10,7 @@ import hashlib
 import importlib.resources
 import warnings
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCacheLocator
 
@@ -32,7 +32,7 @@ class _ReadOnly(InTreeCacheLocator):
 
 
 class _Folders(CompileResultCacheImpl):
-    _locator_classes: ClassVar[Any] = [*CompileResultCacheImpl._locator_classes, _ReadOnly]
+    _locator_classes = [*CompileResultCacheImpl._locator_classes, _ReadOnly]  # noqa: RUF012 (as Numba declares it)
 
 
 class Cache(FunctionCache):
