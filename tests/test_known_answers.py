@@ -1,6 +1,7 @@
 """Numbers that are known without a computer."""
 
 import math
+from typing import Any
 
 import numpy
 import pytest
@@ -10,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import tinygen.functional as F
 from tinygen import Tensor, grad, manual_seed, tensor
+from tinygen.functional.elementwise import Where
 from tinygen.testing import images, shapes, tensors
 
 modest = settings(deadline=None, max_examples=30)
@@ -162,6 +164,17 @@ class TestTies:
             for found, expected in zip(grad(function(x, y).sum(), [x, y]), (to_x, to_y), strict=True):
                 assert_array_equal(found.numpy(), expected)
 
+    @pytest.mark.parametrize("function", [F.maximum, F.minimum])
+    def test_only_the_gradient_that_is_wanted_is_computed(self, function: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        computed = list[Any]()
+        where = Where.forward
+        monkeypatch.setattr(Where, "forward", lambda *arguments: computed.append(arguments) or where(*arguments))
+        x, y = float64([3.0, 1.0]), float64([3.0, 2.0])
+        for wanted, count in [([x], 2), ([y], 2), ([x, y], 3)]:
+            computed.clear()
+            grad(function(x, y).sum(), wanted)
+            assert len(computed) == count
+
     def test_the_first_of_equal_pixels_gets_the_gradient(self) -> None:
         x = float64(numpy.ones((1, 2, 2, 1)))
         assert_array_equal(grad(F.max_pool2d(x, 2).sum(), x).numpy().ravel(), [1, 0, 0, 0])
@@ -171,6 +184,29 @@ class TestTies:
         known = [(F.relu, 0), (F.leaky_relu, 0.2), (F.abs, 0), (lambda x: F.clip(x, 0, 1), 1), (lambda x: x**0, 0), (lambda x: x**2, 0)]
         known += [(lambda x: x ** numpy.float32(0), 0), (lambda x: x ** float64([0.0]), 0), (lambda x: x ** float64([1.0]), 1)]
         assert [grad(function(x).sum(), x).item() for function, _ in known] == [slope for _, slope in known]
+
+
+class TestRelu:
+    def test_selects(self) -> None:
+        x = float64([-1.0, -0.0, -numpy.inf, numpy.nan, numpy.inf])
+        y = F.relu(x).numpy()
+        assert_array_equal(y, [0, 0, 0, numpy.nan, numpy.inf])
+        assert not numpy.signbit(y[:3]).any()
+
+    def test_selects_the_gradient(self) -> None:
+        x = float64([-1.0, 0.0, -numpy.inf, numpy.nan, 1.0])
+        g_x = grad(F.relu(x), x, Tensor(numpy.array([-1.0, numpy.inf, numpy.nan, 2.0, numpy.inf]))).numpy()
+        assert_array_equal(g_x, [0, 0, 0, 2, numpy.inf])
+        assert not numpy.signbit(g_x).any()
+
+    def test_batch_norm_selects_as_well(self) -> None:
+        x, gamma, beta = float64([[1.0], [3.0]]), float64([1.0]), float64([0.0])
+        y = F.batch_norm(x, gamma, beta, negative_slope=0.0)
+        assert y.numpy()[0] == 0 and not numpy.signbit(y.numpy()[0])
+        assert grad(y, beta, Tensor(numpy.array([[numpy.inf], [2.0]]))).item() == 2
+
+    def test_of_an_infinity_a_leaky_one_is_infinite(self) -> None:
+        assert F.leaky_relu(float64([-numpy.inf])).item() == -numpy.inf
 
 
 class TestCreation:

@@ -69,7 +69,7 @@ class Kernels(Protocol):
     def batch_norm(self, x: Array, gamma: Array, beta: Array, eps: float, negative_slope: float) -> tuple[Array, Array, Array]:
         """Normalise each channel (the last axis) over all other axes, then leaky ReLU (slope 1: no activation, 0: ReLU).
 
-        mean = E[x], var = E[(x - mean)^2] (biased), z = gamma (x - mean) / sqrt(var + eps) + beta, y = z if z > 0 else negative_slope*z.
+        mean = E[x], var = E[(x - mean)^2] (biased), z = gamma (x - mean) / sqrt(var + eps) + beta, y = leaky_relu(z).
         Returns y, mean (C,), var (C,). Sums are exact enough for a mean a thousand times the deviation.
         """
 
@@ -79,10 +79,10 @@ class Kernels(Protocol):
         """The gradients of sum(g * y) to x, gamma and beta, mean and var being functions of x. The sign of y stands for that of z."""
 
     def leaky_relu(self, x: Array, negative_slope: float) -> Array:
-        """y = x if x > 0 else negative_slope*x, with negative_slope >= 0 (0: ReLU)."""
+        """x, but negative_slope*x where x <= 0, with negative_slope >= 0 (0: ReLU, which is 0 there even of -inf). A NaN stays."""
 
     def leaky_relu_backward(self, g: Array, y: Array, negative_slope: float) -> Array:
-        """g if y > 0 else negative_slope*g: the gradient of sum(g * y) to x. The sign of y stands for that of x."""
+        """g, but negative_slope*g where y <= 0: the gradient of sum(g * y) to x. The sign of y stands for that of x."""
 
     def dropout(self, x: Array, p: float, seed: int) -> Array:
         """y_i = x_i * (0 with probability p, 1/(1 - p) otherwise), 0 <= p < 1, i counting the elements in row-major order.

@@ -109,7 +109,7 @@ def batch_norm(x: Array, gamma: Array, beta: Array, eps: float, negative_slope: 
     mean = exact.mean(axis=others)
     var = ((exact - mean) ** 2).mean(axis=others)
     z = gamma * (exact - mean) / numpy.sqrt(var + eps) + beta
-    y = numpy.where(z > 0, z, negative_slope * z)
+    y = leaky_relu(z, negative_slope)
     return y.astype(x.dtype), mean.astype(x.dtype), var.astype(x.dtype)
 
 
@@ -119,7 +119,7 @@ def batch_norm_backward(
     others = tuple(range(x.ndim - 1))
     deviation = numpy.sqrt(var.astype(numpy.float64) + eps)
     normalised = (x - mean) / deviation
-    g_z = numpy.where(y > 0, g, negative_slope * g)
+    g_z = leaky_relu_backward(g, y, negative_slope)
     g_beta = g_z.sum(axis=others, dtype=numpy.float64)
     g_gamma = (g_z * normalised).sum(axis=others)
     count = x.size // x.shape[-1]
@@ -129,11 +129,11 @@ def batch_norm_backward(
 
 
 def leaky_relu(x: Array, negative_slope: float) -> Array:
-    return numpy.where(x > 0, x, negative_slope * x)
+    return leaky_relu_backward(x, x, negative_slope)
 
 
 def leaky_relu_backward(g: Array, y: Array, negative_slope: float) -> Array:
-    return numpy.where(y > 0, g, negative_slope * g)
+    return numpy.where(y <= 0, negative_slope * g if negative_slope else 0, g)
 
 
 def dropout(x: Array, p: float, seed: int) -> Array:

@@ -7,7 +7,7 @@ from tinygen_kernels import for_array
 from tinygen import backend
 from tinygen.autograd import Function
 from tinygen.backend import Array, array_module
-from tinygen.functional.reduce import logsumexp
+from tinygen.functional.reduce import logsumexp, total
 from tinygen.tensor import Tensor
 
 
@@ -24,7 +24,7 @@ class LeakyReLU(Function):
 
 @dataclass(slots=True, eq=False)
 class LeakyReLUGradient(Function):
-    """g where y > 0, negative_slope g elsewhere. Linear in g and its own adjoint, so that it serves to any order."""
+    """g, but negative_slope g where y <= 0. Linear in g and its own adjoint, so that it serves to any order."""
 
     y: Array
     negative_slope: float
@@ -89,7 +89,7 @@ class Softmax(Function):
 
     def forward(self, x: Array) -> Array:
         e = array_module(x).exp(x - x.max(axis=self.axis, keepdims=True))
-        return e / e.sum(axis=self.axis, keepdims=True)
+        return e / total(e, self.axis, keepdims=True)
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
         share = g * y
@@ -97,12 +97,12 @@ class Softmax(Function):
 
 
 def relu(x: Tensor) -> Tensor:
-    """max(x, 0), but NaN of -inf; the gradient at 0 is 0. Raises TypeError where x is not floating point."""
+    """x where x > 0, 0 elsewhere, and NaN of NaN; the gradient at 0 is 0. Raises TypeError where x is not floating point."""
     return leaky_relu(x, 0.0)
 
 
 def leaky_relu(x: Tensor, negative_slope: float = 0.2) -> Tensor:
-    """x where x > 0, negative_slope x elsewhere; the gradient at 0 is negative_slope (Maas et al., 2013).
+    """x, but negative_slope x where x <= 0, which is 0 for a slope of 0; the gradient at 0 is negative_slope (Maas et al., 2013).
 
     Raises ValueError where negative_slope is negative, and TypeError where x is not floating point.
     """
@@ -127,7 +127,7 @@ def softplus(x: Tensor) -> Tensor:
 
 
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """e^x_i / sum_j e^x_j along the axis."""
+    """e^x_i / sum_j e^x_j along the axis; NaN where all x_j are -inf, for then no distribution is meant."""
     return Softmax(axis)(x)
 
 

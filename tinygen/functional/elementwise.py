@@ -143,7 +143,10 @@ class Maximum(Function):
 
     def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
         half = where(raw(a) == raw(b), g * 0.5, 0.0)
-        return where(raw(a) > raw(b), g, half), where(raw(a) < raw(b), g, half)
+        return (
+            where(raw(a) > raw(b), g, half) if self.needs[0] else None,
+            where(raw(a) < raw(b), g, half) if self.needs[1] else None,
+        )
 
 
 class Minimum(Function):
@@ -154,7 +157,10 @@ class Minimum(Function):
 
     def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
         half = where(raw(a) == raw(b), g * 0.5, 0.0)
-        return where(raw(a) < raw(b), g, half), where(raw(a) > raw(b), g, half)
+        return (
+            where(raw(a) < raw(b), g, half) if self.needs[0] else None,
+            where(raw(a) > raw(b), g, half) if self.needs[1] else None,
+        )
 
 
 @dataclass(slots=True, eq=False)

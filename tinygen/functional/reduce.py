@@ -6,6 +6,7 @@
 import math
 from dataclasses import dataclass
 
+import numpy
 from numpy.lib.array_utils import normalize_axis_tuple
 from tinygen_kernels import for_array
 
@@ -17,6 +18,9 @@ from tinygen.tensor import Axis, Shape, Tensor, method
 
 # With fewer numbers NumPy's own sum is faster than starting threads.
 _MANY = 1 << 18
+
+# So many equal float32 numbers, added one after the other, are wrong by 3e-7 of their sum at most.
+_FEW = 16
 
 
 def _reduced(shape: Shape, axis: Axis) -> set[int]:
@@ -38,16 +42,50 @@ def _count(x: Tensor, axis: Axis) -> int:
     return count
 
 
+def total(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """The sum of an array over axis, in float32 accurate to about 1e-6 of the sum of |x| for any axes, sizes and strides.
+
+    NumPy sums pairwise (Higham, 1993) along neighbouring elements in memory only. Along any other
+    axis it adds row after row to one sum, whose error grows with the number of rows: 1% for 10^6.
+    """
+    contiguous = x.flags.c_contiguous
+    if x.size <= _FEW or (axis is None and contiguous) or x.dtype.kind != "f":
+        return x.sum(axis=axis, keepdims=keepdims)
+    axes, kept = sorted(_reduced(x.shape, axis)), x.ndim - 1
+    if contiguous and x.size >= _MANY and axes == list(range(kept)):
+        y = for_array(x).column_sums(x)  # the gradient of a bias
+    elif array_module(x) is not numpy or (contiguous and axes == list(range(x.ndim - len(axes), x.ndim))):
+        y = x.sum(axis=tuple(axes))
+    else:
+        y = _sum_pairwise(x, axes)
+    return y.reshape(_kept(x.shape, axis)) if keepdims else y
+
+
+def _sum_pairwise(x: Array, axes: list[int]) -> Array:
+    """The sum over axes, one after the other: first those along which x is broadcast, then by falling stride."""
+    order = sorted(axes, key=lambda axis: (x.strides[axis] != 0, -abs(x.strides[axis])))
+    x = x.transpose(*order, *(axis for axis in range(x.ndim) if axis not in axes))
+    for _ in axes:
+        if len(x) > _FEW and x.strides[0] == 0:
+            x = x[0] * float(len(x))
+        else:
+            while len(x) > _FEW:
+                half = len(x) // 2
+                halves = x[:half] + x[half : 2 * half]
+                if len(x) % 2:
+                    halves[0] += x[-1]
+                x = halves
+            x = x.sum(axis=0)
+    return x
+
+
 @dataclass(slots=True, eq=False)
 class Sum(Function):
     axis: Axis
     keepdims: bool
 
     def forward(self, x: Array) -> Array:
-        if x.size >= _MANY and x.dtype.kind == "f" and x.flags.c_contiguous and _reduced(x.shape, self.axis) == set(range(x.ndim - 1)):
-            y = for_array(x).column_sums(x)  # the gradient of a bias
-            return y.reshape(_kept(x.shape, self.axis)) if self.keepdims else y
-        return x.sum(axis=self.axis, keepdims=self.keepdims)
+        return total(x, self.axis, self.keepdims)
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
         return broadcast_to(reshape(g, _kept(x.shape, self.axis)), x.shape)
@@ -84,7 +122,7 @@ class LogSumExp(Function):
         xp = array_module(x)
         largest = x.max(axis=self.axis, keepdims=True)
         largest = xp.where(xp.isfinite(largest), largest, 0.0)  # inf - inf would be nan
-        y = xp.log(xp.exp(x - largest).sum(axis=self.axis, keepdims=True)) + largest
+        y = xp.log(total(xp.exp(x - largest), self.axis, keepdims=True)) + largest
         return y if self.keepdims else y.squeeze(self.axis)
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:

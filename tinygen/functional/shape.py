@@ -76,8 +76,6 @@ class Scatter(Function):
         parts = self.index if isinstance(self.index, tuple) else (self.index,)
         if not any(hasattr(part, "dtype") and part.ndim > 0 for part in parts):
             out[self.index] = g
-        elif xp is numpy:
-            numpy.add.at(out, self.index, g)
         elif g.size:
             positions = xp.arange(out.size).reshape(self.shape)[self.index]
             return _sums_by_position(positions.ravel(), g.ravel(), out.size).reshape(self.shape)
@@ -116,12 +114,16 @@ class Pad(Function):
 
 
 def _sums_by_position(positions: Array, values: Array, size: int) -> Array:
-    """Where `numpy.add.at` on zeros leads, (size,), added up in an order that is always the same; CuPy's `add.at` leaves it to chance.
+    """The sums of the values that share a position, (size,), added up in an order that is always the same.
 
-    Sorted by position, what belongs together is a run. In pass k each value takes in the one 2^k places before it in its run, which
-    by then is the sum of 2^k of them; so in the end the last of each run is the sum of the run.
+    NumPy adds up in double precision. CuPy's own functions would leave the order to chance. Sorted
+    by position, what belongs together is a run. In pass k each value takes in the one 2^k places
+    before it in its run, which by then is the sum of 2^k of them; so in the end the last of each run
+    is the sum of the run.
     """
     xp = array_module(values)
+    if xp is numpy:
+        return numpy.bincount(positions, values, size).astype(values.dtype)
     order = positions.argsort()
     positions, values = positions[order], values[order]
     step = 1

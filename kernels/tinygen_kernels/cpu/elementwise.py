@@ -55,7 +55,13 @@ def _parts(x: Array) -> int:
 def _scale_negative(part, x, sign, slope, y):
     x, sign, y = _part(x, part), _part(sign, part), _part(y, part)
     for i in range(x.size):
-        y[i] = x[i] if sign[i] > 0 else slope * x[i]
+        y[i] = leaky(x[i], sign[i], slope)
+
+
+@serial
+def leaky(x, sign, slope):
+    """x, but slope * x where sign <= 0: 0 for a slope of 0, even if x is infinite. A NaN stays."""
+    return x if not sign <= 0 else slope * x if slope != 0 else slope
 
 
 @helper

@@ -12,6 +12,7 @@ from typing import Any
 import numpy
 
 from tinygen_kernels import Array
+from tinygen_kernels.cpu.elementwise import leaky
 from tinygen_kernels.cpu.memory import empty, flat
 from tinygen_kernels.cpu.parallel import helper, launch
 
@@ -87,7 +88,7 @@ def _terms(x, origin, g, y, slope, row, c):
     deviation = x[row, c] - origin[c]
     if g is None:
         return deviation, deviation * deviation
-    g_z = numpy.float64(g[row, c] if y[row, c] > 0 else slope * g[row, c])
+    g_z = numpy.float64(leaky(g[row, c], y[row, c], slope))
     return g_z, g_z * deviation
 
 
@@ -118,7 +119,7 @@ def _normalise(chunk, x, constants, slope, chunks, y):
     for row in range(len(x)):
         for c in range(x.shape[1]):
             z = (x[row, c] - mean[c]) * scale[c] + beta[c]
-            y[row, c] = z if z > 0 else slope * z
+            y[row, c] = leaky(z, z, slope)
 
 
 def _gradient(chunk, x, constants, g, y, slope, chunks, g_x):
@@ -127,7 +128,7 @@ def _gradient(chunk, x, constants, g, y, slope, chunks, g_x):
     mean, of_g, constant, of_x = constants[0], constants[1], constants[2], constants[3]
     for row in range(len(x)):
         for c in range(x.shape[1]):
-            g_z = g[row, c] if y[row, c] > 0 else slope * g[row, c]
+            g_z = leaky(g[row, c], y[row, c], slope)
             g_x[row, c] = of_g[c] * g_z + constant[c] + of_x[c] * (x[row, c] - mean[c])
 
 

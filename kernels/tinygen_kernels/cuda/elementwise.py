@@ -49,10 +49,16 @@ def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
     yield "adam", _adam, (*4 * (numbers,), *7 * (float32,)), THREADS
 
 
+@device
+def leaky(x, sign, slope):
+    """x, but slope * x where sign <= 0: 0 for a slope of 0, even if x is infinite. A NaN stays."""
+    return x if not sign <= 0 else slope * x if slope != 0 else slope
+
+
 def _scale_negative(x, sign, slope, y):
     i = uint32(cuda.grid(1))
     if i < y.size:
-        y[i] = x[i] if sign[i] > 0 else slope * x[i]
+        y[i] = leaky(x[i], sign[i], slope)
 
 
 @device

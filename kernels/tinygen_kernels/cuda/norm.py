@@ -19,6 +19,7 @@ import cupy
 from numba import cuda, float32, int32, uint32
 
 from tinygen_kernels import Array
+from tinygen_kernels.cuda.elementwise import leaky
 from tinygen_kernels.cuda.launch import THREADS, device, elementwise, empty, flat, launch
 
 _WIDTH, _DEPTH = 32, 8  # threads of a block, along the channels and along the rows
@@ -100,7 +101,7 @@ def _deviation(x, g, y, mean, slope, i, c):
 @device
 def _gradient(x, g, y, mean, slope, i, c):
     """The gradients to beta and, but for the deviation, to gamma."""
-    g_z = g[i] if y[i] > 0 else slope * g[i]
+    g_z = leaky(g[i], y[i], slope)
     return g_z, g_z * (x[i] - mean[c])
 
 
@@ -142,12 +143,12 @@ def _normalise(x, mean, scale, beta, slope, y, channels):
     if i < y.size:
         c = uint32(i % uint32(channels))
         z = (x[i] - mean[c]) * scale[c] + beta[c]
-        y[i] = z if z > 0 else slope * z
+        y[i] = leaky(z, z, slope)
 
 
 def _combine(g, x, y, mean, of_g, constant, of_x, slope, g_x, channels):
     i = uint32(cuda.grid(1))
     if i < g_x.size:
         c = uint32(i % uint32(channels))
-        g_z = g[i] if y[i] > 0 else slope * g[i]
+        g_z = leaky(g[i], y[i], slope)
         g_x[i] = of_g[c] * g_z + constant[c] + of_x[c] * (x[i] - mean[c])
