@@ -58,7 +58,7 @@ def _scale_negative(part, x, sign, slope, y):
         y[i] = leaky(x[i], sign[i], slope)
 
 
-@serial
+@helper
 def leaky(x, sign, slope):
     """x, but slope * x where sign <= 0: 0 for a slope of 0, even if x is infinite. A NaN stays."""
     return x if not sign <= 0 else slope * x if slope != 0 else slope
