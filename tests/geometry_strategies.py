@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tinygen_kernels import Padding, Pair
 from tinygen_kernels.geometry import output_size, resolve_padding
 
-from tinygen.tensor import Shape
+from tinygen.engine.tensor import Shape
 
 one_or_two, up_to_three = st.integers(1, 2), st.integers(1, 3)
 

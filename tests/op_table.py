@@ -17,7 +17,7 @@ from numpy import ndarray
 import tinygen.functional as F
 from tinygen import Tensor, manual_seed
 from tinygen.backend import to_device
-from tinygen.tensor import Shape
+from tinygen.engine.tensor import Shape
 from tinygen.testing import broadcastable_shapes, random_tensor, shapes
 
 Call = tuple[Sequence[Shape], dict[str, Any]]  # the shapes of the Tensors that a function takes, and its other arguments

@@ -12,8 +12,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import tinygen.functional as F
 from tinygen import Tensor, detect_anomaly, nn
+from tinygen.engine.tensor import Shape
 from tinygen.functional import linalg
-from tinygen.tensor import Shape
 from tinygen.testing import broadcastable_shapes, gradgradcheck, random_tensor, tensors
 
 modest = settings(deadline=None, max_examples=20)

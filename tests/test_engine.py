@@ -16,7 +16,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import tinygen.functional as F
 from tinygen import Function, Tensor, grad, manual_seed, no_grad, tensor
-from tinygen.mode import is_recording
+from tinygen.engine.mode import is_recording
 from tinygen.testing import broadcastable_shapes, gradgradcheck, random_tensor
 
 modest = settings(deadline=None, max_examples=50)

@@ -9,8 +9,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import tinygen.functional as F
 from tinygen import Tensor, grad, no_grad, tensor
+from tinygen.engine.fused import Fused
 from tinygen.functional.norm import BatchNorm
-from tinygen.fused import Fused
 from tinygen.testing import random_tensor
 
 

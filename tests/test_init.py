@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from tinygen import manual_seed, nn
+from tinygen.engine.tensor import Shape
 from tinygen.nn import init
-from tinygen.tensor import Shape
 from tinygen.testing import shapes
 
 modest = settings(deadline=None, max_examples=25)

@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import tinygen.functional as F
 from tinygen import Tensor, grad, manual_seed, nn
-from tinygen.tensor import Shape
+from tinygen.engine.tensor import Shape
 from tinygen.testing import gradcheck, random_tensor, tensors
 
 modest = settings(deadline=None, max_examples=5)

@@ -16,7 +16,7 @@ from tinygen_kernels.geometry import resolve_padding
 
 import tinygen.functional as F
 from tinygen import Tensor, nn
-from tinygen.tensor import Shape
+from tinygen.engine.tensor import Shape
 from tinygen.testing import images, shapes
 
 modest = settings(deadline=None, max_examples=40)

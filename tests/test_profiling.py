@@ -1,11 +1,13 @@
 import re
 from collections.abc import Callable
 
+import numpy
 import pytest
 
 import tinygen as tg
-from tinygen import autograd, nn
-from tinygen.autograd import Function
+from tinygen import nn
+from tinygen.engine import backward
+from tinygen.engine.function import Function
 from tinygen.nn.module import Module
 from tinygen.profiling import OUTSIDE, Cost, Profile
 
@@ -79,7 +81,7 @@ class TestTime:
 
     def test_a_function_within_a_forward_takes_its_time_out_of_the_outer_one(self) -> None:
         class Twice(Function):
-            def forward(self, x: autograd.Array) -> autograd.Array:
+            def forward(self, x: numpy.ndarray) -> numpy.ndarray:
                 return tg.exp(tg.exp(tg.Tensor(x))).data
 
         with tg.profile() as profile:
@@ -156,7 +158,7 @@ def test_the_same_bits_come_out_with_a_profile() -> None:
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_everything_is_put_back(fails: bool) -> None:
-    before = Function.__call__, Module.__call__, autograd._pull_back
+    before = Function.__call__, Module.__call__, backward._pull_back
     try:
         with tg.profile():
             assert Function.__call__ is not before[0]
@@ -164,7 +166,7 @@ def test_everything_is_put_back(fails: bool) -> None:
                 nn.Dense(2, 2)(tg.ones((3, 3)))
     except ValueError as error:
         assert fails and str(error).startswith("Dense(2 -> 2): dense: x (3, 3)")
-    assert (Function.__call__, Module.__call__, autograd._pull_back) == before
+    assert (Function.__call__, Module.__call__, backward._pull_back) == before
 
 
 def test_one_at_a_time() -> None:

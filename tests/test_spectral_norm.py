@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from tinygen import Tensor, grad, manual_seed, nn, no_grad, zeros
-from tinygen.tensor import Shape
+from tinygen.engine.tensor import Shape
 from tinygen.testing import gradgradcheck, random_tensor, tensors
 
 modest = settings(deadline=None, max_examples=20)

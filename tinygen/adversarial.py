@@ -11,11 +11,11 @@ import numpy
 from tinygen import functional as F
 from tinygen import metrics
 from tinygen.data import Loader, to_float
-from tinygen.mode import no_grad
+from tinygen.engine.mode import no_grad
+from tinygen.engine.tensor import Tensor
 from tinygen.nn import Module
 from tinygen.optim import Adam
 from tinygen.pictures import grid
-from tinygen.tensor import Tensor
 from tinygen.training import Metrics, Options, Training
 
 

@@ -7,8 +7,8 @@ import numpy
 from tinygen import functional as F
 from tinygen import nn, optim
 from tinygen.data import Loader, to_float
-from tinygen.mode import no_grad
-from tinygen.tensor import Tensor
+from tinygen.engine.mode import no_grad
+from tinygen.engine.tensor import Tensor
 
 FEATURES = 64
 

@@ -14,8 +14,8 @@ from tinygen_kernels import for_array
 
 from tinygen import backend
 from tinygen.backend import Array, array_module
+from tinygen.engine.tensor import Tensor
 from tinygen.nn.module import check_state
-from tinygen.tensor import Tensor
 
 
 class Optimizer:

@@ -7,14 +7,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinygen import autograd
-from tinygen.autograd import Function
+from tinygen.engine import backward
+from tinygen.engine.function import Function
+from tinygen.engine.mode import is_recording
+from tinygen.engine.tensor import Tensor
 from tinygen.functional.conv import Conv2D, Conv2DData, Conv2DWeight
 from tinygen.functional.linalg import MatMul
 from tinygen.functional.recurrent import Recurrence
-from tinygen.mode import is_recording
 from tinygen.nn.module import Module
-from tinygen.tensor import Tensor
 
 OUTSIDE = "(outside layers)"
 _call = Function.__call__
@@ -163,11 +163,11 @@ def profile() -> Iterator[Profile]:
     if Function.__call__ is not _call:
         raise RuntimeError("tinygen.profile: a profile is running already; end it before the next one begins")
     report = Profile()
-    run, pull_back = Module.__call__, autograd._pull_back
+    run, pull_back = Module.__call__, backward._pull_back
     replacements: list[tuple[Any, str, Callable[..., Any]]] = [
         (Function, "__call__", lambda node, *inputs: report.apply(_call, node, inputs)),
         (Module, "__call__", lambda module, *inputs: report.run(run, module, inputs)),
-        (autograd, "_pull_back", lambda *arguments: report.pull_back(pull_back, *arguments)),
+        (backward, "_pull_back", lambda *arguments: report.pull_back(pull_back, *arguments)),
     ]
     with ExitStack() as undo:
         undo.callback(lambda: print(report))

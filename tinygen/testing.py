@@ -16,9 +16,9 @@ from typing import Any
 import numpy
 from hypothesis import strategies as st
 
-from tinygen.autograd import grad
 from tinygen.backend import array_module, to_device
-from tinygen.tensor import Tensor
+from tinygen.engine.backward import grad
+from tinygen.engine.tensor import Tensor
 
 STEP = 1e-5  # of the central difference: its error is about STEP^2 f''' / 6 + 1e-16 f / STEP
 

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from tinygen import backend, checkpoint, pictures
 from tinygen.backend import Array
 from tinygen.data import ImageDataset, Loader, load_images
-from tinygen.tensor import Tensor, raw
+from tinygen.engine.tensor import Tensor, raw
 
 
 @dataclass(kw_only=True)

@@ -11,10 +11,10 @@ import numpy
 
 from tinygen import functional as F
 from tinygen.data import ImageDataset, Loader, to_float
-from tinygen.mode import no_grad
+from tinygen.engine.mode import no_grad
+from tinygen.engine.tensor import Tensor
 from tinygen.optim import Adam
 from tinygen.pictures import grid
-from tinygen.tensor import Tensor
 from tinygen.training import Metrics, Options, Training
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from tinygen_kernels import for_array
 
 from tinygen import backend
-from tinygen.autograd import Function
 from tinygen.backend import Array, array_module
+from tinygen.engine.function import Function
+from tinygen.engine.tensor import Tensor
 from tinygen.functional.reduce import logsumexp, total
-from tinygen.tensor import Tensor
 
 
 @dataclass(slots=True, eq=False)

@@ -3,10 +3,10 @@
 import math
 
 from tinygen.backend import Array, to_device
+from tinygen.engine.tensor import Tensor, raw
 from tinygen.functional.activation import softmax
 from tinygen.functional.elementwise import where
 from tinygen.functional.linalg import matmul, swapped
-from tinygen.tensor import Tensor, raw
 
 
 def attention_weights(query: Tensor, key: Tensor, scale: Tensor | float | None = None, mask: Tensor | Array | None = None) -> Tensor:

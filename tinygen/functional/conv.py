@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from tinygen_kernels import Padding, Pair, for_array
 from tinygen_kernels.geometry import output_size, pair, resolve_padding, transposed_size
 
-from tinygen.autograd import Function
 from tinygen.backend import Array
-from tinygen.tensor import Tensor
+from tinygen.engine.function import Function
+from tinygen.engine.tensor import Tensor
 
 PairLike = int | Pair
 PaddingLike = int | str | Pair | Padding

@@ -5,7 +5,7 @@ from typing import Any
 import numpy
 
 from tinygen import backend
-from tinygen.tensor import Shape, Tensor, raw
+from tinygen.engine.tensor import Shape, Tensor, raw
 
 
 def tensor(data: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:

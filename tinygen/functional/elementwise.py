@@ -7,9 +7,9 @@ import math
 from dataclasses import dataclass
 
 from tinygen import backend
-from tinygen.autograd import Function
 from tinygen.backend import Array, array_module
-from tinygen.tensor import Operand, Tensor, method, raw
+from tinygen.engine.function import Function
+from tinygen.engine.tensor import Operand, Tensor, method, raw
 
 
 class Add(Function):

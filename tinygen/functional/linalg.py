@@ -3,10 +3,10 @@
 import numpy
 from tinygen_kernels import for_array
 
-from tinygen.autograd import Function
 from tinygen.backend import Array, array_module
+from tinygen.engine.function import Function
+from tinygen.engine.tensor import Tensor, method
 from tinygen.functional.shape import reshape, transpose
-from tinygen.tensor import Tensor, method
 
 # From so many multiply-adds on, OpenBLAS (NumPy's own) splits a product among threads, and its last bits depend on how many there are.
 _MANY = 1 << 18

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable
 
-from tinygen.autograd import grad
 from tinygen.backend import Array, array_module, generator, to_device
+from tinygen.engine.backward import grad
+from tinygen.engine.mode import is_recording, switched
+from tinygen.engine.tensor import Operand, Tensor
 from tinygen.functional.activation import softplus
 from tinygen.functional.elementwise import abs, exp, maximum, sqrt
 from tinygen.functional.reduce import logsumexp, mean
 from tinygen.functional.reduce import sum as sum_
 from tinygen.functional.shape import expect_labels, raw_labels
-from tinygen.mode import is_recording, switched
-from tinygen.tensor import Operand, Tensor
 
 
 def cross_entropy(logits: Tensor, labels: Tensor | Array) -> Tensor:

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from tinygen_kernels import for_array
 
 from tinygen.backend import Array
+from tinygen.engine.fused import Fused
+from tinygen.engine.tensor import Tensor
 from tinygen.functional.activation import leaky_relu
 from tinygen.functional.elementwise import sqrt
 from tinygen.functional.reduce import mean, var
-from tinygen.fused import Fused
-from tinygen.tensor import Tensor
 
 
 @dataclass(slots=True, eq=False)

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from tinygen_kernels import Padding, Pair, for_array
 from tinygen_kernels.geometry import pooled_size, resolve_padding
 
-from tinygen.autograd import Function
 from tinygen.backend import Array
+from tinygen.engine.function import Function
+from tinygen.engine.tensor import Tensor
 from tinygen.functional.conv import PaddingLike, PairLike, expect_images, image_size, positive_pair
 from tinygen.functional.shape import broadcast_to, reshape
-from tinygen.tensor import Tensor
 
 
 @dataclass(slots=True, eq=False)

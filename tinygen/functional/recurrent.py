@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from tinygen_kernels import for_array
 
 from tinygen.backend import Array, array_module
+from tinygen.engine.fused import Fused
+from tinygen.engine.tensor import Tensor
 from tinygen.functional.activation import Sigmoid, sigmoid, tanh
 from tinygen.functional.linalg import matmul
 from tinygen.functional.shape import concatenate, stack
-from tinygen.fused import Fused
-from tinygen.tensor import Tensor
 
 State = tuple[Tensor, ...]
 

@@ -10,11 +10,11 @@ import numpy
 from numpy.lib.array_utils import normalize_axis_tuple
 from tinygen_kernels import for_array
 
-from tinygen.autograd import Function
 from tinygen.backend import Array, array_module
+from tinygen.engine.function import Function
+from tinygen.engine.tensor import Axis, Shape, Tensor, method
 from tinygen.functional.elementwise import exp
 from tinygen.functional.shape import broadcast_to, reshape
-from tinygen.tensor import Axis, Shape, Tensor, method
 
 # With fewer numbers NumPy's own sum is faster than starting threads.
 _MANY = 1 << 18

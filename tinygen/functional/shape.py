@@ -11,9 +11,9 @@ from typing import Any
 import numpy
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from tinygen.autograd import Function
 from tinygen.backend import Array, array_module, device_of, to_device
-from tinygen.tensor import Shape, Tensor, method, raw
+from tinygen.engine.function import Function
+from tinygen.engine.tensor import Shape, Tensor, method, raw
 
 
 @dataclass(slots=True, eq=False)

@@ -6,9 +6,9 @@ from typing import Literal
 import numpy
 
 from tinygen import functional as F
+from tinygen.engine.tensor import Tensor
 from tinygen.nn.layers import Conv2D, Dense, expect_sequences, length
 from tinygen.nn.module import Module
-from tinygen.tensor import Tensor
 
 
 class SelfAttention(Module):

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import numpy
 
 from tinygen.backend import generator, to_device
+from tinygen.engine.tensor import Shape
 from tinygen.nn.module import Module
-from tinygen.tensor import Shape
 
 Initializer = Callable[[Shape], numpy.ndarray]
 

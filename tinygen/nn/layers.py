@@ -6,11 +6,11 @@ from tinygen_kernels.geometry import pair
 
 from tinygen import functional as F
 from tinygen.backend import Array
+from tinygen.engine.tensor import Axis, Shape, Tensor
 from tinygen.functional.conv import PaddingLike, PairLike
 from tinygen.nn import init
 from tinygen.nn.module import Module
 from tinygen.nn.plain import brief
-from tinygen.tensor import Axis, Shape, Tensor
 
 
 def weight_of(*shape: int) -> Tensor:

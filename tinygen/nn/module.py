@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy
 
 from tinygen import backend
-from tinygen.tensor import Tensor, raw
+from tinygen.engine.tensor import Tensor, raw
 
 _observers: list[Callable[["Module", Tensor], None]] = []
 

@@ -3,9 +3,9 @@
 from tinygen_kernels.geometry import pair
 
 from tinygen import functional as F
+from tinygen.engine.tensor import Tensor
 from tinygen.functional.conv import PaddingLike, PairLike
 from tinygen.nn.module import Module
-from tinygen.tensor import Tensor
 
 
 def brief(steps: tuple[int, int]) -> int | tuple[int, int]:

@@ -11,11 +11,11 @@ from typing import ClassVar
 import numpy
 
 from tinygen import functional as F
+from tinygen.engine.tensor import Tensor
 from tinygen.functional.recurrent import State
 from tinygen.nn import init
 from tinygen.nn.layers import expect_sequences, weight_of
 from tinygen.nn.module import Module
-from tinygen.tensor import Tensor
 
 
 class Recurrent(Module):

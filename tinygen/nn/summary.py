@@ -1,9 +1,9 @@
 """A model at a glance: its layers, what comes out of each, and how many parameters it has."""
 
+from tinygen.engine.mode import no_grad
+from tinygen.engine.tensor import Shape, Tensor
 from tinygen.functional import zeros
-from tinygen.mode import no_grad
 from tinygen.nn.module import Module, observed
-from tinygen.tensor import Shape, Tensor
 
 
 def _own(module: Module) -> set[Tensor]:

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from tinygen.autograd import Function, walk
 from tinygen.backend import Array
-from tinygen.mode import is_recording
-from tinygen.tensor import Tensor, raw
+from tinygen.engine.backward import walk
+from tinygen.engine.function import Function
+from tinygen.engine.mode import is_recording
+from tinygen.engine.tensor import Tensor, raw
 
 
 class Alias(Function):

@@ -1,84 +1,18 @@
 """Reverse-mode automatic differentiation, to any order.
 
-A `Function` is one node of the graph: `forward` maps raw arrays to a raw array, and `backward` maps the gradient of the output to
-the gradients of the inputs. `backward` is written in Tensors and functions of Tensors, so it can be recorded and differentiated in
-its turn. `grad` is the one primitive: it walks the graph from the outputs back to the inputs, newest node first, and adds up what
-arrives at each tensor. `Tensor.backward()` is the same walk, storing into the leaves' `grad`.
-
-One rule keeps higher orders right: in `backward`, whatever depends smoothly on an input is reached through the Tensors `y` and `xs`;
-only piecewise-constant data (masks, indices, noise, shapes) may be kept raw.
+`grad` is the one primitive: it walks the graph from the outputs back to the inputs, newest node first, and adds up what arrives at
+each tensor. `Tensor.backward()` is the same walk, storing into the leaves' `grad`.
 """
 
-import itertools
 from collections.abc import Sequence, Set
 from typing import Any, overload
 
 import numpy
 
-from tinygen import diagnosis, mode
-from tinygen.backend import Array, array_module
-from tinygen.tensor import Tensor, Tensors, method
-
-_numbers = itertools.count()
-
-
-class Function:
-    """One node of the graph, made by applying it: `y = Mul()(a, b)`.
-
-    Subclasses define `forward(self, *arrays)`, which returns a new array of the inputs' dtype (or a view of an input), and
-    `backward(self, g, y, *xs)`, which returns one gradient for each input: a Tensor, or None where there is none. `g` is the
-    gradient of the output y. Parameters are attributes of the instance, which stands for this one application. A gradient may
-    have the broadcast shape of the output: the engine sums it down to the input's. `self.needs[i]` tells backward whether the
-    gradient of input i is wanted. Inputs are Tensors, Python numbers (constants), or None (an absent optional input).
-    Raises ValueError where an instance that is a node of a graph already is applied again.
-    """
-
-    __slots__ = ("inputs", "line", "needs", "number")
-    inputs: Any
-    needs: Sequence[bool]
-    number: int  # of nodes, the later applied has the larger
-    line: str
-
-    def forward(self, *args: Any, **kwargs: Any) -> Array:
-        raise NotImplementedError(f"{type(self).__name__} has no forward")
-
-    def backward(self, *args: Any, **kwargs: Any) -> "Tensor | tuple[Tensor | None, ...] | None":
-        raise NotImplementedError(f"{type(self).__name__} has no backward")
-
-    def __call__(self, *inputs: Any) -> Tensor:
-        arrays = []
-        dtype = None
-        requires_grad = False
-        for x in inputs:
-            if type(x) is Tensor:
-                a = x.data
-                arrays.append(a)
-                if a.dtype is not dtype:
-                    if dtype is not None and a.dtype != dtype:
-                        raise diagnosis.mixed_dtypes(self, inputs)
-                    dtype = a.dtype
-                if x.requires_grad:
-                    requires_grad = mode.switches.recording
-            else:
-                arrays.append(_constant(self, x, inputs))
-        try:
-            y = self.forward(*arrays)
-        except (IndexError, TypeError, ValueError) as error:
-            raise diagnosis.explained(self, error, inputs) from error
-        if isinstance(y, numpy.generic):  # NumPy turns results of shape () into scalars
-            y = numpy.asarray(y)
-        if y.dtype is not dtype and y.dtype != dtype:
-            raise diagnosis.mixed_dtypes(self, inputs, y)
-        if mode.switches.detecting_anomalies:
-            self.line = diagnosis.users_line()
-            diagnosis.expect_finite(y, "output", self, inputs)
-        if not requires_grad:
-            return Tensor(y)
-        if hasattr(self, "inputs"):
-            raise diagnosis.applied_twice(self)
-        self.inputs = inputs
-        self.number = next(_numbers)
-        return Tensor(y, True, self)
+from tinygen.backend import array_module
+from tinygen.engine import errors, mode
+from tinygen.engine.function import Function
+from tinygen.engine.tensor import Tensor, Tensors, method
 
 
 @overload
@@ -145,7 +79,7 @@ def _between(outputs: Sequence[Tensor], wanted: Set[Tensor], stop: Set[Tensor]) 
             continue
         seen.add(t)
         if t.node.inputs is None:
-            raise ValueError(f"the graph behind {diagnosis.name(t.node)} was freed by an earlier walk; keep it with create_graph=True")
+            raise ValueError(f"the graph behind {errors.name(t.node)} was freed by an earlier walk; keep it with create_graph=True")
         found.append(t)
         for x in t.node.inputs:
             if type(x) is Tensor and x.node is not None:
@@ -181,21 +115,21 @@ def _pull_back(g: Tensor, y: Any, needs: list[bool], pending: dict[Tensor, Tenso
     try:
         result = node.backward(g, y, *xs)
     except FloatingPointError as error:  # from a function within this backward: what the user wrote is this node
-        raise diagnosis.not_finite("gradient", node, xs) from error
+        raise errors.not_finite("gradient", node, xs) from error
     gradients = result if type(result) is tuple else (result,)
     if len(gradients) != len(xs):
-        raise ValueError(f"{diagnosis.name(node)}.backward gave {len(gradients)} gradients for {len(xs)} inputs")
+        raise ValueError(f"{errors.name(node)}.backward gave {len(gradients)} gradients for {len(xs)} inputs")
     for x, need, gx in zip(xs, needs, gradients):  # noqa: B905  # strict costs time on the hottest path
         if not need or gx is None:
             continue
         if type(gx) is not Tensor:
-            raise diagnosis.wrong_gradient(node, gx, x)
+            raise errors.wrong_gradient(node, gx, x)
         a, b = gx.data, x.data
         if not (a.shape == b.shape and a.dtype is b.dtype and type(a) is type(b) is numpy.ndarray):
             gx = _fitted(gx, x, node)
             a = gx.data
         if mode.switches.detecting_anomalies:
-            diagnosis.expect_finite(a, "gradient", node, xs)
+            errors.expect_finite(a, "gradient", node, xs)
         before = pending.get(x)
         if before is None:
             pending[x] = gx
@@ -216,7 +150,7 @@ def _first_gradients(ys: Sequence[Tensor], gs: Sequence[Tensor | None], xs: Sequ
         if g is None and y.size == 1:
             g = Tensor(array_module(y.data).ones_like(y.data))
         if not isinstance(g, Tensor) or (g.shape, g.dtype, g.device) != (y.shape, y.dtype, y.device):
-            raise diagnosis.wrong_grad_output(g, y)
+            raise errors.wrong_grad_output(g, y)
         first.append(g)
     if not any(y.requires_grad for y in ys):
         raise ValueError("there is no gradient: the output does not depend on any tensor that requires gradients")
@@ -232,14 +166,5 @@ def _fitted(g: Tensor, x: Tensor, node: Function) -> Tensor:
     if small != large and len(small) <= len(large) and all(s in (1, n) for s, n in zip(small[::-1], large[::-1], strict=False)):
         g = g.sum_to(small)
     if (g.shape, g.dtype, g.device) != (x.shape, x.dtype, x.device):
-        raise diagnosis.wrong_gradient(node, g, x)
+        raise errors.wrong_gradient(node, g, x)
     return g
-
-
-def _constant(node: Function, x: Any, inputs: Sequence[Any]) -> float | None:
-    """A Python number, which takes the dtype of the arrays around it. NumPy's own scalars would drag float32 up to float64."""
-    if not (x is None or isinstance(x, int | float | numpy.generic)):
-        raise diagnosis.not_an_operand(node, x)
-    if type(inputs[0]) is not Tensor and not any(type(other) is Tensor for other in inputs):
-        raise diagnosis.no_tensor(node, inputs)
-    return x.item() if isinstance(x, numpy.generic) else x

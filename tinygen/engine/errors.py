@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tinygen.backend import Array, array_module
-from tinygen.tensor import Tensor
+from tinygen.engine.tensor import Tensor
 
 
 def name(node: object) -> str:
@@ -72,6 +72,6 @@ def expect_finite(a: Array, what: str, node: object, inputs: Sequence[Any]) -> N
 
 def users_line() -> str:
     """The innermost line of the call stack that lies outside this package."""
-    here = Path(__file__).parent
+    here = Path(__file__).parent.parent
     frame = next(f for f in reversed(traceback.extract_stack()) if here not in Path(f.filename).parents)
     return f"{frame.filename}:{frame.lineno}: {frame.line}"

@@ -10,7 +10,7 @@ from tinygen import backend
 from tinygen.backend import Array
 
 if TYPE_CHECKING:
-    from tinygen.autograd import Function
+    from tinygen.engine.function import Function
 
 Operand: TypeAlias = "Tensor | float"
 Tensors: TypeAlias = "Tensor | Sequence[Tensor]"
@@ -132,7 +132,7 @@ class Tensor:
     __ge__ = _comparison(operator.ge)
     __hash__ = object.__hash__  # by identity, although == compares elements
 
-    if TYPE_CHECKING:  # bound by `method` where each is defined, in autograd.py and functional/
+    if TYPE_CHECKING:  # bound by `method` where each is defined, in backward.py and functional/
 
         def backward(self, grad_output: "Tensor | None" = None, create_graph: bool = False, inputs: "Tensors | None" = None) -> None: ...
         def to(self, device: str) -> "Tensor": ...
