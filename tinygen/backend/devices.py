@@ -1,33 +1,15 @@
-"""Where arrays live, and the one stream of random numbers.
+"""Where arrays live.
 
 A device is "cpu" (NumPy arrays) or "cuda", "cuda:0", "cuda:1", ... (CuPy arrays). CuPy is imported only when a CUDA device is asked for.
-
-Where the C library is glibc, importing this module tells it to keep the memory of freed arrays for the next ones, which a training step
-asks for in the same sizes again and again: new memory from the system is paid for with one page fault for every 4 KiB. Elsewhere the
-kernels keep that of their own results (`tinygen_kernels.cpu.memory`).
 """
 
-import ctypes
 import functools
 import importlib
-import platform
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy
 from tinygen_kernels import Array, array_module
-
-
-def _keep_memory() -> None:
-    """Have malloc serve arrays of up to 32 MiB, the most that it takes, from memory that it never gives back."""
-    trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
-    if platform.libc_ver()[0] == "glibc":
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(trim_threshold, 2**31 - 1)
-        mallopt(mmap_threshold, 32 * 2**20)
-
-
-_keep_memory()
 
 
 def device_of(x: Array) -> str:
@@ -133,39 +115,3 @@ def floats(numbers: Iterable[Array | float]) -> list[float]:
         xp = array_module(there[0])
         values = xp.stack([xp.asarray(x).reshape(()) for x in values]).get()
     return [float(numpy.asarray(x).reshape(())) for x in values]
-
-
-_generator = numpy.random.Generator(numpy.random.Philox(0))
-
-
-def generator() -> numpy.random.Generator:
-    """The one stream of random numbers. It runs on the host for every device, so that all devices see the same noise."""
-    return _generator
-
-
-def manual_seed(seed: int) -> None:
-    """Start the stream of random numbers anew. Raises ValueError if seed is negative."""
-    if seed < 0:
-        raise ValueError(f"seed must be at least 0, got {seed}")
-    _generator.bit_generator.state = numpy.random.Philox(seed).state
-
-
-def random_state() -> numpy.ndarray:
-    """Where the stream of random numbers is: 13 uint64 numbers, for `set_random_state`."""
-    state: Any = _generator.bit_generator.state
-    tail = [state["buffer_pos"], state["has_uint32"], state["uinteger"]]
-    return numpy.concatenate([state["state"]["counter"], state["state"]["key"], state["buffer"], numpy.array(tail, numpy.uint64)])
-
-
-def set_random_state(state: numpy.ndarray) -> None:
-    """Go on from where `random_state` was taken."""
-    if state.shape != (13,) or state.dtype != numpy.uint64:
-        raise ValueError(f"a random state is 13 uint64 numbers, got {state.dtype} of shape {state.shape}")
-    _generator.bit_generator.state = {
-        "bit_generator": "Philox",
-        "state": {"counter": state[:4], "key": state[4:6]},
-        "buffer": state[6:10],
-        "buffer_pos": int(state[10]),
-        "has_uint32": int(state[11]),
-        "uinteger": int(state[12]),
-    }

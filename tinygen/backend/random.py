@@ -1,0 +1,40 @@
+"""The one stream of random numbers, which runs on the host for every device."""
+
+from typing import Any
+
+import numpy
+
+_generator = numpy.random.Generator(numpy.random.Philox(0))
+
+
+def generator() -> numpy.random.Generator:
+    """The one stream of random numbers. It runs on the host for every device, so that all devices see the same noise."""
+    return _generator
+
+
+def manual_seed(seed: int) -> None:
+    """Start the stream of random numbers anew. Raises ValueError if seed is negative."""
+    if seed < 0:
+        raise ValueError(f"seed must be at least 0, got {seed}")
+    _generator.bit_generator.state = numpy.random.Philox(seed).state
+
+
+def random_state() -> numpy.ndarray:
+    """Where the stream of random numbers is: 13 uint64 numbers, for `set_random_state`."""
+    state: Any = _generator.bit_generator.state
+    tail = [state["buffer_pos"], state["has_uint32"], state["uinteger"]]
+    return numpy.concatenate([state["state"]["counter"], state["state"]["key"], state["buffer"], numpy.array(tail, numpy.uint64)])
+
+
+def set_random_state(state: numpy.ndarray) -> None:
+    """Go on from where `random_state` was taken."""
+    if state.shape != (13,) or state.dtype != numpy.uint64:
+        raise ValueError(f"a random state is 13 uint64 numbers, got {state.dtype} of shape {state.shape}")
+    _generator.bit_generator.state = {
+        "bit_generator": "Philox",
+        "state": {"counter": state[:4], "key": state[4:6]},
+        "buffer": state[6:10],
+        "buffer_pos": int(state[10]),
+        "has_uint32": int(state[11]),
+        "uinteger": int(state[12]),
+    }
