@@ -11,8 +11,8 @@ from tinygen_kernels.geometry import output_size
 import tinygen.functional as F
 from tinygen import Tensor
 from tinygen.functional.conv import Conv2D, Conv2DData, Conv2DWeight
+from tinygen.functional.indexing import GetItem, Scatter
 from tinygen.functional.pool import AvgPool2D, AvgPool2DData, MaxPool2D, MaxPool2DGather, MaxPool2DScatter
-from tinygen.functional.shape import GetItem, Scatter
 from tinygen.testing import shapes
 
 thorough = settings(deadline=None, max_examples=100)

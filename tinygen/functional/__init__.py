@@ -4,29 +4,14 @@ The user calls the lowercase function; it makes a node of the graph, an instance
 package also binds the operators and methods of Tensor.
 """
 
-from tinygen.functional.activation import dropout, leaky_relu, log_softmax, relu, sigmoid, softmax, softplus, tanh
+from tinygen.functional.activation import leaky_relu, log_softmax, relu, sigmoid, softmax, softplus, tanh
 from tinygen.functional.attention import attention, attention_weights
 from tinygen.functional.conv import conv2d, conv_transpose2d
+from tinygen.functional.conversion import to
 from tinygen.functional.creation import ones, rand, randn, tensor, zeros
-from tinygen.functional.elementwise import (
-    abs,
-    add,
-    clip,
-    cos,
-    div,
-    exp,
-    log,
-    maximum,
-    minimum,
-    mul,
-    neg,
-    pow,
-    sin,
-    sqrt,
-    sub,
-    to,
-    where,
-)
+from tinygen.functional.dropout import dropout
+from tinygen.functional.elementwise import abs, add, clip, cos, div, exp, log, maximum, minimum, mul, neg, pow, sin, sqrt, sub, where
+from tinygen.functional.indexing import embedding, getitem
 from tinygen.functional.linalg import dense, matmul
 from tinygen.functional.loss import (
     binary_cross_entropy_with_logits,
@@ -45,7 +30,7 @@ from tinygen.functional.norm import batch_norm, layer_norm
 from tinygen.functional.pool import avg_pool2d, global_avg_pool2d, max_pool2d, upsample2d
 from tinygen.functional.recurrent import gru, lstm, rnn
 from tinygen.functional.reduce import logsumexp, max, mean, min, sum, sum_to, var
-from tinygen.functional.shape import broadcast_to, concatenate, embedding, flatten, flip, getitem, pad, reshape, stack, transpose
+from tinygen.functional.shape import broadcast_to, concatenate, flatten, flip, pad, reshape, stack, transpose
 
 __all__ = [
     "abs",

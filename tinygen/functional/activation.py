@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from tinygen_kernels import for_array
 
-from tinygen import backend
 from tinygen.backend import Array, array_module
 from tinygen.engine.function import Function
 from tinygen.engine.tensor import Tensor
@@ -34,20 +33,6 @@ class LeakyReLUGradient(Function):
 
     def backward(self, g: Tensor, g_x: Tensor, g_y: Tensor) -> Tensor:
         return LeakyReLUGradient(self.y, self.negative_slope)(g)
-
-
-@dataclass(slots=True, eq=False)
-class Dropout(Function):
-    """x times the random factors that belong to the seed. Linear in x and its own adjoint; no mask is stored."""
-
-    p: float
-    seed: int
-
-    def forward(self, x: Array) -> Array:
-        return for_array(x).dropout(x, self.p, self.seed)
-
-    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
-        return Dropout(self.p, self.seed)(g)
 
 
 class Tanh(Function):
@@ -134,16 +119,3 @@ def softmax(x: Tensor, axis: int = -1) -> Tensor:
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
     """x_i - log sum_j e^x_j along the axis."""
     return x - logsumexp(x, axis, keepdims=True)
-
-
-def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
-    """Each element set to 0 with probability p, the others divided by 1 - p (Srivastava et al., 2014); x itself outside training.
-
-    Which elements stay is decided by one number from the one random stream. Raises ValueError unless 0 <= p < 1, and
-    TypeError where x is not floating point.
-    """
-    if not 0 <= p < 1:
-        raise ValueError(f"dropout: p must be at least 0 and below 1, got {p}")
-    if not training or p == 0:
-        return x
-    return Dropout(p, int(backend.generator().integers(2**63)))(x)

@@ -6,7 +6,6 @@ Binary functions broadcast as NumPy does and take Python numbers on either side.
 import math
 from dataclasses import dataclass
 
-from tinygen import backend
 from tinygen.backend import Array, array_module
 from tinygen.engine.function import Function
 from tinygen.engine.tensor import Operand, Tensor, method, raw
@@ -279,20 +278,3 @@ def clip(x: Tensor, low: float, high: float) -> Tensor:
     if low > high:
         raise ValueError(f"clip: low {low} is above high {high}")
     return where(raw(x) < low, low, where(raw(x) > high, high, x))
-
-
-@dataclass(slots=True, eq=False)
-class ToDevice(Function):
-    device: str
-
-    def forward(self, x: Array) -> Array:
-        return backend.to_device(x, self.device)
-
-    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
-        return ToDevice(x.device)(g)
-
-
-@method("to")
-def to(x: Tensor, device: str) -> Tensor:
-    """x on the device ("cpu", "cuda", "cuda:1"); gradients travel back. Raises as `backend.to_device` does."""
-    return ToDevice(device)(x)

@@ -8,9 +8,9 @@ from tinygen.engine.mode import is_recording, switched
 from tinygen.engine.tensor import Operand, Tensor
 from tinygen.functional.activation import softplus
 from tinygen.functional.elementwise import abs, exp, maximum, sqrt
+from tinygen.functional.indexing import expect_labels, raw_labels
 from tinygen.functional.reduce import logsumexp, mean
 from tinygen.functional.reduce import sum as sum_
-from tinygen.functional.shape import expect_labels, raw_labels
 
 
 def cross_entropy(logits: Tensor, labels: Tensor | Array) -> Tensor:

@@ -1,0 +1,25 @@
+"""The same values on another device."""
+
+from dataclasses import dataclass
+
+from tinygen import backend
+from tinygen.backend import Array
+from tinygen.engine.function import Function
+from tinygen.engine.tensor import Tensor, method
+
+
+@dataclass(slots=True, eq=False)
+class ToDevice(Function):
+    device: str
+
+    def forward(self, x: Array) -> Array:
+        return backend.to_device(x, self.device)
+
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        return ToDevice(x.device)(g)
+
+
+@method("to")
+def to(x: Tensor, device: str) -> Tensor:
+    """x on the device ("cpu", "cuda", "cuda:1"); gradients travel back. Raises as `backend.to_device` does."""
+    return ToDevice(device)(x)
