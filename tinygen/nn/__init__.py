@@ -1,21 +1,17 @@
 """Layers and the Module that they are made of."""
 
 from tinygen.nn import init
+from tinygen.nn.activation import LeakyReLU, ReLU, Sigmoid, Tanh
 from tinygen.nn.attention import SelfAttention, SelfAttention2D
-from tinygen.nn.layers import BatchNorm, Conv2D, ConvTranspose2D, Dense, Embedding, LayerNorm, SpectralNorm
-from tinygen.nn.module import LayerError, Module, Sequential
-from tinygen.nn.plain import (
-    AvgPool2D,
-    Dropout,
-    Flatten,
-    GlobalAvgPool2D,
-    LeakyReLU,
-    MaxPool2D,
-    ReLU,
-    Reshape,
-    Sigmoid,
-    Tanh,
-    Upsample2D,
-)
+from tinygen.nn.conv import Conv2D, ConvTranspose2D
+from tinygen.nn.dropout import Dropout
+from tinygen.nn.indexing import Embedding
+from tinygen.nn.linalg import Dense
+from tinygen.nn.module import LayerError, Module
+from tinygen.nn.norm import BatchNorm, LayerNorm
+from tinygen.nn.pool import AvgPool2D, GlobalAvgPool2D, MaxPool2D, Upsample2D
 from tinygen.nn.recurrent import GRU, LSTM, RNN
+from tinygen.nn.sequential import Sequential
+from tinygen.nn.shape import Flatten, Reshape
+from tinygen.nn.spectral_norm import SpectralNorm
 from tinygen.nn.summary import summary

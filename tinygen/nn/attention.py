@@ -7,8 +7,11 @@ import numpy
 
 from tinygen import functional as F
 from tinygen.engine.tensor import Tensor
-from tinygen.nn.layers import Conv2D, Dense, expect_sequences, length
+from tinygen.nn.conv import Conv2D
+from tinygen.nn.linalg import Dense
 from tinygen.nn.module import Module
+from tinygen.nn.recurrent import expect_sequences
+from tinygen.nn.spectral_norm import length
 
 
 class SelfAttention(Module):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy
 
 from tinygen.backend import generator, to_device
-from tinygen.engine.tensor import Shape
+from tinygen.engine.tensor import Shape, Tensor
 from tinygen.nn.module import Module
 
 Initializer = Callable[[Shape], numpy.ndarray]
@@ -50,3 +50,10 @@ def initialize(model: Module, initializer: Initializer) -> None:
     for name, parameter in model.named_parameters():
         if name.rpartition(".")[2] == "weight":
             parameter.data[...] = to_device(initializer(parameter.shape), parameter.device)
+
+
+def weight_of(*shape: int) -> Tensor:
+    """A weight, Glorot-initialised; `init.initialize` sets those of a whole model anew."""
+    if any(n < 1 for n in shape):
+        raise ValueError(f"a weight of shape {shape}: every size must be at least 1")
+    return Tensor(glorot(shape), requires_grad=True)

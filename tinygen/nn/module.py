@@ -161,15 +161,3 @@ def check_state(own: Mapping[str, Any], state: Mapping[str, Any], owner: str) ->
             problems.append(f"{name} is {state[name].dtype} {state[name].shape} instead of {mine.dtype} {mine.shape}")
     if problems:
         raise ValueError(f"this is no state of {owner}: {'; '.join(problems)}")
-
-
-class Sequential(Module):
-    """The layers one after the other."""
-
-    def __init__(self, *layers: Module) -> None:
-        self.layers = list(layers)
-
-    def forward(self, x: Tensor) -> Tensor:
-        for layer in self.layers:
-            x = layer(x)
-        return x

@@ -14,8 +14,14 @@ from tinygen import functional as F
 from tinygen.engine.tensor import Tensor
 from tinygen.functional.recurrent import State
 from tinygen.nn import init
-from tinygen.nn.layers import expect_sequences, weight_of
+from tinygen.nn.init import weight_of
 from tinygen.nn.module import Module
+
+
+def expect_sequences(x: Tensor, features: int) -> None:
+    """Refuse what is no batch of sequences of one step or more."""
+    if x.ndim != 3 or x.shape[1] < 1 or x.shape[2] != features:
+        raise ValueError(f"input must be (N, T, {features}) with T at least 1, got {x.shape}")
 
 
 class Recurrent(Module):

@@ -1,0 +1,39 @@
+"""Activations as layers."""
+
+from tinygen import functional as F
+from tinygen.engine.tensor import Tensor
+from tinygen.nn.module import Module
+
+
+class ReLU(Module):
+    """max(x, 0)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x)
+
+
+class LeakyReLU(Module):
+    """x where x > 0, negative_slope x elsewhere."""
+
+    def __init__(self, negative_slope: float = 0.2) -> None:
+        self.negative_slope = negative_slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(x, self.negative_slope)
+
+    def describe(self) -> str:
+        return f"LeakyReLU({self.negative_slope})"
+
+
+class Tanh(Module):
+    """The hyperbolic tangent."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.tanh(x)
+
+
+class Sigmoid(Module):
+    """1 / (1 + e^-x)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.sigmoid(x)

@@ -1,0 +1,20 @@
+"""Dropout as a layer."""
+
+from tinygen import functional as F
+from tinygen.engine.tensor import Tensor
+from tinygen.nn.module import Module
+
+
+class Dropout(Module):
+    """In training, each element is set to 0 with probability p and the others are divided by 1 - p."""
+
+    def __init__(self, p: float = 0.5) -> None:
+        if not 0 <= p < 1:
+            raise ValueError(f"Dropout: p must be at least 0 and below 1, got {p}")
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.p, self.training)
+
+    def describe(self) -> str:
+        return f"Dropout({self.p})"

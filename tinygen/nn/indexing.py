@@ -1,0 +1,22 @@
+"""The embedding of labels."""
+
+from tinygen import functional as F
+from tinygen.backend import Array
+from tinygen.engine.tensor import Tensor
+from tinygen.nn.module import Module
+
+
+class Embedding(Module):
+    """A learned row for each label, `functional.embedding`: labels (...) from 0 to num_embeddings - 1 -> (..., features).
+
+    weight (num_embeddings, features) starts as standard normal numbers.
+    """
+
+    def __init__(self, num_embeddings: int, features: int) -> None:
+        self.weight = F.randn((num_embeddings, features), requires_grad=True)
+
+    def forward(self, labels: Tensor | Array) -> Tensor:
+        return F.embedding(self.weight, labels)
+
+    def describe(self) -> str:
+        return f"Embedding({self.weight.shape[0]} -> {self.weight.shape[1]})"

@@ -1,0 +1,56 @@
+"""Pooling and its opposite. Images are (N, H, W, C)."""
+
+from tinygen_kernels.geometry import pair
+
+from tinygen import functional as F
+from tinygen.engine.tensor import Tensor
+from tinygen.functional.conv import PaddingLike, PairLike
+from tinygen.nn.describe import brief
+from tinygen.nn.module import Module
+
+
+class _Pool2D(Module):
+    def __init__(self, kernel_size: PairLike, stride: PairLike | None = None, padding: PaddingLike = 0) -> None:
+        self.kernel_size = pair(kernel_size, "kernel_size")
+        self.stride = self.kernel_size if stride is None else pair(stride, "stride")
+        self.padding = padding
+
+    def describe(self) -> str:
+        kh, kw = self.kernel_size
+        stride = f", stride {brief(self.stride)}" if self.stride != self.kernel_size else ""
+        padding = f", padding {self.padding}" if self.padding != 0 else ""
+        return f"{type(self).__name__}({kh}x{kw}{stride}{padding})"
+
+
+class MaxPool2D(_Pool2D):
+    """The maximum of each window; stride is the kernel size unless given."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.max_pool2d(x, self.kernel_size, self.stride, self.padding)
+
+
+class AvgPool2D(_Pool2D):
+    """The mean of each window over its pixels inside the image; stride is the kernel size unless given."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, self.kernel_size, self.stride, self.padding)
+
+
+class GlobalAvgPool2D(Module):
+    """The mean of each channel: (N, H, W, C) -> (N, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.global_avg_pool2d(x)
+
+
+class Upsample2D(Module):
+    """Each pixel repeated factor times along rows and columns."""
+
+    def __init__(self, factor: PairLike = 2) -> None:
+        self.factor = pair(factor, "factor")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.upsample2d(x, self.factor)
+
+    def describe(self) -> str:
+        return f"Upsample2D({self.factor[0]}x{self.factor[1]})"
