@@ -1,0 +1,7 @@
+"""How weights are moved: optimisers, and what is done to gradients before a step."""
+
+from tinygen.optim.adam import Adam, AdamW
+from tinygen.optim.clip import clip_grad_norm
+from tinygen.optim.optimizer import Optimizer
+from tinygen.optim.rmsprop import RMSprop
+from tinygen.optim.sgd import SGD

@@ -1,0 +1,24 @@
+"""RMSprop."""
+
+from collections.abc import Iterable
+
+from tinygen.backend import Array, array_module
+from tinygen.engine.tensor import Tensor
+from tinygen.optim.optimizer import Optimizer
+
+
+class RMSprop(Optimizer):
+    """v = decay v + (1 - decay) g^2; p -= lr g / (sqrt(v) + eps) (Tieleman & Hinton, 2012)."""
+
+    slots = ("v",)
+
+    def __init__(self, parameters: Iterable[Tensor], lr: float = 1e-3, decay: float = 0.99, eps: float = 1e-8) -> None:
+        super().__init__(parameters, lr)
+        self._expect("decay", decay, below=1)
+        self._expect("eps", eps)
+        self.decay, self.eps = decay, eps
+
+    def update(self, p: Array, g: Array, v: Array) -> None:  # type: ignore[override]
+        v *= self.decay
+        v += (1 - self.decay) * (g * g)
+        p -= self.lr * g / (array_module(v).sqrt(v) + self.eps)

@@ -1,0 +1,28 @@
+"""Stochastic gradient descent."""
+
+from collections.abc import Iterable
+
+from tinygen.backend import Array
+from tinygen.engine.tensor import Tensor
+from tinygen.optim.optimizer import Optimizer
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent: v = momentum v + g; p -= lr v, or with Nesterov's look ahead p -= lr (g + momentum v).
+
+    Sutskever et al., 2013.
+    """
+
+    slots = ("velocity",)
+
+    def __init__(self, parameters: Iterable[Tensor], lr: float = 1e-2, momentum: float = 0.0, nesterov: bool = False) -> None:
+        if nesterov and momentum == 0:
+            raise ValueError("SGD: nesterov needs a momentum above 0")
+        super().__init__(parameters, lr)
+        self._expect("momentum", momentum, below=1)
+        self.momentum, self.nesterov = momentum, nesterov
+
+    def update(self, p: Array, g: Array, velocity: Array) -> None:  # type: ignore[override]
+        velocity *= self.momentum
+        velocity += g
+        p -= self.lr * (g + self.momentum * velocity if self.nesterov else velocity)
