@@ -24,7 +24,7 @@ import tinygen as tg
 from tinygen import nn, optim
 from tinygen.backend import Array, array_module, to_device
 from tinygen.data import Loader, load_names
-from tinygen.data.names import bigram_nats, context
+from tinygen.data.readers.names import bigram_nats, context
 from tinygen.pictures import captioned, save_png, text
 from tinygen.training import RunOptions, Training, command_line
 

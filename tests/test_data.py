@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as stn
 from numpy.testing import assert_array_equal
 
 from tinygen.data import CLASSES, ImageDataset, Loader, fashion_mnist, load_fashion_mnist, load_idx, pad_to, read_idx, to_float
-from tinygen.data.idx import FILES
+from tinygen.data.readers.idx import FILES
 
 IDX_CODES = {"uint8": 0x08, "int8": 0x09, "int16": 0x0B, "int32": 0x0C, "float32": 0x0D, "float64": 0x0E}
 modest = settings(deadline=None, max_examples=50)

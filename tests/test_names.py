@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from tinygen.data import NameDataset, load_names
-from tinygen.data.names import bigram_nats
+from tinygen.data.readers.names import bigram_nats
 
 modest = settings(deadline=None, max_examples=50)
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)

@@ -1,15 +1,15 @@
 """Images, labels and names as NumPy arrays, and the batches made of them."""
 
-from tinygen.data.cifar import load_cifar10
 from tinygen.data.colour import coloured
 from tinygen.data.dataset import ImageDataset, pad_to, to_float
 from tinygen.data.fashion_mnist import CLASSES, load_fashion_mnist
-from tinygen.data.folder import load_image_folder
-from tinygen.data.idx import load_idx, read_idx
 from tinygen.data.load import load_images
 from tinygen.data.loader import Loader
-from tinygen.data.names import NameDataset, load_names
-from tinygen.data.npz import load_npz
+from tinygen.data.readers.cifar import load_cifar10
+from tinygen.data.readers.folder import load_image_folder
+from tinygen.data.readers.idx import load_idx, read_idx
+from tinygen.data.readers.names import NameDataset, load_names
+from tinygen.data.readers.npz import load_npz
 
 __all__ = [
     "CLASSES",

@@ -6,7 +6,7 @@ Source: H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a Novel Image Dataset fo
 from pathlib import Path
 
 from tinygen.data.dataset import ImageDataset
-from tinygen.data.idx import read_idx_folder
+from tinygen.data.readers.idx import read_idx_folder
 
 CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 

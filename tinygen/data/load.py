@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy
 
-from tinygen.data.cifar import holds_cifar10, load_cifar10
 from tinygen.data.dataset import ImageDataset
 from tinygen.data.fashion_mnist import load_fashion_mnist
-from tinygen.data.folder import SUFFIXES, holds_images, load_image_folder
-from tinygen.data.idx import FILES, holds_idx, load_idx
-from tinygen.data.npz import load_npz
+from tinygen.data.readers.cifar import holds_cifar10, load_cifar10
+from tinygen.data.readers.folder import SUFFIXES, holds_images, load_image_folder
+from tinygen.data.readers.idx import FILES, holds_idx, load_idx
+from tinygen.data.readers.npz import load_npz
 from tinygen.data.resize import fit_arrays
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy
 from tinygen_kernels import Array, array_module
 
-EMBEDDED_FILE = Path(__file__).parent / "first_names" / "first-names.txt"
+EMBEDDED_FILE = Path(__file__).parent.parent / "first_names" / "first-names.txt"
 HELD_OUT = 10  # every tenth name is for testing
 
 
