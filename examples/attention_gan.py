@@ -21,10 +21,10 @@ from dcgan import train
 
 import tinygen as tg
 from tinygen import nn
-from tinygen.adversarial import GAN, GANOptions
+from tinygen.command_line import command_line
 from tinygen.data import pad_to
-from tinygen.pictures import grid, save_png
-from tinygen.training import command_line
+from tinygen.report.pictures import grid, save_png
+from tinygen.training.gan import GAN, GANOptions
 
 LOOKING = [(4, 4), (4, 11), (8, 8), (12, 5)]  # row and column of the pixels whose attention is drawn
 

@@ -23,10 +23,12 @@ import tyro
 import tinygen as tg
 from tinygen import nn, optim
 from tinygen.backend import Array, array_module, to_device
+from tinygen.command_line import command_line
 from tinygen.data import Loader, load_names
 from tinygen.data.readers.names import bigram_nats, context
-from tinygen.pictures import captioned, save_png, text
-from tinygen.training import RunOptions, Training, command_line
+from tinygen.report.pictures import captioned, save_png, text
+from tinygen.training.loop import Training
+from tinygen.training.options import RunOptions
 
 Similarity = Literal["dot", "cosine"]
 

@@ -18,9 +18,11 @@ import numpy
 
 import tinygen as tg
 from tinygen import nn, optim
+from tinygen.command_line import command_line
 from tinygen.data import Loader, to_float
-from tinygen.pictures import grid
-from tinygen.training import Options, Training, command_line
+from tinygen.report.pictures import grid
+from tinygen.training.loop import Training
+from tinygen.training.options import Options
 
 
 @dataclass(kw_only=True)

@@ -19,9 +19,10 @@ from dcgan import DCGANOptions, discriminator, discriminator_loss, generator, ge
 
 import tinygen as tg
 from tinygen import nn
-from tinygen.adversarial import GAN
+from tinygen.command_line import command_line
 from tinygen.data import pad_to
-from tinygen.training import Metrics, command_line
+from tinygen.training.gan import GAN
+from tinygen.training.loop import Metrics
 
 COLUMNS = 10
 

@@ -17,9 +17,9 @@ from vae import VAE, train
 
 import tinygen as tg
 from tinygen import nn
+from tinygen.command_line import command_line
 from tinygen.data import coloured
-from tinygen.training import command_line
-from tinygen.variational import VariationalOptions
+from tinygen.training.vae import VariationalOptions
 
 
 @dataclass(kw_only=True)

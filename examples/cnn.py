@@ -17,9 +17,11 @@ import numpy
 import tinygen as tg
 from tinygen import nn, optim
 from tinygen.backend import to_device
+from tinygen.command_line import command_line
 from tinygen.data import ImageDataset, Loader, to_float
-from tinygen.pictures import captioned, confusion, save_png
-from tinygen.training import Metrics, Options, Training, command_line
+from tinygen.report.pictures import captioned, confusion, save_png
+from tinygen.training.loop import Metrics, Training
+from tinygen.training.options import Options
 
 
 @dataclass(kw_only=True)

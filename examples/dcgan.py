@@ -19,9 +19,10 @@ import numpy
 
 import tinygen as tg
 from tinygen import nn
-from tinygen.adversarial import GAN, GANOptions
+from tinygen.command_line import command_line
 from tinygen.data import pad_to
-from tinygen.training import Metrics, command_line
+from tinygen.training.gan import GAN, GANOptions
+from tinygen.training.loop import Metrics
 
 TensorFunction = Callable[..., tg.Tensor]
 

@@ -22,9 +22,9 @@ from dcgan import discriminator_loss, generator_loss, train
 
 import tinygen as tg
 from tinygen import nn
-from tinygen.adversarial import GAN, GANOptions
+from tinygen.command_line import command_line
 from tinygen.data import coloured
-from tinygen.training import command_line
+from tinygen.training.gan import GAN, GANOptions
 
 
 @dataclass(kw_only=True)

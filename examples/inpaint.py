@@ -24,9 +24,9 @@ from vae import VAE, ConvolutionalVAE, DenseVAE, VAEOptions, train
 
 import tinygen as tg
 from tinygen import optim
+from tinygen.command_line import command_line
 from tinygen.data import to_float
-from tinygen.pictures import grid, save_png
-from tinygen.training import command_line
+from tinygen.report.pictures import grid, save_png
 
 STARTS, STEPS, LR = 4, 100, 0.1
 

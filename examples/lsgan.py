@@ -20,9 +20,9 @@ from dcgan import DCGANOptions, discriminator, generator, train
 
 import tinygen as tg
 from tinygen import nn
-from tinygen.adversarial import GAN
+from tinygen.command_line import command_line
 from tinygen.data import pad_to
-from tinygen.training import command_line
+from tinygen.training.gan import GAN
 
 
 @dataclass(kw_only=True)

@@ -25,8 +25,8 @@ from dcgan import discriminator_loss, generator_loss, train
 
 import tinygen as tg
 from tinygen import nn
-from tinygen.adversarial import GAN, GANOptions
-from tinygen.training import command_line
+from tinygen.command_line import command_line
+from tinygen.training.gan import GAN, GANOptions
 
 CELLS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 

@@ -17,8 +17,8 @@ from vae import VAE, train
 
 import tinygen as tg
 from tinygen import nn
-from tinygen.training import command_line
-from tinygen.variational import VariationalOptions
+from tinygen.command_line import command_line
+from tinygen.training.vae import VariationalOptions
 
 
 @dataclass(kw_only=True)

@@ -26,9 +26,9 @@ import tyro
 
 import tinygen as tg
 from tinygen import nn
+from tinygen.command_line import command_line
 from tinygen.data import ImageDataset
-from tinygen.training import command_line
-from tinygen.variational import Variational, VariationalOptions
+from tinygen.training.vae import Variational, VariationalOptions
 
 
 @dataclass(kw_only=True)

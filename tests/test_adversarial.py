@@ -12,8 +12,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import tinygen as tg
 from tinygen import Tensor, nn, optim
-from tinygen.adversarial import GAN, GANOptions, mean_distance
 from tinygen.testing import gradcheck, random_tensor, shapes, tensors
+from tinygen.training.gan import GAN, GANOptions, mean_distance
 
 IMAGES = numpy.random.default_rng(0).integers(0, 256, (24, 2, 2, 1), numpy.uint8)
 

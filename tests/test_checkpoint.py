@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 
-from tinygen import checkpoint
+from tinygen.saving import checkpoint
 
 modest = settings(deadline=None, max_examples=50)
 

@@ -11,10 +11,12 @@ import numpy
 import pytest
 
 import tinygen as tg
-from tinygen import checkpoint, nn
+from tinygen import nn
 from tinygen.data import ImageDataset, Loader, coloured, load_images, pad_to
 from tinygen.evaluate import EvaluateOptions, evaluate, main
-from tinygen.training import Options, Training
+from tinygen.saving import checkpoint
+from tinygen.training.loop import Training
+from tinygen.training.options import Options
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import tinygen as tg
 from tinygen import nn
-from tinygen.adversarial import GAN
 from tinygen.data import load_fashion_mnist, load_names, pad_to
+from tinygen.training.gan import GAN
 
 Load = Callable[[str], ModuleType]
 

@@ -12,8 +12,8 @@ import numpy
 import pytest
 from PIL import Image
 
-from tinygen import checkpoint
 from tinygen.data import load_fashion_mnist, load_images, load_names
+from tinygen.saving import checkpoint
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))

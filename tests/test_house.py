@@ -13,7 +13,15 @@ README = (ROOT / "README.md").read_text()
 
 # From the bottom to the top: a file imports from its own floor or from those before it.
 FLOORS = [
-    ["tinygen_kernels", "tinygen.engine", "tinygen.backend", "tinygen.data", "tinygen.checkpoint", "tinygen.pictures", "tinygen.metrics"],
+    [
+        "tinygen_kernels",
+        "tinygen.engine",
+        "tinygen.backend",
+        "tinygen.data",
+        "tinygen.saving.checkpoint",
+        "tinygen.report.pictures",
+        "tinygen.metrics",
+    ],
     ["tinygen.engine.tensor"],
     ["tinygen.engine.errors", "tinygen.engine.mode"],
     ["tinygen.engine.function"],
@@ -22,7 +30,7 @@ FLOORS = [
     ["tinygen.functional"],
     ["tinygen.nn"],
     ["tinygen.optim", "tinygen.testing", "tinygen.profiling"],
-    ["tinygen.training", "tinygen.adversarial", "tinygen.variational", "tinygen.features"],
+    ["tinygen.training", "tinygen.training.gan", "tinygen.training.vae", "tinygen.features"],
     ["tinygen.evaluate"],
     ["examples", "tinygen.results", "tinygen_kernels.bench"],
 ]

@@ -10,7 +10,7 @@ from numpy import ndarray
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from tinygen.pictures import captioned, confusion, grid, save_gif, save_png, text
+from tinygen.report.pictures import captioned, confusion, grid, save_gif, save_png, text
 
 modest = settings(deadline=None, max_examples=50)
 channels = st.sampled_from([1, 3])

@@ -9,10 +9,12 @@ import numpy
 import pytest
 
 import tinygen as tg
-from tinygen import checkpoint, nn, optim
+from tinygen import nn, optim
 from tinygen.data import Loader
-from tinygen.pictures import grid
-from tinygen.training import Options, Training
+from tinygen.report.pictures import grid
+from tinygen.saving import checkpoint
+from tinygen.training.loop import Training
+from tinygen.training.options import Options
 
 ROWS = numpy.random.default_rng(0).standard_normal((40, 3)).astype(numpy.float32)
 

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import tinygen as tg
 from tinygen import Tensor, nn
 from tinygen.data import ImageDataset
-from tinygen.variational import Variational, VariationalOptions
+from tinygen.training.vae import Variational, VariationalOptions
 
 IMAGES = numpy.random.default_rng(0).integers(0, 256, (750, 2, 2, 1), numpy.uint8)
 

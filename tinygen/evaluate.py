@@ -26,10 +26,12 @@ from typing import Annotated, Any
 import numpy
 import tyro
 
-from tinygen import backend, checkpoint, metrics
+from tinygen import backend, metrics
+from tinygen.command_line import command_line
 from tinygen.data import ImageDataset, coloured, load_images, pad_to
 from tinygen.features import FeatureClassifier, train_classifier
-from tinygen.training import command_line, read_checkpoint
+from tinygen.saving import checkpoint
+from tinygen.saving.run_folder import read_checkpoint
 
 
 @dataclass(kw_only=True)

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from llvmlite import binding
 
-from tinygen.checkpoint import write_whole
 from tinygen.data import load_images
+from tinygen.saving.checkpoint import write_whole
 
 ROOT = Path(__file__).parent.parent
 

@@ -13,8 +13,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from op_table import OPS, Example, Op
 
 import tinygen.functional as F
-from tinygen import Tensor, checkpoint, grad, manual_seed, nn, optim
+from tinygen import Tensor, grad, manual_seed, nn, optim
 from tinygen.backend import to_device
+from tinygen.saving import checkpoint
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("fast_kernels")]
 

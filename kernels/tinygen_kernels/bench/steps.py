@@ -55,7 +55,7 @@ def example_file(name: str) -> Path:
 
 def take(name: str, device: str) -> Taken:
     """The models and optimisers, a batch and the step of an example."""
-    from tinygen.training import Training
+    from tinygen.training.loop import Training
 
     specification = importlib.util.spec_from_file_location(name, example_file(name))
     assert specification is not None and specification.loader is not None

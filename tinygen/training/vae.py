@@ -14,8 +14,9 @@ from tinygen.data import ImageDataset, Loader, to_float
 from tinygen.engine.mode import no_grad
 from tinygen.engine.tensor import Tensor
 from tinygen.optim import Adam
-from tinygen.pictures import grid
-from tinygen.training import Metrics, Options, Training
+from tinygen.report.pictures import grid
+from tinygen.training.loop import Metrics, Training
+from tinygen.training.options import Options
 
 
 @dataclass(kw_only=True)

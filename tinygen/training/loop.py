@@ -1,12 +1,4 @@
-"""What every training script shares: the command line, the loop with its progress bar and log, sample pictures, and checkpoints.
-
-A run lives in one folder:
-
-    log.jsonl                 one line of JSON per epoch: the means of what the steps returned, and the evaluation
-    samples/epoch-001.png     what the model makes after each epoch, and samples.gif of all of them at the end
-    checkpoint.safetensors    everything needed to go on bit for bit as if never stopped
-    generated.safetensors     1,000 images that a finished model made, for `python -m tinygen.evaluate`
-"""
+"""The training loop, with its progress bar, log, sample pictures and checkpoints. `saving/run_folder.py` says what a run leaves."""
 
 import dataclasses
 import json
@@ -17,79 +9,25 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy
-import tyro
 from tqdm import tqdm
 
-from tinygen import backend, checkpoint, pictures
+from tinygen import backend
 from tinygen.backend import Array
-from tinygen.data import ImageDataset, Loader, load_images
+from tinygen.data import Loader
 from tinygen.engine.tensor import Tensor, raw
-
-
-@dataclass(kw_only=True)
-class RunOptions:
-    """The options of every training script."""
-
-    out: Path
-    """folder of the run: log, samples, checkpoint"""
-    epochs: int = 30
-    """passes over the training data, those before --resume included"""
-    batch_size: int = 64
-    """examples per step"""
-    seed: int = 0
-    """of the initial weights, the noise and the order of the examples"""
-    device: str = "cpu"
-    """where to compute: "cpu", "cuda", "cuda:1", ..., or "auto", which is "cuda" where there is a GPU"""
-    resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """go on from the checkpoint in the run's folder"""
-
-    def __post_init__(self) -> None:
-        if self.device == "auto":
-            self.device = backend.best_device()
-
-
-@dataclass(kw_only=True)
-class Options(RunOptions):
-    """The options of every script that trains on images; each script adds its own."""
-
-    data: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER|FILE")] = None
-    """your own images: a folder of IDX files, of CIFAR-10's binary files or of folders of images, or an .npz file; else Fashion-MNIST"""
-    size: int | None = None
-    """resize the central square of each image to SIZE x SIZE pixels"""
-    crop: int | None = None
-    """before that, cut out the central CROP x CROP pixels"""
-    grey: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """make colours grey"""
-
-    def load_images(self) -> ImageDataset:
-        """The images of --data, as --size, --crop and --grey make them."""
-        return load_images(self.data, self.size, self.crop, self.grey)
-
+from tinygen.report import pictures
+from tinygen.saving import checkpoint
+from tinygen.saving.run_folder import read_checkpoint
+from tinygen.training.options import RunOptions
 
 # What may differ between a run and its continuation.
 NOT_COMPARED = {"out", "epochs", "device", "resume"}
 
+
 GENERATED = 1000  # images that a finished run leaves
-
-O = TypeVar("O")
-
-
-def command_line(main: Callable[[O], None], options: type[O]) -> None:
-    """Run main with the options from the command line.
-
-    What the user can mend (ValueError, OSError, RuntimeError) is told in one sentence, with exit status 1; `python -X dev` shows the
-    traceback instead. Exit status 130 after Ctrl-C.
-    """
-    parsed = tyro.cli(options, description=sys.modules[main.__module__].__doc__)
-    try:
-        main(parsed)
-    except (ValueError, OSError, RuntimeError) as error:
-        if sys.flags.dev_mode:
-            raise
-        raise SystemExit(f"{Path(sys.argv[0]).name}: {error}") from None
 
 
 class Stateful(Protocol):
@@ -97,14 +35,6 @@ class Stateful(Protocol):
 
     def state_dict(self) -> dict[str, numpy.ndarray]: ...
     def load_state_dict(self, state: Mapping[str, numpy.ndarray]) -> None: ...
-
-
-def read_checkpoint(path: Path) -> tuple[dict[str, numpy.ndarray], dict[str, Any], dict[str, Any]]:
-    """The arrays, the options and the progress (epoch, batch, seconds) of a run. Raises ValueError if the file is none of a run's."""
-    arrays, metadata = checkpoint.load(path)
-    if "random" not in arrays or not {"progress", "options"} <= set(metadata):
-        raise ValueError(f"{path} is no checkpoint of a training run")
-    return arrays, json.loads(metadata["options"]), json.loads(metadata["progress"])
 
 
 Metrics = Mapping[str, Tensor | Array | float]

@@ -1,0 +1,5 @@
+"""How a run is kept.
+
+checkpoint.py   arrays and text in one file, written whole or not at all
+run_folder.py   which files a run leaves, and what they say about it
+"""

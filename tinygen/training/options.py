@@ -1,0 +1,50 @@
+"""The options of training scripts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from tinygen import backend
+from tinygen.data import ImageDataset, load_images
+
+
+@dataclass(kw_only=True)
+class RunOptions:
+    """The options of every training script."""
+
+    out: Path
+    """folder of the run: log, samples, checkpoint"""
+    epochs: int = 30
+    """passes over the training data, those before --resume included"""
+    batch_size: int = 64
+    """examples per step"""
+    seed: int = 0
+    """of the initial weights, the noise and the order of the examples"""
+    device: str = "cpu"
+    """where to compute: "cpu", "cuda", "cuda:1", ..., or "auto", which is "cuda" where there is a GPU"""
+    resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """go on from the checkpoint in the run's folder"""
+
+    def __post_init__(self) -> None:
+        if self.device == "auto":
+            self.device = backend.best_device()
+
+
+@dataclass(kw_only=True)
+class Options(RunOptions):
+    """The options of every script that trains on images; each script adds its own."""
+
+    data: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER|FILE")] = None
+    """your own images: a folder of IDX files, of CIFAR-10's binary files or of folders of images, or an .npz file; else Fashion-MNIST"""
+    size: int | None = None
+    """resize the central square of each image to SIZE x SIZE pixels"""
+    crop: int | None = None
+    """before that, cut out the central CROP x CROP pixels"""
+    grey: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """make colours grey"""
+
+    def load_images(self) -> ImageDataset:
+        """The images of --data, as --size, --crop and --grey make them."""
+        return load_images(self.data, self.size, self.crop, self.grey)
