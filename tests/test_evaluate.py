@@ -13,7 +13,7 @@ import pytest
 import tinygen as tg
 from tinygen import nn
 from tinygen.data import ImageDataset, Loader, coloured, load_images, pad_to
-from tinygen.evaluate import EvaluateOptions, evaluate, main
+from tinygen.evaluation.evaluate import EvaluateOptions, evaluate, main
 from tinygen.saving import checkpoint
 from tinygen.training.loop import Training
 from tinygen.training.options import Options

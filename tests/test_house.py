@@ -20,7 +20,7 @@ FLOORS = [
         "tinygen.data",
         "tinygen.saving.checkpoint",
         "tinygen.report.pictures",
-        "tinygen.metrics",
+        "tinygen.evaluation.metrics",
     ],
     ["tinygen.engine.tensor"],
     ["tinygen.engine.errors", "tinygen.engine.mode"],
@@ -30,7 +30,7 @@ FLOORS = [
     ["tinygen.functional"],
     ["tinygen.nn"],
     ["tinygen.optim", "tinygen.testing", "tinygen.profiling"],
-    ["tinygen.training", "tinygen.training.gan", "tinygen.training.vae", "tinygen.features"],
+    ["tinygen.training", "tinygen.training.gan", "tinygen.training.vae", "tinygen.evaluation.features"],
     ["tinygen.evaluate"],
     ["examples", "tinygen.results", "tinygen_kernels.bench"],
 ]

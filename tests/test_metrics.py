@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from PIL import Image, ImageFilter
 
-from tinygen import manual_seed, metrics
+from tinygen import manual_seed
 from tinygen.data import ImageDataset, load_images
-from tinygen.evaluate import numbers, training_distances
-from tinygen.features import FEATURES, train_classifier
-from tinygen.metrics import coverage, entropy, frechet_distance, gaussian_frechet_distance, recall
+from tinygen.evaluation import metrics
+from tinygen.evaluation.evaluate import numbers, training_distances
+from tinygen.evaluation.features import FEATURES, train_classifier
+from tinygen.evaluation.metrics import coverage, entropy, frechet_distance, gaussian_frechet_distance, recall
 
 modest = settings(deadline=None, max_examples=50)
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy
 
 from tinygen import functional as F
-from tinygen import metrics
 from tinygen.data import Loader, to_float
 from tinygen.engine.mode import no_grad
 from tinygen.engine.tensor import Tensor
+from tinygen.evaluation import metrics
 from tinygen.nn import Module
 from tinygen.optim import Adam
 from tinygen.report.pictures import grid
