@@ -29,7 +29,7 @@ FLOORS = [
     ["tinygen.engine.fused"],
     ["tinygen.functional"],
     ["tinygen.nn"],
-    ["tinygen.optim", "tinygen.testing", "tinygen.profiling"],
+    ["tinygen.optim", "tinygen.testing", "tinygen.inspection.profile"],
     ["tinygen.training", "tinygen.training.gan", "tinygen.training.vae", "tinygen.evaluation.features"],
     ["tinygen.evaluate"],
     ["examples", "tinygen.results", "tinygen_kernels.bench"],

@@ -8,8 +8,8 @@ import tinygen as tg
 from tinygen import nn
 from tinygen.engine import backward
 from tinygen.engine.function import Function
+from tinygen.inspection.profile import OUTSIDE, Cost, Profile
 from tinygen.nn.module import Module
-from tinygen.profiling import OUTSIDE, Cost, Profile
 
 IMAGES, CLASSES = 4, 3
 

@@ -8,4 +8,4 @@ from tinygen.engine.fused import Fused
 from tinygen.engine.mode import detect_anomaly, is_recording, no_grad
 from tinygen.engine.tensor import Tensor
 from tinygen.functional import *  # noqa: F403
-from tinygen.profiling import profile
+from tinygen.inspection.profile import profile

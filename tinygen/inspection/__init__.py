@@ -1,0 +1,1 @@
+"""What happens inside a model: where its time goes."""

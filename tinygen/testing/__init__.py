@@ -1,0 +1,17 @@
+"""Is my gradient right? Checks, and hypothesis strategies that draw what to check them on."""
+
+from typing import Any
+
+from tinygen.testing.gradcheck import adjoint_check, gradcheck, gradgradcheck, random_tensor
+
+_STRATEGIES = ("broadcastable_shapes", "images", "shapes", "tensors")
+__all__ = [*_STRATEGIES, "adjoint_check", "gradcheck", "gradgradcheck", "random_tensor"]  # noqa: F822, PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    """The strategies need hypothesis, which the checks do without: it is imported with the first of them."""
+    if name not in _STRATEGIES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from tinygen.testing import strategies
+
+    return getattr(strategies, name)
