@@ -11,13 +11,13 @@ import numpy
 import pytest
 from numpy.testing import assert_allclose
 from tinygen_kernels import im2col, reference
-from tinygen_kernels.bench import command, roofline, steps
-from tinygen_kernels.bench.kernels import Timing, measure
-from tinygen_kernels.bench.layers import DIRECTIONS, LAYERS, Direction, Layer
-from tinygen_kernels.bench.protocol import Protocol, geometric_mean, process, protocols, table
 from tinygen_kernels.geometry import source_table
 
 import tinygen
+from tinygen.bench import command, roofline, steps
+from tinygen.bench.kernels import Timing, measure
+from tinygen.bench.layers import DIRECTIONS, LAYERS, Direction, Layer
+from tinygen.bench.protocol import Protocol, geometric_mean, process, protocols, table
 
 ONE = Protocol(1, wall_clock=False)
 
@@ -165,7 +165,7 @@ def test_the_roofline() -> None:
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-m", "tinygen_kernels.bench", *map(str, arguments)]
+    command = [sys.executable, "-m", "tinygen.bench", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=environment)
 
 

@@ -32,7 +32,7 @@ FLOORS = [
     ["tinygen.optim", "tinygen.testing", "tinygen.inspection.profile"],
     ["tinygen.training", "tinygen.training.gan", "tinygen.training.vae", "tinygen.evaluation.features"],
     ["tinygen.evaluate"],
-    ["examples", "tinygen.results", "tinygen_kernels.bench"],
+    ["examples", "tinygen.results", "tinygen.bench"],
 ]
 
 

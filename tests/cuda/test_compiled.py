@@ -11,9 +11,7 @@ import pytest
 
 pytestmark = pytest.mark.gpu
 
-SCRIPT = (
-    "import dataclasses, json; from tinygen_kernels.bench import ptx; print(json.dumps([dataclasses.asdict(r) for r in ptx.reports()]))"
-)
+SCRIPT = "import dataclasses, json; from tinygen.bench import ptx; print(json.dumps([dataclasses.asdict(r) for r in ptx.reports()]))"
 
 # By tile: the least occupancy, the least share of multiply-adds, and which of the two matrices it reads one or four numbers at a time.
 TILES = {

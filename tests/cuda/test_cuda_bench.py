@@ -6,9 +6,10 @@ import types
 from pathlib import Path
 
 import pytest
-from tinygen_kernels.bench import command, kernels, steps
-from tinygen_kernels.bench.layers import DIRECTIONS, Direction, Layer
-from tinygen_kernels.bench.protocol import Protocol
+
+from tinygen.bench import command, kernels, steps
+from tinygen.bench.layers import DIRECTIONS, Direction, Layer
+from tinygen.bench.protocol import Protocol
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("fast_kernels", "planned_as_for_a_gpu")]
 

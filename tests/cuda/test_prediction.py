@@ -3,14 +3,15 @@
 import types
 
 import pytest
-from tinygen_kernels.bench.layers import DIRECTIONS, LAYERS
+
+from tinygen.bench.layers import DIRECTIONS, LAYERS
 
 pytestmark = pytest.mark.gpu
 
 
 @pytest.fixture
 def prediction(planned_as_for_a_gpu: None) -> types.ModuleType:
-    from tinygen_kernels.bench import prediction
+    from tinygen.bench import prediction
 
     return prediction
 
@@ -18,7 +19,7 @@ def prediction(planned_as_for_a_gpu: None) -> types.ModuleType:
 def test_the_table_in_the_documentation_is_the_model_s(prediction: types.ModuleType) -> None:
     written = [line.strip() for line in (prediction.__doc__ or "").splitlines()]
     for line in prediction.paper():
-        assert line.strip() in written, "python -c 'from tinygen_kernels.bench import prediction; print(*prediction.paper(), sep=chr(10))'"
+        assert line.strip() in written, "python -c 'from tinygen.bench import prediction; print(*prediction.paper(), sep=chr(10))'"
 
 
 def test_nothing_is_faster_than_the_bound_and_a_larger_gpu_is_no_slower(prediction: types.ModuleType) -> None:

@@ -7,14 +7,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy
+from tinygen_kernels import Array, im2col, reference
 
 from tinygen.backend import to_device
-from tinygen_kernels import Array, im2col, reference
-from tinygen_kernels.bench.layers import Direction, Layer
-from tinygen_kernels.bench.protocol import Protocol
+from tinygen.bench.layers import Direction, Layer
+from tinygen.bench.protocol import Protocol
 
 if TYPE_CHECKING:
-    from tinygen_kernels.bench.peak import Machine
+    from tinygen.bench.peak import Machine
 
 OURS, IM2COL, REFERENCE = "ours", "im2col+BLAS", "reference"  # on a GPU: direct, and with cuBLAS
 TORCH = {"NCHW": "torch NCHW", "channels_last": "torch channels_last"}  # by memory format
@@ -58,11 +58,11 @@ def torch_version(device: str) -> str | None:
 
 def machine(protocol: Protocol, dtype: str) -> "Machine":
     """What this machine can do at most: measured, or, of a GPU, by its data sheet, which is for float32."""
-    from tinygen_kernels.bench import peak
+    from tinygen.bench import peak
 
     if protocol.device == "cpu":
         return peak.machine(protocol, dtype)
-    from tinygen_kernels.bench import prediction
+    from tinygen.bench import prediction
 
     gpu = prediction.this_gpu()
     return peak.Machine(gpu.teraflops * 1e3, gpu.terabytes * 1e3)
@@ -71,7 +71,6 @@ def machine(protocol: Protocol, dtype: str) -> "Machine":
 def launch_seconds(calls: int = 1000) -> tuple[float, float]:
     """How long the host takes to start a kernel of ours and one of CuPy's: on one number, so that the GPU keeps up."""
     import cupy
-
     from tinygen_kernels import cuda
 
     one = cupy.zeros(1, "float32")
@@ -93,7 +92,7 @@ def measure(layer: Layer, direction: Direction, dtype: str, repeats: int, protoc
     works = {name: _works(kernels, layer, here)[direction] for name, kernels in _modules(layer, protocol.device).items()}
     results = {name: to_device(work(), "cpu") for name, work in works.items()}
     if torch_version(protocol.device):
-        from tinygen_kernels.bench import torch_kernels
+        from tinygen.bench import torch_kernels
 
         if torch_kernels.padding_of(layer) is not None:
             for memory_format, name in TORCH.items():
@@ -103,7 +102,7 @@ def measure(layer: Layer, direction: Direction, dtype: str, repeats: int, protoc
     wrong = {name: error for name, error in errors.items() if not error <= TOLERANCE}
     predicted = None
     if protocol.device != "cpu" and dtype == "float32":
-        from tinygen_kernels.bench import prediction
+        from tinygen.bench import prediction
 
         predicted = prediction.predict(layer, direction, prediction.this_gpu()).seconds
     return Timing(layer, direction, protocol.medians(works, repeats), wrong, predicted)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy
-
 from tinygen_kernels import Array, Padding, Pair
 from tinygen_kernels.geometry import output_size, resolve_padding, transposed_size
 

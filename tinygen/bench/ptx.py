@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tinygen_kernels.bench.protocol import table
+from tinygen.bench.protocol import table
 
 _MODULES = ("conv", "elementwise", "norm", "pool")
 

@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from tinygen import nn
-from tinygen_kernels.bench.torch_kernels import FORMATS
+from tinygen.bench.torch_kernels import FORMATS
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""`python -m tinygen_kernels.bench`: how fast the kernels are, beside plain NumPy, PyTorch and what the machine can do.
+"""`python -m tinygen.bench`: how fast the kernels are, beside plain NumPy, PyTorch and what the machine can do.
 
 command.py          the options, and what is printed
 protocol.py         how a time is taken

@@ -12,13 +12,13 @@ import tyro
 from tqdm import tqdm
 
 from tinygen.backend import to_device
-from tinygen_kernels.bench import kernels, roofline
-from tinygen_kernels.bench.kernels import ENGINES, IM2COL, OURS, REFERENCE, TOLERANCE, TORCH, Timing
-from tinygen_kernels.bench.layers import DIRECTIONS, LAYERS, Direction, Layer
-from tinygen_kernels.bench.protocol import Protocol, geometric_mean, process, protocols, table
+from tinygen.bench import kernels, roofline
+from tinygen.bench.kernels import ENGINES, IM2COL, OURS, REFERENCE, TOLERANCE, TORCH, Timing
+from tinygen.bench.layers import DIRECTIONS, LAYERS, Direction, Layer
+from tinygen.bench.protocol import Protocol, geometric_mean, process, protocols, table
 
 if TYPE_CHECKING:
-    from tinygen_kernels.bench.peak import Machine
+    from tinygen.bench.peak import Machine
 
 
 _LEGEND = [
@@ -66,7 +66,7 @@ class Options:
 def command_line(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark with these arguments, or those of the command line. An error that the user can mend ends it in one sentence."""
     try:
-        main(tyro.cli(Options, prog="python -m tinygen_kernels.bench", args=arguments))
+        main(tyro.cli(Options, prog="python -m tinygen.bench", args=arguments))
     except (ValueError, OSError, RuntimeError) as error:
         raise SystemExit(f"bench: {error}") from None
 
@@ -77,7 +77,7 @@ def main(options: Options) -> None:
     if options.step and (options.plot or options.layer or options.only or options.dtype != "float32"):
         raise ValueError("--step times whole training steps in float32; --only, --layer, --plot and --dtype are for kernels")
     if options.ptx:
-        from tinygen_kernels.bench import ptx
+        from tinygen.bench import ptx
 
         ptx.main()
         return
@@ -87,7 +87,7 @@ def main(options: Options) -> None:
         version = worker(kernels.torch_version, options.device)
     print(f"PyTorch {version}" if version else "PyTorch is not installed and so left out; pip install 'tinygen[bench]' adds it")
     if options.step:
-        from tinygen_kernels.bench import steps
+        from tinygen.bench import steps
 
         steps.main(options.threads, options.repeats, with_torch=version is not None, device=options.device)
         return

@@ -21,8 +21,8 @@ import numpy
 
 import tinygen
 from tinygen.backend import to_device
-from tinygen_kernels.bench.kernels import TOLERANCE
-from tinygen_kernels.bench.protocol import Call, Protocol, process, protocols, table
+from tinygen.bench.kernels import TOLERANCE
+from tinygen.bench.protocol import Call, Protocol, process, protocols, table
 
 EXAMPLES = ("cnn", "dcgan", "vae")
 OURS, ENGINES = "tinygen", {"torch NCHW": "NCHW", "torch channels_last": "channels_last"}
@@ -137,7 +137,7 @@ def disagreement(name: str, device: str) -> float:
 
 
 def _counterpart(name: str, taken: Taken, memory_format: str, device: str) -> Any:
-    from tinygen_kernels.bench import torch_steps
+    from tinygen.bench import torch_steps
 
     return getattr(torch_steps, name)(taken.parts, taken.batch[0].shape, memory_format, device)
 

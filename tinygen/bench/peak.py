@@ -8,10 +8,10 @@ import numba
 import numpy
 from numba import prange
 from numba.core import cgutils
-
-from tinygen_kernels.bench.protocol import Protocol
 from tinygen_kernels.cpu.simd import PIXELS, VECTORS, tile_width
 from tinygen_kernels.cpu.vector import intrinsic
+
+from tinygen.bench.protocol import Protocol
 
 _SUMS = PIXELS * VECTORS  # in registers: more than a core has multiply-adds under way, so that none waits for another
 _STEPS = 1 << 20  # about 6 ms

@@ -36,10 +36,11 @@ on an RTX 4090; "bound" is what no kernel can beat there, "paper" the prediction
 from dataclasses import dataclass
 from math import prod
 
-from tinygen_kernels.bench.layers import DIRECTIONS, Direction, Layer
-from tinygen_kernels.bench.protocol import table
 from tinygen_kernels.cuda.products import Product, phases, product_of, sliding
 from tinygen_kernels.cuda.tile import LARGE, NARROW, SMALL, TALL
+
+from tinygen.bench.layers import DIRECTIONS, Direction, Layer
+from tinygen.bench.protocol import table
 
 _START = 3e-6
 _MULTIPLICATIONS = {LARGE: 0.88, TALL: 0.83, SMALL: 0.78, NARROW: 0.74}  # of what the inner loop issues

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-
 from tinygen_kernels import Array
-from tinygen_kernels.bench.layers import Direction, Layer
+
+from tinygen.bench.layers import Direction, Layer
 
 torch.backends.cudnn.allow_tf32 = False  # ours multiply in float32, not in the tensor cores' 10 bits
 
