@@ -7,7 +7,7 @@ train: .venv/.done  ## train a DCGAN on Fashion-MNIST, or go on with the run tha
 	$(VENV)/python examples/dcgan.py $(if $(wildcard runs/dcgan/checkpoint.safetensors),--resume)
 
 results: .venv/.done  ## train and judge every example, or go on with those that are not finished, and write examples/results/README.md
-	$(VENV)/python -m tinygen.results
+	$(VENV)/python examples/results/make_results.py
 
 test: .venv/.done
 	$(VENV)/python -m pytest

@@ -13,26 +13,18 @@ README = (ROOT / "README.md").read_text()
 
 # From the bottom to the top: a file imports from its own floor or from those before it.
 FLOORS = [
-    [
-        "tinygen_kernels",
-        "tinygen.engine",
-        "tinygen.backend",
-        "tinygen.data",
-        "tinygen.saving.checkpoint",
-        "tinygen.report.pictures",
-        "tinygen.evaluation.metrics",
-    ],
-    ["tinygen.engine.tensor"],
-    ["tinygen.engine.errors", "tinygen.engine.mode"],
-    ["tinygen.engine.function"],
-    ["tinygen.engine.backward"],
-    ["tinygen.engine.fused"],
+    ["tinygen_kernels", "tinygen.command_line"],
+    ["tinygen.backend"],
+    ["tinygen.data", "tinygen.saving", "tinygen.report"],
+    ["tinygen.engine"],
     ["tinygen.functional"],
+    ["tinygen.inspection"],
     ["tinygen.nn"],
-    ["tinygen.optim", "tinygen.testing", "tinygen.inspection.profile"],
-    ["tinygen.training", "tinygen.training.gan", "tinygen.training.vae", "tinygen.evaluation.features"],
-    ["tinygen.evaluate"],
-    ["examples", "tinygen.results", "tinygen.bench"],
+    ["tinygen.optim"],
+    ["tinygen.testing"],
+    ["tinygen.evaluation"],
+    ["tinygen.training"],
+    ["tinygen.evaluate", "tinygen.bench", "examples"],
 ]
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy
 import pytest
+from make_results import COMMANDS, ROOT, make, train
 
 from tinygen.data import load_images
-from tinygen.results import COMMANDS, ROOT, make, train
 
 
 def test_every_example_has_its_place_on_the_page() -> None:
@@ -78,15 +78,16 @@ def test_a_failing_example_ends_it(tmp_path: Path) -> None:
 
 def test_a_stopped_run_goes_on(few_images: Path, tmp_path: Path) -> None:
     """Ctrl-C reaches the whole group of processes, as in a terminal."""
-    code = "import sys; from pathlib import Path; from tinygen.results import train; train(sys.argv[1], Path(sys.argv[2]))"
+    code = "import sys; from pathlib import Path; from make_results import train; train(sys.argv[1], Path(sys.argv[2]))"
     run, log = tmp_path / "run", tmp_path / "run" / "log.jsonl"
     command = [sys.executable, "-c", code, f"cnn.py --data {few_images} --epochs 20 --batch-size 2", str(run)]
-    process = subprocess.Popen(command, start_new_session=True)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, [ROOT / "examples" / "results", os.environ.get("PYTHONPATH", "")]))}
+    process = subprocess.Popen(command, start_new_session=True, env=environment)
     while not log.exists():
         assert process.poll() is None
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(60) == 130
     assert 1 <= len(log.read_text().splitlines()) < 20 and not (run / "command.txt").exists()
-    subprocess.run(command, check=True)
+    subprocess.run(command, check=True, env=environment)
     assert len(log.read_text().splitlines()) == 20 and (run / "command.txt").exists()

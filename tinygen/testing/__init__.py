@@ -5,7 +5,7 @@ from typing import Any
 from tinygen.testing.gradcheck import adjoint_check, gradcheck, gradgradcheck, random_tensor
 
 _STRATEGIES = ("broadcastable_shapes", "images", "shapes", "tensors")
-__all__ = [*_STRATEGIES, "adjoint_check", "gradcheck", "gradgradcheck", "random_tensor"]  # noqa: F822, PLE0604
+__all__ = [*_STRATEGIES, "adjoint_check", "gradcheck", "gradgradcheck", "random_tensor"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,6 @@
 """Train every example, judge it, and write what came of it on one page, examples/results/README.md, with the pictures of each run.
 
-    python -m tinygen.results        or `make results`, 50 minutes on 2 cores
+    python examples/results/make_results.py        or `make results`, 50 minutes on 2 cores
 
 The runs are in runs/results. A finished one is not run again and a stopped one goes on, so the command may be stopped at any time; to have
 everything made anew, delete that folder. Every number on the page comes from the files of the runs.
@@ -21,7 +21,7 @@ from llvmlite import binding
 from tinygen.data import load_images
 from tinygen.saving.checkpoint import write_whole
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 
 # Every example, and the variants worth a comparison, in the page's order.
 COMMANDS = {
@@ -150,4 +150,4 @@ if __name__ == "__main__":
     try:
         make(COMMANDS, Path("runs/results"), ROOT / "examples" / "results")
     except (ValueError, OSError) as error:
-        raise SystemExit(f"results.py: {error}") from None
+        raise SystemExit(f"make_results.py: {error}") from None
