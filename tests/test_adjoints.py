@@ -10,9 +10,15 @@ from tinygen_kernels.geometry import output_size
 
 import tinygen.functional as F
 from tinygen import Tensor
-from tinygen.functional.conv import Conv2D, Conv2DData, Conv2DWeight
-from tinygen.functional.indexing import GetItem, Scatter
-from tinygen.functional.pool import AvgPool2D, AvgPool2DData, MaxPool2D, MaxPool2DGather, MaxPool2DScatter
+from tinygen.functional.conv import Conv2DDataFunction, Conv2DFunction, Conv2DWeightFunction
+from tinygen.functional.indexing import GetItemFunction, ScatterFunction
+from tinygen.functional.pool import (
+    AvgPool2DDataFunction,
+    AvgPool2DFunction,
+    MaxPool2DFunction,
+    MaxPool2DGatherFunction,
+    MaxPool2DScatterFunction,
+)
 from tinygen.testing import shapes
 
 thorough = settings(deadline=None, max_examples=100)
@@ -38,9 +44,9 @@ def test_the_three_convolutions_are_one_trilinear_form(geometry: Any, n: int, c:
     made, rng = output_size(size, kernel_size, stride, padding, dilation), numpy.random.default_rng(seed)
     x, w, g = normal(rng, n, *size, c), normal(rng, *kernel_size, c, k), normal(rng, n, *made, k)
     assert_same_products(
-        (Conv2D(stride, padding, dilation)(x, w, None), g),
-        (x, Conv2DData(size, stride, padding, dilation)(g, w, None)),
-        (w, Conv2DWeight(kernel_size, stride, padding, dilation)(x, g)),
+        (Conv2DFunction(stride, padding, dilation)(x, w, None), g),
+        (x, Conv2DDataFunction(size, stride, padding, dilation)(g, w, None)),
+        (w, Conv2DWeightFunction(kernel_size, stride, padding, dilation)(x, g)),
     )
 
 
@@ -64,10 +70,12 @@ def test_pooling_and_its_adjoint(geometry: Any, seed: int) -> None:
     rng = numpy.random.default_rng(seed)
     x, other = normal(rng, 2, *size, 3), normal(rng, 2, *size, 3)
     windows = kernel_size, stride, padding
-    pool = MaxPool2D(*windows)
+    pool = MaxPool2DFunction(*windows)
     g = normal(rng, *pool(x).shape)
-    assert_same_products((MaxPool2DGather(pool.indices, *windows)(other), g), (other, MaxPool2DScatter(pool.indices, size, *windows)(g)))
-    assert_same_products((AvgPool2D(*windows)(other), g), (other, AvgPool2DData(size, *windows)(g)))
+    assert_same_products(
+        (MaxPool2DGatherFunction(pool.indices, *windows)(other), g), (other, MaxPool2DScatterFunction(pool.indices, size, *windows)(g))
+    )
+    assert_same_products((AvgPool2DFunction(*windows)(other), g), (other, AvgPool2DDataFunction(size, *windows)(g)))
 
 
 @thorough
@@ -76,4 +84,4 @@ def test_places_that_are_read_twice_are_added_to_twice(shape: tuple[int, ...], d
     rows = st.lists(st.integers(-shape[0], shape[0] - 1), min_size=1, max_size=6)
     index, rng = numpy.array(data.draw(rows)), numpy.random.default_rng(seed)
     x, g = normal(rng, *shape), normal(rng, len(index), *shape[1:])
-    assert_same_products((GetItem(index)(x), g), (x, Scatter(index, shape)(g)))
+    assert_same_products((GetItemFunction(index)(x), g), (x, ScatterFunction(index, shape)(g)))

@@ -15,7 +15,7 @@ from tinygen_kernels.geometry import output_size
 import tinygen.functional as F
 from tinygen import Tensor, grad, no_grad
 from tinygen.backend import array_module
-from tinygen.functional.conv import Conv2DWeight
+from tinygen.functional.conv import Conv2DWeightFunction
 from tinygen.testing import adjoint_check, gradcheck, gradgradcheck, tensors
 
 modest = settings(deadline=None, max_examples=12)
@@ -88,7 +88,7 @@ def test_third_derivatives_of_the_convolution_to_the_weight(geometry: Any, data:
     size, kernel_size, stride, _, dilation, padding = geometry
     made = output_size(size, kernel_size, stride, padding, dilation)
     x, g = data.draw(tensors((2, *size, 1))), data.draw(tensors((2, *made, 2)))
-    gradcheck(lambda x, g: Conv2DWeight(kernel_size, stride, padding, dilation)(x, g), x, g, order=3)
+    gradcheck(lambda x, g: Conv2DWeightFunction(kernel_size, stride, padding, dilation)(x, g), x, g, order=3)
 
 
 @every_linear_op

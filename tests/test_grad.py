@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import tinygen.functional as F
 from tinygen import Tensor, grad, no_grad, tensor
 from tinygen.engine.fused import Fused
-from tinygen.functional.norm import BatchNorm
+from tinygen.functional.norm import BatchNormFunction
 from tinygen.testing import random_tensor
 
 
@@ -128,7 +128,7 @@ class TestFused:
     def gradients(self, *, composite: bool, create_graph: bool, negative_slope: float = 1.0) -> list[Tensor]:
         inputs = self.arguments()
         fused = partial(F.batch_norm, eps=0.1, negative_slope=negative_slope)
-        y = (BatchNorm(0.1, negative_slope).composite if composite else fused)(*inputs)
+        y = (BatchNormFunction(0.1, negative_slope).composite if composite else fused)(*inputs)
         c = random_tensor((5, 4, 3), numpy.random.default_rng(1))
         first = grad(y, inputs, c, create_graph)
         if not create_graph:
@@ -147,7 +147,7 @@ class TestFused:
         def refuse(*_: Tensor) -> Tensor:
             raise AssertionError("the composite was used")
 
-        monkeypatch.setattr(BatchNorm, "composite", refuse)
+        monkeypatch.setattr(BatchNormFunction, "composite", refuse)
         self.gradients(composite=False, create_graph=False)
         with pytest.raises(AssertionError, match="the composite was used"):
             self.gradients(composite=False, create_graph=True)

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import tinygen.functional as F
 from tinygen import Tensor, grad, manual_seed, tensor
-from tinygen.functional.elementwise import Where
+from tinygen.functional.elementwise import WhereFunction
 from tinygen.testing import images, shapes, tensors
 
 modest = settings(deadline=None, max_examples=30)
@@ -167,8 +167,8 @@ class TestTies:
     @pytest.mark.parametrize("function", [F.maximum, F.minimum])
     def test_only_the_gradient_that_is_wanted_is_computed(self, function: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         computed = list[Any]()
-        where = Where.forward
-        monkeypatch.setattr(Where, "forward", lambda *arguments: computed.append(arguments) or where(*arguments))
+        where = WhereFunction.forward
+        monkeypatch.setattr(WhereFunction, "forward", lambda *arguments: computed.append(arguments) or where(*arguments))
         x, y = float64([3.0, 1.0]), float64([3.0, 2.0])
         for wanted, count in [([x], 2), ([y], 2), ([x, y], 3)]:
             computed.clear()

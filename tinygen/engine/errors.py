@@ -10,7 +10,8 @@ from tinygen.engine.tensor import Tensor
 
 
 def name(node: object) -> str:
-    return type(node).__name__
+    """The name of a node's function: "Mul" for a MulFunction."""
+    return type(node).__name__.removesuffix("Function")
 
 
 def listed(inputs: Sequence[Any]) -> str:

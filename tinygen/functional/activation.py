@@ -11,18 +11,18 @@ from tinygen.functional.reduce import logsumexp, total
 
 
 @dataclass(slots=True, eq=False)
-class LeakyReLU(Function):
+class LeakyReLUFunction(Function):
     negative_slope: float
 
     def forward(self, x: Array) -> Array:
         return for_array(x).leaky_relu(x, self.negative_slope)
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
-        return LeakyReLUGradient(y.data, self.negative_slope)(g)
+        return LeakyReLUGradientFunction(y.data, self.negative_slope)(g)
 
 
 @dataclass(slots=True, eq=False)
-class LeakyReLUGradient(Function):
+class LeakyReLUGradientFunction(Function):
     """g, but negative_slope g where y <= 0. Linear in g and its own adjoint, so that it serves to any order."""
 
     y: Array
@@ -32,10 +32,10 @@ class LeakyReLUGradient(Function):
         return for_array(g, self.y).leaky_relu_backward(g, self.y, self.negative_slope)
 
     def backward(self, g: Tensor, g_x: Tensor, g_y: Tensor) -> Tensor:
-        return LeakyReLUGradient(self.y, self.negative_slope)(g)
+        return LeakyReLUGradientFunction(self.y, self.negative_slope)(g)
 
 
-class Tanh(Function):
+class TanhFunction(Function):
     __slots__ = ()
 
     def forward(self, x: Array) -> Array:
@@ -45,7 +45,7 @@ class Tanh(Function):
         return g * (1.0 - y * y)
 
 
-class Sigmoid(Function):
+class SigmoidFunction(Function):
     __slots__ = ()
 
     def forward(self, x: Array) -> Array:
@@ -57,7 +57,7 @@ class Sigmoid(Function):
         return g * (y * (1.0 - y))
 
 
-class Softplus(Function):
+class SoftplusFunction(Function):
     __slots__ = ()
 
     def forward(self, x: Array) -> Array:
@@ -69,7 +69,7 @@ class Softplus(Function):
 
 
 @dataclass(slots=True, eq=False)
-class Softmax(Function):
+class SoftmaxFunction(Function):
     axis: int
 
     def forward(self, x: Array) -> Array:
@@ -93,27 +93,27 @@ def leaky_relu(x: Tensor, negative_slope: float = 0.2) -> Tensor:
     """
     if not negative_slope >= 0:
         raise ValueError(f"leaky_relu: negative_slope must be at least 0, got {negative_slope}")
-    return LeakyReLU(negative_slope)(x)
+    return LeakyReLUFunction(negative_slope)(x)
 
 
 def tanh(x: Tensor) -> Tensor:
     """The hyperbolic tangent, from -1 to 1."""
-    return Tanh()(x)
+    return TanhFunction()(x)
 
 
 def sigmoid(x: Tensor) -> Tensor:
     """1 / (1 + e^-x), from 0 to 1."""
-    return Sigmoid()(x)
+    return SigmoidFunction()(x)
 
 
 def softplus(x: Tensor) -> Tensor:
     """log(1 + e^x), which is -log sigmoid(-x). Never overflows."""
-    return Softplus()(x)
+    return SoftplusFunction()(x)
 
 
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
     """e^x_i / sum_j e^x_j along the axis; NaN where all x_j are -inf, for then no distribution is meant."""
-    return Softmax(axis)(x)
+    return SoftmaxFunction(axis)(x)
 
 
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:

@@ -55,7 +55,7 @@ def _kernel_size(w: Tensor) -> Pair:
 
 
 @dataclass(slots=True, eq=False)
-class Conv2D(Function):
+class Conv2DFunction(Function):
     stride: Pair
     padding: Padding
     dilation: Pair
@@ -65,13 +65,13 @@ class Conv2D(Function):
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor, w: Tensor, bias: Tensor | None) -> tuple[Tensor | None, ...]:
         geometry = self.stride, self.padding, self.dilation
-        to_x = Conv2DData(image_size(x), *geometry)(g, w, None) if self.needs[0] else None
-        to_w = Conv2DWeight(_kernel_size(w), *geometry)(x, g) if self.needs[1] else None
+        to_x = Conv2DDataFunction(image_size(x), *geometry)(g, w, None) if self.needs[0] else None
+        to_w = Conv2DWeightFunction(_kernel_size(w), *geometry)(x, g) if self.needs[1] else None
         return to_x, to_w, g.sum(axis=(0, 1, 2)) if self.needs[2] else None
 
 
 @dataclass(slots=True, eq=False)
-class Conv2DData(Function):
+class Conv2DDataFunction(Function):
     size: Pair
     stride: Pair
     padding: Padding
@@ -82,13 +82,13 @@ class Conv2DData(Function):
 
     def backward(self, g: Tensor, x: Tensor, y: Tensor, w: Tensor, bias: Tensor | None) -> tuple[Tensor | None, ...]:
         geometry = self.stride, self.padding, self.dilation
-        to_y = Conv2D(*geometry)(g, w, None) if self.needs[0] else None
-        to_w = Conv2DWeight(_kernel_size(w), *geometry)(g, y) if self.needs[1] else None
+        to_y = Conv2DFunction(*geometry)(g, w, None) if self.needs[0] else None
+        to_w = Conv2DWeightFunction(_kernel_size(w), *geometry)(g, y) if self.needs[1] else None
         return to_y, to_w, g.sum(axis=(0, 1, 2)) if self.needs[2] else None
 
 
 @dataclass(slots=True, eq=False)
-class Conv2DWeight(Function):
+class Conv2DWeightFunction(Function):
     size: Pair
     stride: Pair
     padding: Padding
@@ -99,8 +99,8 @@ class Conv2DWeight(Function):
 
     def backward(self, g: Tensor, w: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor | None, ...]:
         geometry = self.stride, self.padding, self.dilation
-        to_x = Conv2DData(image_size(x), *geometry)(y, g, None) if self.needs[0] else None
-        return to_x, Conv2D(*geometry)(x, g, None) if self.needs[1] else None
+        to_x = Conv2DDataFunction(image_size(x), *geometry)(y, g, None) if self.needs[0] else None
+        return to_x, Conv2DFunction(*geometry)(x, g, None) if self.needs[1] else None
 
 
 def conv2d(
@@ -118,7 +118,7 @@ def conv2d(
     kernel_size, strides, dilations = _kernel_size(weight), positive_pair(stride, "stride"), positive_pair(dilation, "dilation")
     sides = resolve_padding(padding, image_size(x), kernel_size, strides, dilations)
     output_size(image_size(x), kernel_size, strides, sides, dilations)
-    return Conv2D(strides, sides, dilations)(x, weight, bias)
+    return Conv2DFunction(strides, sides, dilations)(x, weight, bias)
 
 
 def conv_transpose2d(
@@ -143,7 +143,7 @@ def conv_transpose2d(
     _expect("conv_transpose2d", x, weight, weight.shape[3:], bias, weight.shape[2:3])
     strides, dilations = positive_pair(stride, "stride"), positive_pair(dilation, "dilation")
     size, sides = transposed_size(image_size(x), _kernel_size(weight), strides, padding, output_padding, output_size, dilations)
-    return Conv2DData(size, strides, sides, dilations)(x, weight, bias)
+    return Conv2DDataFunction(size, strides, sides, dilations)(x, weight, bias)
 
 
 def _expect(name: str, x: Tensor, weight: Tensor, takes: tuple[int, ...], bias: Tensor | None, gives: tuple[int, ...]) -> None:

@@ -9,17 +9,17 @@ from tinygen.engine.tensor import Tensor, method
 
 
 @dataclass(slots=True, eq=False)
-class ToDevice(Function):
+class ToDeviceFunction(Function):
     device: str
 
     def forward(self, x: Array) -> Array:
         return backend.to_device(x, self.device)
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
-        return ToDevice(x.device)(g)
+        return ToDeviceFunction(x.device)(g)
 
 
 @method("to")
 def to(x: Tensor, device: str) -> Tensor:
     """x on the device ("cpu", "cuda", "cuda:1"); gradients travel back. Raises as `backend.to_device` does."""
-    return ToDevice(device)(x)
+    return ToDeviceFunction(device)(x)

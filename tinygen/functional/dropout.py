@@ -11,7 +11,7 @@ from tinygen.engine.tensor import Tensor
 
 
 @dataclass(slots=True, eq=False)
-class Dropout(Function):
+class DropoutFunction(Function):
     """x times the random factors that belong to the seed. Linear in x and its own adjoint; no mask is stored."""
 
     p: float
@@ -21,7 +21,7 @@ class Dropout(Function):
         return for_array(x).dropout(x, self.p, self.seed)
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
-        return Dropout(self.p, self.seed)(g)
+        return DropoutFunction(self.p, self.seed)(g)
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
@@ -34,4 +34,4 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
         raise ValueError(f"dropout: p must be at least 0 and below 1, got {p}")
     if not training or p == 0:
         return x
-    return Dropout(p, int(backend.generator().integers(2**63)))(x)
+    return DropoutFunction(p, int(backend.generator().integers(2**63)))(x)

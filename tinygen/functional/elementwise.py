@@ -11,7 +11,7 @@ from tinygen.engine.function import Function
 from tinygen.engine.tensor import Operand, Tensor, method, raw
 
 
-class Add(Function):
+class AddFunction(Function):
     __slots__ = ()
 
     def forward(self, a: Array, b: Array) -> Array:
@@ -21,7 +21,7 @@ class Add(Function):
         return g, g
 
 
-class Sub(Function):
+class SubFunction(Function):
     __slots__ = ()
 
     def forward(self, a: Array, b: Array) -> Array:
@@ -31,7 +31,7 @@ class Sub(Function):
         return g, -g if self.needs[1] else None
 
 
-class Mul(Function):
+class MulFunction(Function):
     __slots__ = ()
 
     def forward(self, a: Array, b: Array) -> Array:
@@ -41,7 +41,7 @@ class Mul(Function):
         return g * b if self.needs[0] else None, g * a if self.needs[1] else None
 
 
-class Div(Function):
+class DivFunction(Function):
     __slots__ = ()
 
     def forward(self, a: Array, b: Array) -> Array:
@@ -51,7 +51,7 @@ class Div(Function):
         return g / b if self.needs[0] else None, -(g * y) / b if self.needs[1] else None
 
 
-class Neg(Function):
+class NegFunction(Function):
     __slots__ = ()
 
     def forward(self, x: Array) -> Array:
@@ -61,7 +61,7 @@ class Neg(Function):
         return -g
 
 
-class Pow(Function):
+class PowFunction(Function):
     __slots__ = ()
 
     def forward(self, a: Array, b: Array) -> Array:
@@ -84,7 +84,7 @@ class Pow(Function):
         return to_a, to_b
 
 
-class Exp(Function):
+class ExpFunction(Function):
     __slots__ = ()
 
     def forward(self, x: Array) -> Array:
@@ -94,7 +94,7 @@ class Exp(Function):
         return g * y
 
 
-class Log(Function):
+class LogFunction(Function):
     __slots__ = ()
 
     def forward(self, x: Array) -> Array:
@@ -104,7 +104,7 @@ class Log(Function):
         return g / x
 
 
-class Sqrt(Function):
+class SqrtFunction(Function):
     __slots__ = ()
 
     def forward(self, x: Array) -> Array:
@@ -114,7 +114,7 @@ class Sqrt(Function):
         return g / (2.0 * y)
 
 
-class Sin(Function):
+class SinFunction(Function):
     __slots__ = ()
 
     def forward(self, x: Array) -> Array:
@@ -124,7 +124,7 @@ class Sin(Function):
         return g * cos(x)
 
 
-class Cos(Function):
+class CosFunction(Function):
     __slots__ = ()
 
     def forward(self, x: Array) -> Array:
@@ -134,7 +134,7 @@ class Cos(Function):
         return -(g * sin(x))
 
 
-class Maximum(Function):
+class MaximumFunction(Function):
     __slots__ = ()
 
     def forward(self, a: Array, b: Array) -> Array:
@@ -148,7 +148,7 @@ class Maximum(Function):
         )
 
 
-class Minimum(Function):
+class MinimumFunction(Function):
     __slots__ = ()
 
     def forward(self, a: Array, b: Array) -> Array:
@@ -163,7 +163,7 @@ class Minimum(Function):
 
 
 @dataclass(slots=True, eq=False)
-class Where(Function):
+class WhereFunction(Function):
     condition: Array
 
     def forward(self, a: Array, b: Array) -> Array:
@@ -176,82 +176,82 @@ class Where(Function):
 @method("__add__", "__radd__")
 def add(a: Operand, b: Operand) -> Tensor:
     """a + b."""
-    return Add()(a, b)
+    return AddFunction()(a, b)
 
 
 @method("__sub__")
 def sub(a: Operand, b: Operand) -> Tensor:
     """a - b."""
-    return Sub()(a, b)
+    return SubFunction()(a, b)
 
 
 @method("__mul__", "__rmul__")
 def mul(a: Operand, b: Operand) -> Tensor:
     """a b."""
-    return Mul()(a, b)
+    return MulFunction()(a, b)
 
 
 @method("__truediv__")
 def div(a: Operand, b: Operand) -> Tensor:
     """a / b."""
-    return Div()(a, b)
+    return DivFunction()(a, b)
 
 
 @method("__neg__")
 def neg(x: Tensor) -> Tensor:
     """-x."""
-    return Neg()(x)
+    return NegFunction()(x)
 
 
 @method("__pow__")
 def pow(a: Operand, b: Operand) -> Tensor:
     """a^b. The gradient to b is g a^b log a where a > 0, and 0 elsewhere."""
-    return Pow()(a, b)
+    return PowFunction()(a, b)
 
 
 @method("__rsub__")
 def _sub_from(a: Tensor, b: Operand) -> Tensor:
-    return Sub()(b, a)
+    return SubFunction()(b, a)
 
 
 @method("__rtruediv__")
 def _div_into(a: Tensor, b: Operand) -> Tensor:
-    return Div()(b, a)
+    return DivFunction()(b, a)
 
 
 @method("__rpow__")
 def _power_of(a: Tensor, b: Operand) -> Tensor:
-    return Pow()(b, a)
+    return PowFunction()(b, a)
 
 
 def exp(x: Tensor) -> Tensor:
     """e^x."""
-    return Exp()(x)
+    return ExpFunction()(x)
 
 
 def log(x: Tensor) -> Tensor:
     """The natural logarithm."""
-    return Log()(x)
+    return LogFunction()(x)
 
 
 def sqrt(x: Tensor) -> Tensor:
     """The square root; its gradient at 0 is infinite."""
-    return Sqrt()(x)
+    return SqrtFunction()(x)
 
 
 def sin(x: Tensor) -> Tensor:
     """The sine, x in radians."""
-    return Sin()(x)
+    return SinFunction()(x)
 
 
 def cos(x: Tensor) -> Tensor:
     """The cosine, x in radians."""
-    return Cos()(x)
+    return CosFunction()(x)
 
 
 def where(condition: Tensor | Array, a: Operand, b: Operand) -> Tensor:
     """a where condition holds, b elsewhere. The condition is constant: no gradient flows to it, and it is kept, not copied."""
-    return Where(raw(condition))(a, b)
+    return WhereFunction(raw(condition))(a, b)
 
 
 @method("__abs__")
@@ -262,12 +262,12 @@ def abs(x: Tensor) -> Tensor:
 
 def maximum(a: Operand, b: Operand) -> Tensor:
     """The larger of a and b; where they are equal, each gets half of the gradient."""
-    return Maximum()(a, b)
+    return MaximumFunction()(a, b)
 
 
 def minimum(a: Operand, b: Operand) -> Tensor:
     """The smaller of a and b; where they are equal, each gets half of the gradient."""
-    return Minimum()(a, b)
+    return MinimumFunction()(a, b)
 
 
 def clip(x: Tensor, low: float, high: float) -> Tensor:

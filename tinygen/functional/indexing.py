@@ -11,18 +11,18 @@ from tinygen.engine.tensor import Shape, Tensor, method, raw
 
 
 @dataclass(slots=True, eq=False)
-class GetItem(Function):
+class GetItemFunction(Function):
     index: Any
 
     def forward(self, x: Array) -> Array:
         return x[self.index]
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
-        return Scatter(self.index, x.shape)(g)
+        return ScatterFunction(self.index, x.shape)(g)
 
 
 @dataclass(slots=True, eq=False)
-class Scatter(Function):
+class ScatterFunction(Function):
     """The adjoint of GetItem: an array of zeros to which g is added at index; places that occur twice add up."""
 
     index: Any
@@ -40,7 +40,7 @@ class Scatter(Function):
         return out
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
-        return GetItem(self.index)(g)
+        return GetItemFunction(self.index)(g)
 
 
 def _sums_by_position(positions: Array, values: Array, size: int) -> Array:
@@ -75,7 +75,7 @@ def getitem(x: Tensor, index: Any) -> Tensor:
     numbers that lie outside wrap around, and a mask is waited for.
     """
     parts = index if isinstance(index, tuple) else (index,)
-    return GetItem(tuple(_index(part, x.device) for part in parts))(x)
+    return GetItemFunction(tuple(_index(part, x.device) for part in parts))(x)
 
 
 def _index(part: Any, device: str) -> Any:

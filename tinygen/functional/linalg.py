@@ -12,7 +12,7 @@ from tinygen.functional.shape import reshape, transpose
 _MANY = 1 << 18
 
 
-class MatMul(Function):
+class MatMulFunction(Function):
     __slots__ = ()
 
     def forward(self, a: Array, b: Array) -> Array:
@@ -57,7 +57,7 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
         return reshape(y, (*y.shape[:-2], y.shape[-1])) if b.ndim > 1 else reshape(y, y.shape[1:])
     if b.ndim == 1:
         return reshape(matmul(a, reshape(b, (-1, 1))), a.shape[:-1])
-    return MatMul()(a, b)
+    return MatMulFunction()(a, b)
 
 
 def dense(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -13,7 +13,7 @@ from tinygen.functional.reduce import mean, var
 
 
 @dataclass(slots=True, eq=False)
-class BatchNorm(Fused):
+class BatchNormFunction(Fused):
     eps: float
     negative_slope: float
     mean: Array = field(init=False, repr=False)
@@ -70,7 +70,7 @@ def batch_norm(
         return _affine(x, running_mean, running_var, gamma, beta, eps, negative_slope)
     if x.size <= x.shape[-1]:
         raise ValueError(f"batch_norm: training needs more than one value per channel, x is {x.shape}")
-    function = BatchNorm(eps, negative_slope)
+    function = BatchNormFunction(eps, negative_slope)
     y = function(x, gamma, beta)
     for running, batch in ((running_mean, function.mean), (running_var, function.var)):
         if running is not None:

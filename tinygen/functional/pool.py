@@ -13,7 +13,7 @@ from tinygen.functional.shape import broadcast_to, reshape
 
 
 @dataclass(slots=True, eq=False)
-class MaxPool2D(Function):
+class MaxPool2DFunction(Function):
     kernel_size: Pair
     stride: Pair
     padding: Padding
@@ -24,11 +24,11 @@ class MaxPool2D(Function):
         return y
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
-        return MaxPool2DScatter(self.indices, image_size(x), self.kernel_size, self.stride, self.padding)(g)
+        return MaxPool2DScatterFunction(self.indices, image_size(x), self.kernel_size, self.stride, self.padding)(g)
 
 
 @dataclass(slots=True, eq=False)
-class MaxPool2DScatter(Function):
+class MaxPool2DScatterFunction(Function):
     indices: Array
     size: Pair
     kernel_size: Pair
@@ -39,11 +39,11 @@ class MaxPool2DScatter(Function):
         return for_array(g, self.indices).max_pool2d_scatter(g, self.indices, self.size, self.kernel_size, self.stride, self.padding)
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
-        return MaxPool2DGather(self.indices, self.kernel_size, self.stride, self.padding)(g)
+        return MaxPool2DGatherFunction(self.indices, self.kernel_size, self.stride, self.padding)(g)
 
 
 @dataclass(slots=True, eq=False)
-class MaxPool2DGather(Function):
+class MaxPool2DGatherFunction(Function):
     indices: Array
     kernel_size: Pair
     stride: Pair
@@ -53,11 +53,11 @@ class MaxPool2DGather(Function):
         return for_array(x, self.indices).max_pool2d_gather(x, self.indices)
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
-        return MaxPool2DScatter(self.indices, image_size(x), self.kernel_size, self.stride, self.padding)(g)
+        return MaxPool2DScatterFunction(self.indices, image_size(x), self.kernel_size, self.stride, self.padding)(g)
 
 
 @dataclass(slots=True, eq=False)
-class AvgPool2D(Function):
+class AvgPool2DFunction(Function):
     kernel_size: Pair
     stride: Pair
     padding: Padding
@@ -66,11 +66,11 @@ class AvgPool2D(Function):
         return for_array(x).avg_pool2d(x, self.kernel_size, self.stride, self.padding)
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
-        return AvgPool2DData(image_size(x), self.kernel_size, self.stride, self.padding)(g)
+        return AvgPool2DDataFunction(image_size(x), self.kernel_size, self.stride, self.padding)(g)
 
 
 @dataclass(slots=True, eq=False)
-class AvgPool2DData(Function):
+class AvgPool2DDataFunction(Function):
     size: Pair
     kernel_size: Pair
     stride: Pair
@@ -80,7 +80,7 @@ class AvgPool2DData(Function):
         return for_array(g).avg_pool2d_data(g, self.size, self.kernel_size, self.stride, self.padding)
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
-        return AvgPool2D(self.kernel_size, self.stride, self.padding)(g)
+        return AvgPool2DFunction(self.kernel_size, self.stride, self.padding)(g)
 
 
 def _windows(name: str, x: Tensor, kernel_size: PairLike, stride: PairLike | None, padding: PaddingLike) -> tuple[Pair, Pair, Padding]:
@@ -95,12 +95,12 @@ def _windows(name: str, x: Tensor, kernel_size: PairLike, stride: PairLike | Non
 
 def max_pool2d(x: Tensor, kernel_size: PairLike, stride: PairLike | None = None, padding: PaddingLike = 0) -> Tensor:
     """The maximum of each window; stride is the kernel size unless given. Of equal values the first gets the gradient."""
-    return MaxPool2D(*_windows("max_pool2d", x, kernel_size, stride, padding))(x)
+    return MaxPool2DFunction(*_windows("max_pool2d", x, kernel_size, stride, padding))(x)
 
 
 def avg_pool2d(x: Tensor, kernel_size: PairLike, stride: PairLike | None = None, padding: PaddingLike = 0) -> Tensor:
     """The mean of each window over its pixels that lie inside the image; stride is the kernel size unless given."""
-    return AvgPool2D(*_windows("avg_pool2d", x, kernel_size, stride, padding))(x)
+    return AvgPool2DFunction(*_windows("avg_pool2d", x, kernel_size, stride, padding))(x)
 
 
 def global_avg_pool2d(x: Tensor) -> Tensor:

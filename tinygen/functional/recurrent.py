@@ -13,13 +13,13 @@ from tinygen_kernels import for_array
 from tinygen.backend import Array, array_module
 from tinygen.engine.fused import Fused
 from tinygen.engine.tensor import Tensor
-from tinygen.functional.activation import Sigmoid, sigmoid, tanh
+from tinygen.functional.activation import SigmoidFunction, sigmoid, tanh
 from tinygen.functional.linalg import matmul
 from tinygen.functional.shape import concatenate, stack
 
 State = tuple[Tensor, ...]
 
-_sigmoid = Sigmoid().forward
+_sigmoid = SigmoidFunction().forward
 
 
 class Recurrence(Fused):
@@ -39,7 +39,7 @@ class Recurrence(Fused):
         return stack(states)
 
 
-class RNN(Recurrence):
+class RNNFunction(Recurrence):
     __slots__ = ()
 
     def cell(self, x: Tensor, weight: Tensor, *state: Tensor) -> State:
@@ -62,7 +62,7 @@ class RNN(Recurrence):
 
 
 @dataclass(slots=True, eq=False)
-class GRU(Recurrence):
+class GRUFunction(Recurrence):
     gates: Array = field(init=False, repr=False)  # z, r and n of each step
     products: Array = field(init=False, repr=False)  # h U_n
 
@@ -104,7 +104,7 @@ class GRU(Recurrence):
 
 
 @dataclass(slots=True, eq=False)
-class LSTM(Recurrence):
+class LSTMFunction(Recurrence):
     gates: Array = field(init=False, repr=False)  # i, o, f and the new part of c, of each step
     outputs: Array = field(init=False, repr=False)  # tanh(c)
 
@@ -168,7 +168,7 @@ def rnn(x: Tensor, weight: Tensor, h: Tensor) -> Tensor:
     step, (T, N, features). Raises ValueError where the shapes are not these.
     """
     _check("rnn", x, weight, 1, h)
-    return RNN()(x, weight, h)
+    return RNNFunction()(x, weight, h)
 
 
 def gru(x: Tensor, weight: Tensor, h: Tensor) -> Tensor:
@@ -180,7 +180,7 @@ def gru(x: Tensor, weight: Tensor, h: Tensor) -> Tensor:
     give (T, N, features). Raises ValueError where the shapes are not these.
     """
     _check("gru", x, weight, 3, h)
-    return GRU()(x, weight, h)
+    return GRUFunction()(x, weight, h)
 
 
 def lstm(x: Tensor, weight: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
@@ -191,7 +191,7 @@ def lstm(x: Tensor, weight: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tenso
     Raises ValueError where the shapes are not these.
     """
     _check("lstm", x, weight, 4, h, c)
-    states = LSTM()(x, weight, h, c)
+    states = LSTMFunction()(x, weight, h, c)
     return states[..., : h.shape[1]], states[..., h.shape[1] :]
 
 

@@ -80,7 +80,7 @@ def _sum_pairwise(x: Array, axes: list[int]) -> Array:
 
 
 @dataclass(slots=True, eq=False)
-class Sum(Function):
+class SumFunction(Function):
     axis: Axis
     keepdims: bool
 
@@ -92,7 +92,7 @@ class Sum(Function):
 
 
 @dataclass(slots=True, eq=False)
-class Max(Function):
+class MaxFunction(Function):
     axis: Axis
     keepdims: bool
 
@@ -106,7 +106,7 @@ class Max(Function):
         return reshape(g, kept) * Tensor(share)
 
 
-class Min(Max):
+class MinFunction(MaxFunction):
     __slots__ = ()
 
     def forward(self, x: Array) -> Array:
@@ -114,7 +114,7 @@ class Min(Max):
 
 
 @dataclass(slots=True, eq=False)
-class LogSumExp(Function):
+class LogSumExpFunction(Function):
     axis: Axis
     keepdims: bool
 
@@ -133,7 +133,7 @@ class LogSumExp(Function):
 @method("sum")
 def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The sum over axis."""
-    return Sum(axis, keepdims)(x)
+    return SumFunction(axis, keepdims)(x)
 
 
 @method("sum_to")
@@ -143,7 +143,7 @@ def sum_to(x: Tensor, shape: Shape) -> Tensor:
     if lead < 0 or any(n not in (1, m) for n, m in zip(shape, x.shape[lead:], strict=True)):
         raise ValueError(f"sum_to: {shape} does not broadcast to {x.shape}")
     stretched = tuple(i + lead for i, n in enumerate(shape) if n == 1 and x.shape[i + lead] != 1)
-    return reshape(Sum(tuple(range(lead)) + stretched, False)(x), shape)
+    return reshape(SumFunction(tuple(range(lead)) + stretched, False)(x), shape)
 
 
 @method("mean")
@@ -162,15 +162,15 @@ def var(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 @method("max")
 def max(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The largest element over axis; equal ones share the gradient equally."""
-    return Max(axis, keepdims)(x)
+    return MaxFunction(axis, keepdims)(x)
 
 
 @method("min")
 def min(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The smallest element over axis; equal ones share the gradient equally."""
-    return Min(axis, keepdims)(x)
+    return MinFunction(axis, keepdims)(x)
 
 
 def logsumexp(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """log sum e^x over axis. Never overflows; of nothing but -inf it is -inf."""
-    return LogSumExp(axis, keepdims)(x)
+    return LogSumExpFunction(axis, keepdims)(x)

@@ -16,7 +16,7 @@ from tinygen.engine.tensor import Shape, Tensor, method
 
 
 @dataclass(slots=True, eq=False)
-class Reshape(Function):
+class ReshapeFunction(Function):
     shape: Shape
 
     def forward(self, x: Array) -> Array:
@@ -27,7 +27,7 @@ class Reshape(Function):
 
 
 @dataclass(slots=True, eq=False)
-class Transpose(Function):
+class TransposeFunction(Function):
     axes: tuple[int, ...]
 
     def forward(self, x: Array) -> Array:
@@ -41,7 +41,7 @@ class Transpose(Function):
 
 
 @dataclass(slots=True, eq=False)
-class BroadcastTo(Function):
+class BroadcastToFunction(Function):
     shape: Shape
 
     def forward(self, x: Array) -> Array:
@@ -52,7 +52,7 @@ class BroadcastTo(Function):
 
 
 @dataclass(slots=True, eq=False)
-class Concatenate(Function):
+class ConcatenateFunction(Function):
     axis: int
 
     def forward(self, *xs: Array) -> Array:
@@ -69,7 +69,7 @@ class Concatenate(Function):
 
 
 @dataclass(slots=True, eq=False)
-class Pad(Function):
+class PadFunction(Function):
     widths: tuple[tuple[int, int], ...]
 
     def forward(self, x: Array) -> Array:
@@ -94,7 +94,7 @@ def _shape_arguments(arguments: tuple[Any, ...]) -> tuple[int, ...]:
 @method("reshape")
 def reshape(x: Tensor, *shape: Any) -> Tensor:
     """The elements of x, in row-major order, in another shape; one size may be -1."""
-    return Reshape(_shape_arguments(shape))(x)
+    return ReshapeFunction(_shape_arguments(shape))(x)
 
 
 @method("transpose")
@@ -104,20 +104,20 @@ def transpose(x: Tensor, *axes: Any) -> Tensor:
     order_from_0 = tuple(axis + x.ndim if axis < 0 else axis for axis in order)
     if sorted(order_from_0) != list(range(x.ndim)):
         raise ValueError(f"transpose: axes {order} are no order of the {x.ndim} axes of shape {x.shape}")
-    return Transpose(order_from_0)(x)
+    return TransposeFunction(order_from_0)(x)
 
 
 @method("broadcast_to")
 def broadcast_to(x: Tensor, shape: Shape) -> Tensor:
     """x repeated along new leading axes and axes of size 1, without a copy."""
-    return BroadcastTo(tuple(shape))(x)
+    return BroadcastToFunction(tuple(shape))(x)
 
 
 def concatenate(xs: Sequence[Tensor], axis: int = 0) -> Tensor:
     """The tensors one after the other along an axis that they have."""
     if not xs:
         raise ValueError("concatenate: there is nothing to concatenate")
-    return Concatenate(normalize_axis_index(axis, xs[0].ndim))(*xs)
+    return ConcatenateFunction(normalize_axis_index(axis, xs[0].ndim))(*xs)
 
 
 def stack(xs: Sequence[Tensor], axis: int = 0) -> Tensor:
@@ -133,7 +133,7 @@ def pad(x: Tensor, widths: Sequence[tuple[int, int]]) -> Tensor:
     """x within zeros: widths[i] of them before and after axis i."""
     if len(widths) != x.ndim or any(width < 0 for pair in widths for width in pair):
         raise ValueError(f"pad: takes one (before, after) >= 0 for each of the {x.ndim} axes of {x.shape}, got {widths}")
-    return Pad(tuple((int(before), int(after)) for before, after in widths))(x)
+    return PadFunction(tuple((int(before), int(after)) for before, after in widths))(x)
 
 
 def flip(x: Tensor, axis: int | tuple[int, ...]) -> Tensor:

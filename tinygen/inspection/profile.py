@@ -7,12 +7,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinygen.engine import backward
+from tinygen.engine import backward, errors
 from tinygen.engine.function import Function
 from tinygen.engine.mode import is_recording
 from tinygen.engine.tensor import Tensor
-from tinygen.functional.conv import Conv2D, Conv2DData, Conv2DWeight
-from tinygen.functional.linalg import MatMul
+from tinygen.functional.conv import Conv2DDataFunction, Conv2DFunction, Conv2DWeightFunction
+from tinygen.functional.linalg import MatMulFunction
 from tinygen.functional.recurrent import Recurrence
 from tinygen.nn.module import Module
 
@@ -86,7 +86,7 @@ class Profile:
             y = function(node, *inputs)
             self._pulled.flops += _flops(node, inputs, y)
             return y
-        cost = self.ops.setdefault(type(node).__name__, Costs()).forward
+        cost = self.ops.setdefault(errors.name(node), Costs()).forward
         layer = self.layers.setdefault(self._running, Costs()).forward
         with self._op_watch.span(cost), self._layer_watch.span(layer):
             y = function(node, *inputs)
@@ -99,7 +99,7 @@ class Profile:
         """Run the backward of y's node, unless it is a part of one that is running already."""
         if self._pulled is not None:
             return function(g, y, needs, *sums)
-        cost = self.ops.setdefault(type(y.node).__name__, Costs()).backward
+        cost = self.ops.setdefault(errors.name(y.node), Costs()).backward
         cost.calls += 1
         cost.bytes += _bytes(g) + sum(_bytes(x) * (1 + need) for x, need in zip(y.node.inputs, needs, strict=True))
         if isinstance(y.node, Recurrence) and not is_recording():  # by a kernel: as often for the states, and once more for the weight
@@ -191,16 +191,16 @@ def _bytes(x: Any) -> int:
 def _flops(node: Function, inputs: tuple[Any, ...], y: Tensor) -> int:
     """Two for each multiply-add of a convolution or matrix product, by its formula; 0 for everything else."""
     match node:
-        case MatMul():
+        case MatMulFunction():
             return 2 * y.size * inputs[0].shape[-1]
         case Recurrence():
             x, weight, state = inputs[:3]
             return 2 * len(x) * state.size * weight.shape[1]
         # All three convolutions multiply as often as conv2d does: each of its outputs sums over (kh, kw, C).
-        case Conv2D():
+        case Conv2DFunction():
             return 2 * y.size * math.prod(inputs[1].shape[:3])
-        case Conv2DData():
+        case Conv2DDataFunction():
             return 2 * inputs[0].size * math.prod(inputs[1].shape[:3])
-        case Conv2DWeight():
+        case Conv2DWeightFunction():
             return 2 * inputs[1].size * math.prod(y.shape[:3])
     return 0
