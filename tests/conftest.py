@@ -1,7 +1,12 @@
+import gzip
+import struct
+from pathlib import Path
+
 import numpy
 import pytest
 
 from tinygen.backend import to_device
+from tinygen.data import load_fashion_mnist, load_names
 
 
 @pytest.fixture(scope="session", params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
@@ -12,6 +17,31 @@ def device(request: pytest.FixtureRequest) -> str:
     except RuntimeError as reason:
         pytest.skip(str(reason))
     return request.param
+
+
+@pytest.fixture(scope="session")
+def few_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the user's own: 96 training and 30 test images, one file of them not zipped."""
+    folder = tmp_path_factory.mktemp("few_images")
+    data = load_fashion_mnist()
+    write_idx(folder / "train-images-idx3-ubyte.gz", data.train_images[::41, :, :, 0][:96])
+    write_idx(folder / "train-labels-idx1-ubyte", data.train_labels[::41][:96].astype(numpy.uint8))
+    write_idx(folder / "t10k-images-idx3-ubyte.gz", data.test_images[::16, :, :, 0][:30])
+    write_idx(folder / "t10k-labels-idx1-ubyte.gz", data.test_labels[::16][:30].astype(numpy.uint8))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def few_names(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of the user's own: 96 training and 11 test names."""
+    file = tmp_path_factory.mktemp("few_names") / "names.txt"
+    file.write_text("\n".join(load_names().train[::43][:107]))
+    return file
+
+
+def write_idx(path: Path, array: numpy.ndarray) -> None:
+    content = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
 
 
 def pytest_report_header() -> str:

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from repository import ROOT
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 # From the bottom to the top: a file imports from its own floor or from those before it.

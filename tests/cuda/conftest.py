@@ -1,12 +1,9 @@
 import sys
 import types
-from pathlib import Path
 
 import pytest
 import tinygen_kernels
 from device_arrays import STAND_IN, need
-
-sys.path.append(str(Path(__file__).parent.parent / "kernels"))  # for kernel_shapes, which the CPU's tests draw from, too
 
 
 @pytest.fixture(scope="session")

@@ -14,9 +14,7 @@ import numpy
 import pytest
 from device_arrays import STAND_IN
 from numpy.testing import assert_allclose
-from test_examples import EXAMPLES, OF_NAMES, ROOT
-from test_examples import few_images as few_images  # fixtures
-from test_examples import few_names as few_names
+from repository import EXAMPLES, OF_NAMES
 from tqdm import tqdm
 
 import tinygen as tg
@@ -169,8 +167,6 @@ def test_losses_are_the_cpu_s(make: Callable[[str], Step], cuda_kernels: types.M
 
 def train(example: str, **options: Any) -> None:
     """Run an example in this process."""
-    if str(ROOT / "examples") not in sys.path:
-        sys.path.append(str(ROOT / "examples"))  # as for a script there
     main = importlib.import_module(example).main
     main(typing.get_type_hints(main)["options"](**options))
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from repository import ROOT
 
 pytestmark = pytest.mark.gpu
 
-ROOT = Path(__file__).parent.parent.parent
 AWKWARD = "test_cuda_conv.py::test_awkward_cases"
 UNREAD = "test_cuda_conv.py::test_pixels_that_no_window_meets_may_be_infinite"
 OTHER_PHASE = "test_cuda_conv.py::test_the_taps_of_another_phase_may_be_infinite"

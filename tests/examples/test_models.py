@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -20,7 +19,6 @@ Load = Callable[[str], ModuleType]
 
 @pytest.fixture
 def example(monkeypatch: pytest.MonkeyPatch) -> Load:
-    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "examples")
     tg.manual_seed(0)
     return import_module
 

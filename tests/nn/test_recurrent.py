@@ -1,6 +1,5 @@
 """What is particular to recurrent layers: states, derivatives to second order, and how they start."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy
@@ -89,7 +88,6 @@ def test_it_learns_what_came_first(kind: Any) -> None:
 
 
 def test_the_recurrent_gan_s_discriminator_sees_how_much_a_batch_differs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "examples")
     from recurrent_gan import BatchDeviation
 
     x = numpy.random.default_rng(0).standard_normal((5, 3)).astype("float32")

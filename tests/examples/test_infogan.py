@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy
 import pytest
@@ -12,9 +11,8 @@ from hypothesis import strategies as st
 
 @pytest.fixture(scope="module")
 def clustering_accuracy() -> Callable[..., float]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(Path(__file__).parent.parent / "examples")
-        import infogan
+    import infogan
+
     return infogan.clustering_accuracy
 
 

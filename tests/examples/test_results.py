@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy
 import pytest
-from make_results import COMMANDS, ROOT, make, train
+from make_results import COMMANDS, make, train
+from repository import ROOT
 
 from tinygen.data import load_images
 

@@ -1,9 +1,7 @@
 """Every example, used as a user would, on a few images for a few steps."""
 
-import gzip
 import os
 import re
-import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -11,40 +9,13 @@ from pathlib import Path
 import numpy
 import pytest
 from PIL import Image
+from repository import EXAMPLES, OF_NAMES, ROOT
 
-from tinygen.data import load_fashion_mnist, load_images, load_names
+from tinygen.data import load_images
 from tinygen.saving import checkpoint
 
-ROOT = Path(__file__).parent.parent
-EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
-OF_NAMES = ["attention_names"]  # the others are of images
 FEW_IMAGES = "96 training and 30 test images of (28x28x1|32x32x3)"
 FEW_NAMES = r"96 training and 11 test names of up to \d+ of \d+ characters"
-
-
-@pytest.fixture(scope="session")
-def few_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of the user's own: 96 training and 30 test images, one file of them not zipped."""
-    folder = tmp_path_factory.mktemp("few_images")
-    data = load_fashion_mnist()
-    write_idx(folder / "train-images-idx3-ubyte.gz", data.train_images[::41, :, :, 0][:96])
-    write_idx(folder / "train-labels-idx1-ubyte", data.train_labels[::41][:96].astype(numpy.uint8))
-    write_idx(folder / "t10k-images-idx3-ubyte.gz", data.test_images[::16, :, :, 0][:30])
-    write_idx(folder / "t10k-labels-idx1-ubyte.gz", data.test_labels[::16][:30].astype(numpy.uint8))
-    return folder
-
-
-@pytest.fixture(scope="session")
-def few_names(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of the user's own: 96 training and 11 test names."""
-    file = tmp_path_factory.mktemp("few_names") / "names.txt"
-    file.write_text("\n".join(load_names().train[::43][:107]))
-    return file
-
-
-def write_idx(path: Path, array: numpy.ndarray) -> None:
-    content = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
-    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
 
 
 def run(example: str, *arguments: str | Path, threads: int = 2) -> subprocess.CompletedProcess[str]:
