@@ -89,26 +89,22 @@ def negative_log_likelihood(model: NameModel, rows: Array) -> tg.Tensor:
 def sample(model: NameModel, n: int, longest: int) -> numpy.ndarray:
     """n names as rows of labels, each character drawn from the probabilities that the model gives after those before."""
     rows = numpy.zeros((n, longest + 1), numpy.int64)
-    model.eval()
-    with tg.no_grad():
+    with nn.evaluating(model):
         for t in range(longest):
             probabilities = tg.softmax(model(context(rows[:, : t + 1])[0])[:, t]).numpy()
             drawn = (probabilities.cumsum(axis=1) < tg.rand((n, 1)).numpy()).sum(axis=1)
             goes_on = rows[:, t - 1] > 0 if t else True
             rows[:, t] = numpy.where(goes_on, numpy.minimum(drawn, probabilities.shape[1] - 1), 0)
-    model.train()
     return rows
 
 
 def looks(model: NameModel, row: numpy.ndarray) -> numpy.ndarray:
     """A picture of the attention weights of every head, one row a block, for one name: white is 0, black is 1."""
-    model.eval()
-    with tg.no_grad():
+    with nn.evaluating(model):
         x, maps = model.embed(context(row)[0]), []
         for block in model.blocks:
             maps.append(1 - block.attention.weights(block.norms[0](x)).numpy()[0])
             x = block(x)
-    model.train()
     heads = len(maps[0])
     captions = [f"block {i + 1}, head {j + 1}" for i in range(len(maps)) for j in range(heads)]
     return captioned(numpy.concatenate(maps)[..., None], captions, columns=heads, scale=12)
@@ -129,10 +125,8 @@ def main(options: NamesOptions) -> None:
 
     def evaluate() -> dict[str, tg.Tensor | float]:
         """The loss of the held-out names, a bigram model's beside it, and the share of 1,000 samples that are no names of the data."""
-        model.eval()
-        with tg.no_grad():
+        with nn.evaluating(model):
             nats = negative_log_likelihood(model, to_device(held_out, options.device))
-        model.train()
         made = data.decode(sample(model, 1000, data.longest))
         return {"test_nats": nats, "bigram_nats": bigram_nats(rows, held_out), "new": sum(name not in known for name in made) / 1000}
 

@@ -88,7 +88,7 @@ def main(options: AutoencoderOptions) -> None:
         raise ValueError(f"the images' height and width must be divisible by 4, got {shape[0]}x{shape[1]}")
     model = nn.Sequential(encoder(shape, options.bottleneck), decoder(options.bottleneck, shape)).to(options.device)
     adam = optim.Adam(model.parameters(), options.lr)
-    test = tg.tensor(to_float(data.test_images, 0, 1))
+    test = tg.tensor(to_float(data.draw_test_images(len(data.test_images)), 0, 1))
     linear = tg.tensor(projected(test.numpy(), to_float(data.train_images, 0, 1), options.bottleneck))
 
     def step(images: numpy.ndarray) -> dict[str, tg.Tensor]:
@@ -99,7 +99,7 @@ def main(options: AutoencoderOptions) -> None:
 
     def reconstructed(images: tg.Tensor) -> tg.Tensor:
         """What comes back of the images, in batches of 500."""
-        with tg.no_grad():
+        with nn.evaluating(model):
             return tg.concatenate([model(images[i : i + 500].to(options.device)).to("cpu") for i in range(0, len(images), 500)])
 
     training = Training(

@@ -56,11 +56,9 @@ def classifier(size: tuple[int, int], channels: int, classes: int) -> nn.Sequent
 
 def predict(model: nn.Module, images: numpy.ndarray, device: str) -> numpy.ndarray:
     """The probabilities (N, classes) of uint8 images, in batches of 500."""
-    model.eval()
-    with tg.no_grad():
+    with nn.evaluating(model):
         parts = [images[i : i + 500] for i in range(0, len(images), 500)]
         probabilities = [tg.softmax(model(tg.tensor(to_float(part, 0, 1), device=device))).numpy() for part in parts]
-    model.train()
     return numpy.concatenate(probabilities)
 
 

@@ -71,10 +71,8 @@ def information_loss(logits: tg.Tensor, means: tg.Tensor, categories: numpy.ndar
 
 def clusters_of(images: numpy.ndarray, gan: GAN) -> numpy.ndarray:
     """The most likely category of each image (N,), in batches of 500."""
-    gan.discriminator.eval()
-    with tg.no_grad():
+    with nn.evaluating(gan.discriminator):
         logits = [gan.discriminator(gan.real(images[i : i + 500]))[1].numpy() for i in range(0, len(images), 500)]
-    gan.discriminator.train()
     return numpy.concatenate(logits).argmax(axis=1)
 
 

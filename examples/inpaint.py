@@ -72,7 +72,7 @@ def main(options: InpaintOptions) -> None:
     model = (DenseVAE if options.dense else ConvolutionalVAE)(shape, options.latent)
     train(model, data, options)
 
-    images, training = to_float(data.test_images[:100], 0, 1), to_float(data.train_images, 0, 1)
+    images, training = to_float(data.draw_test_images(100), 0, 1), to_float(data.train_images, 0, 1)
     visible = numpy.ones((*shape[:2], 1), numpy.float32)
     visible[shape[0] // 2 :] = 0
     filled = {

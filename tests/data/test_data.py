@@ -190,6 +190,21 @@ class TestImageDataset:
         with pytest.raises(ValueError, match=f"^here: {message}"):
             dataset(**changes)
 
+    @given(count=st.integers(1, 60), n=st.integers(0, 70))
+    def test_draws_test_images_without_repetition_and_always_the_same(self, count: int, n: int) -> None:
+        images = numpy.arange(count, dtype=numpy.uint8).reshape(count, 1, 1, 1)
+        labels = numpy.zeros(count, numpy.int64)
+        data = ImageDataset(images, labels, images, labels, ("all",), "made up")
+        drawn = data.draw_test_images(n)
+        assert drawn.shape == (min(n, count), 1, 1, 1) and len(numpy.unique(drawn)) == len(drawn)
+        assert_array_equal(drawn, data.draw_test_images(n))
+
+    def test_draws_from_all_classes_of_sorted_test_images(self) -> None:
+        images = numpy.arange(10, dtype=numpy.uint8).repeat(100).reshape(1000, 1, 1, 1)
+        labels = images.ravel().astype(numpy.int64)
+        data = ImageDataset(images, labels, images, labels, tuple("0123456789"), "made up")
+        assert len(numpy.unique(data.draw_test_images(100))) == 10
+
 
 class TestNetworkInput:
     @modest

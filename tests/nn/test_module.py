@@ -1,4 +1,6 @@
+import itertools
 import sys
+from contextlib import nullcontext
 from typing import Any
 
 import numpy
@@ -74,6 +76,19 @@ class TestParts:
         assert {module.training for module in model.modules()} == {True}
         assert model.eval() is model and {module.training for module in model.modules()} == {False}
         assert model.train() is model and {module.training for module in model.modules()} == {True}
+
+    @modest
+    @given(tree=trees, modes=st.lists(st.booleans(), min_size=1), fails=st.booleans())
+    def test_are_evaluated_and_then_each_is_in_its_own_mode_again(self, tree: Any, modes: list[bool], fails: bool) -> None:
+        model = built(tree)
+        for module, mode in zip(model.modules(), itertools.cycle(modes), strict=False):
+            module.training = mode
+        before = [module.training for module in model.modules()]
+        with pytest.raises(KeyError) if fails else nullcontext(), nn.evaluating(model):
+            assert not any(module.training for module in model.modules()) and not is_recording()
+            if fails:
+                raise KeyError
+        assert [module.training for module in model.modules()] == before and is_recording()
 
     def test_are_found_by_what_they_are(self) -> None:
         model = Autoencoder()

@@ -52,6 +52,9 @@ def test_a_sample_does_not_depend_on_the_others_and_leaves_no_trace(tmp_path: Pa
     for name, array in gan.generator.state_dict().items():
         assert_array_equal(array, before[name])
     assert all(module.training for module in gan.generator.modules())
+    gan.generator.layers[1].eval()
+    gan.sample(z)
+    assert [module.training for module in gan.generator.modules()] == [True, True, False, True, True]
 
 
 def test_a_run_gives_the_step_the_labels_of_its_images_and_logs_the_diversity(tmp_path: Path) -> None:

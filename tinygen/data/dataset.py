@@ -37,6 +37,13 @@ class ImageDataset:
         counts = f"{len(self.train_images):,} training and {len(self.test_images):,} test images"
         return f"data: {self.source}, {counts} of {_size(self.train_images.shape[1:])}"
 
+    def draw_test_images(self, n: int) -> numpy.ndarray:
+        """n test images (n, H, W, C), drawn at random but always the same; all of them, where they are fewer.
+
+        The first n would be of the first classes alone, where a folder is read class by class.
+        """
+        return self.test_images[numpy.random.Philox(0).random_raw(len(self.test_images)).argsort(kind="stable")[:n]]
+
     def _check(self, part: str, images: numpy.ndarray, labels: numpy.ndarray) -> None:
         if images.ndim != 4 or images.dtype != numpy.uint8:
             raise ValueError(f"{self.source}: {part} images must be uint8 (N, H, W, C), not {images.dtype} {images.shape}")

@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy
 
 from tinygen import backend
+from tinygen.engine.mode import no_grad
 from tinygen.engine.tensor import Tensor, raw
 
 _observers: list[Callable[["Module", Tensor], None]] = []
@@ -161,3 +162,18 @@ def check_state(own: Mapping[str, Any], state: Mapping[str, Any], owner: str) ->
             problems.append(f"{name} is {state[name].dtype} {state[name].shape} instead of {mine.dtype} {mine.shape}")
     if problems:
         raise ValueError(f"this is no state of {owner}: {'; '.join(problems)}")
+
+
+@contextmanager
+def evaluating(model: Module) -> Iterator[None]:
+    """Within, the model is in evaluation mode and nothing is recorded. Afterwards, even after an error,
+    each of its modules is in the mode that it had before.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        with no_grad():
+            model.eval()
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode

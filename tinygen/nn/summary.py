@@ -1,9 +1,8 @@
 """A model at a glance: its layers, what comes out of each, and how many parameters it has."""
 
-from tinygen.engine.mode import no_grad
 from tinygen.engine.tensor import Shape, Tensor
 from tinygen.functional import zeros
-from tinygen.nn.module import Module, observed
+from tinygen.nn.module import Module, evaluating, observed
 
 
 def _own(module: Module) -> set[Tensor]:
@@ -25,14 +24,9 @@ def summary(model: Module, input_shape: Shape) -> str:
             count = sum(t.size for t in own.get(module, ()) if t.requires_grad)
             rows.append((module.describe(), str(y.shape), f"{count:,}" if count else ""))
 
-    modes = [(module, module.training) for module in model.modules()]
     device = next((t.device for _, t in model.named_tensors()), "cpu")
-    try:
-        with no_grad(), observed(note):
-            model.eval()(zeros(input_shape, device=device))
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with evaluating(model), observed(note):
+        model(zeros(input_shape, device=device))
     rows = [("layer", "output", "parameters"), *rows]
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     lines = [f"{layer:<{widths[0]}}  {output:<{widths[1]}}  {count:>{widths[2]}}".rstrip() for layer, output, count in rows]

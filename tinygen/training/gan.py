@@ -10,10 +10,9 @@ import numpy
 
 from tinygen import functional as F
 from tinygen.data import Loader, to_float
-from tinygen.engine.mode import no_grad
 from tinygen.engine.tensor import Tensor
 from tinygen.evaluation import metrics
-from tinygen.nn import Module
+from tinygen.nn import Module, evaluating
 from tinygen.optim import Adam
 from tinygen.report.pictures import grid
 from tinygen.training.loop import Metrics, Training
@@ -59,11 +58,8 @@ class GAN:
 
     def sample(self, *inputs: Tensor) -> numpy.ndarray:
         """What the generator makes of the inputs outside training, where each image is independent of the others."""
-        self.generator.eval()
-        with no_grad():
-            images = self.generator(*inputs).numpy()
-        self.generator.train()
-        return images
+        with evaluating(self.generator):
+            return self.generator(*inputs).numpy()
 
     def train(
         self,

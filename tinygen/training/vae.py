@@ -11,8 +11,8 @@ import numpy
 
 from tinygen import functional as F
 from tinygen.data import ImageDataset, Loader, to_float
-from tinygen.engine.mode import no_grad
 from tinygen.engine.tensor import Tensor
+from tinygen.nn import evaluating
 from tinygen.optim import Adam
 from tinygen.report.pictures import grid
 from tinygen.training.loop import Metrics, Training
@@ -46,7 +46,7 @@ class Variational:
 
     def decode(self, z: Tensor) -> numpy.ndarray:
         """The probabilities of the pixels, (N, H, W, C)."""
-        with no_grad():
+        with evaluating(self.model):
             return F.sigmoid(self.model.decoder(z)).numpy()
 
     def train(self, step: Callable[[numpy.ndarray], Metrics], losses: Callable[[Tensor], dict[str, Tensor]]) -> None:
@@ -65,7 +65,7 @@ class Variational:
     def _evaluate(self, losses: Callable[[Tensor], dict[str, Tensor]]) -> dict[str, float]:
         """The means over the test images, which are taken 500 at a time."""
         images, sums = self.data.test_images, dict[str, float]()
-        with no_grad():
+        with evaluating(self.model):
             for start in range(0, len(images), 500):
                 x = self.pixels(images[start : start + 500])
                 for name, loss in losses(x).items():
@@ -74,9 +74,9 @@ class Variational:
 
     def _samples(self) -> numpy.ndarray:
         """Ten test images, their reconstructions, and six rows of ten steps from one to another; few images repeat."""
-        images = self.data.test_images
+        images = self.data.draw_test_images(22)
         test = self.pixels(images[numpy.arange(22) % len(images)])
-        with no_grad():
+        with evaluating(self.model):
             mean = self.model.encode(test)[0].numpy()
         weights = numpy.linspace(0, 1, 10, dtype=numpy.float32).reshape(1, 10, 1)
         between = (1 - weights) * mean[10:16, None] + weights * mean[16:22, None]
