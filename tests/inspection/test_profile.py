@@ -158,7 +158,7 @@ def test_the_same_bits_come_out_with_a_profile() -> None:
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_everything_is_put_back(fails: bool) -> None:
-    before = Function.__call__, Module.__call__, backward._pull_back
+    before = Function.__call__, Module.__call__, backward._backpropagate_through
     try:
         with tg.profile():
             assert Function.__call__ is not before[0]
@@ -166,7 +166,7 @@ def test_everything_is_put_back(fails: bool) -> None:
                 nn.Dense(2, 2)(tg.ones((3, 3)))
     except ValueError as error:
         assert fails and str(error).startswith("Dense(2 -> 2): dense: x (3, 3)")
-    assert (Function.__call__, Module.__call__, backward._pull_back) == before
+    assert (Function.__call__, Module.__call__, backward._backpropagate_through) == before
 
 
 def test_one_at_a_time() -> None:

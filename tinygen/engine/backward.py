@@ -12,7 +12,7 @@ import numpy
 from tinygen.backend import array_module
 from tinygen.engine import errors, mode
 from tinygen.engine.function import Function
-from tinygen.engine.tensor import Tensor, Tensors, method
+from tinygen.engine.tensor import Tensor, Tensors, tensor_method
 
 
 @overload
@@ -32,24 +32,24 @@ def grad(outputs: Tensors, inputs: Tensors, grad_outputs: "Tensors | None" = Non
     ys = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     xs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     gs: Any = [None] * len(ys) if grad_outputs is None else grad_outputs if isinstance(grad_outputs, list | tuple) else [grad_outputs]
-    found = walk(ys, _first_gradients(ys, gs, xs), xs, create_graph)
+    found = backpropagate(ys, _first_gradients(ys, gs, xs), xs, create_graph)
     filled = [Tensor(array_module(x.data).zeros_like(x.data)) if g is None else g for x, g in zip(xs, found, strict=True)]
     return filled[0] if isinstance(inputs, Tensor) else filled
 
 
-@method("backward")
+@tensor_method("backward")
 def backward(y: Tensor, grad_output: Tensor | None = None, create_graph: bool = False, inputs: "Tensors | None" = None) -> None:
     """Add the gradients of <y, grad_output> to the `grad` of every leaf that y depends on, or of `inputs` (one or more) alone.
 
     With `inputs`, what leads to no input is not computed: a generator's step skips the discriminator's weight gradients.
     """
     xs = _leaves(y) if inputs is None else [inputs] if isinstance(inputs, Tensor) else list(dict.fromkeys(inputs))
-    for x, g in zip(xs, walk([y], _first_gradients([y], [grad_output], xs), xs, create_graph), strict=True):
+    for x, g in zip(xs, backpropagate([y], _first_gradients([y], [grad_output], xs), xs, create_graph), strict=True):
         if g is not None:
             x.grad = g if x.grad is None else x.grad + g
 
 
-def walk(
+def backpropagate(
     outputs: Sequence[Tensor], gs: Sequence[Tensor], inputs: Sequence[Tensor], create_graph: bool, stop: Set[Tensor] = frozenset()
 ) -> list[Tensor | None]:
     """The gradients that reach the inputs, None where none does. The walk goes no further back than `stop`."""
@@ -58,19 +58,19 @@ def walk(
     sums: set[int] = set()  # ids of those of pending whose gradients are sums that were made here, and can be added to in place
     for y, g in zip(outputs, gs, strict=True):
         pending[y] = pending[y] + g if y in pending else g
-    order, needs = _between(outputs, wanted, stop)
+    order, needs = _path(outputs, wanted, stop)
     with mode.switched("recording", create_graph):
         while order:
             y, needed = order.pop(), needs.pop()
             gradient = pending.get(y) if y in wanted else pending.pop(y, None)
             if gradient is not None:
-                _pull_back(gradient, y, needed, pending, sums)
+                _backpropagate_through(gradient, y, needed, pending, sums)
                 if not create_graph:
                     y.node.inputs = None
     return [pending.get(x) for x in inputs]
 
 
-def _between(outputs: Sequence[Tensor], wanted: Set[Tensor], stop: Set[Tensor]) -> tuple[list[Any], list[list[bool]]]:
+def _path(outputs: Sequence[Tensor], wanted: Set[Tensor], stop: Set[Tensor]) -> tuple[list[Any], list[list[bool]]]:
     """The computed tensors on the ways from the wanted ones to the outputs, oldest first; and of each, which of its inputs are so."""
     found, seen, stack = list[Any](), set(stop), list[Any](y for y in outputs if y.node is not None)
     while stack:
@@ -107,7 +107,7 @@ def _leaves(y: Tensor) -> list[Tensor]:
     return [t for t in seen if t.node is None]
 
 
-def _pull_back(g: Tensor, y: Any, needs: list[bool], pending: dict[Tensor, Tensor], sums: set[int]) -> None:
+def _backpropagate_through(g: Tensor, y: Any, needs: list[bool], pending: dict[Tensor, Tensor], sums: set[int]) -> None:
     """Add the gradients of the inputs of y's node, given the gradient of y, to those that are pending."""
     node = y.node
     node.needs = needs
@@ -126,7 +126,7 @@ def _pull_back(g: Tensor, y: Any, needs: list[bool], pending: dict[Tensor, Tenso
             raise errors.wrong_gradient(node, gx, x)
         a, b = gx.data, x.data
         if not (a.shape == b.shape and a.dtype is b.dtype and type(a) is type(b) is numpy.ndarray):
-            gx = _fitted(gx, x, node)
+            gx = _unbroadcast(gx, x, node)
             a = gx.data
         if mode.switches.detecting_anomalies:
             errors.expect_finite(a, "gradient", node, xs)
@@ -160,7 +160,7 @@ def _first_gradients(ys: Sequence[Tensor], gs: Sequence[Tensor | None], xs: Sequ
     return first
 
 
-def _fitted(g: Tensor, x: Tensor, node: Function) -> Tensor:
+def _unbroadcast(g: Tensor, x: Tensor, node: Function) -> Tensor:
     """The gradient of x from its node, summed down to x's shape where x was broadcast; its dtype and device must be x's."""
     small, large = x.shape, g.shape
     if small != large and len(small) <= len(large) and all(s in (1, n) for s, n in zip(small[::-1], large[::-1], strict=False)):

@@ -3,10 +3,10 @@
 from typing import Any
 
 from tinygen.backend import Array
-from tinygen.engine.backward import walk
+from tinygen.engine.backward import backpropagate
 from tinygen.engine.function import Function
 from tinygen.engine.mode import is_recording
-from tinygen.engine.tensor import Tensor, raw
+from tinygen.engine.tensor import Tensor, array_of
 
 
 class Alias(Function):
@@ -38,9 +38,9 @@ class Fused(Function):
 
     def backward(self, g: Tensor, y: Tensor, *xs: Any) -> tuple[Tensor | None, ...]:
         if not is_recording():
-            gradients = self.kernel_backward(g.data, y.data, *map(raw, xs))
+            gradients = self.kernel_backward(g.data, y.data, *map(array_of, xs))
             return tuple(None if gradient is None else Tensor(gradient) for gradient in gradients)
         aliases = [Alias()(x) if isinstance(x, Tensor) else x for x in xs]
         wanted = [alias for alias in aliases if isinstance(alias, Tensor)]
-        found = iter(walk([self.composite(*aliases)], [g], wanted, create_graph=True, stop=set(wanted)))
+        found = iter(backpropagate([self.composite(*aliases)], [g], wanted, create_graph=True, stop=set(wanted)))
         return tuple(next(found) if isinstance(alias, Tensor) else None for alias in aliases)

@@ -19,7 +19,7 @@ Shape: TypeAlias = tuple[int, ...]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def method(*names: str) -> Callable[[F], F]:
+def tensor_method(*names: str) -> Callable[[F], F]:
     """Bind the decorated function to Tensor under these names as well.
 
     Tensor knows nothing of the functions that are built on it; each says itself which operator it is.
@@ -33,13 +33,13 @@ def method(*names: str) -> Callable[[F], F]:
     return bind
 
 
-def raw(x: Any) -> Any:
+def array_of(x: Any) -> Any:
     """The array of a Tensor; anything else as it is."""
     return x.data if isinstance(x, Tensor) else x
 
 
 def _comparison(compare: Callable[[Any, Any], Any]) -> Any:
-    return lambda a, b: Tensor(compare(a.data, raw(b)))
+    return lambda a, b: Tensor(compare(a.data, array_of(b)))
 
 
 class Tensor:
@@ -132,7 +132,7 @@ class Tensor:
     __ge__ = _comparison(operator.ge)
     __hash__ = object.__hash__  # by identity, although == compares elements
 
-    if TYPE_CHECKING:  # bound by `method` where each is defined, in backward.py and functional/
+    if TYPE_CHECKING:  # bound by `tensor_method` where each is defined, in backward.py and functional/
 
         def backward(self, grad_output: "Tensor | None" = None, create_graph: bool = False, inputs: "Tensors | None" = None) -> None: ...
         def to(self, device: str) -> "Tensor": ...

@@ -3,7 +3,7 @@
 import math
 
 from tinygen.backend import Array, to_device
-from tinygen.engine.tensor import Tensor, raw
+from tinygen.engine.tensor import Tensor, array_of
 from tinygen.functional.activation import softmax
 from tinygen.functional.elementwise import where
 from tinygen.functional.linalg import matmul, swapped
@@ -20,9 +20,9 @@ def attention_weights(query: Tensor, key: Tensor, scale: Tensor | float | None =
         raise ValueError(f"attention: query {query.shape} and key {key.shape} must be (..., number, features) with as many features")
     scores = matmul(query * (1.0 / math.sqrt(query.shape[-1]) if scale is None else scale), swapped(key))
     if mask is not None:
-        if raw(mask).dtype != bool:
-            raise ValueError(f"attention: mask must be booleans, true where a query may look, got {raw(mask).dtype}")
-        scores = where(to_device(raw(mask), scores.device), scores, -1e9)  # e^-1e9 is 0, and -inf would look like an anomaly
+        if array_of(mask).dtype != bool:
+            raise ValueError(f"attention: mask must be booleans, true where a query may look, got {array_of(mask).dtype}")
+        scores = where(to_device(array_of(mask), scores.device), scores, -1e9)  # e^-1e9 is 0, and -inf would look like an anomaly
     return softmax(scores)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from tinygen import backend
 from tinygen.backend import Array
 from tinygen.engine.function import Function
-from tinygen.engine.tensor import Tensor, method
+from tinygen.engine.tensor import Tensor, tensor_method
 
 
 @dataclass(slots=True, eq=False)
@@ -19,7 +19,7 @@ class ToDeviceFunction(Function):
         return ToDeviceFunction(x.device)(g)
 
 
-@method("to")
+@tensor_method("to")
 def to(x: Tensor, device: str) -> Tensor:
     """x on the device ("cpu", "cuda", "cuda:1"); gradients travel back. Raises as `backend.to_device` does."""
     return ToDeviceFunction(device)(x)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy
 
 from tinygen import backend
-from tinygen.engine.tensor import Shape, Tensor, raw
+from tinygen.engine.tensor import Shape, Tensor, array_of
 
 
 def tensor(data: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
@@ -14,7 +14,7 @@ def tensor(data: Any, dtype: Any = None, device: str = "cpu", requires_grad: boo
     An array keeps its dtype, in the processor's byte order; Python numbers with a point become float32. Raises TypeError where data are
     no numbers, and where gradients are asked of integers.
     """
-    source = raw(data)
+    source = array_of(data)
     if hasattr(source, "dtype"):
         array = backend.array_module(source).array(source, numpy.dtype(source.dtype if dtype is None else dtype).newbyteorder("="))
     else:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tinygen.backend import Array, array_module
 from tinygen.engine.function import Function
-from tinygen.engine.tensor import Operand, Tensor, method, raw
+from tinygen.engine.tensor import Operand, Tensor, array_of, tensor_method
 
 
 class AddFunction(Function):
@@ -141,10 +141,10 @@ class MaximumFunction(Function):
         return array_module(a if hasattr(a, "dtype") else b).maximum(a, b)
 
     def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
-        half = where(raw(a) == raw(b), g * 0.5, 0.0)
+        half = where(array_of(a) == array_of(b), g * 0.5, 0.0)
         return (
-            where(raw(a) > raw(b), g, half) if self.needs[0] else None,
-            where(raw(a) < raw(b), g, half) if self.needs[1] else None,
+            where(array_of(a) > array_of(b), g, half) if self.needs[0] else None,
+            where(array_of(a) < array_of(b), g, half) if self.needs[1] else None,
         )
 
 
@@ -155,10 +155,10 @@ class MinimumFunction(Function):
         return array_module(a if hasattr(a, "dtype") else b).minimum(a, b)
 
     def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
-        half = where(raw(a) == raw(b), g * 0.5, 0.0)
+        half = where(array_of(a) == array_of(b), g * 0.5, 0.0)
         return (
-            where(raw(a) < raw(b), g, half) if self.needs[0] else None,
-            where(raw(a) > raw(b), g, half) if self.needs[1] else None,
+            where(array_of(a) < array_of(b), g, half) if self.needs[0] else None,
+            where(array_of(a) > array_of(b), g, half) if self.needs[1] else None,
         )
 
 
@@ -173,53 +173,53 @@ class WhereFunction(Function):
         return where(self.condition, g, 0.0) if self.needs[0] else None, where(self.condition, 0.0, g) if self.needs[1] else None
 
 
-@method("__add__", "__radd__")
+@tensor_method("__add__", "__radd__")
 def add(a: Operand, b: Operand) -> Tensor:
     """a + b."""
     return AddFunction()(a, b)
 
 
-@method("__sub__")
+@tensor_method("__sub__")
 def sub(a: Operand, b: Operand) -> Tensor:
     """a - b."""
     return SubFunction()(a, b)
 
 
-@method("__mul__", "__rmul__")
+@tensor_method("__mul__", "__rmul__")
 def mul(a: Operand, b: Operand) -> Tensor:
     """a b."""
     return MulFunction()(a, b)
 
 
-@method("__truediv__")
+@tensor_method("__truediv__")
 def div(a: Operand, b: Operand) -> Tensor:
     """a / b."""
     return DivFunction()(a, b)
 
 
-@method("__neg__")
+@tensor_method("__neg__")
 def neg(x: Tensor) -> Tensor:
     """-x."""
     return NegFunction()(x)
 
 
-@method("__pow__")
+@tensor_method("__pow__")
 def pow(a: Operand, b: Operand) -> Tensor:
     """a^b. The gradient to b is g a^b log a where a > 0, and 0 elsewhere."""
     return PowFunction()(a, b)
 
 
-@method("__rsub__")
+@tensor_method("__rsub__")
 def _sub_from(a: Tensor, b: Operand) -> Tensor:
     return SubFunction()(b, a)
 
 
-@method("__rtruediv__")
+@tensor_method("__rtruediv__")
 def _div_into(a: Tensor, b: Operand) -> Tensor:
     return DivFunction()(b, a)
 
 
-@method("__rpow__")
+@tensor_method("__rpow__")
 def _power_of(a: Tensor, b: Operand) -> Tensor:
     return PowFunction()(b, a)
 
@@ -251,10 +251,10 @@ def cos(x: Tensor) -> Tensor:
 
 def where(condition: Tensor | Array, a: Operand, b: Operand) -> Tensor:
     """a where condition holds, b elsewhere. The condition is constant: no gradient flows to it, and it is kept, not copied."""
-    return WhereFunction(raw(condition))(a, b)
+    return WhereFunction(array_of(condition))(a, b)
 
 
-@method("__abs__")
+@tensor_method("__abs__")
 def abs(x: Tensor) -> Tensor:
     """|x|; the gradient at 0 is 0."""
     return x * Tensor(array_module(x.data).sign(x.data))
@@ -277,4 +277,4 @@ def clip(x: Tensor, low: float, high: float) -> Tensor:
     """
     if low > high:
         raise ValueError(f"clip: low {low} is above high {high}")
-    return where(raw(x) < low, low, where(raw(x) > high, high, x))
+    return where(array_of(x) < low, low, where(array_of(x) > high, high, x))

@@ -7,7 +7,7 @@ import numpy
 
 from tinygen.backend import Array, array_module, device_of, to_device
 from tinygen.engine.function import Function
-from tinygen.engine.tensor import Shape, Tensor, method, raw
+from tinygen.engine.tensor import Shape, Tensor, array_of, tensor_method
 
 
 @dataclass(slots=True, eq=False)
@@ -67,7 +67,7 @@ def _sums_by_position(positions: Array, values: Array, size: int) -> Array:
     return sums[:size]
 
 
-@method("__getitem__")
+@tensor_method("__getitem__")
 def getitem(x: Tensor, index: Any) -> Tensor:
     """x[index] for integers, slices, None, ... and integer arrays (lists, arrays or Tensors; in a tuple also tuples), as in NumPy.
 
@@ -80,7 +80,7 @@ def getitem(x: Tensor, index: Any) -> Tensor:
 
 def _index(part: Any, device: str) -> Any:
     """One part of an index, arrays on the device of what they index."""
-    part = numpy.array(part) if isinstance(part, list | tuple) else raw(part)
+    part = numpy.array(part) if isinstance(part, list | tuple) else array_of(part)
     if isinstance(part, numpy.ndarray) and part.ndim == 0:
         return part.item()  # which CuPy takes, too
     return to_device(part, device) if getattr(part, "ndim", 0) else part
@@ -88,7 +88,7 @@ def _index(part: Any, device: str) -> Any:
 
 def raw_labels(labels: Any) -> Array:
     """The array of labels that are a Tensor, an array or a list."""
-    return numpy.asarray(labels) if isinstance(labels, list) else raw(labels)
+    return numpy.asarray(labels) if isinstance(labels, list) else array_of(labels)
 
 
 def expect_labels(name: str, labels: Array, classes: int) -> None:

@@ -5,7 +5,7 @@ from tinygen_kernels import for_array
 
 from tinygen.backend import Array, array_module
 from tinygen.engine.function import Function
-from tinygen.engine.tensor import Tensor, method
+from tinygen.engine.tensor import Tensor, tensor_method
 from tinygen.functional.shape import reshape, transpose
 
 # From so many multiply-adds on, OpenBLAS (NumPy's own) splits a product among threads, and its last bits depend on how many there are.
@@ -42,7 +42,7 @@ def swapped(x: Tensor) -> Tensor:
     return transpose(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
 
 
-@method("__matmul__")
+@tensor_method("__matmul__")
 def matmul(a: Tensor, b: Tensor) -> Tensor:
     """(..., m, k) @ (..., k, n) -> (..., m, n); the leading axes broadcast. A vector is a row on the left, a column on the right.
 

@@ -12,7 +12,7 @@ from tinygen_kernels import for_array
 
 from tinygen.backend import Array, array_module
 from tinygen.engine.function import Function
-from tinygen.engine.tensor import Axis, Shape, Tensor, method
+from tinygen.engine.tensor import Axis, Shape, Tensor, tensor_method
 from tinygen.functional.elementwise import exp
 from tinygen.functional.shape import broadcast_to, reshape
 
@@ -130,13 +130,13 @@ class LogSumExpFunction(Function):
         return reshape(g, kept) * exp(x - reshape(y, kept))
 
 
-@method("sum")
+@tensor_method("sum")
 def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The sum over axis."""
     return SumFunction(axis, keepdims)(x)
 
 
-@method("sum_to")
+@tensor_method("sum_to")
 def sum_to(x: Tensor, shape: Shape) -> Tensor:
     """The adjoint of broadcast_to: x summed over the axes along which `shape` was broadcast to x's shape."""
     lead = x.ndim - len(shape)
@@ -146,26 +146,26 @@ def sum_to(x: Tensor, shape: Shape) -> Tensor:
     return reshape(SumFunction(tuple(range(lead)) + stretched, False)(x), shape)
 
 
-@method("mean")
+@tensor_method("mean")
 def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The mean over axis."""
     return sum(x, axis, keepdims) * (1.0 / _count(x, axis))
 
 
-@method("var")
+@tensor_method("var")
 def var(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The biased variance over axis: the mean of (x - mean)^2."""
     deviation = x - mean(x, axis, keepdims=True)
     return mean(deviation * deviation, axis, keepdims)
 
 
-@method("max")
+@tensor_method("max")
 def max(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The largest element over axis; equal ones share the gradient equally."""
     return MaxFunction(axis, keepdims)(x)
 
 
-@method("min")
+@tensor_method("min")
 def min(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The smallest element over axis; equal ones share the gradient equally."""
     return MinFunction(axis, keepdims)(x)

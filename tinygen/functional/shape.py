@@ -12,7 +12,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from tinygen.backend import Array, array_module
 from tinygen.engine.function import Function
-from tinygen.engine.tensor import Shape, Tensor, method
+from tinygen.engine.tensor import Shape, Tensor, tensor_method
 
 
 @dataclass(slots=True, eq=False)
@@ -91,13 +91,13 @@ def _shape_arguments(arguments: tuple[Any, ...]) -> tuple[int, ...]:
     return tuple(arguments[0]) if len(arguments) == 1 and isinstance(arguments[0], list | tuple) else arguments
 
 
-@method("reshape")
+@tensor_method("reshape")
 def reshape(x: Tensor, *shape: Any) -> Tensor:
     """The elements of x, in row-major order, in another shape; one size may be -1."""
     return ReshapeFunction(_shape_arguments(shape))(x)
 
 
-@method("transpose")
+@tensor_method("transpose")
 def transpose(x: Tensor, *axes: Any) -> Tensor:
     """x with its axes in the given order, reversed if none is given; axis i of the result is axis axes[i] of x."""
     order = _shape_arguments(axes) if axes and axes != (None,) else tuple(reversed(range(x.ndim)))
@@ -107,7 +107,7 @@ def transpose(x: Tensor, *axes: Any) -> Tensor:
     return TransposeFunction(order_from_0)(x)
 
 
-@method("broadcast_to")
+@tensor_method("broadcast_to")
 def broadcast_to(x: Tensor, shape: Shape) -> Tensor:
     """x repeated along new leading axes and axes of size 1, without a copy."""
     return BroadcastToFunction(tuple(shape))(x)

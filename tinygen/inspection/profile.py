@@ -163,11 +163,11 @@ def profile() -> Iterator[Profile]:
     if Function.__call__ is not _call:
         raise RuntimeError("tinygen.profile: a profile is running already; end it before the next one begins")
     report = Profile()
-    run, pull_back = Module.__call__, backward._pull_back
+    run, pull_back = Module.__call__, backward._backpropagate_through
     replacements: list[tuple[Any, str, Callable[..., Any]]] = [
         (Function, "__call__", lambda node, *inputs: report.apply(_call, node, inputs)),
         (Module, "__call__", lambda module, *inputs: report.run(run, module, inputs)),
-        (backward, "_pull_back", lambda *arguments: report.pull_back(pull_back, *arguments)),
+        (backward, "_backpropagate_through", lambda *arguments: report.pull_back(pull_back, *arguments)),
     ]
     with ExitStack() as undo:
         undo.callback(lambda: print(report))

@@ -8,7 +8,7 @@ import numpy
 
 from tinygen import backend
 from tinygen.engine.mode import no_grad
-from tinygen.engine.tensor import Tensor, raw
+from tinygen.engine.tensor import Tensor, array_of
 
 _observers: list[Callable[["Module", Tensor], None]] = []
 
@@ -138,7 +138,7 @@ class Module:
         own = self._by_name()
         check_state({name: t.data for name, t in own.items()}, state, type(self).__name__)
         for name, t in own.items():
-            t.data[...] = backend.to_device(raw(state[name]), t.device)
+            t.data[...] = backend.to_device(array_of(state[name]), t.device)
 
 
 def _unpacked(name: str, value: Any) -> Iterator[tuple[str, Any]]:

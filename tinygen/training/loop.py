@@ -17,7 +17,7 @@ from tqdm import tqdm
 from tinygen import backend
 from tinygen.backend import Array
 from tinygen.data import Loader
-from tinygen.engine.tensor import Tensor, raw
+from tinygen.engine.tensor import Tensor, array_of
 from tinygen.report import pictures
 from tinygen.saving import checkpoint
 from tinygen.saving.run_folder import read_checkpoint
@@ -42,7 +42,7 @@ Metrics = Mapping[str, Tensor | Array | float]
 
 def _floats(metrics: Metrics) -> dict[str, float]:
     """The numbers by name, on the host."""
-    return dict(zip(metrics, backend.floats(map(raw, metrics.values())), strict=True))
+    return dict(zip(metrics, backend.floats(map(array_of, metrics.values())), strict=True))
 
 
 @dataclass
@@ -98,7 +98,7 @@ class Training:
         with tqdm(batches, title, len(self.loader), initial=self.batch, unit="batch", leave=False, disable=None) as bar:
             for batch in bar:
                 for name, value in self.step(*batch).items():
-                    number = raw(value)
+                    number = array_of(value)
                     array = number if hasattr(number, "astype") else numpy.asarray(number)
                     self.totals[name] = self.totals.get(name, 0.0) + array.astype(numpy.float64)
                     self.counts[name] = self.counts.get(name, 0) + 1
