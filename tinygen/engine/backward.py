@@ -112,6 +112,9 @@ def _backpropagate_through(g: Tensor, y: Any, needs: list[bool], pending: dict[T
     node = y.node
     node.needs = needs
     xs = node.inputs
+    if node.add_to is not None and id(xs[0]) in sums:
+        node.add_to(pending[xs[0]].data, g.data)
+        return
     try:
         result = node.backward(g, y, *xs)
     except FloatingPointError as error:  # from a function within this backward: what the user wrote is this node

@@ -8,7 +8,7 @@ only piecewise-constant data (masks, indices, noise, shapes) may be kept raw.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy
@@ -28,6 +28,11 @@ class Function:
     gradient of the output y. Parameters are attributes of the instance, which stands for this one application. A gradient may
     have the broadcast shape of the output: the engine sums it down to the input's. `self.needs[i]` tells backward whether the
     gradient of input i is wanted. Inputs are Tensors, Python numbers (constants), or None (an absent optional input).
+
+    A function of one input of which it reads a part may define `add_to(total, g)`: it adds its
+    gradient, given g, in place to the array of the gradients that reached the input before. `grad`
+    then needs no array that is zero in all but that part.
+
     Raises ValueError where an instance that is a node of a graph already is applied again.
     """
 
@@ -36,6 +41,7 @@ class Function:
     needs: Sequence[bool]
     number: int  # of nodes, the later applied has the larger
     line: str
+    add_to: Callable[[Array, Array], None] | None = None
 
     def forward(self, *args: Any, **kwargs: Any) -> Array:
         raise NotImplementedError(f"{type(self).__name__} has no forward")

@@ -20,6 +20,12 @@ class GetItemFunction(Function):
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
         return ScatterFunction(self.index, x.shape)(g)
 
+    def add_to(self, total: Array, g: Array) -> None:
+        if _has_arrays(self.index):
+            total += ScatterFunction(self.index, total.shape).forward(g)
+        else:
+            total[self.index] += g
+
 
 @dataclass(slots=True, eq=False)
 class ScatterFunction(Function):
@@ -31,8 +37,7 @@ class ScatterFunction(Function):
     def forward(self, g: Array) -> Array:
         xp = array_module(g)
         out = xp.zeros(self.shape, g.dtype)
-        parts = self.index if isinstance(self.index, tuple) else (self.index,)
-        if not any(hasattr(part, "dtype") and part.ndim > 0 for part in parts):
+        if not _has_arrays(self.index):
             out[self.index] = g
         elif g.size:
             positions = xp.arange(out.size).reshape(self.shape)[self.index]
@@ -41,6 +46,11 @@ class ScatterFunction(Function):
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
         return GetItemFunction(self.index)(g)
+
+
+def _has_arrays(index: Any) -> bool:
+    """Whether an index may name a place twice."""
+    return any(hasattr(part, "dtype") and part.ndim > 0 for part in (index if isinstance(index, tuple) else (index,)))
 
 
 def _sums_by_position(positions: Array, values: Array, size: int) -> Array:
