@@ -25,6 +25,7 @@ from tinygen.command_line import command_line
 from tinygen.data import pad_to
 from tinygen.report.pictures import grid, save_png
 from tinygen.training.gan import GAN, GANOptions
+from tinygen.training.options import Positive
 
 LOOKING = [(4, 4), (4, 11), (8, 8), (12, 5)]  # row and column of the pixels whose attention is drawn
 
@@ -33,9 +34,9 @@ LOOKING = [(4, 4), (4, 11), (8, 8), (12, 5)]  # row and column of the pixels who
 class AttentionGANOptions(GANOptions):
     out: Path = Path("runs/attention_gan")
     """folder of the run: log, samples, checkpoint"""
-    epochs: int = 20
+    epochs: Positive[int] = 20
     """passes over the training data, those before --resume included"""
-    lr: float = 4e-4
+    lr: Positive[float] = 4e-4
     """learning rate of Adam, for both networks"""
 
 

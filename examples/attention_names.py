@@ -28,7 +28,7 @@ from tinygen.data import Loader, load_names
 from tinygen.data.readers.names import bigram_nats, context
 from tinygen.report.pictures import captioned, save_png, text
 from tinygen.training.loop import Training
-from tinygen.training.options import RunOptions
+from tinygen.training.options import Positive, RunOptions
 
 Similarity = Literal["dot", "cosine"]
 
@@ -37,13 +37,13 @@ Similarity = Literal["dot", "cosine"]
 class NamesOptions(RunOptions):
     out: Path = Path("runs/attention_names")
     """folder of the run: log, samples, checkpoint"""
-    epochs: int = 20
+    epochs: Positive[int] = 20
     """passes over the training names, those before --resume included"""
     data: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """text file with your own names, one a line; without it first names of the 1990 U.S. census"""
     similarity: Similarity = "dot"
     """of queries and keys: their dot product, or the cosine of the angle between them"""
-    lr: float = 1e-3
+    lr: Positive[float] = 1e-3
     """learning rate of Adam"""
 
 

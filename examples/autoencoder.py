@@ -18,20 +18,20 @@ import numpy
 
 import tinygen as tg
 from tinygen import nn, optim
-from tinygen.command_line import command_line
+from tinygen.command_line import UsageError, command_line
 from tinygen.data import Loader, to_float
 from tinygen.report.pictures import grid
 from tinygen.training.loop import Training
-from tinygen.training.options import Options
+from tinygen.training.options import Options, Positive
 
 
 @dataclass(kw_only=True)
 class AutoencoderOptions(Options):
     out: Path = Path("runs/autoencoder")
     """folder of the run: log, samples, checkpoint"""
-    lr: float = 1e-3
+    lr: Positive[float] = 1e-3
     """learning rate of Adam"""
-    bottleneck: int = 64
+    bottleneck: Positive[int] = 64
     """numbers that an image is squeezed into, and principal components"""
 
 
@@ -85,7 +85,7 @@ def main(options: AutoencoderOptions) -> None:
     print(data.describe())
     shape = data.train_images.shape[1:]
     if shape[0] % 4 or shape[1] % 4:
-        raise ValueError(f"the images' height and width must be divisible by 4, got {shape[0]}x{shape[1]}")
+        raise UsageError(f"the images' height and width must be divisible by 4, got {shape[0]}x{shape[1]}")
     model = nn.Sequential(encoder(shape, options.bottleneck), decoder(options.bottleneck, shape)).to(options.device)
     adam = optim.Adam(model.parameters(), options.lr)
     test = tg.tensor(to_float(data.draw_test_images(len(data.test_images)), 0, 1))

@@ -19,6 +19,7 @@ import tinygen as tg
 from tinygen import nn
 from tinygen.command_line import command_line
 from tinygen.data import coloured
+from tinygen.training.options import Positive
 from tinygen.training.vae import VariationalOptions
 
 
@@ -26,7 +27,7 @@ from tinygen.training.vae import VariationalOptions
 class CifarVAEOptions(VariationalOptions):
     out: Path = Path("runs/cifar_vae")
     """folder of the run: log, samples, checkpoint"""
-    latent: int = 100
+    latent: Positive[int] = 100
     """dimensions of the latent space"""
 
 

@@ -21,16 +21,16 @@ from tinygen.command_line import command_line
 from tinygen.data import ImageDataset, Loader, to_float
 from tinygen.report.pictures import captioned, confusion, save_png
 from tinygen.training.loop import Metrics, Training
-from tinygen.training.options import Options
+from tinygen.training.options import Options, Positive
 
 
 @dataclass(kw_only=True)
 class CNNOptions(Options):
     out: Path = Path("runs/cnn")
     """folder of the run: log, samples, checkpoint"""
-    epochs: int = 12
+    epochs: Positive[int] = 12
     """passes over the training images, those before --resume included"""
-    lr: float = 1e-3
+    lr: Positive[float] = 1e-3
     """learning rate of Adam"""
 
 

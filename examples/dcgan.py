@@ -23,6 +23,7 @@ from tinygen.command_line import command_line
 from tinygen.data import pad_to
 from tinygen.training.gan import GAN, GANOptions
 from tinygen.training.loop import Metrics
+from tinygen.training.options import Positive
 
 TensorFunction = Callable[..., tg.Tensor]
 
@@ -31,7 +32,7 @@ TensorFunction = Callable[..., tg.Tensor]
 class DCGANOptions(GANOptions):
     out: Path = Path("runs/dcgan")
     """folder of the run: log, samples, checkpoint"""
-    lr: float = 6e-4
+    lr: Positive[float] = 6e-4
     """learning rate of Adam, for both networks; the paper's 2e-4 is for a hundred times as many images"""
 
 

@@ -22,16 +22,17 @@ from dcgan import discriminator_loss, generator_loss, train
 
 import tinygen as tg
 from tinygen import nn
-from tinygen.command_line import command_line
+from tinygen.command_line import UsageError, command_line
 from tinygen.data import coloured
 from tinygen.training.gan import GAN, GANOptions
+from tinygen.training.options import Positive
 
 
 @dataclass(kw_only=True)
 class FirstGANOptions(GANOptions):
     out: Path = Path("runs/gan")
     """folder of the run: log, samples, checkpoint"""
-    epochs: int = 100
+    epochs: Positive[int] = 100
     """passes over the training data, those before --resume included"""
     wide: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """hidden layers of 1024, 2048 and 4096 instead of 256, 512 and 1024"""
@@ -39,6 +40,11 @@ class FirstGANOptions(GANOptions):
     """a generator with two hidden layers of 128 against a discriminator of convolutions"""
     colour: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """32x32 images in colour: your own, or grey ones coloured by class"""
+
+    def check(self) -> None:
+        super().check()
+        if self.wide and self.conv_discriminator:
+            raise UsageError("--wide and --conv-discriminator are two pairs of networks: choose one")
 
 
 def generator(latent: int, widths: tuple[int, ...], shape: tuple[int, ...]) -> nn.Sequential:
@@ -73,8 +79,6 @@ def conv_discriminator(shape: tuple[int, ...]) -> nn.Sequential:
 
 
 def main(options: FirstGANOptions) -> None:
-    if options.wide and options.conv_discriminator:
-        raise ValueError("--wide and --conv-discriminator are two pairs of networks: choose one")
     tg.manual_seed(options.seed)
     data = coloured(options.load_images()) if options.colour else options.load_images()
     print(data.describe())

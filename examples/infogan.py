@@ -28,6 +28,7 @@ from tinygen.command_line import command_line
 from tinygen.data import pad_to
 from tinygen.training.gan import GAN
 from tinygen.training.loop import Metrics
+from tinygen.training.options import Positive
 
 CATEGORIES, NUMBERS = 10, 2
 
@@ -36,9 +37,9 @@ CATEGORIES, NUMBERS = 10, 2
 class InfoGANOptions(DCGANOptions):
     out: Path = Path("runs/infogan")
     """folder of the run: log, samples, checkpoint"""
-    epochs: int = 50
+    epochs: Positive[int] = 50
     """passes over the training data, those before --resume included"""
-    latent: int = 32
+    latent: Positive[int] = 32
     """dimensions of the noise; the more there are, the less is left for the codes to say"""
     information: float = 0.15
     """weight of the mutual information beside the game of G and D; with more of it, kinds of images go missing"""

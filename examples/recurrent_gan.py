@@ -27,6 +27,7 @@ import tinygen as tg
 from tinygen import nn
 from tinygen.command_line import command_line
 from tinygen.training.gan import GAN, GANOptions
+from tinygen.training.options import Positive
 
 CELLS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
@@ -35,13 +36,13 @@ CELLS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 class RecurrentGANOptions(GANOptions):
     out: Path = Path("runs/recurrent_gan")
     """folder of the run: log, samples, checkpoint"""
-    epochs: int = 60
+    epochs: Positive[int] = 60
     """passes over the training data, those before --resume included"""
-    lr: float = 5e-4
+    lr: Positive[float] = 5e-4
     """learning rate of Adam, for both networks"""
     cell: Literal["rnn", "gru", "lstm"] = "gru"
     """recurrent cell of both networks"""
-    features: int = 256
+    features: Positive[int] = 256
     """size of the generator's state"""
 
 

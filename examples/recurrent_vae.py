@@ -18,6 +18,7 @@ from vae import VAE, train
 import tinygen as tg
 from tinygen import nn
 from tinygen.command_line import command_line
+from tinygen.training.options import Positive
 from tinygen.training.vae import VariationalOptions
 
 
@@ -25,7 +26,7 @@ from tinygen.training.vae import VariationalOptions
 class RecurrentVAEOptions(VariationalOptions):
     out: Path = Path("runs/recurrent_vae")
     """folder of the run: log, samples, checkpoint"""
-    features: int = 256
+    features: Positive[int] = 256
     """numbers in the state of each of the two GRUs"""
 
 

@@ -26,7 +26,7 @@ import tyro
 
 import tinygen as tg
 from tinygen import nn
-from tinygen.command_line import command_line
+from tinygen.command_line import UsageError, command_line
 from tinygen.data import ImageDataset
 from tinygen.training.vae import Variational, VariationalOptions
 
@@ -69,7 +69,7 @@ class ConvolutionalVAE(VAE):
     def __init__(self, shape: tuple[int, int, int], latent: int) -> None:
         height, width, channels = shape
         if height % 4 or width % 4:
-            raise ValueError(f"ConvolutionalVAE: the images' height and width must be divisible by 4, got {height}x{width}")
+            raise UsageError(f"ConvolutionalVAE: the images' height and width must be divisible by 4, got {height}x{width}")
         rows, columns = height // 4, width // 4
         self.encoder = nn.Sequential(
             nn.Conv2D(channels, 32, 3, stride=2, padding="same"),

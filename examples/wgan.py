@@ -25,26 +25,32 @@ from dcgan import generator
 
 import tinygen as tg
 from tinygen import nn
-from tinygen.command_line import command_line
+from tinygen.command_line import UsageError, command_line
 from tinygen.data import pad_to
 from tinygen.training.gan import GAN, GANOptions
 from tinygen.training.loop import Metrics
+from tinygen.training.options import Positive
 
 
 @dataclass(kw_only=True)
 class WGANOptions(GANOptions):
     out: Path = Path("runs/wgan")
     """folder of the run: log, samples, checkpoint"""
-    epochs: int = 50
+    epochs: Positive[int] = 50
     """passes over the training data, those before --resume included"""
-    lr: float = 5e-4
+    lr: Positive[float] = 5e-4
     """learning rate of Adam, for both networks"""
-    critic_steps: int = 3
+    critic_steps: Positive[int] = 3
     """steps of the critic for each step of the generator"""
     penalty: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """bound the critic's slope by the gradient penalty instead of by clipping its weights"""
     spectral_norm: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """bound the critic's slope by spectral normalisation instead"""
+
+    def check(self) -> None:
+        super().check()
+        if self.penalty and self.spectral_norm:
+            raise UsageError("--penalty and --spectral-norm are two ways to bound the critic's slope: choose one")
 
 
 def critic(channels: int, options: WGANOptions) -> nn.Sequential:
@@ -72,10 +78,6 @@ def clip_weights(network: nn.Module, limit: float) -> None:
 
 
 def main(options: WGANOptions) -> None:
-    if options.penalty and options.spectral_norm:
-        raise ValueError("--penalty and --spectral-norm are two ways to bound the critic's slope: choose one")
-    if options.critic_steps < 1:
-        raise ValueError(f"--critic-steps must be at least 1, got {options.critic_steps}")
     tg.manual_seed(options.seed)
     data = options.load_images()
     print(data.describe())

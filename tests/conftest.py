@@ -6,6 +6,7 @@ import numpy
 import pytest
 
 from tinygen.backend import to_device
+from tinygen.command_line import UsageError
 from tinygen.data import load_fashion_mnist, load_names
 
 
@@ -14,7 +15,7 @@ def device(request: pytest.FixtureRequest) -> str:
     """Each device in turn; what is missing for one of them is the reason why its tests are skipped."""
     try:
         to_device(numpy.zeros(1), request.param)
-    except RuntimeError as reason:
+    except UsageError as reason:
         pytest.skip(str(reason))
     return request.param
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from llvmlite import binding
 
+from tinygen.command_line import UsageError
 from tinygen.data import load_images
 from tinygen.saving.checkpoint import write_whole
 
@@ -58,7 +59,7 @@ def train(command: str, folder: Path) -> None:
     done = folder / "command.txt"
     if done.exists():
         if done.read_text() != command:
-            raise ValueError(f"{folder} holds the run of {done.read_text()}, not of {command}; delete it, or name the run otherwise")
+            raise UsageError(f"{folder} holds the run of {done.read_text()}, not of {command}; delete it, or name the run otherwise")
         return
     print(f"\n== {command}", flush=True)
     resume = ["--resume"] if (folder / "checkpoint.safetensors").exists() else []
@@ -149,5 +150,5 @@ def make(commands: Mapping[str, str], runs: Path, folder: Path) -> None:
 if __name__ == "__main__":
     try:
         make(COMMANDS, Path("runs/results"), ROOT / "examples" / "results")
-    except (ValueError, OSError) as error:
+    except (UsageError, OSError) as error:
         raise SystemExit(f"make_results.py: {error}") from None

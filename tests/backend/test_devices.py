@@ -11,6 +11,7 @@ from hypothesis import settings
 from numpy.testing import assert_array_equal
 
 from tinygen.backend import array_module, best_device, device_of, floats, to_device
+from tinygen.command_line import UsageError
 
 modest = settings(deadline=None, max_examples=50)
 
@@ -53,13 +54,13 @@ class TestDevices:
     @pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:12"])
     def test_cuda_without_cupy_says_what_to_install(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "cupy", None)
-        with pytest.raises(RuntimeError, match=rf'^device "{name}" needs CuPy, which is not installed: pip install \'tinygen\[gpu\]\''):
+        with pytest.raises(UsageError, match=rf'^device "{name}" needs CuPy, which is not installed: pip install \'tinygen\[gpu\]\''):
             to_device(numpy.zeros(1), name)
 
     @pytest.mark.parametrize(("name", "count"), [("cuda:1", 1), ("cuda:2", 2)])
     def test_a_gpu_that_is_not_there_is_refused(self, name: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "cupy", cupy_that_says(lambda: count))
-        with pytest.raises(RuntimeError, match=f'^device "{name}" is not there: CuPy 14.0.1 finds {count} GPUs, numbered from 0$'):
+        with pytest.raises(UsageError, match=f'^device "{name}" is not there: CuPy 14.0.1 finds {count} GPUs, numbered from 0$'):
             to_device(numpy.zeros(1), name)
 
     @pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:12"])
@@ -69,7 +70,7 @@ class TestDevices:
 
         monkeypatch.setitem(sys.modules, "cupy", cupy_that_says(count))
         said = rf'^device "{name}" needs an NVIDIA GPU.*CuPy 14.0.1 says cudaErrorInsufficientDriver: .*pip install \'tinygen\[gpu\]\''
-        with pytest.raises(RuntimeError, match=said):
+        with pytest.raises(UsageError, match=said):
             to_device(numpy.zeros(1), name)
 
     def test_the_best_device_is_a_gpu_that_can_be_used(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import numpy
 import pytest
 
 from tinygen.backend import to_device
+from tinygen.command_line import UsageError
 
 STAND_IN = "tests.stand_in.array"  # among sys.modules, it is in CuPy's place
 
@@ -16,7 +17,7 @@ def need(*devices: str) -> None:
     for device in devices:
         try:
             to_device(numpy.zeros(1), device)
-        except RuntimeError as reason:
+        except UsageError as reason:
             pytest.skip(str(reason))
 
 

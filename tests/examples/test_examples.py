@@ -122,7 +122,9 @@ def test_bad_input_is_told_in_one_sentence(few_images: Path, tmp_path: Path) -> 
         (["--data", damaged, *out], "holds 90 bytes of data where its header, (96,) of uint8, promises 96"),
         (["--data", few_images, *out, "--batch-size", "97"], "batch_size must be 1 to 96, the length of the arrays, not 97"),
         (["--data", few_images, *out, "--device", "gpu"], 'unknown device "gpu": devices are "cpu", "cuda" and "cuda:1", "cuda:2", ...'),
-        (["--data", few_images, *out, "--lr", "-1"], "Adam: lr must be positive, got -1.0"),
+        (["--data", few_images, *out, "--lr", "-1"], "--lr must be positive, got -1.0"),
+        (["--data", few_images, *out, "--latent", "0"], "--latent must be positive, got 0"),
+        (["--data", few_images, *out, "--seed", "-1"], "--seed must be 0 to 2**64 - 1, got -1"),
         (
             ["--data", few_images, *out, "--resume"],
             f"there is nothing to resume: {tmp_path / 'run' / 'checkpoint.safetensors'} does not exist",

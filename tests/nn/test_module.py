@@ -197,7 +197,7 @@ class TestTo:
 
     @pytest.mark.parametrize(
         ("device", "error", "said"),
-        [("nonsense", ValueError, 'unknown device "nonsense": devices are '), ("cuda", RuntimeError, 'device "cuda" needs CuPy, ')],
+        [("nonsense", ValueError, 'unknown device "nonsense": devices are '), ("cuda", ValueError, 'device "cuda" needs CuPy, ')],
     )
     def test_what_is_not_there_is_refused(self, device: str, error: Any, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "cupy", None)

@@ -11,6 +11,8 @@ from typing import Any
 import numpy
 from tinygen_kernels import Array, array_module
 
+from tinygen.command_line import UsageError
+
 
 def device_of(x: Array) -> str:
     """The device that x lives on: "cpu", "cuda:0", "cuda:1", ..."""
@@ -21,7 +23,7 @@ def _cuda_index(device: str) -> int:
     """The number in a CUDA device's name; "cuda" is number 0."""
     kind, _, index = device.partition(":")
     if kind != "cuda" or not (index.isdecimal() or device == "cuda"):
-        raise ValueError(f'unknown device "{device}": devices are "cpu", "cuda" and "cuda:1", "cuda:2", ...')
+        raise UsageError(f'unknown device "{device}": devices are "cpu", "cuda" and "cuda:1", "cuda:2", ...')
     return int(index or 0)
 
 
@@ -30,7 +32,7 @@ def to_device(x: Array, device: str) -> Array:
 
     CuPy computes on its current device, which from now on is the one named here: a program on several moves arrays as it goes along.
 
-    Raises ValueError for a name that is no device, and RuntimeError where CUDA is asked for but CuPy or the device is missing.
+    Raises UsageError for a name that is not a device, and where CUDA is asked for but CuPy or the device is missing.
     """
     if device == "cpu":
         return numpy.asarray(x) if isinstance(x, numpy.ndarray | numpy.generic) else x.get()
@@ -52,16 +54,16 @@ def _cupy(device: str, index: int) -> Any:
     try:
         cupy: Any = importlib.import_module("cupy")
     except ImportError:
-        raise RuntimeError(f'device "{device}" needs CuPy, which is not installed: {install}') from None
+        raise UsageError(f'device "{device}" needs CuPy, which is not installed: {install}') from None
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
-        raise RuntimeError(
+        raise UsageError(
             f'device "{device}" needs an NVIDIA GPU, and its driver a version that serves CuPy\'s; CuPy {cupy.__version__} says {error}; '
             f"with a driver for CUDA 12, {install}"
         ) from None
     if index >= count:
-        raise RuntimeError(f'device "{device}" is not there: CuPy {cupy.__version__} finds {count} GPUs, numbered from 0')
+        raise UsageError(f'device "{device}" is not there: CuPy {cupy.__version__} finds {count} GPUs, numbered from 0')
     return cupy
 
 
@@ -69,7 +71,7 @@ def best_device() -> str:
     """ "cuda" where there is a GPU that CuPy can use, else "cpu"."""
     try:
         _cupy("cuda", 0)
-    except RuntimeError:
+    except UsageError:
         return "cpu"
     return "cuda"
 

@@ -16,6 +16,7 @@ from tinygen.bench import kernels, roofline
 from tinygen.bench.kernels import ENGINES, IM2COL, OURS, REFERENCE, TOLERANCE, TORCH, Timing
 from tinygen.bench.layers import DIRECTIONS, LAYERS, Direction, Layer
 from tinygen.bench.protocol import Protocol, geometric_mean, process, protocols, table
+from tinygen.command_line import UsageError
 
 if TYPE_CHECKING:
     from tinygen.bench.peak import Machine
@@ -67,15 +68,15 @@ def command_line(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark with these arguments, or those of the command line. An error that the user can mend ends it in one sentence."""
     try:
         main(tyro.cli(Options, prog="python -m tinygen.bench", args=arguments))
-    except (ValueError, OSError, RuntimeError) as error:
+    except (UsageError, OSError) as error:
         raise SystemExit(f"bench: {error}") from None
 
 
 def main(options: Options) -> None:
     if options.threads < 1 or options.repeats < 1:
-        raise ValueError(f"threads and repeats must be at least 1, not {options.threads} and {options.repeats}")
+        raise UsageError(f"threads and repeats must be at least 1, not {options.threads} and {options.repeats}")
     if options.step and (options.plot or options.layer or options.only or options.dtype != "float32"):
-        raise ValueError("--step times whole training steps in float32; --only, --layer, --plot and --dtype are for kernels")
+        raise UsageError("--step times whole training steps in float32; --only, --layer, --plot and --dtype are for kernels")
     if options.ptx:
         from tinygen.bench import ptx
 

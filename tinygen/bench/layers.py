@@ -8,6 +8,8 @@ import numpy
 from tinygen_kernels import Array, Padding, Pair
 from tinygen_kernels.geometry import output_size, resolve_padding, transposed_size
 
+from tinygen.command_line import UsageError
+
 Direction = Literal["forward", "data", "weight"]
 DIRECTIONS: tuple[Direction, ...] = ("forward", "data", "weight")
 
@@ -42,15 +44,18 @@ class Layer:
     def parse(cls, text: str) -> "Layer":
         """The layer N,H,W,C,K,kernel,stride,padding; padding is a number, "same" or "valid".
 
-        Raises ValueError for anything else, and where the kernel does not fit into the image.
+        Raises UsageError for anything else, and where the kernel does not fit into the image.
         """
         parts = text.split(",")
         if len(parts) != 8 or not all(part.isdecimal() and int(part) > 0 for part in parts[:7]):
-            raise ValueError(f"a layer is eight values N,H,W,C,K,kernel,stride,padding, all positive but the padding, not {text!r}")
+            raise UsageError(f"a layer is eight values N,H,W,C,K,kernel,stride,padding, all positive but the padding, not {text!r}")
         images, height, width, channels, outputs, kernel, stride = map(int, parts[:7])
         padding = int(parts[7]) if parts[7].isdecimal() else parts[7]
         layer = cls(images, (height, width), channels, outputs, kernel, stride, padding)
-        layer.convolution()
+        try:
+            layer.convolution()
+        except ValueError as error:
+            raise UsageError(f"the layer {text}: {error}") from error
         return layer
 
     def __str__(self) -> str:

@@ -23,6 +23,7 @@ import tinygen
 from tinygen.backend import to_device
 from tinygen.bench.kernels import TOLERANCE
 from tinygen.bench.protocol import Call, Protocol, process, protocols, table
+from tinygen.command_line import UsageError
 
 EXAMPLES = ("cnn", "dcgan", "vae")
 OURS, ENGINES = "tinygen", {"torch NCHW": "NCHW", "torch channels_last": "channels_last"}
@@ -46,10 +47,10 @@ class Taken(Exception):
 
 
 def example_file(name: str) -> Path:
-    """Where an example lies, beside the packages in the repository. Raises ValueError where it does not."""
+    """Where an example lies, beside the packages in the repository. Raises UsageError where it does not."""
     path = Path(tinygen.__file__).parent.parent / "examples" / f"{name}.py"
     if not path.exists():
-        raise ValueError(f"--step times the examples, which come with tinygen's repository and not with the package: there is no {path}")
+        raise UsageError(f"--step times the examples, which come with tinygen's repository and not with the package: there is no {path}")
     return path
 
 

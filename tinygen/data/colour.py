@@ -4,6 +4,7 @@ import colorsys
 
 import numpy
 
+from tinygen.command_line import UsageError
 from tinygen.data.dataset import ImageDataset, pad_to
 
 
@@ -14,12 +15,12 @@ def coloured(data: ImageDataset, side: int = 32) -> ImageDataset:
     (from red over yellow, green and blue back to red), saturation 0.6 and full brightness. The source then says so. A classifier of these
     images need look at nothing but colour: on its features, `python -m tinygen.evaluate` judges colours more than shapes.
 
-    Raises ValueError if images in colour are of another size, or grey ones are larger.
+    Raises UsageError if images in colour are of another size, or grey ones are larger.
     """
     _, height, width, channels = data.train_images.shape
     if channels == 3:
         if (height, width) != (side, side):
-            raise ValueError(
+            raise UsageError(
                 f"{data.source}: images in colour must be {side}x{side} here, not {height}x{width}; --size {side} resizes them"
             )
         return data

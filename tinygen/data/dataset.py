@@ -6,6 +6,7 @@ import numpy
 from numpy.typing import DTypeLike
 
 from tinygen.backend import Array, device_of, to_device
+from tinygen.command_line import UsageError
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +31,7 @@ class ImageDataset:
         self._check("test", self.test_images, self.test_labels)
         train, test = self.train_images.shape[1:], self.test_images.shape[1:]
         if train != test:
-            raise ValueError(f"{self.source}: training images are {_size(train)} but test images {_size(test)}")
+            raise UsageError(f"{self.source}: training images are {_size(train)} but test images {_size(test)}")
 
     def describe(self) -> str:
         """One line: the source, how many images and of which size."""
@@ -46,15 +47,15 @@ class ImageDataset:
 
     def _check(self, part: str, images: numpy.ndarray, labels: numpy.ndarray) -> None:
         if images.ndim != 4 or images.dtype != numpy.uint8:
-            raise ValueError(f"{self.source}: {part} images must be uint8 (N, H, W, C), not {images.dtype} {images.shape}")
+            raise UsageError(f"{self.source}: {part} images must be uint8 (N, H, W, C), not {images.dtype} {images.shape}")
         if labels.ndim != 1 or labels.dtype != numpy.int64:
-            raise ValueError(f"{self.source}: {part} labels must be int64 (N,), not {labels.dtype} {labels.shape}")
+            raise UsageError(f"{self.source}: {part} labels must be int64 (N,), not {labels.dtype} {labels.shape}")
         if len(images) == 0:
-            raise ValueError(f"{self.source}: there are no {part} images, and at least one is needed")
+            raise UsageError(f"{self.source}: there are no {part} images, and at least one is needed")
         if len(images) != len(labels):
-            raise ValueError(f"{self.source}: {len(images)} {part} images but {len(labels)} labels")
+            raise UsageError(f"{self.source}: {len(images)} {part} images but {len(labels)} labels")
         if not 0 <= labels.min() <= labels.max() < len(self.classes):
-            raise ValueError(
+            raise UsageError(
                 f"{self.source}: {part} labels run from {labels.min()} to {labels.max()}, "
                 f"but {len(self.classes)} classes allow 0 to {len(self.classes) - 1}"
             )
@@ -68,7 +69,7 @@ def pad_to(images: numpy.ndarray, size: int) -> numpy.ndarray:
     _require_bytes("pad_to", images)
     _, height, width, _ = images.shape
     if max(height, width) > size:
-        raise ValueError(f"pad_to: images of {height}x{width} do not fit into {size}x{size}; --size {size} makes them smaller")
+        raise UsageError(f"pad_to: images of {height}x{width} do not fit into {size}x{size}; --size {size} makes them smaller")
     top, left = (size - height) // 2, (size - width) // 2
     return numpy.pad(images, ((0, 0), (top, size - height - top), (left, size - width - left), (0, 0)))
 

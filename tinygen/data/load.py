@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy
 
+from tinygen.command_line import UsageError
 from tinygen.data.dataset import ImageDataset
 from tinygen.data.fashion_mnist import load_fashion_mnist
 from tinygen.data.readers.cifar import holds_cifar10, load_cifar10
@@ -25,12 +26,12 @@ def load_images(path: str | Path | None = None, size: int | None = None, crop: i
     Of every image the central crop x crop pixels are cut out, the central square of that is resized to size x size, and colours become
     grey, each only where it is asked for.
 
-    Raises FileNotFoundError if there is nothing at path, and ValueError if what is there is none of these or more than one, is damaged, or
+    Raises FileNotFoundError if there is nothing at path, and UsageError if what is there is none of these or more than one, is damaged, or
     does not agree.
     """
     for name, number in (("size", size), ("crop", crop)):
         if number is not None and number < 1:
-            raise ValueError(f"{name} must be at least 1, got {number}")
+            raise UsageError(f"{name} must be at least 1, got {number}")
     if path is None:
         data = load_fashion_mnist()
     else:
@@ -42,8 +43,8 @@ def load_images(path: str | Path | None = None, size: int | None = None, crop: i
         return data
     try:
         images = fit_arrays(numpy.concatenate([data.train_images, data.test_images]), size, crop, grey)
-    except ValueError as error:
-        raise ValueError(f"{data.source}: {error}") from error
+    except UsageError as error:
+        raise UsageError(f"{data.source}: {error}") from error
     train, test = numpy.split(images, [len(data.train_images)])
     return ImageDataset(train, data.train_labels, test, data.test_labels, data.classes, data.source)
 
@@ -53,7 +54,7 @@ def _reader(path: Path) -> Callable[..., ImageDataset]:
     if path.is_file():
         if path.suffix.lower() == ".npz":
             return load_npz
-        raise ValueError(f"{path} is a file, and of files only .npz can be read; other images come as a folder")
+        raise UsageError(f"{path} is a file, and of files only .npz can be read; other images come as a folder")
     if not path.is_dir():
         raise FileNotFoundError(f"{path} does not exist")
     kinds: list[tuple[str, bool, Callable[..., ImageDataset]]] = [
@@ -63,9 +64,9 @@ def _reader(path: Path) -> Callable[..., ImageDataset]:
     ]
     found = [(name, reader) for name, there, reader in kinds if there]
     if len(found) > 1:
-        raise ValueError(f"{path} holds {' and '.join(name for name, _ in found)}; each kind needs a folder of its own")
+        raise UsageError(f"{path} holds {' and '.join(name for name, _ in found)}; each kind needs a folder of its own")
     if not found:
-        raise ValueError(
+        raise UsageError(
             f"{path} holds no images that can be read: no IDX files ({FILES[0]}, ...), none of CIFAR-10's binary version "
             f"(data_batch_1.bin, ...), and no {', '.join(SUFFIXES)}"
         )

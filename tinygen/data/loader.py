@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import numpy
 
+from tinygen.command_line import UsageError
+
 
 class Loader:
     """Cuts arrays of equal length N into shuffled batches; row i of every array stays with row i of the others.
@@ -20,9 +22,9 @@ class Loader:
         if len(set(lengths)) != 1:
             raise ValueError(f"Loader: takes one or more arrays of equal length, not of the lengths {lengths}")
         if not 1 <= batch_size <= lengths[0]:
-            raise ValueError(f"Loader: batch_size must be 1 to {lengths[0]}, the length of the arrays, not {batch_size}")
+            raise UsageError(f"Loader: batch_size must be 1 to {lengths[0]}, the length of the arrays, not {batch_size}")
         if not 0 <= seed < 2**64:
-            raise ValueError(f"Loader: seed must be 0 to 2**64 - 1, not {seed}")
+            raise UsageError(f"Loader: seed must be 0 to 2**64 - 1, not {seed}")
         self.arrays = arrays
         self.batch_size = batch_size
         self.seed = seed

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy
 
+from tinygen.command_line import UsageError
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
 def fit(image: "Image.Image", size: int | None = None, crop: int | None = None) -> "Image.Image":
     """The central crop x crop pixels of an image; of these, or of the whole image, the central square, resized to size x size.
 
-    Either may be None, and is then left out. Resizing is bicubic, and averages where it shrinks. Raises ValueError if the image has no
+    Either may be None, and is then left out. Resizing is bicubic, and averages where it shrinks. Raises UsageError if the image has no
     crop x crop pixels.
     """
     from PIL import Image, ImageOps
@@ -19,7 +21,7 @@ def fit(image: "Image.Image", size: int | None = None, crop: int | None = None) 
     if crop is not None:
         width, height = image.size
         if crop > min(width, height):
-            raise ValueError(f"an image of {height}x{width} pixels has no central {crop}x{crop}")
+            raise UsageError(f"an image of {height}x{width} pixels has no central {crop}x{crop}")
         left, top = (width - crop) // 2, (height - crop) // 2
         image = image.crop((left, top, left + crop, top + crop))
     return image if size is None else ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)

@@ -27,6 +27,7 @@ import numpy
 import tyro
 
 from tinygen import backend
+from tinygen.command_line import UsageError
 from tinygen.data import ImageDataset, coloured, load_images, pad_to
 from tinygen.evaluation import metrics
 from tinygen.evaluation.features import FeatureClassifier, train_classifier
@@ -100,21 +101,21 @@ def _shares(classes: numpy.ndarray, data: ImageDataset) -> numpy.ndarray:
 def _read_run(run: Path) -> tuple[numpy.ndarray, int, ImageDataset]:
     """The images that a finished run has made, the epochs behind them, and the data as the model saw them."""
     if not (run / "checkpoint.safetensors").exists():
-        raise ValueError(f"{run} is no folder of a run: it has no checkpoint.safetensors")
+        raise UsageError(f"{run} is no folder of a run: it has no checkpoint.safetensors")
     _, options, progress = read_checkpoint(run / "checkpoint.safetensors")
     if not (run / "generated.safetensors").exists():
-        raise ValueError(
+        raise UsageError(
             f"{run} has no generated.safetensors: it is not finished and --resume goes on with it, or its model makes no images"
         )
     arrays, metadata = checkpoint.load(run / "generated.safetensors")
     epochs = int(metadata["epoch"])
     if (epochs, 0) != (progress["epoch"], progress["batch"]):
-        raise ValueError(
+        raise UsageError(
             f"{run} is not finished: its images were made after epoch {epochs}, and since then it has trained "
             f"{progress['epoch'] - epochs} epochs and {progress['batch']} batches; --resume goes on with it"
         )
     if missing := [name for name in ("data", "size", "crop", "grey") if name not in options]:
-        raise ValueError(f"{run} does not say which images it was trained on: its checkpoint lacks the options {', '.join(missing)}")
+        raise UsageError(f"{run} does not say which images it was trained on: its checkpoint lacks the options {', '.join(missing)}")
     data = load_images(options["data"], options["size"], options["crop"], options["grey"])
     return arrays["images"], epochs, _as_seen(data, arrays["images"].shape[1:], run)
 
@@ -127,7 +128,7 @@ def _as_seen(data: ImageDataset, shape: tuple[int, ...], run: Path) -> ImageData
     if shape[0] == shape[1] >= max(train.shape[1:3]):
         train, test = pad_to(train, shape[0]), pad_to(test, shape[0])
     if train.shape[1:] != shape:
-        raise ValueError(f"{run} made images of {shape}, which cannot be compared with {data.source}, {train.shape[1:]}")
+        raise UsageError(f"{run} made images of {shape}, which cannot be compared with {data.source}, {train.shape[1:]}")
     return ImageDataset(train, data.train_labels, test, data.test_labels, data.classes, data.source)
 
 

@@ -6,6 +6,7 @@ import numpy
 
 from tinygen import functional as F
 from tinygen import nn, optim
+from tinygen.command_line import UsageError
 from tinygen.data import Loader, to_float
 from tinygen.engine.mode import no_grad
 from tinygen.engine.tensor import Tensor
@@ -52,10 +53,10 @@ class FeatureClassifier(nn.Module):
 def train_classifier(images: numpy.ndarray, labels: numpy.ndarray, classes: int, steps: int = 500) -> FeatureClassifier:
     """A classifier trained for `steps` batches of 64 of the uint8 images (N, H, W, C), by Adam on the cross-entropy.
 
-    Its weights and the order of the batches depend on the random stream and nothing else. Raises ValueError if there is one class only.
+    Its weights and the order of the batches depend on the random stream and nothing else. Raises UsageError if there is one class only.
     """
     if classes < 2:
-        raise ValueError(f"a classifier needs 2 classes or more to learn features from, got {classes}")
+        raise UsageError(f"a classifier needs 2 classes or more to learn features from, got {classes}")
     _, height, width, channels = images.shape
     model = FeatureClassifier((height, width), channels, classes)
     adam = optim.Adam(model.parameters(), 1e-3)

@@ -12,6 +12,8 @@ import numpy
 import safetensors
 import safetensors.numpy
 
+from tinygen.command_line import UsageError
+
 DTYPES = (
     "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64",
 )  # fmt: skip
@@ -40,7 +42,7 @@ def save(path: str | Path, arrays: Mapping[str, numpy.ndarray], metadata: Mappin
 def load(path: str | Path) -> tuple[dict[str, numpy.ndarray], dict[str, str]]:
     """Read (arrays, metadata) from a safetensors file, tinygen's or another's; the arrays are new, writable and in no particular order.
 
-    Raises ValueError if there is no such file, or it is damaged, foreign, or has an array whose dtype is none of DTYPES.
+    Raises UsageError if there is no such file, or it is damaged, foreign, or has an array whose dtype is none of DTYPES.
     """
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
@@ -48,10 +50,10 @@ def load(path: str | Path) -> tuple[dict[str, numpy.ndarray], dict[str, str]]:
             metadata = file.metadata() or {}
     # The last three come from dtypes and shapes that the format allows and NumPy does not.
     except (safetensors.SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"checkpoint: {path} cannot be loaded: {error}") from error
+        raise UsageError(f"checkpoint: {path} cannot be loaded: {error}") from error
     # NumPy knows bfloat16 and the like once another package has taught it.
     if strange := [f"{name} is of {array.dtype}" for name, array in arrays.items() if array.dtype.name not in DTYPES]:
-        raise ValueError(f"checkpoint: {path} cannot be loaded: {', '.join(strange)}, and only {', '.join(DTYPES)} can be")
+        raise UsageError(f"checkpoint: {path} cannot be loaded: {', '.join(strange)}, and only {', '.join(DTYPES)} can be")
     return arrays, metadata
 
 

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy
 
+from tinygen.command_line import UsageError
 from tinygen.saving import checkpoint
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, numpy.ndarray], dict[str, Any], dict[str, Any]]:
-    """The arrays, the options and the progress (epoch, batch, seconds) of a run. Raises ValueError if the file is none of a run's."""
+    """The arrays, the options and the progress (epoch, batch, seconds) of a run. Raises UsageError if the file is none of a run's."""
     arrays, metadata = checkpoint.load(path)
     if "random" not in arrays or not {"progress", "options"} <= set(metadata):
-        raise ValueError(f"{path} is no checkpoint of a training run")
+        raise UsageError(f"{path} is no checkpoint of a training run")
     return arrays, json.loads(metadata["options"]), json.loads(metadata["progress"])

@@ -16,16 +16,16 @@ from tinygen.nn import Module, evaluating
 from tinygen.optim import Adam
 from tinygen.report.pictures import grid
 from tinygen.training.loop import Metrics, Training
-from tinygen.training.options import Options
+from tinygen.training.options import Options, Positive
 
 
 @dataclass(kw_only=True)
 class GANOptions(Options):
     """The options of every script that trains a GAN."""
 
-    lr: float = 2e-4
+    lr: Positive[float] = 2e-4
     """learning rate of Adam, for both networks"""
-    latent: int = 100
+    latent: Positive[int] = 100
     """dimensions of the noise"""
 
 

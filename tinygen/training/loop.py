@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from tinygen import backend
 from tinygen.backend import Array
+from tinygen.command_line import UsageError
 from tinygen.data import Loader
 from tinygen.engine.tensor import Tensor, array_of
 from tinygen.report import pictures
@@ -136,7 +137,7 @@ class Training:
         """Prepare the folder: a new run needs one without a run in it, a resumed one goes on from its checkpoint."""
         saved, log = self.folder / "checkpoint.safetensors", self.folder / "log.jsonl"
         if not self.options.resume and (saved.exists() or log.exists()):
-            raise ValueError(f"{self.folder} already holds a run; go on with --resume, or give another folder with --out")
+            raise UsageError(f"{self.folder} already holds a run; go on with --resume, or give another folder with --out")
         if self.options.resume:
             self._load(saved)
         try:
@@ -146,7 +147,7 @@ class Training:
                 checkpoint.write_whole(log, b"".join(lines[: self.epoch]))
             self._save()
         except OSError as error:
-            raise ValueError(f"cannot write to the folder {self.folder}: {error.strerror}") from error
+            raise UsageError(f"cannot write to the folder {self.folder}: {error.strerror}") from error
 
     def _own_options(self) -> dict[str, Any]:
         """As JSON knows them; what it does not know, as text."""
@@ -169,23 +170,23 @@ class Training:
 
     def _load(self, path: Path) -> None:
         if not path.exists():
-            raise ValueError(f"there is nothing to resume: {path} does not exist")
+            raise UsageError(f"there is nothing to resume: {path} does not exist")
         arrays, before, progress = read_checkpoint(path)
         now = self._own_options()
         if changed := [f"{name} {before.get(name)} is now {now.get(name)}" for name in before | now if before.get(name) != now.get(name)]:
-            raise ValueError(f"{path} is of a run with other options: {', '.join(changed)}")
+            raise UsageError(f"{path} is of a run with other options: {', '.join(changed)}")
         states: dict[str, dict[str, numpy.ndarray]] = {part: {} for part in [*self.parts, "totals"]}
         for name, array in arrays.items():
             part, _, rest = name.partition("/")
             if name != "random":
                 states.setdefault(part, {})[rest] = array
         if unknown := sorted(set(states) - set(self.parts) - {"totals"}):
-            raise ValueError(f"{path} is of another model: it has {', '.join(unknown)}, this one has {', '.join(self.parts)}")
+            raise UsageError(f"{path} is of another model: it has {', '.join(unknown)}, this one has {', '.join(self.parts)}")
         for part, owner in self.parts.items():
             try:
                 owner.load_state_dict(states[part])
             except ValueError as error:
-                raise ValueError(f"{path}, {part}: {error}") from error
+                raise UsageError(f"{path}, {part}: {error}") from error
         backend.set_random_state(arrays["random"])
         self.epoch, self.batch, self.seconds = progress["epoch"], progress["batch"], progress["seconds"]
         self.totals = {name: float(total) for name, (total, _) in states["totals"].items()}

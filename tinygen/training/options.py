@@ -2,23 +2,27 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar, get_args, get_type_hints
 
 import tyro
 
 from tinygen import backend
+from tinygen.command_line import UsageError
 from tinygen.data import ImageDataset, load_images
+
+Number = TypeVar("Number", int, float)
+Positive = Annotated[Number, "positive"]
 
 
 @dataclass(kw_only=True)
 class RunOptions:
-    """The options of every training script."""
+    """The options of every training script. An option that is `Positive[int]` or `Positive[float]` is checked to be so."""
 
     out: Path
     """folder of the run: log, samples, checkpoint"""
-    epochs: int = 30
+    epochs: Positive[int] = 30
     """passes over the training data, those before --resume included"""
-    batch_size: int = 64
+    batch_size: Positive[int] = 64
     """examples per step"""
     seed: int = 0
     """of the initial weights, the noise and the order of the examples"""
@@ -30,6 +34,15 @@ class RunOptions:
     def __post_init__(self) -> None:
         if self.device == "auto":
             self.device = backend.best_device()
+
+    def check(self) -> None:
+        """Raise UsageError for a number that is out of its range; a script with rules of its own adds them."""
+        kinds = get_type_hints(type(self), include_extras=True)
+        for name, number in vars(self).items():
+            if "positive" in get_args(kinds[name]) and not 0 < number < float("inf"):
+                raise UsageError(f"--{name.replace('_', '-')} must be positive, got {number}")
+        if not 0 <= self.seed < 2**64:
+            raise UsageError(f"--seed must be 0 to 2**64 - 1, got {self.seed}")
 
 
 @dataclass(kw_only=True)

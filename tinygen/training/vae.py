@@ -16,16 +16,16 @@ from tinygen.nn import evaluating
 from tinygen.optim import Adam
 from tinygen.report.pictures import grid
 from tinygen.training.loop import Metrics, Training
-from tinygen.training.options import Options
+from tinygen.training.options import Options, Positive
 
 
 @dataclass(kw_only=True)
 class VariationalOptions(Options):
     """The options of every script that trains a variational autoencoder."""
 
-    lr: float = 1e-3
+    lr: Positive[float] = 1e-3
     """learning rate of Adam"""
-    latent: int = 20
+    latent: Positive[int] = 20
     """dimensions of the latent space"""
 
 

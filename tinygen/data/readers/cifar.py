@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy
 
+from tinygen.command_line import UsageError
 from tinygen.data.dataset import ImageDataset
 
 RECORD = 1 + 3 * 32 * 32
@@ -42,12 +43,12 @@ def holds_cifar10(folder: Path) -> bool:
 def _read_batch(path: Path) -> tuple[numpy.ndarray, numpy.ndarray]:
     content = numpy.frombuffer(path.read_bytes(), numpy.uint8)
     if content.size == 0 or content.size % RECORD:
-        raise ValueError(f"{path} holds {content.size} bytes, and CIFAR-10's binary files hold one or more whole records of {RECORD}")
+        raise UsageError(f"{path} holds {content.size} bytes, and CIFAR-10's binary files hold one or more whole records of {RECORD}")
     records = content.reshape(-1, RECORD)
     labels = records[:, 0].astype(numpy.int64)
     if labels.max() >= LABELS:
         first = labels.argmax()
-        raise ValueError(f"{path} has the label {labels[first]} in record {first}, and CIFAR-10's run from 0 to {LABELS - 1}")
+        raise UsageError(f"{path} has the label {labels[first]} in record {first}, and CIFAR-10's run from 0 to {LABELS - 1}")
     return numpy.ascontiguousarray(records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)), labels
 
 
@@ -57,5 +58,5 @@ def _read_classes(folder: Path) -> tuple[str, ...]:
         return tuple(map(str, range(LABELS)))
     names = tuple(path.read_text(encoding="utf-8", errors="replace").split())
     if len(names) != LABELS:
-        raise ValueError(f"{path} names {len(names)} classes, and CIFAR-10 has {LABELS}")
+        raise UsageError(f"{path} names {len(names)} classes, and CIFAR-10 has {LABELS}")
     return names

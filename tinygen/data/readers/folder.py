@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy
 
+from tinygen.command_line import UsageError
 from tinygen.data.dataset import ImageDataset
 from tinygen.data.resize import fit
 
@@ -28,19 +29,19 @@ def load_image_folder(folder: str | Path, size: int | None = None, crop: int | N
     Images are (H, W, 1) if all are grey or if `grey` asks for it, else (H, W, 3). Transparent pixels become black, photographs are turned
     upright, and of an animation the first picture counts.
 
-    Raises ValueError for a file that is damaged or not of 8 bits per channel, for images of different sizes where no size is given, and
+    Raises UsageError for a file that is damaged or not of 8 bits per channel, for images of different sizes where no size is given, and
     for a folder that is built otherwise.
     """
     folder = Path(folder)
     if (folder / "train").is_dir() and (folder / "test").is_dir():
         train, test = _classes(folder / "train"), _classes(folder / "test")
         if train.keys() != test.keys():
-            raise ValueError(f"{folder}/train has the classes {', '.join(train)}, but {folder}/test has {', '.join(test)}")
+            raise UsageError(f"{folder}/train has the classes {', '.join(train)}, but {folder}/test has {', '.join(test)}")
         source = str(folder)
     else:
         classes = _classes(folder)
         if max(map(len, classes.values())) < 10:
-            raise ValueError(
+            raise UsageError(
                 f"{folder} has no class of 10 images, of which one could be set aside for testing; "
                 "give more, or divide them into the subfolders train and test"
             )
@@ -64,16 +65,16 @@ def _classes(folder: Path) -> dict[str, list[Path]]:
     if not subfolders:
         classes = {"image": images}
     elif images:
-        raise ValueError(f"{folder} holds {len(subfolders)} subfolders, which are classes, but also images of no class: {images[0].name}")
+        raise UsageError(f"{folder} holds {len(subfolders)} subfolders, which are classes, but also images of no class: {images[0].name}")
     else:
         classes = {}
         for subfolder in subfolders:
             deeper, classes[subfolder.name] = _listed(subfolder)
             if deeper:
-                raise ValueError(f"{subfolder} is a class, whose images lie directly in it, but it holds the folder {deeper[0].name}")
+                raise UsageError(f"{subfolder} is a class, whose images lie directly in it, but it holds the folder {deeper[0].name}")
     for name, paths in classes.items():
         if not paths:
-            raise ValueError(f"{folder / name if subfolders else folder} holds no images: none of its files ends in {', '.join(SUFFIXES)}")
+            raise UsageError(f"{folder / name if subfolders else folder} holds no images: none of its files ends in {', '.join(SUFFIXES)}")
     return classes
 
 
@@ -89,11 +90,11 @@ def _read_all(paths: list[Path], size: int | None, crop: int | None, grey: bool)
     for path, image in _progress(paths):
         try:
             images.append(numpy.asarray(fit(image.convert("L") if grey else image, size, crop)))
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+        except UsageError as error:
+            raise UsageError(f"{path}: {error}") from error
         (height, width), (expected_height, expected_width) = images[-1].shape[:2], images[0].shape[:2]
         if (height, width) != (expected_height, expected_width):
-            raise ValueError(
+            raise UsageError(
                 f"{path} is {height}x{width} but {paths[0]} is {expected_height}x{expected_width}; "
                 "load_images(size=...), or --size, brings all to one size"
             )
@@ -120,9 +121,9 @@ def _read(path: Path) -> "Image.Image":
             mode, transparent = image.mode, image.has_transparency_data
             image = image.convert("RGBA") if transparent else image
     except damaged as error:
-        raise ValueError(f"{path} is no image that can be read: {error}") from error
+        raise UsageError(f"{path} is no image that can be read: {error}") from error
     if mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"):
-        raise ValueError(f"{path} has pixels of Pillow's mode {mode}, and only those of 8 bits per channel can be read")
+        raise UsageError(f"{path} has pixels of Pillow's mode {mode}, and only those of 8 bits per channel can be read")
     if transparent:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
     return image.convert("L" if mode in ("1", "L", "LA") else "RGB")

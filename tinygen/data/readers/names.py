@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy
 from tinygen_kernels import Array, array_module
 
+from tinygen.command_line import UsageError
+
 EMBEDDED_FILE = Path(__file__).parent.parent / "first_names" / "first-names.txt"
 HELD_OUT = 10  # every tenth name is for testing
 
@@ -54,19 +56,19 @@ class NameDataset:
 def load_names(path: str | Path | None = None) -> NameDataset:
     """The distinct names in a text file of one a line, every tenth of them in sorted order for testing; without a file the embedded ones.
 
-    Raises ValueError where the file is a folder, no UTF-8 text or has fewer than HELD_OUT names, OSError (FileNotFoundError, ...) if it
+    Raises UsageError where the file is a folder, no UTF-8 text or has fewer than HELD_OUT names, OSError (FileNotFoundError, ...) if it
     cannot be read.
     """
     file = EMBEDDED_FILE if path is None else Path(path)
     try:
         lines = file.read_text("utf-8").splitlines()
     except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is no UTF-8 text: {error}") from error
+        raise UsageError(f"{file} is no UTF-8 text: {error}") from error
     except IsADirectoryError as error:
-        raise ValueError(f"{file} is a folder, and a text file of one name a line is needed") from error
+        raise UsageError(f"{file} is a folder, and a text file of one name a line is needed") from error
     names = sorted({line.strip() for line in lines} - {""})
     if len(names) < HELD_OUT:
-        raise ValueError(f"{file} holds {len(names)} distinct names, one a line, and at least {HELD_OUT} are needed")
+        raise UsageError(f"{file} holds {len(names)} distinct names, one a line, and at least {HELD_OUT} are needed")
     train = tuple(name for i, name in enumerate(names) if i % HELD_OUT)
     return NameDataset(train, tuple(names[::HELD_OUT]), "embedded first names" if path is None else str(file))
 

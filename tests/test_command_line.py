@@ -1,0 +1,82 @@
+"""What the user can mend is told in one sentence; a bug keeps its traceback."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+from dataclasses import dataclass
+
+import numpy
+
+import tinygen as tg
+from tinygen import nn
+from tinygen.command_line import UsageError, command_line
+
+
+@dataclass(kw_only=True)
+class Options:
+    width: int = 3
+
+    def check(self):
+        if self.width == 0:
+            raise UsageError("--width must not be 0")
+
+
+def endless():
+    return endless()
+
+
+def main(options):
+    print(f"width {options.width}")
+    WHAT
+
+
+if __name__ == "__main__":
+    command_line(main, Options)
+"""
+
+
+def run(folder: Path, what: str, *arguments: str, dev: bool = False) -> subprocess.CompletedProcess[str]:
+    (folder / "script.py").write_text(SCRIPT.replace("WHAT", what))
+    command = [sys.executable, *(["-X", "dev"] if dev else []), folder / "script.py", *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("raise UsageError('photos holds no images')", "photos holds no images"),
+        ("open('/nowhere/at/all')", "[Errno 2] No such file or directory: '/nowhere/at/all'"),
+        ("tg.tensor([1.0], device='gpu')", 'unknown device "gpu": devices are "cpu", "cuda" and "cuda:1", "cuda:2", ...'),
+    ],
+)
+def test_what_the_user_can_mend_is_one_sentence(tmp_path: Path, what: str, message: str) -> None:
+    result = run(tmp_path, what)
+    assert (result.returncode, result.stderr) == (1, f"script.py: {message}\n")
+    developing = run(tmp_path, what, dev=True)
+    assert developing.returncode == 1 and message in developing.stderr and "Traceback" in developing.stderr
+
+
+@pytest.mark.parametrize(
+    ("what", "last"),
+    [
+        ("numpy.ones((2, 3)) + numpy.ones(4)", "ValueError: operands could not be broadcast together with shapes (2,3) (4,) "),
+        ("endless()", "RecursionError: maximum recursion depth exceeded"),
+        ("a, b = 1, 2, 3", "ValueError: too many values to unpack (expected 2)"),
+        ("nn.Module()(tg.ones((2, 3)))", "Module has no forward"),
+        ("nn.Dense(3, 2)(tg.ones((2, 4)))", "Dense"),
+    ],
+)
+def test_a_bug_keeps_its_traceback(tmp_path: Path, what: str, last: str) -> None:
+    result = run(tmp_path, what)
+    assert result.returncode == 1
+    assert result.stderr.startswith("Traceback") and f"    {what}\n" in result.stderr.replace("return endless()", "endless()")
+    assert last in result.stderr.splitlines()[-1]
+
+
+def test_options_are_checked_before_main_runs(tmp_path: Path) -> None:
+    result = run(tmp_path, "pass", "--width", "0")
+    assert (result.returncode, result.stdout, result.stderr) == (1, "", "script.py: --width must not be 0\n")
