@@ -70,7 +70,7 @@ class Kernels(Protocol):
         """Normalise each channel (the last axis) over all other axes, then leaky ReLU (slope 1: no activation, 0: ReLU).
 
         mean = E[x], var = E[(x - mean)^2] (biased), z = gamma (x - mean) / sqrt(var + eps) + beta, y = leaky_relu(z).
-        Returns y, mean (C,), var (C,). Sums are exact enough for a mean a thousand times the deviation.
+        Returns y, mean (C,), var (C,). x is not empty. Sums are exact enough for a mean a thousand times the deviation.
         """
 
     def batch_norm_backward(

@@ -39,11 +39,10 @@ def conv2d_data(g: Array, w: Array, bias: Array | None, size: Pair, stride: Pair
 
 
 def conv2d_weight(x: Array, g: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
-    channels, outputs = x.shape[3], g.shape[3]
     padded = numpy.pad(x, ((0, 0), *padding, (0, 0)))
-    w = numpy.empty((*size, channels, outputs), x.dtype)
+    w = numpy.empty((*size, x.shape[3], g.shape[3]), x.dtype)
     for tap, rows, columns in taps(size, g.shape[1:3], stride, dilation):
-        w[tap] = padded[:, rows, columns].reshape(-1, channels).T @ g.reshape(-1, outputs)
+        w[tap] = numpy.tensordot(padded[:, rows, columns], g, axes=((0, 1, 2), (0, 1, 2)))
     return w
 
 
@@ -60,7 +59,8 @@ def max_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> t
     indices = numpy.empty((images, *made, channels), numpy.int32)
     for i, j, rows, columns in _windows((height, width), made, kernel_size, stride, padding):
         window = x[:, rows, columns]
-        first = window.reshape(images, -1, channels).argmax(axis=1)  # the first of equals, and a NaN before everything
+        # argmax gives the first of equal values, and a NaN before everything.
+        first = window.reshape(images, window.shape[1] * window.shape[2], channels).argmax(axis=1)
         row, column = numpy.divmod(first, window.shape[2])
         indices[:, i, j] = (rows.start + row) * width + columns.start + column
     return max_pool2d_gather(x, indices), indices

@@ -50,7 +50,7 @@ def conv2d_data(g: Array, w: Array, bias: Array | None, size: Pair, stride: Pair
     if by_rows(w.shape[2], dilation):
         return _overlapped(g, w, bias, size, stride, padding, dilation)
     turned = _turned_padding(w.shape, stride, padding, dilation)
-    if turned:
+    if turned and all(size):  # no convolution gives an image without pixels
         return conv2d(g, _turned(w), bias, stride, turned, dilation)
     return _gathered(g, w, bias, (size[0], size[1]), (w.shape[:2], stride, padding, dilation), (len(g), *size, w.shape[2]), data=True)
 
@@ -151,7 +151,8 @@ def _overlapped(g: Array, w: Array, bias: Array | None, size: Pair, stride: Pair
     """conv2d_data for few channels: one product makes the window of values that each pixel of g stands for; they are added up."""
     images, height, width, outputs = g.shape
     kernel_size, channels = w.shape[:2], w.shape[2]
-    windows = matmul(flat(g).reshape(-1, outputs), flat(w).reshape(-1, outputs).T)
+    pixels, of_window = images * height * width, kernel_size[0] * kernel_size[1] * channels
+    windows = matmul(flat(g).reshape(pixels, outputs), flat(w).reshape(of_window, outputs).T)
     (top, bottom), (left, right) = padding
     rows, columns = top + size[0] + bottom, left + size[1] + right
     bordered = empty((images, rows, columns, channels), g.dtype)

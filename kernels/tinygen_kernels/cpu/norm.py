@@ -23,6 +23,8 @@ _CHUNKS = 64  # items, at most
 
 
 def column_sums(x: Array) -> Array:
+    if not x.size:
+        return numpy.zeros(x.shape[-1], x.dtype)
     rows = _rows(x)
     return _sums(x.shape[-1], rows, numpy.zeros(rows.shape[1]))[0].astype(x.dtype)
 

@@ -18,7 +18,7 @@ def max_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> t
 
 def max_pool2d_gather(x: Array, indices: Array) -> Array:
     y = empty(indices.shape, x.dtype)
-    launch(_read, len(x), flat(x).reshape(len(x), -1, x.shape[3]), _pixels(indices), _pixels(y))
+    launch(_read, len(x), _pixels(x), _pixels(indices), _pixels(y))
     return y
 
 
@@ -42,7 +42,8 @@ def avg_pool2d_data(g: Array, size: Pair, kernel_size: Pair, stride: Pair, paddi
 
 def _pixels(images: Array) -> Array:
     """(images, pixels, channels)"""
-    return flat(images).reshape(len(images), -1, images.shape[3])
+    count, height, width, channels = images.shape
+    return flat(images).reshape(count, height * width, channels)
 
 
 @helper

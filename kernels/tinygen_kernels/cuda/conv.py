@@ -80,6 +80,9 @@ def _run(factory: Any, a: Array, b: Array, c: Array, axes: tuple[Axis, Axis]) ->
 
     Where k is cut into pieces, so that the whole GPU has work, their sums are added up in order afterwards.
     """
+    if not (a.size and b.size and c.size):
+        c[...] = 0
+        return
     chosen = product_of(len(a), a.shape[3], c.shape[3], axes, a.dtype, multiprocessors(), factory is _weight_kernel)
     a, b = flat(a), flat(b)
     geometry = chosen.geometry
@@ -87,10 +90,9 @@ def _run(factory: Any, a: Array, b: Array, c: Array, axes: tuple[Axis, Axis]) ->
     a_width = 4 if geometry.channels % 4 == 0 and _aligned(a) else 1
     c_width = 4 if geometry.n % 4 == 0 and _aligned(b) and _aligned(sums) else 1
     tile = _read_as(chosen.tile, a_width, c_width)
-    if c.size:
-        launch(factory(tile, a.dtype.type, a_width, c_width), chosen.blocks, tile.threads, a, b, sums, geometry)
-        if geometry.pieces > 1:
-            elementwise(_add_pieces, c.size, sums, geometry.pieces, c)
+    launch(factory(tile, a.dtype.type, a_width, c_width), chosen.blocks, tile.threads, a, b, sums, geometry)
+    if geometry.pieces > 1:
+        elementwise(_add_pieces, c.size, sums, geometry.pieces, c)
 
 
 def _read_as(tile: Tile, a_width: int, c_width: int) -> Tile:
