@@ -12,7 +12,7 @@ LARGE = 1 << 20
 @pytest.fixture(autouse=True)
 def without_glibc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_KEEPS", True)
-    monkeypatch.setattr(memory, "_free", {})
+    monkeypatch.setattr(memory, "_pool", memory.Pool(64 << 20))
 
 
 def place(array: numpy.ndarray) -> int:
@@ -52,4 +52,29 @@ def test_a_step_in_a_loop_keeps_no_more_than_it_needs() -> None:
     for _ in range(50):
         step = [memory.empty(LARGE + 1000 * i, "float32") for i in range(4)]
         del step
-    assert sum(len(free) for free in memory._free.values()) == 4
+    assert 4 * 4 * LARGE <= memory._pool.bytes < 5 * 4 * LARGE
+
+
+def test_sizes_that_never_come_again_do_not_fill_the_pool() -> None:
+    size = LARGE
+    for _ in range(300):  # from 1 to 20 MB
+        memory.empty(size, "uint8")
+        assert memory._pool.bytes <= 64 << 20
+        size += size // 100
+    last = memory.empty(size, "uint8")
+    where = place(last)
+    del last
+    assert place(memory.empty(size, "uint8")) == where  # the pool still keeps what is new
+
+
+def test_memory_that_is_larger_than_the_pool_goes_back() -> None:
+    memory.empty(65 << 20, "uint8")
+    assert memory._pool.bytes == 0
+
+
+def test_memory_that_is_freed_while_the_pool_is_at_work_goes_back() -> None:
+    array = memory.empty(LARGE, "uint8")
+    with memory._pool._lock:
+        del array
+        assert memory.empty(LARGE, "uint8").size == LARGE
+    assert memory._pool.bytes == 0

@@ -3,6 +3,7 @@
 import ctypes
 import math
 import platform
+import threading
 import weakref
 from typing import Any
 
@@ -11,11 +12,58 @@ import numpy
 from tinygen_kernels import Array
 from tinygen_kernels.cpu.parallel import compiled
 
-# A training step asks for arrays of the same sizes again and again. New memory from the system is paid for with a page fault for every
-# few KiB; so what large arrays leave behind is kept for the next of their size. With glibc, tinygen has told malloc to do so itself.
+# A training step asks for arrays of the same sizes again and again. New memory from the system costs a page fault for every few KiB.
+# So the memory of large arrays is kept for the next arrays of their size. With glibc, tinygen has told malloc to do so itself.
 _KEEPS = platform.libc_ver()[0] != "glibc"
 _LARGE = 1 << 16  # bytes, from which on malloc may give memory back
-_free: dict[int, list[numpy.ndarray]] = {}  # by size
+
+
+class Pool:
+    """Keeps freed memory, `most` bytes at most. What is too much goes back to the system, the sizes that were freed longest ago first."""
+
+    def __init__(self, most: int):
+        self.most, self.bytes = most, 0
+        self._free: dict[int, list[Array]] = {}  # by size, the size that was freed last at the end
+        # Nobody waits for it. `_give` runs wherever Python frees an array, so also in the middle of these methods.
+        self._lock = threading.Lock()
+
+    def lend(self, size: int) -> Array:
+        """Memory of `size` bytes, or up to an eighth more. It comes back when the last array in it is gone."""
+        step = 1 << (size.bit_length() - 4)
+        size = -(-size // step) * step
+        memory = self._take(size)
+        lease: Any = (ctypes.c_char * size).from_buffer(memory)
+        weakref.finalize(lease, self._give, memory).atexit = False
+        return numpy.frombuffer(lease, numpy.uint8)
+
+    def _take(self, size: int) -> Any:
+        if self._lock.acquire(blocking=False):
+            try:
+                if size in self._free:
+                    return self._pop(size)
+            finally:
+                self._lock.release()
+        return numpy.empty(size, numpy.uint8)
+
+    def _give(self, memory: Array) -> None:
+        if self._lock.acquire(blocking=False):
+            try:
+                self._free[memory.size] = [*self._free.pop(memory.size, ()), memory]
+                self.bytes += memory.size
+                while self.bytes > self.most:
+                    self._pop(next(iter(self._free)))
+            finally:
+                self._lock.release()
+
+    def _pop(self, size: int) -> Array:
+        memory = self._free[size].pop()
+        if not self._free[size]:
+            del self._free[size]
+        self.bytes -= size
+        return memory
+
+
+_pool = Pool(256 << 20)
 
 
 def flat(array: Array) -> Array:
@@ -31,21 +79,10 @@ def empty(shape: int | tuple[int, ...], dtype: Any) -> Array:
     """A new array that starts on a cache line: vector loads from it never straddle two. NumPy promises 16 bytes, a line has 64."""
     count = shape if isinstance(shape, int) else math.prod(shape)
     size = count * numpy.dtype(dtype).itemsize + 64
-    memory = _kept(size) if _KEEPS and size >= _LARGE else numpy.empty(size, numpy.uint8)
+    memory = _pool.lend(size) if _KEEPS and size >= _LARGE else numpy.empty(size, numpy.uint8)
     return numpy.ndarray(shape, dtype, memory, _to_line(memory))
 
 
 @compiled  # since NumPy takes longer to tell an address than for all the rest of `empty`
 def _to_line(memory: Any) -> Any:
     return -memory.ctypes.data % 64
-
-
-def _kept(size: int) -> Array:
-    """Memory of so many bytes, or up to an eighth more, that goes back to `_free` when the last array in it is gone."""
-    step = 1 << (size.bit_length() - 4)
-    size = -(-size // step) * step
-    free = _free.setdefault(size, [])
-    memory: Any = free.pop() if free else numpy.empty(size, numpy.uint8)
-    lease: Any = (ctypes.c_char * size).from_buffer(memory)
-    weakref.finalize(lease, free.append, memory).atexit = False
-    return numpy.frombuffer(lease, numpy.uint8)
