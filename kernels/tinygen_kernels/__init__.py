@@ -4,6 +4,9 @@
 `tinygen_kernels.cpu` is fast on NumPy arrays, and `tinygen_kernels.cuda` is made for CuPy's. `for_array(x)` gives the fast module that
 serves the array x.
 
+Where the environment variable TINYGEN_KERNELS is "reference" when the first array is computed with, NumPy arrays are served by the
+reference instead. Nothing is compiled then, so that a debugger steps through every kernel.
+
 Conventions, the same everywhere:
 
     images    NHWC   x (N, H, W, C), y (N, H', W', K)
@@ -18,7 +21,9 @@ arrays, and the same bits come out whatever the number of threads. The callers i
 user; kernels do not check again.
 """
 
+import functools
 import importlib
+import os
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -114,7 +119,7 @@ def for_array(x: Array, *others: Array | None) -> Kernels:
     """The kernels that serve x. They are imported, and so Numba with them, at the first call. A GPU becomes CuPy's current one.
 
     Raises TypeError where x is of a type or a dtype that no kernels are made for, and ValueError where the other arrays of the call
-    are not where x is.
+    are not where x is, and where TINYGEN_KERNELS has an unknown value.
     """
     kernels: Any
     module = array_module(x)
@@ -123,10 +128,18 @@ def for_array(x: Array, *others: Array | None) -> Kernels:
             devices = ", ".join(str(array.device) for array in (x, *others) if array is not None)
             raise ValueError(f"the kernels take arrays of one device, not of {devices}")
     if module is numpy:
-        from tinygen_kernels import cpu as kernels
+        kernels = _host_kernels()
     else:
         x.device.use()
         from tinygen_kernels import cuda as kernels
     if x.dtype.char not in "fd" or not x.dtype.isnative:
         raise TypeError(f"the kernels take float32 and float64, not {x.dtype}")
     return kernels
+
+
+@functools.cache
+def _host_kernels() -> Any:
+    choice = os.environ.get("TINYGEN_KERNELS", "")
+    if choice not in ("", "reference"):
+        raise ValueError(f'TINYGEN_KERNELS chooses the kernels for NumPy arrays: "reference", or unset for the fast ones, not "{choice}"')
+    return importlib.import_module(f"tinygen_kernels.{choice or 'cpu'}")

@@ -61,10 +61,7 @@ def test_sizes_that_never_come_again_do_not_fill_the_pool() -> None:
         memory.empty(size, "uint8")
         assert memory._pool.bytes <= 64 << 20
         size += size // 100
-    last = memory.empty(size, "uint8")
-    where = place(last)
-    del last
-    assert place(memory.empty(size, "uint8")) == where  # the pool still keeps what is new
+    assert max(memory._pool._free) > 19 << 20  # the pool still keeps what is new
 
 
 def test_memory_that_is_larger_than_the_pool_goes_back() -> None:
