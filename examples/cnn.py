@@ -82,7 +82,9 @@ def main(options: CNNOptions) -> None:
     def step(images: numpy.ndarray, labels: numpy.ndarray) -> Metrics:
         logits = model(tg.tensor(to_float(images, 0, 1), device=options.device))
         loss = tg.cross_entropy(logits, labels)
-        adam.minimize(loss)
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
         right = logits.data.argmax(axis=1) == to_device(labels, options.device)
         return {"loss": loss, "accuracy": right.mean()}
 

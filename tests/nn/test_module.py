@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from tinygen import Tensor, backend, is_recording, nn, ones, random_state, tensor, zeros
+from tinygen import Tensor, backend, is_recording, nn, ones, optim, random_state, tensor, zeros
 from tinygen.nn.module import observed
 
 modest = settings(deadline=None, max_examples=30)
@@ -129,6 +129,23 @@ class TestParts:
         model.zero_grad()
         assert all(p.grad is None for p in model.parameters())
 
+    def test_a_frozen_layer_stays_where_it_is(self) -> None:
+        """Also when its last gradient was there as it was frozen."""
+        model = nn.Sequential(nn.Dense(2, 3), nn.ReLU(), nn.Dense(3, 2))
+        adam, x = optim.Adam(model.parameters(), 1e-2), ones((4, 2))
+        (model(x) ** 2).sum().backward()
+        adam.step()
+        for p in model.layers[0].parameters():
+            p.requires_grad = False
+        before = model.state_dict()
+        for _ in range(3):
+            model.zero_grad()
+            (model(x) ** 2).sum().backward()
+            adam.step()
+        after = model.state_dict()
+        assert_array_equal(after["layers.0.weight"], before["layers.0.weight"])
+        assert (after["layers.2.weight"] != before["layers.2.weight"]).any()
+
     def test_a_module_shows_them_in_its_text(self) -> None:
         model = nn.Sequential(nn.Dense(2, 3), nn.Sequential(nn.ReLU(), nn.Sequential()))
         assert repr(model) == (
@@ -167,7 +184,7 @@ class TestState:
         with pytest.raises(ValueError) as refusal:
             model.load_state_dict(wrong)
         assert str(refusal.value) == (
-            "this is no state of Sequential: missing layers.0.bias, layers.1.bias; unexpected extra, more; "
+            "this state does not fit Sequential: missing layers.0.bias, layers.1.bias; unexpected extra, more; "
             "layers.0.weight is float32 (3, 2) instead of float32 (2, 3); layers.1.weight is float64 (3, 1) instead of float32 (3, 1)"
         )
         for name, array in model.state_dict().items():

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as stn
 from numpy import ndarray
 from numpy.testing import assert_allclose, assert_array_equal
 
-from tinygen import Tensor, optim, tensor
+from tinygen import Tensor, nn, optim, tensor
 from tinygen.backend import device_of, to_device
 from tinygen.optim import Optimizer, clip_grad_norm
 
@@ -213,8 +213,8 @@ def test_a_saved_state_goes_on_as_if_never_stopped(rule: Rule, before: int, afte
     ("other", "said"),
     [
         (optim.Adam([leaf(1, 2)]), "missing 1.m, 1.v"),
-        (optim.Adam([leaf(1, 2), leaf(3), leaf(4)]), "unexpected 2.m, 2.v"),
-        (optim.RMSprop([leaf(1, 2), leaf(3)]), "missing 0.m, 1.m"),
+        (optim.Adam([leaf(1, 2), leaf(3), leaf(4)]), "unexpected 2.t, 2.m, 2.v"),
+        (optim.RMSprop([leaf(1, 2), leaf(3)]), "missing 0.m, 1.m; unexpected decay"),
         (
             optim.Adam([leaf(1, 2, 3), leaf(3, dtype="float64")]),
             "0.m is float32 (3,) instead of float32 (2,); 0.v is float32 (3,) instead of float32 (2,); "
@@ -228,19 +228,130 @@ def test_the_state_of_other_parameters_is_refused_and_changes_nothing(other: Opt
     before = optimizer.state_dict()
     with pytest.raises(ValueError) as refusal:
         optimizer.load_state_dict(other.state_dict())
-    assert str(refusal.value) == f"this is no state of Adam: {said}"
+    assert str(refusal.value) == f"this state does not fit Adam: {said}"
     after = optimizer.state_dict()
-    assert list(after) == ["steps", "lr", "0.m", "0.v", "1.m", "1.v"]
+    assert list(after) == ["steps", "lr", "betas", "eps", "weight_decay", "0.t", "1.t", "0.m", "0.v", "1.m", "1.v"]
     for name, array in before.items():
         assert_array_equal(after[name], array)
+
+
+@every_rule
+def test_a_state_without_settings_and_counts_of_each_parameter_is_read(rule: Rule) -> None:
+    """Such were the states before both were saved."""
+    optimizer = rule(leaf(1, 2), leaf(-0.5))
+    descend(optimizer, 3)
+    saved = {name: array for name, array in optimizer.state_dict().items() if name not in optimizer.settings and name[2:] != "t"}
+    resumed = rule(*[tensor(p, requires_grad=True) for p in optimizer.parameters])
+    resumed.load_state_dict(saved)
+    descend(resumed, 2)
+    descend(optimizer, 2)
+    assert points(resumed) == points(optimizer)
+
+
+@pytest.mark.parametrize(
+    ("saved", "loading", "said"),
+    [
+        (optim.Adam, {"betas": (0.0, 0.1)}, "Adam with betas [0.9, 0.999], this one has [0.0, 0.1]"),
+        (optim.Adam, {"eps": 1}, "Adam with eps 1e-08, this one has 1.0"),
+        (optim.AdamW, {"weight_decay": 0.5}, "AdamW with weight_decay 0.01, this one has 0.5"),
+        (optim.RMSprop, {"decay": 0.5}, "RMSprop with decay 0.99, this one has 0.5"),
+        (optim.SGD, {"momentum": 0.5}, "SGD with momentum 0.0, this one has 0.5"),
+    ],
+)
+def test_a_state_of_other_settings_is_refused(saved: Any, loading: dict[str, Any], said: str) -> None:
+    optimizer = saved([leaf(1)], **loading)
+    with pytest.raises(ValueError) as refusal:
+        optimizer.load_state_dict(saved([leaf(1)]).state_dict())
+    assert str(refusal.value) == f"this state is of {said}"
+
+
+def test_the_state_of_adam_with_weight_decay_is_not_one_of_adam_without() -> None:
+    with pytest.raises(ValueError, match=r"^this state is of Adam with weight_decay 0\.01, this one has 0\.0$"):
+        optim.Adam([leaf(1)]).load_state_dict(optim.AdamW([leaf(1)]).state_dict())
+
+
+def test_adam_counts_the_steps_of_each_parameter() -> None:
+    """The first step is of length lr, however late it comes."""
+    early, late = leaf(1), leaf(1)
+    optimizer = optim.Adam([early, late], lr=0.01)
+    for _ in range(5000):
+        early.grad = leaf(1).detach()
+        optimizer.step()
+    late.grad = leaf(3).detach()
+    optimizer.step()
+    assert optimizer.updates == [5001, 1]
+    assert late.item() == pytest.approx(0.99, abs=1e-6)
+
+
+@every_rule
+def test_what_is_frozen_stays_where_it_is(rule: Rule) -> None:
+    """Its last gradient is still there, and its state has momentum."""
+    trained, frozen = leaf(1, 2), leaf(3)
+    optimizer = rule(trained, frozen)
+    descend(optimizer, 2)
+    frozen.requires_grad = False
+    before = frozen.item()
+    assert frozen.grad is not None
+    trained.grad = leaf(1, -1).detach()
+    optimizer.step()
+    optimizer.minimize((trained * frozen).sum())
+    assert frozen.item() == before and frozen.grad is None
+    assert optimizer.updates == [4, 2]
+
+
+class TestNothingToMove:
+    NOTHING = r"^SGD: none of its parameters has a gradient; they need part in the loss that backward\(\) starts from, "
+
+    def test_parameters_without_part_in_the_loss(self) -> None:
+        """As after a layer was replaced: the optimiser holds the old layer's."""
+        optimizer, other = optim.SGD([leaf(1, 2)]), leaf(3)
+        with pytest.raises(ValueError, match=self.NOTHING):
+            optimizer.minimize(other.sum())
+        assert optimizer.steps == 0
+
+    def test_a_step_before_backward(self) -> None:
+        with pytest.raises(ValueError, match=self.NOTHING):
+            optim.SGD([leaf(1)]).step()
+
+    def test_all_frozen(self) -> None:
+        p, other = leaf(1), leaf(3)
+        optimizer = optim.SGD([p])
+        p.requires_grad = False
+        with pytest.raises(ValueError, match=self.NOTHING):
+            optimizer.minimize((p * other).sum())
+
+
+@pytest.mark.parametrize(
+    ("parameters", "got"),
+    [
+        (lambda: [("weight", leaf(1))], "takes Tensors, got a tuple"),
+        (lambda: {"weight": leaf(1)}, "takes Tensors, got a str"),
+        (lambda: [{"params": [leaf(1)], "lr": 0.1}], "takes Tensors, got a dict"),
+        (lambda: "weights", "takes Tensors, got a str"),
+        (lambda: None, "takes Tensors, got a NoneType"),
+        (lambda: nn.Dense(1, 2), "takes Tensors, got a Dense"),
+        (lambda: numpy.zeros(3), "takes Tensors, got a float64"),
+    ],
+)
+def test_what_is_not_a_list_of_tensors_is_refused(parameters: Callable[[], Any], got: str) -> None:
+    cure = "; pass model.parameters(), and make two optimisers for two groups"
+    for name, call in [("AdamW", optim.AdamW), ("clip_grad_norm", lambda given: clip_grad_norm(given, 1.0))]:
+        with pytest.raises(TypeError) as refusal:
+            call(parameters())
+        assert str(refusal.value) == f"{name} {got}{cure}"
+
+
+def test_one_tensor_is_not_a_list_of_its_rows() -> None:
+    with pytest.raises(TypeError, match=r"^SGD takes a list of Tensors, got one Tensor; put it in a list$"):
+        optim.SGD(leaf(1, 2))
 
 
 @pytest.mark.parametrize(
     ("make", "said"),
     [
         (lambda: optim.Adam([]), "Adam: there are no parameters to optimise"),
-        (lambda: optim.SGD([leaf(1), leaf(1, 2) * 2.0]), "SGD: parameter 1 of shape (2,) is no leaf that requires gradients"),
-        (lambda: optim.SGD([leaf(1).detach()]), "SGD: parameter 0 of shape (1,) is no leaf that requires gradients"),
+        (lambda: optim.SGD([leaf(1), leaf(1, 2) * 2.0]), "SGD: parameter 1 of shape (2,) is not a leaf tensor with requires_grad=True"),
+        (lambda: optim.SGD([leaf(1).detach()]), "SGD: parameter 0 of shape (1,) is not a leaf tensor with requires_grad=True"),
         (lambda: optim.RMSprop([leaf(1)], lr=0), "RMSprop: lr must be positive, got 0"),
         (lambda: optim.AdamW([leaf(1)], lr=-0.1), "AdamW: lr must be positive, got -0.1"),
         (lambda: optim.SGD([leaf(1)], lr=math.nan), "SGD: lr must be positive, got nan"),
@@ -251,6 +362,10 @@ def test_the_state_of_other_parameters_is_refused_and_changes_nothing(other: Opt
         (lambda: optim.AdamW([leaf(1)], weight_decay=-1.0), "AdamW: weight_decay must be at least 0 and below inf, got -1.0"),
         (lambda: optim.RMSprop([leaf(1)], decay=2.0), "RMSprop: decay must be at least 0 and below 1, got 2.0"),
         (lambda: optim.RMSprop([leaf(1)], eps=-1.0), "RMSprop: eps must be at least 0 and below inf, got -1.0"),
+        (lambda: optim.SGD([leaf(1)], lr="fast"), "SGD: lr must be positive, got 'fast'"),
+        (lambda: optim.SGD([leaf(1)], momentum=None), "SGD: momentum must be at least 0 and below 1, got None"),
+        (lambda: optim.Adam([leaf(1)], betas=0.9), "Adam: betas must be two numbers, got 0.9"),
+        (lambda: optim.Adam([leaf(1)], betas=(0.9,)), "Adam: betas must be two numbers, got (0.9,)"),
         (lambda: optim.SGD([leaf(1)], nesterov=True), "SGD: nesterov needs a momentum above 0"),
         (lambda: clip_grad_norm([leaf(1)], 1.0), "clip_grad_norm: no parameter has a gradient"),
         (lambda: clip_grad_norm([], 1.0), "clip_grad_norm: no parameter has a gradient"),
@@ -291,3 +406,10 @@ class TestClipGradNorm:
         for p in (a, b):
             assert p.grad is not None
             assert_allclose(p.grad.numpy(), numpy.array([3, 4]) / math.sqrt(50), rtol=1e-6)
+
+    def test_what_is_frozen_does_not_count(self) -> None:
+        p, frozen = leaf(1), leaf(1)
+        p.grad, frozen.grad = leaf(3).detach(), leaf(4).detach()
+        frozen.requires_grad = False
+        assert clip_grad_norm([p, frozen], 1.0) == pytest.approx(3)
+        assert frozen.grad is not None and frozen.grad.item() == 4

@@ -136,7 +136,7 @@ def test_refusals_leave_everything_as_it_was(tmp_path: Path) -> None:
         (small_run(run, resume=True, seed=8), f"{run / 'checkpoint.safetensors'} is of a run with other options: seed 7 is now 8"),
         (
             small_run(run, resume=True, width=5),
-            f"{run / 'checkpoint.safetensors'}, model: this is no state of Sequential: layers.0.weight is float32 (3, 4) instead of ",
+            f"{run / 'checkpoint.safetensors'}, model: this state does not fit Sequential: layers.0.weight is float32 (3, 4) instead of ",
         ),
         (small_run(tmp_path / "new", resume=True), "there is nothing to resume: "),
     ]

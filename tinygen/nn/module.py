@@ -9,6 +9,7 @@ import numpy
 from tinygen import backend
 from tinygen.engine.mode import no_grad
 from tinygen.engine.tensor import Tensor, array_of
+from tinygen.saving.state import check_state
 
 _observers: list[Callable[["Module", Tensor], None]] = []
 
@@ -95,8 +96,8 @@ class Module:
         return list({id(t): t for _, t in self.named_parameters()}.values())
 
     def zero_grad(self) -> None:
-        """Forget the gradients of all parameters."""
-        for t in self.parameters():
+        """Forget all gradients, those of frozen parameters too."""
+        for _, t in self.named_tensors():
             t.grad = None
 
     def train(self, mode: bool = True) -> Self:
@@ -148,20 +149,6 @@ def _unpacked(name: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield from _unpacked(f"{name}.{key}", part)
     else:
         yield name, value
-
-
-def check_state(own: Mapping[str, Any], state: Mapping[str, Any], owner: str) -> None:
-    """Raise ValueError unless the arrays of a saved state have the names, shapes and dtypes of the owner's."""
-    problems = []
-    if missing := [name for name in own if name not in state]:
-        problems.append(f"missing {', '.join(missing)}")
-    if unexpected := [name for name in state if name not in own]:
-        problems.append(f"unexpected {', '.join(unexpected)}")
-    for name, mine in own.items():
-        if name in state and (state[name].shape != mine.shape or state[name].dtype != mine.dtype):
-            problems.append(f"{name} is {state[name].dtype} {state[name].shape} instead of {mine.dtype} {mine.shape}")
-    if problems:
-        raise ValueError(f"this is no state of {owner}: {'; '.join(problems)}")
 
 
 @contextmanager

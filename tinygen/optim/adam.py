@@ -16,19 +16,22 @@ class Adam(Optimizer):
     """
 
     slots = ("m", "v")
+    settings = ("betas", "eps", "weight_decay")
     weight_decay = 0.0
 
     def __init__(
         self, parameters: Iterable[Tensor], lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
     ) -> None:
         super().__init__(parameters, lr)
+        if not isinstance(betas, tuple | list) or len(betas) != 2:
+            raise ValueError(f"{type(self).__name__}: betas must be two numbers, got {betas!r}")
         for beta in betas:
             self._expect("a beta", beta, below=1)
         self._expect("eps", eps)
         self.betas, self.eps = betas, eps
 
-    def update(self, p: Array, g: Array, m: Array, v: Array) -> None:  # type: ignore[override]
-        for_array(p, g).adam(p, g, m, v, self.lr, *self.betas, self.eps, self.steps, self.weight_decay)
+    def update(self, p: Array, g: Array, t: int, m: Array, v: Array) -> None:  # type: ignore[override]
+        for_array(p, g).adam(p, g, m, v, self.lr, *self.betas, self.eps, t, self.weight_decay)
 
 
 class AdamW(Adam):

@@ -5,16 +5,18 @@ from collections.abc import Iterable
 
 from tinygen import backend
 from tinygen.engine.tensor import Tensor
+from tinygen.optim.optimizer import listed
 
 
 def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
-    """Scale the gradients of all parameters so that their common norm is at most max_norm; returns the norm before, and so waits for a GPU.
+    """Scale the gradients of all parameters so that their common norm is at most max_norm.
 
-    Raises ValueError where max_norm is not positive and where no parameter has a gradient.
+    Returns the norm from before, and so waits for a GPU. Frozen parameters are left out. Raises
+    ValueError where max_norm is not positive and where no parameter has a gradient.
     """
-    if not max_norm > 0:
-        raise ValueError(f"clip_grad_norm: max_norm must be positive, got {max_norm}")
-    gradients = [(p, p.grad) for p in parameters if p.grad is not None]
+    if not isinstance(max_norm, int | float) or not max_norm > 0:
+        raise ValueError(f"clip_grad_norm: max_norm must be positive, got {max_norm!r}")
+    gradients = [(p, p.grad) for p in listed(parameters, "clip_grad_norm") if p.requires_grad and p.grad is not None]
     if not gradients:
         raise ValueError("clip_grad_norm: no parameter has a gradient")
     norm = math.sqrt(sum(backend.floats((g.data.astype("float64") ** 2).sum() for _, g in gradients)))

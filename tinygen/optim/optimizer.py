@@ -1,90 +1,144 @@
 """Optimisers: rules that move parameters against their gradients, in place.
 
-Each keeps arrays of state beside every parameter, on the parameter's device, and counts its steps. In the formulas p is a parameter,
-g its gradient, t the number of the step, from 1. A graph that was recorded before a step must not be differentiated after it: it would
-meet the new parameters.
+Each keeps arrays of state for every parameter, on the parameter's device. In the formulas p is a
+parameter, g its gradient, and t counts the steps of this parameter, from 1. A graph that was
+recorded before a step must not be differentiated after it: it would meet the new parameters.
 """
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import ClassVar
 
 import numpy
 
 from tinygen import backend
 from tinygen.backend import Array
 from tinygen.engine.tensor import Tensor
-from tinygen.nn.module import check_state
+from tinygen.saving.state import check_state
+
+
+def listed(parameters: Iterable[Tensor], owner: str) -> list[Tensor]:
+    """The parameters as a list. Raises TypeError for anything but Tensors."""
+    if isinstance(parameters, Tensor):
+        raise TypeError(f"{owner} takes a list of Tensors, got one Tensor; put it in a list")
+    given = list(parameters) if isinstance(parameters, Iterable) else [parameters]
+    for p in given:
+        if not isinstance(p, Tensor):
+            cure = "pass model.parameters(), and make two optimisers for two groups"
+            raise TypeError(f"{owner} takes Tensors, got a {type(p).__name__}; {cure}")
+    return given
 
 
 class Optimizer:
-    """What the optimisers share. A subclass names its arrays of state in `slots` and defines `update`."""
+    """What the optimisers share.
 
-    slots: tuple[str, ...] = ()
+    A subclass names its arrays of state in `slots` and its further numbers in `settings`, and
+    defines `update`.
+
+    Raises TypeError where parameters are not Tensors, and ValueError where there are none, one is
+    given twice or cannot be trained, and for a learning rate that is not positive. A parameter of
+    a module may be frozen for a time: no step moves what requires no gradient.
+    """
+
+    slots: ClassVar[tuple[str, ...]] = ()
+    settings: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, parameters: Iterable[Tensor], lr: float) -> None:
-        self.parameters = list(parameters)
+        kind = type(self).__name__
+        self.parameters = listed(parameters, kind)
         if not self.parameters:
-            raise ValueError(f"{type(self).__name__}: there are no parameters to optimise")
+            raise ValueError(f"{kind}: there are no parameters to optimise")
         if len({id(p) for p in self.parameters}) < len(self.parameters):
-            raise ValueError(f"{type(self).__name__}: a parameter is given twice")
+            raise ValueError(f"{kind}: a parameter is given twice")
         for i, p in enumerate(self.parameters):
             if not p.requires_grad or p.node is not None:
-                raise ValueError(f"{type(self).__name__}: parameter {i} of shape {p.shape} is no leaf that requires gradients")
-        if not 0 < lr < math.inf:
-            raise ValueError(f"{type(self).__name__}: lr must be positive, got {lr}")
+                raise ValueError(f"{kind}: parameter {i} of shape {p.shape} is not a leaf tensor with requires_grad=True")
+        if not isinstance(lr, int | float | numpy.floating) or not 0 < lr < math.inf:
+            raise ValueError(f"{kind}: lr must be positive, got {lr!r}")
         self.lr = lr
         self.steps = 0
+        self.updates = [0] * len(self.parameters)  # the steps of each parameter
         self.state = [{slot: backend.to_device(numpy.zeros(p.shape, p.dtype), p.device) for slot in self.slots} for p in self.parameters]
 
-    def update(self, p: Array, g: Array, **state: Array) -> None:
-        """Move the array p and its state in place, given its gradient g."""
+    def update(self, p: Array, g: Array, t: int, **state: Array) -> None:
+        """Move the array p and its state in place, given its gradient g, in its step number t."""
         raise NotImplementedError(f"{type(self).__name__} has no update")
 
     def _expect(self, what: str, value: float, below: float = math.inf) -> None:
-        if not 0 <= value < below:
-            raise ValueError(f"{type(self).__name__}: {what} must be at least 0 and below {below:g}, got {value}")
+        if not isinstance(value, int | float | numpy.floating) or not 0 <= value < below:
+            raise ValueError(f"{type(self).__name__}: {what} must be at least 0 and below {below:g}, got {value!r}")
 
     def step(self) -> None:
-        """One step for every parameter that has a gradient. Raises ValueError, with nothing moved, where one is unlike its gradient."""
-        for i, p in enumerate(self.parameters):
-            if p.grad is not None:
-                shape, dtype = p.data.shape, p.data.dtype
-                for array in (p.grad.data, *self.state[i].values()):
-                    if array.shape != shape or array.dtype != dtype:
-                        unlike = f"{dtype} {shape}, but its gradient or state is {array.dtype} {array.shape}"
-                        raise ValueError(f"{type(self).__name__}: parameter {i} is {unlike}; make a new optimiser for a new parameter")
+        """One step for every parameter that requires gradients and has one.
+
+        Raises ValueError, with nothing moved, where no parameter has a gradient and where a
+        parameter does not have the shape and dtype of its gradient.
+        """
+        moving = [(i, p, p.grad) for i, p in enumerate(self.parameters) if p.requires_grad and p.grad is not None]
+        self._expect_sound(moving)
         self.steps += 1
-        for i, p in enumerate(self.parameters):
-            if p.grad is not None:
-                backend.compute_where(p.data)
-                if any(backend.device_of(array) != p.device for array in self.state[i].values()):
-                    self.state[i] = {slot: backend.to_device(array, p.device) for slot, array in self.state[i].items()}
-                self.update(p.data, p.grad.data, **self.state[i])
+        for i, p, g in moving:
+            backend.compute_where(p.data)
+            if any(backend.device_of(array) != p.device for array in self.state[i].values()):
+                self.state[i] = {slot: backend.to_device(array, p.device) for slot, array in self.state[i].items()}
+            self.updates[i] += 1
+            self.update(p.data, g.data, self.updates[i], **self.state[i])
+
+    def _expect_sound(self, moving: list[tuple[int, Tensor, Tensor]]) -> None:
+        kind = type(self).__name__
+        if not moving:
+            raise ValueError(
+                f"{kind}: none of its parameters has a gradient; they need part in the loss that backward() starts from, "
+                f"and a layer that was made after this {kind} has other parameters"
+            )
+        for i, p, g in moving:
+            for array in (g.data, *self.state[i].values()):
+                if array.shape != p.shape or array.dtype != p.dtype:
+                    unlike = f"{p.dtype} {p.shape}, but its gradient or state is {array.dtype} {array.shape}"
+                    raise ValueError(f"{kind}: parameter {i} is {unlike}; make a new optimiser for a new parameter")
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Forget all gradients, those of frozen parameters too."""
         for p in self.parameters:
             p.grad = None
 
     def minimize(self, loss: Tensor) -> None:
-        """One step down the gradient of loss to the parameters, and no other gradient is computed."""
+        """One step down the gradient of loss: `zero_grad`, `backward`, `step`.
+
+        No gradient is computed but those of this optimiser's parameters that are not frozen.
+        Raises ValueError where none of them has part in the loss.
+        """
         self.zero_grad()
-        loss.backward(inputs=self.parameters)
+        loss.backward(inputs=[p for p in self.parameters if p.requires_grad])
         self.step()
 
-    def _named_state(self) -> dict[str, Array]:
+    def _arrays(self) -> dict[str, Array]:
         return {f"{i}.{slot}": array for i, state in enumerate(self.state) for slot, array in state.items()}
 
+    def _numbers(self) -> dict[str, numpy.ndarray]:
+        """What a state holds besides arrays; states of before have only the first two."""
+        updates = {f"{i}.t": numpy.array(t) for i, t in enumerate(self.updates)}
+        settings = {name: numpy.array(getattr(self, name), numpy.float64) for name in self.settings}
+        return {"steps": numpy.array(self.steps), "lr": numpy.array(float(self.lr)), **settings, **updates}
+
     def state_dict(self) -> dict[str, numpy.ndarray]:
-        """A copy on the host of the number of steps, the learning rate and the arrays of state."""
-        arrays = {name: numpy.array(backend.to_device(array, "cpu")) for name, array in self._named_state().items()}
-        return {"steps": numpy.array(self.steps), "lr": numpy.array(float(self.lr)), **arrays}
+        """A copy on the host: learning rate and settings, numbers of steps, arrays of state."""
+        arrays = {name: numpy.array(backend.to_device(array, "cpu")) for name, array in self._arrays().items()}
+        return {**self._numbers(), **arrays}
 
     def load_state_dict(self, state: Mapping[str, numpy.ndarray]) -> None:
-        """Go on from what `state_dict` gave. Raises ValueError, with nothing changed, where it is of other parameters."""
-        own: dict[str, Any] = {"steps": numpy.array(self.steps), "lr": numpy.array(float(self.lr)), **self._named_state()}
-        check_state(own, state, type(self).__name__)
+        """Go on from what `state_dict` gave.
+
+        Raises ValueError, with nothing changed, where it is of other parameters or was saved with
+        other settings; the learning rate is taken over.
+        """
+        kind, own = type(self).__name__, self._numbers()
+        kept = {name: array for name, array in own.items() if name in state or name in ("steps", "lr")}
+        check_state({**kept, **self._arrays()}, state, kind)
+        for name in self.settings:
+            if name in state and (state[name] != own[name]).any():
+                raise ValueError(f"this state is of {kind} with {name} {state[name].tolist()}, this one has {own[name].tolist()}")
         self.steps, self.lr = int(state["steps"]), float(state["lr"])
-        for name, array in self._named_state().items():
+        self.updates = [int(state.get(f"{i}.t", self.steps)) for i in range(len(self.parameters))]
+        for name, array in self._arrays().items():
             array[...] = backend.to_device(state[name], backend.device_of(array))

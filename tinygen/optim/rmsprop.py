@@ -11,6 +11,7 @@ class RMSprop(Optimizer):
     """v = decay v + (1 - decay) g^2; p -= lr g / (sqrt(v) + eps) (Tieleman & Hinton, 2012)."""
 
     slots = ("v",)
+    settings = ("decay", "eps")
 
     def __init__(self, parameters: Iterable[Tensor], lr: float = 1e-3, decay: float = 0.99, eps: float = 1e-8) -> None:
         super().__init__(parameters, lr)
@@ -18,7 +19,7 @@ class RMSprop(Optimizer):
         self._expect("eps", eps)
         self.decay, self.eps = decay, eps
 
-    def update(self, p: Array, g: Array, v: Array) -> None:  # type: ignore[override]
+    def update(self, p: Array, g: Array, t: int, v: Array) -> None:  # type: ignore[override]
         v *= self.decay
         v += (1 - self.decay) * (g * g)
         p -= self.lr * g / (array_module(v).sqrt(v) + self.eps)

@@ -14,6 +14,7 @@ class SGD(Optimizer):
     """
 
     slots = ("velocity",)
+    settings = ("momentum", "nesterov")
 
     def __init__(self, parameters: Iterable[Tensor], lr: float = 1e-2, momentum: float = 0.0, nesterov: bool = False) -> None:
         if nesterov and momentum == 0:
@@ -22,7 +23,7 @@ class SGD(Optimizer):
         self._expect("momentum", momentum, below=1)
         self.momentum, self.nesterov = momentum, nesterov
 
-    def update(self, p: Array, g: Array, velocity: Array) -> None:  # type: ignore[override]
+    def update(self, p: Array, g: Array, t: int, velocity: Array) -> None:  # type: ignore[override]
         velocity *= self.momentum
         velocity += g
         p -= self.lr * (g + self.momentum * velocity if self.nesterov else velocity)

@@ -2,4 +2,5 @@
 
 checkpoint.py   arrays and text in one file, written whole or not at all
 run_folder.py   which files a run leaves, and what they say about it
+state.py        the check that a saved state fits its owner
 """
