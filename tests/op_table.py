@@ -1,10 +1,10 @@
 """All public functions of tinygen.functional in one table: what each takes, and what NumPy says it means.
 
-A row is an `Op`. Everything that must hold for every function is said once, in test_functions.py, and holds for a new function by adding
-its row here. Shapes, axes, strides and paddings are drawn by hypothesis.
+A row is an `Op`. Everything that must hold for every function is said once, in functional/test_op_table.py,
+and holds for a new function by adding its row here. Shapes, axes, strides and paddings are drawn by hypothesis.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,14 +13,44 @@ import numpy
 from geometry_strategies import convolutions, pools, transposed_convolutions
 from hypothesis import strategies as st
 from numpy import ndarray
+from op_strategies import (
+    EXPONENTS,
+    PLACES,
+    Call,
+    along_an_axis,
+    any_shape,
+    attentions,
+    axis_of_three,
+    classifications,
+    einsums,
+    embeddings,
+    image_shape,
+    joined,
+    layers,
+    normalisations,
+    one,
+    paddings,
+    products,
+    reductions,
+    reshapes,
+    sequences,
+    side,
+    splits,
+    spread,
+    squeezes,
+    stretched,
+    takes,
+    targeted,
+    three,
+    transposes,
+    twins,
+    two,
+)
 
 import tinygen.functional as F
 from tinygen import Tensor, manual_seed
 from tinygen.backend import to_device
-from tinygen.engine.tensor import Shape
-from tinygen.testing import broadcastable_shapes, random_tensor, shapes
-
-Call = tuple[Sequence[Shape], dict[str, Any]]  # the shapes of the Tensors that a function takes, and its other arguments
+from tinygen.testing import random_tensor, shapes
 
 
 @dataclass(frozen=True)
@@ -68,141 +98,23 @@ class Op:
         return Example(partial(self.function or getattr(F, self.name), **arguments), arrays, expected)
 
 
-def takes(sizes: st.SearchStrategy[Sequence[Shape]], **arguments: st.SearchStrategy[Any]) -> st.SearchStrategy[Call]:
-    """Calls with Tensors of these shapes, and other arguments each drawn by itself."""
-    return st.tuples(sizes, st.fixed_dictionaries(arguments))
-
-
 def same(name: str, calls: st.SearchStrategy[Call], expression: Callable[..., Any], **row: Any) -> Op:
     """A row for an expression that means the same for Tensors and for NumPy's arrays."""
     return Op(name, calls, expression, function=expression, **row)
 
 
+def a_sum_of_products(einsum: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *xs, subscripts: einsum(subscripts, *xs)
+
+
+def joined_again(split: Callable[..., Any], concatenate: Callable[..., Any] = numpy.concatenate) -> Callable[..., Any]:
+    """The parts, the last in front, each with a factor of its own, in one array."""
+    return lambda x, axis, **arguments: concatenate([part * k for k, part in enumerate(split(x, axis=axis, **arguments), 2)][::-1], axis)
+
+
 def a_list(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function of one list as one of many arguments."""
     return lambda *xs, **arguments: function(xs, **arguments)
-
-
-any_shape, side = shapes(max_dims=3, max_side=3), st.integers(1, 3)
-one = takes(st.tuples(any_shape))
-two = takes(broadcastable_shapes())
-three = takes(broadcastable_shapes(3))
-targeted = takes(broadcastable_shapes().map(lambda both: (numpy.broadcast_shapes(*both), both[1])))
-twins = takes(shapes(1, 3, 3).map(lambda shape: (shape, shape)))
-image_shape = st.tuples(st.integers(1, 2), st.integers(1, 4), st.integers(1, 4), side)
-
-
-@st.composite
-def reductions(draw: st.DrawFn) -> Call:
-    shape = draw(shapes(1, 3, 3))
-    axis = st.integers(-len(shape), len(shape) - 1)
-    axes = st.lists(axis, unique_by=lambda a: a % len(shape)).map(tuple)
-    return (shape,), {"axis": draw(st.none() | axis | axes), "keepdims": draw(st.booleans())}
-
-
-@st.composite
-def along_an_axis(draw: st.DrawFn) -> Call:
-    shape = draw(shapes(1, 3, 3))
-    return (shape,), {"axis": draw(st.integers(-len(shape), len(shape) - 1))}
-
-
-@st.composite
-def joined(draw: st.DrawFn, differ: bool) -> Call:
-    """Up to three arrays to join along an axis, where their sizes may differ."""
-    shape = draw(shapes(1, 3, 3))
-    at = draw(st.integers(0, len(shape) - 1))
-    lengths = draw(st.lists(side, min_size=1, max_size=3))
-    parts = [(*shape[:at], length if differ else shape[at], *shape[at + 1 :]) for length in lengths]
-    return parts, {"axis": draw(st.sampled_from([at, at - len(shape)])) if differ else at}
-
-
-@st.composite
-def reshapes(draw: st.DrawFn) -> Call:
-    a, b, c = draw(st.tuples(side, side, side))
-    return ((a, b, c),), {"shape": draw(st.sampled_from([(-1,), (c, a * b), (a * b, -1), (b, 1, a, c)]))}
-
-
-@st.composite
-def transposes(draw: st.DrawFn) -> Call:
-    shape = draw(any_shape)
-    return (shape,), {"axes": tuple(draw(st.permutations(range(len(shape)))))}
-
-
-@st.composite
-def stretched(draw: st.DrawFn, back: bool) -> Call:
-    """A shape and one that it broadcasts to; `back` draws the way from the large to the small one."""
-    small, other = draw(broadcastable_shapes())
-    large = numpy.broadcast_shapes(small, other)
-    return ((large,), {"shape": small}) if back else ((small,), {"shape": large})
-
-
-@st.composite
-def paddings(draw: st.DrawFn) -> Call:
-    shape = draw(shapes(1, 3, 3))
-    width = st.integers(0, 2)
-    return (shape,), {"widths": [draw(st.tuples(width, width)) for _ in shape]}
-
-
-@st.composite
-def products(draw: st.DrawFn) -> Call:
-    """Matrices, stacks of them that broadcast, and vectors."""
-    m, k, n = draw(st.tuples(side, side, side))
-    left, right = draw(broadcastable_shapes(max_dims=2, max_side=2))
-    return (draw(st.sampled_from([(k,), (m, k), (*left, m, k)])), draw(st.sampled_from([(k,), (k, n), (*right, k, n)]))), {}
-
-
-@st.composite
-def layers(draw: st.DrawFn, bias: bool) -> Call:
-    (*leading, i), o = draw(shapes(1, 3, 3)), draw(side)
-    return ((*leading, i), (i, o), (o,))[: 2 + bias], {}
-
-
-@st.composite
-def normalisations(draw: st.DrawFn, least: int = 1, parameters: int = 2, eps: float = 0.1) -> Call:
-    """x (..., C) with at least so many values in a channel, and parameters of shape (C,). A large eps keeps the derivatives tame."""
-    leading, channels = (draw(st.integers(least, 4)), *draw(shapes(0, 2, 3))), draw(side)
-    return ((*leading, channels), *[(channels,)] * parameters), {"eps": eps}
-
-
-@st.composite
-def classifications(draw: st.DrawFn) -> Call:
-    n, classes = draw(st.tuples(side, side))
-    labels = draw(st.lists(st.integers(0, classes - 1), min_size=n, max_size=n))
-    return ((n, classes),), {"labels": numpy.array(labels)}
-
-
-@st.composite
-def embeddings(draw: st.DrawFn) -> Call:
-    classes, features = draw(st.tuples(side, side))
-    labels = numpy.random.default_rng(draw(st.integers(0, 99))).integers(classes, size=draw(any_shape))
-    return ((classes, features),), {"labels": labels}
-
-
-@st.composite
-def attentions(draw: st.DrawFn, value: bool) -> Call:
-    """Queries, keys and values in stacks that broadcast, with a scale and a mask that lets each query look somewhere, or without."""
-    queries, keys, features, channels = draw(st.tuples(side, side, side, side))
-    stacks = draw(broadcastable_shapes(2 + value, max_dims=2, max_side=2))
-    sizes = [(queries, features), (keys, features), (keys, channels)]
-    mask = numpy.random.default_rng(draw(st.integers(0, 99))).random((queries, keys)) < 0.5
-    mask[:, 0] = True
-    other = {"scale": draw(st.none() | st.just(0.7)), "mask": mask if draw(st.booleans()) else None}
-    return [(*stack, *size) for stack, size in zip(stacks, sizes, strict=False)], other
-
-
-@st.composite
-def sequences(draw: st.DrawFn, gates: int, states: int) -> Call:
-    """Steps of sequences, their gates' weight and the state before them."""
-    steps, n, features = draw(st.tuples(side, side, st.integers(1, 2)))
-    return ((steps, n, gates * features), (features, gates * features), *[(n, features)] * states), {}
-
-
-PLACES = [
-    *(1, -1, None, ..., slice(1, 3), slice(None, None, -2), (slice(None), 1), (..., None, 0), (-2, slice(0, 0))),
-    *([0, 2, 0], numpy.array([[0, 3], [3, 3]]), (slice(None), [2, 2]), ([0, 0, 3], [1, 1, 2]), (1, None, [2, 2])),
-    numpy.arange(12).reshape(4, 3) % 5 < 2,
-]
-EXPONENTS = st.sampled_from([-2, -1, 0, 1, 2, 3, 0.5])
 
 
 def seeded_dropout(x: Tensor, p: float) -> Tensor:
@@ -254,6 +166,7 @@ OPS = [
     same("pow", takes(st.tuples(any_shape), b=st.integers(0, 3)), lambda x, b: x**b, note="of negative numbers"),
     Op("neg", one, numpy.negative, linear=True),
     Op("abs", one, numpy.abs),
+    Op("sign", one, numpy.sign),
     Op("exp", one, numpy.exp),
     Op("log", one, numpy.log, low=0.5),
     Op("sqrt", one, numpy.sqrt, low=0.5),
@@ -267,6 +180,7 @@ OPS = [
     Op("clip", one, lambda x: x.clip(-9, 0), function=lambda x: F.clip(x, -9, 0), note="from above"),
     Op("where", three, lambda c, a, b: numpy.where(c > 0, a, b), function=lambda c, a, b: F.where(c > 0, a, b)),
     Op("to", one, lambda x: x, function=lambda x: F.to(x, x.device), linear=True),
+    Op("astype", one, lambda x: x, function=lambda x: F.astype(F.astype(x, "float64"), x.dtype), linear=True),
     Op("relu", one, lambda x: numpy.maximum(x, 0)),
     Op("leaky_relu", takes(st.tuples(any_shape), negative_slope=st.just(0.3)), lambda x, negative_slope: numpy.maximum(x, 0.3 * x)),
     Op("tanh", one, numpy.tanh),
@@ -281,10 +195,15 @@ OPS = [
     Op("max", reductions(), numpy.max),
     Op("min", reductions(), numpy.min),
     Op("logsumexp", reductions(), lambda x, axis, keepdims: numpy.log(numpy.exp(x).sum(axis, keepdims=keepdims))),
+    Op("std", spread(), numpy.std),
+    Op("cumsum", along_an_axis(optional=True), numpy.cumsum, linear=True),
     Op("sum_to", stretched(back=True), linear=True),
     Op("broadcast_to", stretched(back=False), numpy.broadcast_to, linear=True),
     Op("reshape", reshapes(), numpy.reshape, function=lambda x, shape: F.reshape(x, shape), linear=True),
     Op("transpose", transposes(), numpy.transpose, function=lambda x, axes: F.transpose(x, axes), linear=True),
+    Op("swapaxes", takes(st.just([(2, 3, 1)]), axis1=axis_of_three, axis2=axis_of_three), numpy.swapaxes, linear=True),
+    Op("squeeze", squeezes(), numpy.squeeze, linear=True),
+    Op("expand_dims", takes(st.just([(2, 3)]), axis=st.sampled_from([0, 1, -1, (0, 2), (-1, 1, 0)])), numpy.expand_dims, linear=True),
     Op("flatten", takes(st.tuples(shapes(1, 3, 3))), lambda x: x.reshape(len(x), -1), linear=True),
     same("getitem", takes(st.just([(4, 3)]), index=st.sampled_from(PLACES)), lambda x, index: x[index], linear=True),
     Op("embedding", embeddings(), lambda weight, labels: weight[labels], linear=True),
@@ -292,6 +211,13 @@ OPS = [
     Op("stack", joined(differ=False), a_list(numpy.stack), function=a_list(F.stack)),
     Op("pad", paddings(), lambda x, widths: numpy.pad(x, widths), linear=True),
     Op("flip", along_an_axis(), numpy.flip, linear=True),
+    Op("split", splits(), joined_again(numpy.split), function=joined_again(F.split, F.concatenate), linear=True),
+    Op("repeat", along_an_axis(optional=True, repeats=st.integers(0, 3)), numpy.repeat, linear=True),
+    Op("tile", takes(st.tuples(any_shape), reps=st.integers(0, 3) | st.lists(st.integers(0, 2), max_size=4)), numpy.tile, linear=True),
+    Op("roll", along_an_axis(optional=True, shift=st.integers(-4, 4)), numpy.roll, linear=True),
+    Op("roll", takes(st.just([(2, 3)]), shift=st.just((1, -2)), axis=st.just((1, 0))), numpy.roll, linear=True, note="two axes"),
+    Op("tril", takes(st.tuples(shapes(2, 4, 3)), k=st.integers(-3, 3)), numpy.tril, linear=True),
+    Op("einsum", einsums(), a_sum_of_products(numpy.einsum), function=a_sum_of_products(F.einsum), linear=True),
     Op("matmul", products(), numpy.matmul, linear=True),
     Op("dense", layers(bias=False), numpy.matmul, linear=True),
     Op("dense", layers(bias=True), lambda x, w, b: x @ w + b, note="with bias"),
@@ -324,4 +250,33 @@ OPS = [
     Op("wasserstein_discriminator_loss", two, lambda r, f: f.mean() - r.mean()),
     Op("wasserstein_generator_loss", one, lambda f: -f.mean(), linear=True),
     Op("gradient_penalty", takes(shapes(3, 3, 3).map(lambda shape: (shape, shape))), function=seeded_gradient_penalty),
+]
+
+Arguments = tuple[Any, dict[str, Any]]  # an array, where the function takes one, and its other arguments
+SCORES = numpy.array([[1, 3, 3], [0, -2, -2]], "float32")
+ODD = numpy.array([1, numpy.inf, numpy.nan], "float32")
+
+# The functions whose results have no gradient: name, arguments and NumPy's result.
+CONSTANTS: list[tuple[str, Arguments, ndarray]] = [
+    ("zeros", (None, {"shape": (2, 0)}), numpy.zeros((2, 0), "float32")),
+    ("zeros", (None, {"shape": 3, "dtype": bool}), numpy.zeros(3, bool)),
+    ("ones", (None, {"shape": (), "dtype": "float64"}), numpy.ones(())),
+    ("full", (None, {"shape": (2, 3), "fill_value": 7}), numpy.full((2, 3), 7, "float32")),
+    ("full", (None, {"shape": 2, "fill_value": 7, "dtype": int}), numpy.full(2, 7)),
+    ("eye", (None, {"n": 3}), numpy.eye(3, dtype="float32")),
+    ("eye", (None, {"n": 2, "m": 4, "k": 1, "dtype": "float64"}), numpy.eye(2, 4, 1)),
+    ("arange", (None, {"start": 4}), numpy.arange(4)),
+    ("arange", (None, {"start": 5, "stop": -3, "step": -2}), numpy.arange(5, -3, -2)),
+    ("arange", (None, {"start": 0, "stop": 1, "step": 0.25}), numpy.arange(0, 1, 0.25, "float32")),
+    ("arange", (None, {"start": 3, "dtype": "float64"}), numpy.arange(3.0)),
+    ("zeros_like", (SCORES, {}), numpy.zeros_like(SCORES)),
+    ("ones_like", (SCORES, {"dtype": int}), numpy.ones_like(SCORES, int)),
+    ("argmax", (SCORES, {}), numpy.array(1)),
+    ("argmax", (SCORES, {"axis": 1}), SCORES.argmax(1)),
+    ("argmin", (SCORES, {"axis": -1, "keepdims": True}), SCORES.argmin(-1, keepdims=True)),
+    ("argmin", (SCORES, {"axis": 0}), SCORES.argmin(0)),
+    ("isfinite", (ODD, {}), numpy.isfinite(ODD)),
+    ("isfinite", (ODD[0], {}), numpy.array(True)),
+    ("one_hot", (numpy.array([[2], [0]]), {"classes": 3}), numpy.eye(3, dtype="float32")[[[2], [0]]]),
+    ("one_hot", (numpy.array(1), {"classes": 2, "dtype": bool}), numpy.array([False, True])),
 ]

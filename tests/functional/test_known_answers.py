@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import tinygen.functional as F
 from tinygen import Tensor, grad, manual_seed, tensor
-from tinygen.functional.elementwise import WhereFunction
+from tinygen.functional.selection import WhereFunction
 from tinygen.testing import images, shapes, tensors
 
 modest = settings(deadline=None, max_examples=30)

@@ -9,7 +9,7 @@ from geometry_strategies import geometries
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from op_table import OPS, Example, Op
+from op_table import CONSTANTS, OPS, Arguments, Example, Op
 from tinygen_kernels.geometry import output_size
 
 import tinygen.functional as F
@@ -45,8 +45,19 @@ def derivatives(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> li
 
 
 def test_the_table_covers_every_public_function() -> None:
-    creation = {"tensor", "zeros", "ones", "rand", "randn"}  # they take no Tensor
-    assert {op.name for op in OPS} == set(F.__all__) - creation
+    random = {"rand", "randn"}
+    constant = {"tensor", *(name for name, *_ in CONSTANTS)}
+    assert not constant & {op.name for op in OPS}
+    assert {op.name for op in OPS} | constant | random == set(F.__all__)
+
+
+@pytest.mark.parametrize("name, arguments, expected", CONSTANTS, ids=lambda value: value if isinstance(value, str) else "")
+def test_a_constant_means_what_numpy_says(name: str, arguments: Arguments, expected: numpy.ndarray, device: str) -> None:
+    """Functions without a gradient, of which those of a Tensor take it to their device."""
+    x, others = arguments
+    y = getattr(F, name)(**others) if x is None else getattr(F, name)(F.tensor(x, device=device), **others)
+    assert not y.requires_grad and y.node is None and y.device == ("cpu" if x is None else F.zeros(1, device=device).device)
+    assert_array_equal(y.numpy(), expected, strict=True)
 
 
 @every_op_with_an_oracle

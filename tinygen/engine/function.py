@@ -42,6 +42,7 @@ class Function:
     number: int  # of nodes, the later applied has the larger
     line: str
     add_to: Callable[[Array, Array], None] | None = None
+    changes_dtype = False  # whether the result may have another floating dtype than the inputs
 
     def forward(self, *args: Any, **kwargs: Any) -> Array:
         raise NotImplementedError(f"{type(self).__name__} has no forward")
@@ -71,7 +72,7 @@ class Function:
             raise errors.explained(self, error, inputs) from error
         if isinstance(y, numpy.generic):  # NumPy turns results of shape () into scalars
             y = numpy.asarray(y)
-        if y.dtype is not dtype and y.dtype != dtype:
+        if y.dtype is not dtype and y.dtype != dtype and not self.changes_dtype:
             raise errors.mixed_dtypes(self, inputs, y)
         if mode.switches.detecting_anomalies:
             self.line = errors.users_line()

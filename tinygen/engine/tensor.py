@@ -11,6 +11,9 @@ from tinygen.backend import Array
 
 if TYPE_CHECKING:
     from tinygen.engine.function import Function
+    from tinygen.engine.methods import Methods
+else:
+    Methods = object
 
 Operand: TypeAlias = "Tensor | float"
 Tensors: TypeAlias = "Tensor | Sequence[Tensor]"
@@ -39,10 +42,10 @@ def array_of(x: Any) -> Any:
 
 
 def _comparison(compare: Callable[[Any, Any], Any]) -> Any:
-    return lambda a, b: Tensor(compare(a.data, array_of(b)))
+    return lambda a, b: Tensor(backend.array_module(a.data).asarray(compare(a.data, array_of(b))))
 
 
-class Tensor:
+class Tensor(Methods):
     """An array (`data`) that may take part in differentiation. `Tensor(array)` shares the array; `tensor(data)` copies.
 
     `requires_grad` says whether gradients flow to it. `node` is the Function that computed it, None for a leaf. `grad` is where
@@ -50,7 +53,7 @@ class Tensor:
     """
 
     __slots__ = ("__weakref__", "data", "grad", "node", "requires_grad")
-    __array_ufunc__ = None  # array + tensor asks Tensor.__radd__, which refuses raw arrays by name
+    __array_priority__ = 1000  # array + tensor asks Tensor.__radd__, which refuses raw arrays by name
 
     def __init__(self, data: Array, requires_grad: bool = False, node: "Function | None" = None) -> None:
         if requires_grad and node is None and data.dtype.kind != "f":
@@ -90,7 +93,16 @@ class Tensor:
         return Tensor(self.data)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> numpy.ndarray:
-        """What NumPy's functions take. An array on a GPU refuses: say `numpy()`."""
+        """The array for NumPy's functions, which record nothing.
+
+        Raises TypeError where that would lose gradients (the tensor is part of a graph), and where the
+        array lies on a GPU.
+        """
+        if self.node is not None:
+            raise TypeError(
+                f"NumPy's functions record no gradients, and this tensor of shape {self.shape} is part of a graph; "
+                "use tinygen's functions, or take the values with .numpy()"
+            )
         return numpy.array(self.data, dtype, copy=copy)
 
     def numpy(self) -> numpy.ndarray:
@@ -131,24 +143,3 @@ class Tensor:
     __gt__ = _comparison(operator.gt)
     __ge__ = _comparison(operator.ge)
     __hash__ = object.__hash__  # by identity, although == compares elements
-
-    if TYPE_CHECKING:  # bound by `tensor_method` where each is defined, in backward.py and functional/
-
-        def backward(self, grad_output: "Tensor | None" = None, create_graph: bool = False, inputs: "Tensors | None" = None) -> None: ...
-        def to(self, device: str) -> "Tensor": ...
-        def __add__(self, other: Operand) -> "Tensor": ...
-        def __neg__(self) -> "Tensor": ...
-        def __matmul__(self, other: "Tensor") -> "Tensor": ...
-        def __getitem__(self, index: Any) -> "Tensor": ...
-        def sum(self, axis: Axis = None, keepdims: bool = False) -> "Tensor": ...
-        def sum_to(self, shape: Shape) -> "Tensor": ...
-        def mean(self, axis: Axis = None, keepdims: bool = False) -> "Tensor": ...
-        def var(self, axis: Axis = None, keepdims: bool = False) -> "Tensor": ...
-        def max(self, axis: Axis = None, keepdims: bool = False) -> "Tensor": ...
-        def min(self, axis: Axis = None, keepdims: bool = False) -> "Tensor": ...
-        def reshape(self, *shape: int | Shape) -> "Tensor": ...
-        def transpose(self, *axes: int | Shape) -> "Tensor": ...
-        def broadcast_to(self, shape: Shape) -> "Tensor": ...
-
-        __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __add__
-        __abs__ = __neg__

@@ -7,11 +7,12 @@ package also binds the operators and methods of Tensor.
 from tinygen.functional.activation import leaky_relu, log_softmax, relu, sigmoid, softmax, softplus, tanh
 from tinygen.functional.attention import attention, attention_weights
 from tinygen.functional.conv import conv2d, conv_transpose2d
-from tinygen.functional.conversion import to
-from tinygen.functional.creation import ones, rand, randn, tensor, zeros
+from tinygen.functional.conversion import astype, to
+from tinygen.functional.creation import arange, eye, full, ones, ones_like, rand, randn, tensor, zeros, zeros_like
 from tinygen.functional.dropout import dropout
-from tinygen.functional.elementwise import abs, add, clip, cos, div, exp, log, maximum, minimum, mul, neg, pow, sin, sqrt, sub, where
-from tinygen.functional.indexing import embedding, getitem
+from tinygen.functional.einsum import einsum
+from tinygen.functional.elementwise import abs, add, cos, div, exp, log, mul, neg, pow, sign, sin, sqrt, sub
+from tinygen.functional.indexing import embedding, getitem, one_hot
 from tinygen.functional.linalg import dense, matmul
 from tinygen.functional.loss import (
     binary_cross_entropy_with_logits,
@@ -29,12 +30,34 @@ from tinygen.functional.loss import (
 from tinygen.functional.norm import batch_norm, layer_norm
 from tinygen.functional.pool import avg_pool2d, global_avg_pool2d, max_pool2d, upsample2d
 from tinygen.functional.recurrent import gru, lstm, rnn
-from tinygen.functional.reduce import logsumexp, max, mean, min, sum, sum_to, var
-from tinygen.functional.shape import broadcast_to, concatenate, flatten, flip, pad, reshape, stack, transpose
+from tinygen.functional.reduce import argmax, argmin, cumsum, logsumexp, max, mean, min, std, sum, sum_to, var
+from tinygen.functional.selection import clip, isfinite, maximum, minimum, where
+from tinygen.functional.shape import (
+    broadcast_to,
+    concatenate,
+    expand_dims,
+    flatten,
+    flip,
+    pad,
+    repeat,
+    reshape,
+    roll,
+    split,
+    squeeze,
+    stack,
+    swapaxes,
+    tile,
+    transpose,
+    tril,
+)
 
 __all__ = [
     "abs",
     "add",
+    "arange",
+    "argmax",
+    "argmin",
+    "astype",
     "attention",
     "attention_weights",
     "avg_pool2d",
@@ -47,19 +70,25 @@ __all__ = [
     "conv_transpose2d",
     "cos",
     "cross_entropy",
+    "cumsum",
     "dense",
     "div",
     "dropout",
+    "einsum",
     "embedding",
     "exp",
+    "expand_dims",
+    "eye",
     "flatten",
     "flip",
+    "full",
     "gaussian_kl",
     "getitem",
     "global_avg_pool2d",
     "gradient_penalty",
     "gru",
     "hinge_discriminator_loss",
+    "isfinite",
     "l1_loss",
     "layer_norm",
     "leaky_relu",
@@ -79,31 +108,43 @@ __all__ = [
     "mse_loss",
     "mul",
     "neg",
+    "one_hot",
     "ones",
+    "ones_like",
     "pad",
     "pow",
     "rand",
     "randn",
     "relu",
+    "repeat",
     "reshape",
     "rnn",
+    "roll",
     "sigmoid",
+    "sign",
     "sin",
     "softmax",
     "softplus",
+    "split",
     "sqrt",
+    "squeeze",
     "stack",
+    "std",
     "sub",
     "sum",
     "sum_to",
+    "swapaxes",
     "tanh",
     "tensor",
+    "tile",
     "to",
     "transpose",
+    "tril",
     "upsample2d",
     "var",
     "wasserstein_discriminator_loss",
     "wasserstein_generator_loss",
     "where",
     "zeros",
+    "zeros_like",
 ]

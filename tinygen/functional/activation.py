@@ -6,7 +6,7 @@ from tinygen_kernels import for_array
 
 from tinygen.backend import Array, array_module
 from tinygen.engine.function import Function
-from tinygen.engine.tensor import Tensor
+from tinygen.engine.tensor import Tensor, tensor_method
 from tinygen.functional.reduce import logsumexp, total
 
 
@@ -81,11 +81,13 @@ class SoftmaxFunction(Function):
         return share - y * share.sum(axis=self.axis, keepdims=True)
 
 
+@tensor_method("relu")
 def relu(x: Tensor) -> Tensor:
     """x where x > 0, 0 elsewhere, and NaN of NaN; the gradient at 0 is 0. Raises TypeError where x is not floating point."""
     return leaky_relu(x, 0.0)
 
 
+@tensor_method("leaky_relu")
 def leaky_relu(x: Tensor, negative_slope: float = 0.2) -> Tensor:
     """x, but negative_slope x where x <= 0, which is 0 for a slope of 0; the gradient at 0 is negative_slope (Maas et al., 2013).
 
@@ -96,26 +98,31 @@ def leaky_relu(x: Tensor, negative_slope: float = 0.2) -> Tensor:
     return LeakyReLUFunction(negative_slope)(x)
 
 
+@tensor_method("tanh")
 def tanh(x: Tensor) -> Tensor:
     """The hyperbolic tangent, from -1 to 1."""
     return TanhFunction()(x)
 
 
+@tensor_method("sigmoid")
 def sigmoid(x: Tensor) -> Tensor:
     """1 / (1 + e^-x), from 0 to 1."""
     return SigmoidFunction()(x)
 
 
+@tensor_method("softplus")
 def softplus(x: Tensor) -> Tensor:
     """log(1 + e^x), which is -log sigmoid(-x). Never overflows."""
     return SoftplusFunction()(x)
 
 
+@tensor_method("softmax")
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
     """e^x_i / sum_j e^x_j along the axis; NaN where all x_j are -inf, for then no distribution is meant."""
     return SoftmaxFunction(axis)(x)
 
 
+@tensor_method("log_softmax")
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
     """x_i - log sum_j e^x_j along the axis."""
     return x - logsumexp(x, axis, keepdims=True)

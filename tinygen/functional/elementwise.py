@@ -4,11 +4,11 @@ Binary functions broadcast as NumPy does and take Python numbers on either side.
 """
 
 import math
-from dataclasses import dataclass
 
 from tinygen.backend import Array, array_module
 from tinygen.engine.function import Function
-from tinygen.engine.tensor import Operand, Tensor, array_of, tensor_method
+from tinygen.engine.tensor import Operand, Tensor, tensor_method
+from tinygen.functional.selection import where
 
 
 class AddFunction(Function):
@@ -134,43 +134,14 @@ class CosFunction(Function):
         return -(g * sin(x))
 
 
-class MaximumFunction(Function):
+class SignFunction(Function):
     __slots__ = ()
 
-    def forward(self, a: Array, b: Array) -> Array:
-        return array_module(a if hasattr(a, "dtype") else b).maximum(a, b)
+    def forward(self, x: Array) -> Array:
+        return array_module(x).sign(x)
 
-    def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
-        half = where(array_of(a) == array_of(b), g * 0.5, 0.0)
-        return (
-            where(array_of(a) > array_of(b), g, half) if self.needs[0] else None,
-            where(array_of(a) < array_of(b), g, half) if self.needs[1] else None,
-        )
-
-
-class MinimumFunction(Function):
-    __slots__ = ()
-
-    def forward(self, a: Array, b: Array) -> Array:
-        return array_module(a if hasattr(a, "dtype") else b).minimum(a, b)
-
-    def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
-        half = where(array_of(a) == array_of(b), g * 0.5, 0.0)
-        return (
-            where(array_of(a) < array_of(b), g, half) if self.needs[0] else None,
-            where(array_of(a) > array_of(b), g, half) if self.needs[1] else None,
-        )
-
-
-@dataclass(slots=True, eq=False)
-class WhereFunction(Function):
-    condition: Array
-
-    def forward(self, a: Array, b: Array) -> Array:
-        return array_module(self.condition).where(self.condition, a, b)
-
-    def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
-        return where(self.condition, g, 0.0) if self.needs[0] else None, where(self.condition, 0.0, g) if self.needs[1] else None
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        return g * 0.0
 
 
 @tensor_method("__add__", "__radd__")
@@ -224,57 +195,43 @@ def _power_of(a: Tensor, b: Operand) -> Tensor:
     return PowFunction()(b, a)
 
 
+@tensor_method("exp")
 def exp(x: Tensor) -> Tensor:
     """e^x."""
     return ExpFunction()(x)
 
 
+@tensor_method("log")
 def log(x: Tensor) -> Tensor:
     """The natural logarithm."""
     return LogFunction()(x)
 
 
+@tensor_method("sqrt")
 def sqrt(x: Tensor) -> Tensor:
     """The square root; its gradient at 0 is infinite."""
     return SqrtFunction()(x)
 
 
+@tensor_method("sin")
 def sin(x: Tensor) -> Tensor:
     """The sine, x in radians."""
     return SinFunction()(x)
 
 
+@tensor_method("cos")
 def cos(x: Tensor) -> Tensor:
     """The cosine, x in radians."""
     return CosFunction()(x)
 
 
-def where(condition: Tensor | Array, a: Operand, b: Operand) -> Tensor:
-    """a where condition holds, b elsewhere. The condition is constant: no gradient flows to it, and it is kept, not copied."""
-    return WhereFunction(array_of(condition))(a, b)
-
-
-@tensor_method("__abs__")
+@tensor_method("__abs__", "abs")
 def abs(x: Tensor) -> Tensor:
     """|x|; the gradient at 0 is 0."""
     return x * Tensor(array_module(x.data).sign(x.data))
 
 
-def maximum(a: Operand, b: Operand) -> Tensor:
-    """The larger of a and b; where they are equal, each gets half of the gradient."""
-    return MaximumFunction()(a, b)
-
-
-def minimum(a: Operand, b: Operand) -> Tensor:
-    """The smaller of a and b; where they are equal, each gets half of the gradient."""
-    return MinimumFunction()(a, b)
-
-
-def clip(x: Tensor, low: float, high: float) -> Tensor:
-    """x held between low and high; the gradient is 1 from low to high, the ends included, and 0 outside.
-
-    Raises ValueError if low > high.
-    """
-    if low > high:
-        raise ValueError(f"clip: low {low} is above high {high}")
-    return where(array_of(x) < low, low, where(array_of(x) > high, high, x))
+@tensor_method("sign")
+def sign(x: Tensor) -> Tensor:
+    """-1, 0 or 1: the sign of each element. The gradient is 0."""
+    return SignFunction()(x)

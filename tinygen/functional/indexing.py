@@ -8,6 +8,7 @@ import numpy
 from tinygen.backend import Array, array_module, device_of, to_device
 from tinygen.engine.function import Function
 from tinygen.engine.tensor import Shape, Tensor, array_of, tensor_method
+from tinygen.functional.conversion import numeric_dtype
 
 
 @dataclass(slots=True, eq=False)
@@ -96,24 +97,36 @@ def _index(part: Any, device: str) -> Any:
     return to_device(part, device) if getattr(part, "ndim", 0) else part
 
 
-def raw_labels(labels: Any) -> Array:
-    """The array of labels that are a Tensor, an array or a list."""
-    return numpy.asarray(labels) if isinstance(labels, list) else array_of(labels)
+def checked_labels(name: str, labels: Any, classes: int) -> Array:
+    """The array of labels that are a Tensor, an array, a list, a tuple or one integer.
 
-
-def expect_labels(name: str, labels: Array, classes: int) -> None:
-    """Refuse what are no integers from 0 to classes - 1. Labels that lie on a GPU are not looked at, which would be to wait for it."""
-    if labels.dtype.kind not in "iu":
-        raise ValueError(f"{name}: labels must be integers, got {labels.dtype}")
-    if device_of(labels) == "cpu" and labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
-        raise ValueError(f"{name}: labels from {labels.min()} to {labels.max()} for {classes} classes")
+    Raises TypeError unless they are integers, and ValueError unless these lie from 0 to classes - 1. Labels on a GPU are
+    not looked at, since the host would have to wait for it.
+    """
+    array = array_of(labels)
+    if not hasattr(array, "dtype"):
+        array = numpy.asarray(array, None if numpy.size(array) else numpy.int64)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name}: labels must be integers, got {array.dtype}; the classes count from 0, say labels.astype('int64')")
+    if device_of(array) == "cpu" and array.size and not 0 <= int(array.min()) <= int(array.max()) < classes:
+        raise ValueError(f"{name}: labels from {array.min()} to {array.max()}, but {classes} classes count from 0 to {classes - 1}")
+    return array
 
 
 def embedding(weight: Tensor, labels: Tensor | Array) -> Tensor:
     """weight[labels], a row for each label: weight (classes, features), labels (...) integers -> (..., features).
 
-    Raises ValueError where a label is no class; labels that lie on a GPU wrap around instead.
+    Raises ValueError where a label is not a class; labels on a GPU wrap around instead. Raises TypeError where labels are not
+    integers.
     """
-    classes = raw_labels(labels)
-    expect_labels("embedding", classes, len(weight))
-    return getitem(weight, classes)
+    return getitem(weight, checked_labels("embedding", labels, len(weight)))
+
+
+def one_hot(labels: Tensor | Array, classes: int, dtype: Any = numpy.float32) -> Tensor:
+    """1 at each label and 0 elsewhere: labels (...) integers -> (..., classes).
+
+    Raises ValueError where a label is not a class (on a GPU its row is all 0), and TypeError where labels are not integers.
+    """
+    array = checked_labels("one_hot", labels, classes)
+    xp = array_module(array)
+    return Tensor((array[..., None] == xp.arange(classes)).astype(numeric_dtype("one_hot", dtype)))

@@ -6,7 +6,7 @@ from tinygen_kernels import for_array
 from tinygen.backend import Array, array_module
 from tinygen.engine.function import Function
 from tinygen.engine.tensor import Tensor, tensor_method
-from tinygen.functional.shape import reshape, transpose
+from tinygen.functional.shape import reshape, swapaxes
 
 # From so many multiply-adds on, OpenBLAS (NumPy's own) splits a product among threads, and its last bits depend on how many there are.
 _MANY = 1 << 18
@@ -24,7 +24,7 @@ class MatMulFunction(Function):
         return array_module(a).matmul(a, b)
 
     def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
-        return g @ swapped(b) if self.needs[0] else None, swapped(a) @ g if self.needs[1] else None
+        return g @ swapaxes(b, -1, -2) if self.needs[0] else None, swapaxes(a, -1, -2) @ g if self.needs[1] else None
 
 
 def _one_by_one(a: Array, b: Array) -> Array:
@@ -35,11 +35,6 @@ def _one_by_one(a: Array, b: Array) -> Array:
     for place in numpy.ndindex(stack):
         y[place] = for_array(a, b).matmul(a[place], b[place])
     return y
-
-
-def swapped(x: Tensor) -> Tensor:
-    """The matrices of x transposed."""
-    return transpose(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
 
 
 @tensor_method("__matmul__")

@@ -7,22 +7,22 @@ from tinygen.engine.backward import grad
 from tinygen.engine.mode import is_recording, switched
 from tinygen.engine.tensor import Operand, Tensor
 from tinygen.functional.activation import softplus
-from tinygen.functional.elementwise import abs, exp, maximum, sqrt
-from tinygen.functional.indexing import expect_labels, raw_labels
+from tinygen.functional.elementwise import abs, exp, sqrt
+from tinygen.functional.indexing import checked_labels
 from tinygen.functional.reduce import logsumexp, mean
 from tinygen.functional.reduce import sum as sum_
+from tinygen.functional.selection import maximum
 
 
 def cross_entropy(logits: Tensor, labels: Tensor | Array) -> Tensor:
     """mean_n -log softmax(logits_n)[labels_n], in nats: logits (N, classes), labels (N,) integers.
 
-    Raises ValueError where the shapes do not agree or a label is no class. Labels that lie on a GPU wrap around instead: to look at
-    them would be to wait for it.
+    Raises ValueError where the shapes do not agree or a label is not a class, and TypeError where labels are not integers.
+    Labels on a GPU are not looked at, since the host would have to wait for it: there they wrap around.
     """
-    classes = raw_labels(labels)
+    classes = checked_labels("cross_entropy", labels, logits.shape[-1] if logits.ndim else 0)
     if logits.ndim != 2 or classes.shape != logits.shape[:1]:
         raise ValueError(f"cross_entropy: logits must be (N, classes) and labels (N,), got {logits.shape} and {classes.shape}")
-    expect_labels("cross_entropy", classes, logits.shape[1])
     rows = array_module(logits.data).arange(len(logits))
     return mean(logsumexp(logits, axis=1) - logits[rows, classes])
 

@@ -7,14 +7,14 @@ import math
 from dataclasses import dataclass
 
 import numpy
-from numpy.lib.array_utils import normalize_axis_tuple
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from tinygen_kernels import for_array
 
 from tinygen.backend import Array, array_module
 from tinygen.engine.function import Function
 from tinygen.engine.tensor import Axis, Shape, Tensor, tensor_method
-from tinygen.functional.elementwise import exp
-from tinygen.functional.shape import broadcast_to, reshape
+from tinygen.functional.elementwise import exp, sqrt
+from tinygen.functional.shape import broadcast_to, flip, reshape
 
 # With fewer numbers NumPy's own sum is faster than starting threads.
 _MANY = 1 << 18
@@ -92,6 +92,18 @@ class SumFunction(Function):
 
 
 @dataclass(slots=True, eq=False)
+class CumSumFunction(Function):
+    axis: int
+
+    def forward(self, x: Array) -> Array:
+        # In float32 the error would grow with the number of terms.
+        return x.cumsum(axis=self.axis, dtype=numpy.float64 if x.dtype.kind == "f" else x.dtype).astype(x.dtype)
+
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        return flip(cumsum(flip(g, self.axis), self.axis), self.axis)
+
+
+@dataclass(slots=True, eq=False)
 class MaxFunction(Function):
     axis: Axis
     keepdims: bool
@@ -132,7 +144,9 @@ class LogSumExpFunction(Function):
 
 @tensor_method("sum")
 def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The sum over axis."""
+    """The sum over axis. The sum of integers or booleans is an integer, as NumPy's."""
+    if x.dtype.kind != "f":
+        return Tensor(array_module(x.data).asarray(total(x.data, axis, keepdims)))
     return SumFunction(axis, keepdims)(x)
 
 
@@ -148,8 +162,12 @@ def sum_to(x: Tensor, shape: Shape) -> Tensor:
 
 @tensor_method("mean")
 def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The mean over axis."""
-    return sum(x, axis, keepdims) * (1.0 / _count(x, axis))
+    """The mean over axis. The mean of integers or booleans is float32.
+
+    Raises ValueError where there are no elements.
+    """
+    y, share = sum(x, axis, keepdims), 1.0 / _count(x, axis)
+    return y * share if x.dtype.kind == "f" else Tensor(array_module(y.data).asarray(y.data * share, numpy.float32))
 
 
 @tensor_method("var")
@@ -157,6 +175,12 @@ def var(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The biased variance over axis: the mean of (x - mean)^2."""
     deviation = x - mean(x, axis, keepdims=True)
     return mean(deviation * deviation, axis, keepdims)
+
+
+@tensor_method("std")
+def std(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The square root of the biased variance over axis. It has no gradient where all elements are equal: infinite or NaN."""
+    return sqrt(var(x, axis, keepdims))
 
 
 @tensor_method("max")
@@ -171,6 +195,32 @@ def min(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return MinFunction(axis, keepdims)(x)
 
 
+@tensor_method("logsumexp")
 def logsumexp(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """log sum e^x over axis. Never overflows; of nothing but -inf it is -inf."""
     return LogSumExpFunction(axis, keepdims)(x)
+
+
+@tensor_method("argmax")
+def argmax(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    """The index of the largest element along axis, the first of equal ones; without an axis, its index in x flattened."""
+    return _index_of("argmax", x, axis, keepdims)
+
+
+@tensor_method("argmin")
+def argmin(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    """The index of the smallest element along axis, the first of equal ones; without an axis, its index in x flattened."""
+    return _index_of("argmin", x, axis, keepdims)
+
+
+def _index_of(name: str, x: Tensor, axis: int | None, keepdims: bool) -> Tensor:
+    xp = array_module(x.data)
+    return Tensor(xp.asarray(getattr(xp, name)(x.data, axis=axis, keepdims=keepdims)))
+
+
+@tensor_method("cumsum")
+def cumsum(x: Tensor, axis: int | None = None) -> Tensor:
+    """y_i = x_0 + ... + x_i along axis; without an axis, of x flattened."""
+    if axis is None:
+        return cumsum(reshape(x, (-1,)), 0)
+    return CumSumFunction(normalize_axis_index(axis, x.ndim, "cumsum"))(x)

@@ -3,6 +3,7 @@
 Results may be views that share memory with the input.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from tinygen.backend import Array, array_module
 from tinygen.engine.function import Function
-from tinygen.engine.tensor import Shape, Tensor, tensor_method
+from tinygen.engine.tensor import Axis, Shape, Tensor, tensor_method
+from tinygen.functional.selection import where
 
 
 @dataclass(slots=True, eq=False)
@@ -79,6 +81,19 @@ class PadFunction(Function):
         return g[tuple(slice(before, before + n) for (before, _), n in zip(self.widths, x.shape, strict=True))]
 
 
+@dataclass(slots=True, eq=False)
+class RollFunction(Function):
+    shift: int | tuple[int, ...]
+    axis: Axis
+
+    def forward(self, x: Array) -> Array:
+        return array_module(x).roll(x, self.shift, self.axis)
+
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        back = tuple(-n for n in self.shift) if isinstance(self.shift, tuple) else -self.shift
+        return RollFunction(back, self.axis)(g)
+
+
 def _along(ndim: int, axis: int, part: slice) -> tuple[slice, ...]:
     """The index that takes part of one axis and all of the others."""
     index = [slice(None)] * ndim
@@ -107,6 +122,33 @@ def transpose(x: Tensor, *axes: Any) -> Tensor:
     return TransposeFunction(order_from_0)(x)
 
 
+@tensor_method("swapaxes")
+def swapaxes(x: Tensor, axis1: int, axis2: int) -> Tensor:
+    """x with two of its axes exchanged."""
+    i, j = (normalize_axis_index(axis, x.ndim, "swapaxes") for axis in (axis1, axis2))
+    order = list(range(x.ndim))
+    order[i], order[j] = j, i
+    return TransposeFunction(tuple(order))(x)
+
+
+@tensor_method("squeeze")
+def squeeze(x: Tensor, axis: Axis = None) -> Tensor:
+    """x without its axes of size 1, or without those that `axis` names. Raises ValueError where one of these has another size."""
+    dropped = [i for i, n in enumerate(x.shape) if n == 1] if axis is None else normalize_axis_tuple(axis, x.ndim, "squeeze")
+    if any(x.shape[i] != 1 for i in dropped):
+        raise ValueError(f"squeeze: only axes of size 1 can be dropped, not axis {axis} of shape {x.shape}")
+    return reshape(x, tuple(n for i, n in enumerate(x.shape) if i not in dropped))
+
+
+@tensor_method("expand_dims")
+def expand_dims(x: Tensor, axis: int | tuple[int, ...]) -> Tensor:
+    """x with new axes of size 1, which stand at `axis` in the result."""
+    ndim = x.ndim + (len(axis) if isinstance(axis, tuple) else 1)
+    new = normalize_axis_tuple(axis, ndim, "expand_dims")
+    sizes = iter(x.shape)
+    return reshape(x, tuple(1 if i in new else next(sizes) for i in range(ndim)))
+
+
 @tensor_method("broadcast_to")
 def broadcast_to(x: Tensor, shape: Shape) -> Tensor:
     """x repeated along new leading axes and axes of size 1, without a copy."""
@@ -129,6 +171,56 @@ def stack(xs: Sequence[Tensor], axis: int = 0) -> Tensor:
     return concatenate([reshape(x, (*x.shape[:at], 1, *x.shape[at:])) for x in xs], at)
 
 
+@tensor_method("split")
+def split(x: Tensor, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
+    """The parts of x along axis: so many of equal size, or those that end before each of the indices and at the end of the axis.
+
+    Raises ValueError where the axis cannot be divided into so many equal parts.
+    """
+    axis = normalize_axis_index(axis, x.ndim, "split")
+    size = x.shape[axis]
+    if isinstance(indices_or_sections, int):
+        if indices_or_sections < 1 or size % indices_or_sections:
+            raise ValueError(f"split: axis {axis} of {x.shape} cannot be divided into {indices_or_sections} equal parts")
+        between = [size // indices_or_sections * i for i in range(1, indices_or_sections)]
+    else:
+        between = list(indices_or_sections)
+    return [x[_along(x.ndim, axis, slice(start, stop))] for start, stop in itertools.pairwise([0, *between, size])]
+
+
+@tensor_method("repeat")
+def repeat(x: Tensor, repeats: int, axis: int | None = None) -> Tensor:
+    """Each element along axis so many times, one after the other; without an axis, the elements of x flattened."""
+    if axis is None:
+        return repeat(reshape(x, (-1,)), repeats, 0)
+    at = normalize_axis_index(axis, x.ndim, "repeat") + 1
+    before, after = x.shape[:at], x.shape[at:]
+    y = broadcast_to(reshape(x, (*before, 1, *after)), (*before, repeats, *after))
+    return reshape(y, (*before[:-1], before[-1] * repeats, *after))
+
+
+def tile(x: Tensor, reps: int | Sequence[int]) -> Tensor:
+    """x laid side by side, reps[i] times along axis i. Leading ones are added to the shorter of x's shape and reps."""
+    times = (reps,) if isinstance(reps, int) else tuple(reps)
+    ndim = max(x.ndim, len(times))
+    shape, times = (1,) * (ndim - x.ndim) + x.shape, (1,) * (ndim - len(times)) + times
+    y = reshape(x, tuple(n for size in shape for n in (1, size)))
+    y = broadcast_to(y, tuple(n for both in zip(times, shape, strict=True) for n in both))
+    return reshape(y, tuple(count * size for count, size in zip(times, shape, strict=True)))
+
+
+def roll(x: Tensor, shift: int | tuple[int, ...], axis: Axis = None) -> Tensor:
+    """x moved by shift places along axis; what leaves at the end comes in at the beginning. Without an axis, x moves as if flattened."""
+    return RollFunction(shift, axis)(x)
+
+
+def tril(x: Tensor, k: int = 0) -> Tensor:
+    """Matrices (..., n, m) with zeros above the k-th diagonal, where j - i > k. Raises ValueError where x has fewer than two axes."""
+    if x.ndim < 2:
+        raise ValueError(f"tril: takes matrices (..., n, m), got {x.shape}")
+    return where(array_module(x.data).tri(*x.shape[-2:], k, dtype=bool), x, 0.0)
+
+
 def pad(x: Tensor, widths: Sequence[tuple[int, int]]) -> Tensor:
     """x within zeros: widths[i] of them before and after axis i."""
     if len(widths) != x.ndim or any(width < 0 for pair in widths for width in pair):
@@ -144,6 +236,7 @@ def flip(x: Tensor, axis: int | tuple[int, ...]) -> Tensor:
     return x[tuple(index)]
 
 
+@tensor_method("flatten")
 def flatten(x: Tensor) -> Tensor:
     """(N, ...) -> (N, features): everything but the first axis in one."""
     return reshape(x, (x.shape[0], math.prod(x.shape[1:])))

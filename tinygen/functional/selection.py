@@ -1,0 +1,78 @@
+"""Functions that select elements: by a condition, the larger or the smaller, those within bounds."""
+
+from dataclasses import dataclass
+
+from tinygen.backend import Array, array_module
+from tinygen.engine.function import Function
+from tinygen.engine.tensor import Operand, Tensor, array_of, tensor_method
+
+
+class MaximumFunction(Function):
+    __slots__ = ()
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return array_module(a if hasattr(a, "dtype") else b).maximum(a, b)
+
+    def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
+        half = where(array_of(a) == array_of(b), g * 0.5, 0.0)
+        return (
+            where(array_of(a) > array_of(b), g, half) if self.needs[0] else None,
+            where(array_of(a) < array_of(b), g, half) if self.needs[1] else None,
+        )
+
+
+class MinimumFunction(Function):
+    __slots__ = ()
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return array_module(a if hasattr(a, "dtype") else b).minimum(a, b)
+
+    def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
+        half = where(array_of(a) == array_of(b), g * 0.5, 0.0)
+        return (
+            where(array_of(a) < array_of(b), g, half) if self.needs[0] else None,
+            where(array_of(a) > array_of(b), g, half) if self.needs[1] else None,
+        )
+
+
+@dataclass(slots=True, eq=False)
+class WhereFunction(Function):
+    condition: Array
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return array_module(self.condition).where(self.condition, a, b)
+
+    def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
+        return where(self.condition, g, 0.0) if self.needs[0] else None, where(self.condition, 0.0, g) if self.needs[1] else None
+
+
+def where(condition: Tensor | Array, a: Operand, b: Operand) -> Tensor:
+    """a where condition holds, b elsewhere. The condition is constant: no gradient flows to it, and it is kept, not copied."""
+    return WhereFunction(array_of(condition))(a, b)
+
+
+def maximum(a: Operand, b: Operand) -> Tensor:
+    """The larger of a and b; where they are equal, each gets half of the gradient."""
+    return MaximumFunction()(a, b)
+
+
+def minimum(a: Operand, b: Operand) -> Tensor:
+    """The smaller of a and b; where they are equal, each gets half of the gradient."""
+    return MinimumFunction()(a, b)
+
+
+@tensor_method("clip")
+def clip(x: Tensor, low: float, high: float) -> Tensor:
+    """x held between low and high; the gradient is 1 from low to high, the ends included, and 0 outside.
+
+    Raises ValueError if low > high.
+    """
+    if low > high:
+        raise ValueError(f"clip: low {low} is above high {high}")
+    return where(array_of(x) < low, low, where(array_of(x) > high, high, x))
+
+
+@tensor_method("isfinite")
+def isfinite(x: Tensor) -> Tensor:
+    """A mask, true where x is neither infinite nor NaN."""
+    return Tensor(array_module(x.data).asarray(array_module(x.data).isfinite(x.data)))
