@@ -13,7 +13,7 @@ README = (ROOT / "README.md").read_text()
 
 # From the bottom to the top: a file imports from its own floor or from those before it.
 FLOORS = [
-    ["tinygen_kernels", "tinygen.command_line"],
+    ["tinygen_kernels", "tinygen.command_line", "tinygen.version"],
     ["tinygen.backend"],
     ["tinygen.data", "tinygen.saving", "tinygen.report"],
     ["tinygen.engine"],

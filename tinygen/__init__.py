@@ -9,3 +9,5 @@ from tinygen.engine.mode import detect_anomaly, is_recording, no_grad
 from tinygen.engine.tensor import Tensor
 from tinygen.functional import *  # noqa: F403
 from tinygen.inspection.profile import profile
+from tinygen.saving.checkpoint import load, save
+from tinygen.version import __version__

@@ -1,48 +1,53 @@
 """Named arrays and strings in one safetensors file, which is written whole or not at all, and never pickled.
 
-The format: 8 bytes that give the length of a JSON header, the header, the arrays' bytes (https://github.com/huggingface/safetensors).
+The format (https://github.com/huggingface/safetensors):
+
+    8 bytes   the length of the header, little-endian
+    header    JSON: {"__metadata__": {name: text, ...}, name: {"dtype", "shape", "data_offsets": [begin, end]}, ...}
+    the rest  the arrays' bytes, little-endian, in C order; the offsets count from here
 """
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy
 import safetensors
-import safetensors.numpy
 
 from tinygen.command_line import UsageError
 
-DTYPES = (
-    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64",
-)  # fmt: skip
+# The format's name of each dtype that it shares with NumPy.
+DTYPES = {
+    "bool": "BOOL", "int8": "I8", "int16": "I16", "int32": "I32", "int64": "I64", "uint8": "U8", "uint16": "U16", "uint32": "U32",
+    "uint64": "U64", "float16": "F16", "float32": "F32", "float64": "F64",
+}  # fmt: skip
 
 
-def save(path: str | Path, arrays: Mapping[str, numpy.ndarray], metadata: Mapping[str, str]) -> None:
+def save(path: str | Path, arrays: Mapping[str, numpy.ndarray], metadata: Mapping[str, str] | None = None) -> None:
     """Write arrays of any memory layout and strings to path, replacing what is there. Equal contents make equal files, byte for byte.
 
-    Whatever happens, a crash or a full disk, path holds the old file or the new one, whole. Byte order is not kept: arrays are
-    stored little-endian. Raises ValueError for an array whose dtype is none of DTYPES or whose name is the format's own
-    and for text that is not Unicode, TypeError for metadata that are not strings, OSError if the file cannot be written.
+    Whatever happens, a crash or a full disk, path holds the old file or the new one, whole. No array is copied but one that is not
+    contiguous or little-endian, for as long as it is being written. Byte order is not kept.
+
+    Raises ValueError for an array whose dtype is not in DTYPES or whose name is the format's own and for text that is not Unicode,
+    TypeError for metadata that are not strings, OSError if the file cannot be written.
     """
-    for name, array in arrays.items():
-        if name == "__metadata__":
-            raise ValueError("checkpoint: no array can be named '__metadata__', the name is taken by the file format")
-        if array.dtype.name not in DTYPES:
-            raise ValueError(f"checkpoint: array {name!r} is of {array.dtype}, and only {', '.join(DTYPES)} can be saved")
-    for key, value in metadata.items():
-        if not isinstance(key, str) or not isinstance(value, str):
-            raise TypeError(f"checkpoint: metadata must be strings, not {key!r}: {value!r}")
-    # safetensors copies memory as it lies, whatever the strides say. (ascontiguousarray would make 0-d arrays 1-d.)
-    contiguous = {name: numpy.asarray(array, array.dtype.newbyteorder("="), order="C") for name, array in arrays.items()}
-    write_whole(Path(path), _with_metadata(safetensors.numpy.save(contiguous), metadata))
+    # Larger elements come first, so that every array is aligned to its elements.
+    ordered = sorted(((name, numpy.asarray(array)) for name, array in arrays.items()), key=lambda item: (-item[1].itemsize, item[0]))
+    header = _header(ordered, metadata or {})
+    with replacing(Path(path)) as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        for _, array in ordered:
+            file.write(numpy.asarray(array, array.dtype.newbyteorder("<"), order="C").data)  # ascontiguousarray makes 0-d arrays 1-d
 
 
 def load(path: str | Path) -> tuple[dict[str, numpy.ndarray], dict[str, str]]:
     """Read (arrays, metadata) from a safetensors file, tinygen's or another's; the arrays are new, writable and in no particular order.
 
-    Raises UsageError if there is no such file, or it is damaged, foreign, or has an array whose dtype is none of DTYPES.
+    Raises UsageError if there is no such file, or it is damaged, foreign, or has an array whose dtype is not in DTYPES.
     """
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
@@ -57,21 +62,37 @@ def load(path: str | Path) -> tuple[dict[str, numpy.ndarray], dict[str, str]]:
     return arrays, metadata
 
 
-def _with_metadata(content: bytes, metadata: Mapping[str, str]) -> bytes:
-    """The safetensors file with metadata in its header, sorted: safetensors would write them in another order each time."""
-    start = 8 + int.from_bytes(content[:8], "little")
-    header = {"__metadata__": dict(sorted(metadata.items())), **json.loads(content[8:start])}
+def _header(arrays: Iterable[tuple[str, numpy.ndarray]], metadata: Mapping[str, str]) -> bytes:
+    """The JSON that says what the arrays, written one after the other, are."""
+    for key, value in metadata.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise TypeError(f"checkpoint: metadata must be strings, not {key!r}: {value!r}")
+    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
+    end = 0
+    for name, array in arrays:
+        if name == "__metadata__":
+            raise ValueError("checkpoint: no array can be named '__metadata__', the name is taken by the file format")
+        if array.dtype.name not in DTYPES:
+            raise ValueError(f"checkpoint: array {name!r} is of {array.dtype}, and only {', '.join(DTYPES)} can be saved")
+        begin, end = end, end + array.nbytes
+        header[name] = {"dtype": DTYPES[array.dtype.name], "shape": array.shape, "data_offsets": [begin, end]}
     encoded = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()  # escapes could hide what is not Unicode
-    encoded += b" " * (-len(encoded) % 8)  # the format wants the arrays aligned to 8 bytes
-    return len(encoded).to_bytes(8, "little") + encoded + content[start:]
+    return encoded + b" " * (-len(encoded) % 8)  # the format wants the arrays aligned to 8 bytes
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Make content the file at path in one step, on disk when this returns."""
+    with replacing(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, which takes path's place in one step when the block ends, and is gone where the block fails."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
