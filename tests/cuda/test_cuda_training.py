@@ -173,23 +173,28 @@ def train(example: str, **options: Any) -> None:
 
 @pytest.fixture
 def waits_of_epochs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """What makes the host wait during each epoch, as the stand-in counts it; the progress bar is shown as on a terminal."""
+    """What makes the host wait during each epoch, after its first step, as the stand-in counts it; the progress bar is shown."""
     found: list[list[str]] = []
-    epoch, close = Loader.epoch, training.Training._close_epoch
+    epoch, claim, close = Loader.epoch, training.Training._claim, training.Training._close_epoch
     counted: list[str] = sys.modules[STAND_IN].waits if STAND_IN in sys.modules else []
 
     def from_here(*arguments: Any, **keywords: Any) -> Any:
         counted.clear()
         return epoch(*arguments, **keywords)
 
-    def up_to_here(*arguments: Any) -> None:
+    def up_to_here(*arguments: Any) -> str:
         found.append(list(counted))
-        close(*arguments)
+        return close(*arguments)
+
+    def uncounted(*arguments: Any) -> None:
+        claim(*arguments)
+        counted.clear()
 
     def shown(*arguments: Any, disable: None, **keywords: Any) -> tqdm:
         return tqdm(*arguments, disable=False, file=io.StringIO(), **keywords)
 
     monkeypatch.setattr(Loader, "epoch", from_here)
+    monkeypatch.setattr(training.Training, "_claim", uncounted)
     monkeypatch.setattr(training.Training, "_close_epoch", up_to_here)
     monkeypatch.setattr(training, "tqdm", shown)
     return found
@@ -197,7 +202,7 @@ def waits_of_epochs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 @pytest.mark.usefixtures("fast_kernels")
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_an_example_s_log_is_the_cpu_s_and_only_the_progress_bar_waits(
+def test_an_example_s_log_is_the_cpu_s_and_the_host_waits_every_ten_steps(
     example: str, few_images: Path, few_names: Path, waits_of_epochs: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training, "GENERATED", 10)
@@ -211,4 +216,4 @@ def test_an_example_s_log_is_the_cpu_s_and_only_the_progress_bar_waits(
     for name in set(logs[0]) - {"seconds"}:
         assert_allclose(logs[1][name], logs[0][name], rtol=rtol, err_msg=name)
     if STAND_IN in sys.modules:
-        assert waits_of_epochs == [[], ["get"]]  # after the tenth step
+        assert waits_of_epochs == [[], ["get", "get"]]  # after the tenth step and at the end

@@ -126,7 +126,7 @@ def test_what_cannot_be_judged(few_images: Path, tmp_path: Path) -> None:
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     checkpoint.save(foreign / "checkpoint.safetensors", {"weights": numpy.ones(3)}, {})
-    refused(foreign, f"{foreign / 'checkpoint.safetensors'} is no checkpoint of a training run")
+    refused(foreign, f"{foreign / 'checkpoint.safetensors'} is not a checkpoint of a training run")
 
     finish_run(tmp_path / "classifier", few_images, None)
     refused(tmp_path / "classifier", "has no generated.safetensors: it is not finished and --resume goes on with it, or its model makes no")

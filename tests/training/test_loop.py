@@ -3,63 +3,20 @@
 import json
 import os
 import signal
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import numpy
 import pytest
+from repository import ROOT
+from small_run import contents, small_run
 
 import tinygen as tg
-from tinygen import nn, optim
-from tinygen.data import Loader
-from tinygen.report.pictures import grid
+from tinygen.command_line import UsageError
 from tinygen.saving import checkpoint
 from tinygen.training.loop import Training
-from tinygen.training.options import Options
-
-ROWS = numpy.random.default_rng(0).standard_normal((40, 3)).astype(numpy.float32)
-
-
-def small_run(folder: Path, epochs: int = 3, resume: bool = False, stop_at: int | None = None, width: int = 4, seed: int = 7) -> Training:
-    """An autoencoder with dropout, so that both the weights and the random stream matter; Ctrl-C comes in step `stop_at`.
-
-    Its learning rate decays, and one of its numbers is 1 in the steps that return it.
-    """
-    options = Options(out=folder, epochs=epochs, batch_size=8, seed=seed, resume=resume)
-    tg.manual_seed(options.seed)
-    model = nn.Sequential(nn.Dense(3, width), nn.BatchNorm(width), nn.Dropout(0.5), nn.Dense(width, 3))
-    adam = optim.Adam(model.parameters(), 1e-2)
-    steps = 0
-
-    def step(rows: numpy.ndarray) -> dict[str, tg.Tensor]:
-        nonlocal steps
-        loss = tg.mse_loss(model(tg.tensor(rows)), tg.tensor(rows))
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
-        if steps == stop_at:
-            os.kill(os.getpid(), signal.SIGINT)
-        adam.lr *= 0.9
-        steps += 1
-        return {"loss": loss, "now and then": 1.0} if rows[0, 0] > 0 else {"loss": loss}
-
-    return Training(
-        options,
-        {"model": model, "adam": adam},
-        Loader(ROWS, batch_size=options.batch_size, seed=options.seed),
-        step,
-        samples=lambda: grid(tg.rand((4, 3, 3, 1)).numpy()),
-        evaluate=lambda: {"noise": tg.randn((1,))},
-        generate=lambda n: tg.rand((n, 2, 2, 1)).numpy() * 1.5 - 0.25,
-    )
-
-
-def contents(folder: Path) -> tuple[dict[str, bytes], list[dict[str, float]], list[bytes]]:
-    """What a run leaves behind: the arrays, the log without its times, the pictures, and the images for its evaluation."""
-    arrays, _ = checkpoint.load(folder / "checkpoint.safetensors")
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    log = [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
-    files = [*sorted((folder / "samples").iterdir()), folder / "generated.safetensors"]
-    return {name: array.tobytes() for name, array in arrays.items()}, log, [file.read_bytes() for file in files]
 
 
 @pytest.mark.parametrize("stop_at", range(0, 10, 3))
@@ -171,7 +128,7 @@ def test_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
 
 def test_foreign_file_in_place_of_a_checkpoint_is_refused(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "checkpoint.safetensors", {"weights": numpy.ones(3)}, {})
-    with pytest.raises(ValueError, match=r"is no checkpoint of a training run$"):
+    with pytest.raises(ValueError, match=r"is not a checkpoint of a training run$"):
         small_run(tmp_path, resume=True).run()
 
 
@@ -181,14 +138,170 @@ def test_unwritable_folder_is_refused(tmp_path: Path) -> None:
         small_run(tmp_path / "file" / "run").run()
 
 
-def test_ctrl_c_is_python_s_again_after_a_run(tmp_path: Path) -> None:
-    before = signal.getsignal(signal.SIGINT)
-    small_run(tmp_path, epochs=1).run()
-    assert signal.getsignal(signal.SIGINT) is before
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_each_signal_that_ends_a_run_leaves_a_checkpoint(tmp_path: Path, name: str) -> None:
+    number = getattr(signal, name)
+    small_run(tmp_path / "whole").run()
+    with pytest.raises(SystemExit) as exit_:
+        small_run(tmp_path / "stopped", stop_at=6, by=number).run()
+    assert exit_.value.code == 128 + number
+    small_run(tmp_path / "stopped", resume=True).run()
+    assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("name", ["net/a", "totals", "random"])
-def test_a_part_whose_name_a_checkpoint_needs_is_refused(name: str, tmp_path: Path) -> None:
-    run = small_run(tmp_path)
-    with pytest.raises(ValueError, match=f"^a checkpoint cannot hold parts of the names {name}: it needs /, totals and random itself$"):
-        Training(run.options, {name: run.parts["model"]}, run.loader, run.step)
+def test_signals_are_the_program_s_again_after_a_run(tmp_path: Path) -> None:
+    numbers = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+    before = [signal.getsignal(number) for number in numbers]
+    small_run(tmp_path / "whole", epochs=1).run()
+    with pytest.raises(SystemExit):
+        small_run(tmp_path / "stopped", stop_at=2).run()
+    assert [signal.getsignal(number) for number in numbers] == before
+
+
+def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:
+    """As `nohup` ignores SIGHUP."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        small_run(tmp_path, stop_at=2, by=signal.SIGHUP).run()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert len(contents(tmp_path)[1]) == 3
+
+
+SLEEPER = """
+import os, signal, sys, time
+sys.path.insert(0, "tests")
+from pathlib import Path
+from small_run import small_run
+
+training = small_run(Path(sys.argv[1]))
+step = training.step
+
+def announced(*batch):
+    numbers = step(*batch)
+    Path(sys.argv[1] + ".stepped").touch()
+    time.sleep(0.2)
+    return numbers
+
+training.step = announced
+training.run()
+"""
+
+
+def test_a_terminal_that_closes_leaves_a_checkpoint(tmp_path: Path) -> None:
+    """What the program prints after that fails."""
+    import pty
+
+    terminal, side = pty.openpty()
+    command = [sys.executable, "-c", SLEEPER, tmp_path / "run"]
+    take = "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+    process = subprocess.Popen([sys.executable, "-c", take, *command], stdin=side, stdout=side, stderr=side, cwd=ROOT)
+    os.close(side)
+    for _ in range(1200):
+        if (tmp_path / "run.stepped").exists() or process.poll() is not None:
+            break
+        threading.Event().wait(0.05)
+    os.close(terminal)
+    assert process.wait(60) == 129
+    small_run(tmp_path / "run", resume=True).run()
+
+
+def test_a_run_outside_the_main_thread(tmp_path: Path) -> None:
+    small_run(tmp_path / "whole").run()
+    training = small_run(tmp_path / "thread")
+    thread = threading.Thread(target=training.run)
+    thread.start()
+    thread.join()
+    assert contents(tmp_path / "thread") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("failing", [0, 3])
+def test_a_run_that_fails_before_its_first_epoch_is_done_leaves_nothing(tmp_path: Path, failing: int) -> None:
+    training = small_run(tmp_path / "run")
+    works, steps = training.step, iter(range(100))
+
+    def step(batch: numpy.ndarray) -> dict[str, tg.Tensor]:
+        if next(steps) == failing:
+            raise ZeroDivisionError("a bug")
+        return works(batch)
+
+    training.step = step
+    with pytest.raises(ZeroDivisionError):
+        training.run()
+    assert not (tmp_path / "run").exists()
+    small_run(tmp_path / "run").run()
+
+
+def test_a_file_of_the_user_s_stays_where_a_run_fails(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    training = small_run(tmp_path)
+    training.step = lambda batch: {"loss": numpy.nan}
+    with pytest.raises(UsageError):
+        training.run()
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_second_run_in_the_folder_of_one_that_has_begun_is_refused(tmp_path: Path) -> None:
+    first, second = small_run(tmp_path), small_run(tmp_path)
+    works = first.step
+
+    def step(batch: numpy.ndarray) -> dict[str, tg.Tensor]:
+        if (first.epoch, first.batch) == (0, 2):
+            with pytest.raises(UsageError, match="already holds a run"):
+                second.run()
+        return works(batch)
+
+    first.step = step
+    first.run()
+
+
+@pytest.mark.parametrize("value", [numpy.nan, numpy.inf, -numpy.inf])
+@pytest.mark.parametrize("bad", [0, 3, 11])
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, bad: int, value: float) -> None:
+    """In which epoch and batch is told exactly, though the numbers are read every ten steps only."""
+    training = small_run(tmp_path / "run", epochs=9)
+    seen: list[float] = []
+
+    def step(batch: numpy.ndarray) -> dict[str, tg.Tensor | float]:
+        seen.append(value if len(seen) == bad else len(seen) + 0.5)
+        return {"loss": tg.tensor(seen[-1]), "accuracy": 1.0}
+
+    training.step = step
+    with pytest.raises(UsageError) as error:
+        training.run()
+    before = f", after loss {bad - 0.5:.4g}, accuracy 1 in the batch before" if bad % 5 else ""
+    kept = "nothing of this run is kept"
+    if bad > 5:
+        before = f", after loss {bad - 0.5:.4g}, accuracy 1 in the batch before"
+        kept = f"{tmp_path / 'run' / 'checkpoint.safetensors'} keeps what it was after 2 epochs and 0 batches"
+    cure = "the learning rate may be too large"
+    assert str(error.value) == f"loss is {value} in epoch {bad // 5 + 1}, batch {bad % 5 + 1}{before}; {cure}; {kept}"
+    assert (tmp_path / "run").exists() == (bad > 5)
+    assert len(seen) <= bad + 10
+    if bad > 5:
+        assert [line["epoch"] for line in map(json.loads, (tmp_path / "run" / "log.jsonl").open())] == [1, 2]
+        small_run(tmp_path / "run", epochs=3, resume=True).run()
+
+
+def test_the_log_is_json_whatever_the_evaluation_says(tmp_path: Path) -> None:
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not JSON")
+
+    training = small_run(tmp_path, epochs=1)
+    training.evaluate = lambda: {"test_loss": float("nan"), "distance": float("inf")}
+    training.run()
+    (line,) = (tmp_path / "log.jsonl").read_text().splitlines()
+    told = json.loads(line, parse_constant=refuse)
+    assert told["test_loss"] is told["distance"] is None and told["loss"] > 0
+
+
+@pytest.mark.parametrize("name", ["totals", "random", "run", "parts", "loss"])
+def test_a_part_may_have_any_name_without_a_slash(name: str, tmp_path: Path) -> None:
+    training = small_run(tmp_path, epochs=1)
+    training.parts = {name: training.parts["model"], "adam": training.parts["adam"]}
+    training.run()
+    again = small_run(tmp_path, epochs=2, resume=True)
+    again.parts = {name: again.parts["model"], "adam": again.parts["adam"]}
+    again.run()
+    with pytest.raises(ValueError, match=r"^the name of a part must not contain /, which separates names in the checkpoint: net/a$"):
+        Training(again.options, {"net/a": again.parts[name]}, again.loader, again.step)

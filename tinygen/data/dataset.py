@@ -1,6 +1,7 @@
 """A set of labelled images, and the two steps from its bytes to what a network takes."""
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 
 import numpy
 from numpy.typing import DTypeLike
@@ -38,6 +39,14 @@ class ImageDataset:
         counts = f"{len(self.train_images):,} training and {len(self.test_images):,} test images"
         return f"data: {self.source}, {counts} of {_size(self.train_images.shape[1:])}"
 
+    def digest(self) -> str:
+        """SHA-256 of all images, labels and classes: the same for the same data, wherever they come from."""
+        return digest(self.train_images, self.train_labels, self.test_images, self.test_labels, numpy.array(self.classes))
+
+    def padded(self, size: int) -> "ImageDataset":
+        """The images by `pad_to`."""
+        return replace(self, train_images=pad_to(self.train_images, size), test_images=pad_to(self.test_images, size))
+
     def draw_test_images(self, n: int) -> numpy.ndarray:
         """n test images (n, H, W, C), drawn at random but always the same; all of them, where they are fewer.
 
@@ -59,6 +68,15 @@ class ImageDataset:
                 f"{self.source}: {part} labels run from {labels.min()} to {labels.max()}, "
                 f"but {len(self.classes)} classes allow 0 to {len(self.classes) - 1}"
             )
+
+
+def digest(*arrays: numpy.ndarray) -> str:
+    """SHA-256 of arrays, their shapes and dtypes."""
+    total = hashlib.sha256()
+    for array in arrays:
+        total.update(f"{array.dtype.str} {array.shape} ".encode())
+        total.update(numpy.ascontiguousarray(array).data)
+    return total.hexdigest()
 
 
 def pad_to(images: numpy.ndarray, size: int) -> numpy.ndarray:

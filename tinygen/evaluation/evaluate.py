@@ -32,7 +32,7 @@ from tinygen.data import ImageDataset, coloured, load_images, pad_to
 from tinygen.evaluation import metrics
 from tinygen.evaluation.features import FeatureClassifier, train_classifier
 from tinygen.saving import checkpoint
-from tinygen.saving.run_folder import read_checkpoint
+from tinygen.saving.run_folder import read_run
 
 
 @dataclass(kw_only=True)
@@ -102,17 +102,18 @@ def _read_run(run: Path) -> tuple[numpy.ndarray, int, ImageDataset]:
     """The images that a finished run has made, the epochs behind them, and the data as the model saw them."""
     if not (run / "checkpoint.safetensors").exists():
         raise UsageError(f"{run} is no folder of a run: it has no checkpoint.safetensors")
-    _, options, progress = read_checkpoint(run / "checkpoint.safetensors")
+    trained = read_run(run / "checkpoint.safetensors")
+    options = trained.options
     if not (run / "generated.safetensors").exists():
         raise UsageError(
             f"{run} has no generated.safetensors: it is not finished and --resume goes on with it, or its model makes no images"
         )
     arrays, metadata = checkpoint.load(run / "generated.safetensors")
     epochs = int(metadata["epoch"])
-    if (epochs, 0) != (progress["epoch"], progress["batch"]):
+    if (epochs, 0) != (trained.epoch, trained.batch):
         raise UsageError(
             f"{run} is not finished: its images were made after epoch {epochs}, and since then it has trained "
-            f"{progress['epoch'] - epochs} epochs and {progress['batch']} batches; --resume goes on with it"
+            f"{trained.epoch - epochs} epochs and {trained.batch} batches; --resume goes on with it"
         )
     if missing := [name for name in ("data", "size", "crop", "grey") if name not in options]:
         raise UsageError(f"{run} does not say which images it was trained on: its checkpoint lacks the options {', '.join(missing)}")

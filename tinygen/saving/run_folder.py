@@ -1,12 +1,26 @@
-"""What lies in the folder of a run.
+"""What lies in the folder of a run, and what its checkpoint says about it.
 
 log.jsonl                 one line of JSON per epoch: the means of what the steps returned, and the evaluation
-samples/epoch-001.png     what the model makes after each epoch, and samples.gif of all of them at the end
+samples/epoch-001.png     what the model generates after each epoch, and samples.gif of all of them at the end
 checkpoint.safetensors    everything needed to go on bit for bit as if never stopped
-generated.safetensors     1,000 images that a finished model made, for `python -m tinygen.evaluate`
+generated.safetensors     1,000 images that a finished model generated, for `python -m tinygen.evaluate`
+evaluation.json           what that found
+
+The checkpoint's arrays are parts/PART/NAME, the state of each network and optimiser, run/random, the state of the random stream, and
+run/totals/NAME, the sum and count of what the steps of an unfinished epoch returned. Its metadata are
+
+    format     "1"; the first format had no such number, no prefixes of arrays, and of the metadata progress and options alone
+    tinygen    the version that wrote it
+    script     the name of the program, such as dcgan; it is only ever compared, never run
+    options    JSON: all options, paths absolute
+    data       SHA-256 of the data
+    progress   JSON: epochs done, batches done in the epoch after those, seconds spent on these batches
 """
 
 import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +28,120 @@ import numpy
 
 from tinygen.command_line import UsageError
 from tinygen.saving import checkpoint
+from tinygen.version import __version__
+
+FORMAT = 1
 
 
-def read_checkpoint(path: Path) -> tuple[dict[str, numpy.ndarray], dict[str, Any], dict[str, Any]]:
-    """The arrays, the options and the progress (epoch, batch, seconds) of a run. Raises UsageError if the file is none of a run's."""
+class RunFolder:
+    """The places of a run's files."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.log = path / "log.jsonl"
+        self.samples = path / "samples"
+        self.film = path / "samples.gif"
+        self.checkpoint = path / "checkpoint.safetensors"
+        self.generated = path / "generated.safetensors"
+        self.evaluation = path / "evaluation.json"
+
+    def picture(self, epoch: int) -> Path:
+        """The samples after an epoch, from 1."""
+        return self.samples / f"epoch-{epoch:03}.png"
+
+    def holds_a_run(self) -> bool:
+        return self.checkpoint.exists() or self.log.exists()
+
+    def cut_log(self, epochs: int) -> None:
+        """Drop what a run that died between a line of its log and the checkpoint has left: later epochs, and half a line."""
+        if self.log.exists():
+            lines = self.log.read_bytes().splitlines(keepends=True)
+            checkpoint.write_whole(self.log, b"".join(line for line in lines if 1 <= _epoch_of(line) <= epochs))
+
+    def discard(self) -> None:
+        """Remove the checkpoint, and the folder where nothing else is in it."""
+        self.checkpoint.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.samples.rmdir()
+            self.path.rmdir()
+
+
+def _epoch_of(line: bytes) -> int:
+    """The epoch of a whole line of the log; 0 for any other bytes."""
+    try:
+        return int(json.loads(line)["epoch"]) if line.endswith(b"\n") else 0
+    except (ValueError, TypeError, KeyError):
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What a checkpoint holds. `script`, `data` (a digest) and `tinygen` are None where the first format did not tell."""
+
+    script: str | None
+    options: Mapping[str, Any]
+    data: str | None
+    epoch: int
+    batch: int
+    seconds: float
+    parts: Mapping[str, Mapping[str, numpy.ndarray]]
+    random: numpy.ndarray
+    totals: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    tinygen: str | None = __version__
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint."""
+        arrays = {f"parts/{part}/{name}": array for part, state in self.parts.items() for name, array in state.items()}
+        arrays |= {f"run/totals/{name}": numpy.array(pair, numpy.float64) for name, pair in self.totals.items()}
+        progress = {"epoch": self.epoch, "batch": self.batch, "seconds": self.seconds}
+        metadata = {"format": str(FORMAT), "options": json.dumps(self.options), "progress": json.dumps(progress)}
+        told = {"script": self.script, "data": self.data, "tinygen": self.tinygen}
+        metadata |= {name: text for name, text in told.items() if text is not None}
+        checkpoint.save(path, arrays | {"run/random": self.random}, metadata)
+
+
+def read_run(path: Path) -> Run:
+    """Read a checkpoint. Raises UsageError if the file is damaged, is not one of a run's, or is of a later format."""
     arrays, metadata = checkpoint.load(path)
-    if "random" not in arrays or not {"progress", "options"} <= set(metadata):
-        raise UsageError(f"{path} is no checkpoint of a training run")
-    return arrays, json.loads(metadata["options"]), json.loads(metadata["progress"])
+    if not {"options", "progress"} <= metadata.keys():
+        raise UsageError(f"{path} is not a checkpoint of a training run")
+    number = metadata.get("format", "0")
+    if not number.isdecimal() or int(number) > FORMAT:
+        raise UsageError(f"{path} is of format {number}, and tinygen {__version__} reads formats up to {FORMAT}")
+    try:
+        progress = json.loads(metadata["progress"])
+        if min(progress["epoch"], progress["batch"]) < 0:
+            raise ValueError("a run cannot be before its beginning")
+        parts, own = _sorted_arrays(arrays, prefixed=int(number) > 0)
+        return Run(
+            script=metadata.get("script"),
+            options={**json.loads(metadata["options"])},
+            data=metadata.get("data"),
+            epoch=int(progress["epoch"]),
+            batch=int(progress["batch"]),
+            seconds=float(progress["seconds"]),
+            parts=parts,
+            random=own.pop("random"),
+            totals={name.removeprefix("totals/"): (float(total), int(count)) for name, (total, count) in own.items()},
+            tinygen=metadata.get("tinygen"),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{path} is a damaged checkpoint: {error!r}") from error
+
+
+def _sorted_arrays(
+    arrays: Mapping[str, numpy.ndarray], prefixed: bool
+) -> tuple[dict[str, dict[str, numpy.ndarray]], dict[str, numpy.ndarray]]:
+    """The states of the parts, and the run's own arrays. The first format had no prefixes, so that `random` and `totals` were reserved."""
+    parts: dict[str, dict[str, numpy.ndarray]] = {}
+    own: dict[str, numpy.ndarray] = {}
+    for name, array in arrays.items():
+        if not prefixed:
+            name = f"run/{name}" if name == "random" or name.startswith("totals/") else f"parts/{name}"
+        room, _, rest = name.partition("/")
+        if room == "run":
+            own[rest] = array
+        else:
+            part, _, tensor = rest.partition("/")
+            parts.setdefault(part, {})[tensor] = array
+    return parts, own

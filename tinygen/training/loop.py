@@ -1,15 +1,13 @@
 """The training loop, with its progress bar, log, sample pictures and checkpoints. `saving/run_folder.py` says what a run leaves."""
 
-import dataclasses
 import json
-import signal
-import sys
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Protocol
 
 import numpy
 from tqdm import tqdm
@@ -18,17 +16,16 @@ from tinygen import backend
 from tinygen.backend import Array
 from tinygen.command_line import UsageError
 from tinygen.data import Loader
+from tinygen.data.dataset import digest
 from tinygen.engine.tensor import Tensor, array_of
 from tinygen.report import pictures
 from tinygen.saving import checkpoint
-from tinygen.saving.run_folder import read_checkpoint
+from tinygen.saving.run_folder import Run, RunFolder, read_run
+from tinygen.training.interruption import Interruption
 from tinygen.training.options import RunOptions
 
-# What may differ between a run and its continuation.
-NOT_COMPARED = {"out", "epochs", "device", "resume"}
-
-
 GENERATED = 1000  # images that a finished run leaves
+READ_EVERY = 10  # steps between two looks at their numbers
 
 
 class Stateful(Protocol):
@@ -38,23 +35,34 @@ class Stateful(Protocol):
     def load_state_dict(self, state: Mapping[str, numpy.ndarray]) -> None: ...
 
 
+class Data(Protocol):
+    """An ImageDataset or a NameDataset."""
+
+    @property
+    def source(self) -> str: ...
+    def digest(self) -> str: ...
+
+
 Metrics = Mapping[str, Tensor | Array | float]
-
-
-def _floats(metrics: Metrics) -> dict[str, float]:
-    """The numbers by name, on the host."""
-    return dict(zip(metrics, backend.floats(map(array_of, metrics.values())), strict=True))
 
 
 @dataclass
 class Training:
-    """A training run. `parts` are the modules and optimisers that a checkpoint holds.
+    """A training run.
 
-    `step(*batch)` trains on one batch of the loader's arrays, which are on the device already, and returns numbers. The mean of each over
-    those steps of the epoch that returned it is logged. Arrays among them stay where they are until the progress bar shows the means,
-    since to read from a GPU is to wait for it. After each epoch `evaluate()` returns further numbers, and `samples()` a picture, uint8
-    (H, W, C). `generate(n)`, of a model that makes images, returns n of them, independent of each other, (n, H, W, C) with values from 0
-    to 1; it is called when the run is finished.
+    options     those of `RunOptions`, and a script's own
+    parts       the modules and optimisers, by the names that they have in the checkpoint
+    loader      gives the batches
+    step        step(*batch) trains on one batch of the loader's arrays, which are on the device already, and returns numbers
+    samples     gives a picture after each epoch, uint8 (H, W, C)
+    evaluate    gives further numbers after each epoch
+    generate    generate(n), of a model that generates images, gives n of them, independent of each other, (n, H, W, C) with values from
+                0 to 1; it is called when the run is finished
+    data        what the loader's arrays were taken from, so that a run does not go on with other data; else these arrays count
+
+    Each number is averaged over the steps of the epoch that returned it, and the averages are logged once per epoch. Reading an array
+    from a GPU makes the host wait, so the numbers are read every ten steps. The run ends with a UsageError where one of them is not
+    finite, at most nine steps after the step that returned it, and the checkpoint of before is kept.
     """
 
     options: RunOptions
@@ -64,33 +72,54 @@ class Training:
     samples: Callable[[], numpy.ndarray] | None = None
     evaluate: Callable[[], Metrics] | None = None
     generate: Callable[[int], numpy.ndarray] | None = None
+    data: Data | None = None
 
     def __post_init__(self) -> None:
-        if reserved := [part for part in self.parts if "/" in part or part in ("totals", "random")]:
-            raise ValueError(f"a checkpoint cannot hold parts of the names {', '.join(reserved)}: it needs /, totals and random itself")
-        self.folder = self.options.out
+        if wrong := [part for part in self.parts if "/" in part]:
+            raise ValueError(f"the name of a part must not contain /, which separates names in the checkpoint: {', '.join(wrong)}")
+        self.folder = RunFolder(self.options.out)
         self.epoch = 0  # epochs done
         self.batch = 0  # batches done in the epoch after those
-        self.totals: dict[str, Any] = {}  # sums over those of these batches that gave a number of this name
+        self.seconds = 0.0  # spent on these batches
+        self.unread: list[dict[str, Array]] = []  # what the latest of them gave
+        self.latest: dict[str, float] = {}  # what the one before those gave
+        self.totals: dict[str, float] = {}  # sums over those of them, read so far, that gave a number of this name
         self.counts: dict[str, int] = {}  # how many did
-        self.seconds = 0.0
-        self.interrupted = False
+        self.claimed = False  # whether this run made the checkpoint
+        self.saved: tuple[int, int] | None = None  # epoch and batch of the last one that is worth going on with
+
+    @cached_property
+    def digest(self) -> str:
+        """What data the run is on."""
+        return self.data.digest() if self.data else digest(*self.loader.arrays)
 
     def run(self) -> None:
-        """Train up to options.epochs. Ctrl-C ends the run after the step in hand, with a checkpoint to resume from."""
-        self._open()
-        with self._interruptible():
-            while self.epoch < self.options.epochs and not self.interrupted:
-                self._train_epoch()
+        """Train up to options.epochs. Ctrl-C, SIGTERM and SIGHUP end the run after the step in hand, with a checkpoint to resume from.
+
+        A run that fails before its first epoch is done leaves nothing behind.
+        """
+        if self.options.resume:
+            self._resume()
+        else:
+            self._refuse_another_run()
+        with Interruption() as self.interruption:
+            try:
+                while self.epoch < self.options.epochs and self.interruption.number is None:
+                    self._train_epoch()
+            except BaseException:
+                if self.claimed and self.saved is None:
+                    self.folder.discard()
+                raise
         if self.epoch < self.options.epochs:
-            print(f"stopped in epoch {self.epoch + 1} after {self.batch} of {len(self.loader)} batches; --resume goes on from there")
-            raise SystemExit(130)
+            with suppress(OSError):  # the terminal may be gone
+                print(f"stopped in epoch {self.epoch + 1} after {self.batch} of {len(self.loader)} batches; --resume goes on from there")
+            raise SystemExit(128 + (self.interruption.number or 0))
         if self.generate is not None:
             self._save_generated(self.generate)
-        frames = [self._picture(epoch) for epoch in range(1, self.epoch + 1) if self._picture(epoch).exists()]
+        frames = [path for path in map(self.folder.picture, range(1, self.epoch + 1)) if path.exists()]
         if frames:
-            pictures.save_gif(self.folder / "samples.gif", frames)
-        print(f"trained {self.epoch} epochs; log, samples and checkpoint are in {self.folder}")
+            pictures.save_gif(self.folder.film, frames)
+        print(f"trained {self.epoch} epochs; log, samples and checkpoint are in {self.folder.path}")
 
     def _train_epoch(self) -> None:
         started = time.perf_counter()
@@ -98,112 +127,133 @@ class Training:
         title = f"epoch {self.epoch + 1}/{self.options.epochs}"
         with tqdm(batches, title, len(self.loader), initial=self.batch, unit="batch", leave=False, disable=None) as bar:
             for batch in bar:
-                for name, value in self.step(*batch).items():
-                    number = array_of(value)
-                    array = number if hasattr(number, "astype") else numpy.asarray(number)
-                    self.totals[name] = self.totals.get(name, 0.0) + array.astype(numpy.float64)
-                    self.counts[name] = self.counts.get(name, 0) + 1
+                self.unread.append({name: _copied(value) for name, value in self.step(*batch).items()})
                 self.batch += 1
-                if self.batch % 10 == 0 and not bar.disable:
+                if (self.epoch, self.batch) == (0, 1):
+                    self._claim()
+                if self.batch % READ_EVERY == 0:
+                    self._read()
                     bar.set_postfix({name: f"{value:.3f}" for name, value in self._means().items()})
-                if self.interrupted:
+                if self.interruption.number is not None:
                     break
+        self._read()
         self.seconds += time.perf_counter() - started
-        if self.batch == len(self.loader):
-            self._close_epoch(title)
+        line = self._close_epoch(title) if self.batch == len(self.loader) else ""
         self._save()
+        self.saved = self.epoch, self.batch
+        if line:
+            print(line, flush=True)
 
-    def _picture(self, epoch: int) -> Path:
-        return self.folder / "samples" / f"epoch-{epoch:03}.png"
+    def _read(self) -> None:
+        """Add up what the latest steps have returned, all of it read from a GPU at once."""
+        unread, self.unread = self.unread, []
+        values = iter(backend.floats(array for numbers in unread for array in numbers.values()))
+        for batch, numbers in enumerate(unread, start=self.batch - len(unread) + 1):
+            read = {name: next(values) for name in numbers}
+            if not all(map(math.isfinite, read.values())):
+                raise UsageError(self._not_finite(batch, read))
+            for name, value in read.items():
+                self.totals[name] = self.totals.get(name, 0.0) + value
+                self.counts[name] = self.counts.get(name, 0) + 1
+            self.latest = read
+
+    def _not_finite(self, batch: int, numbers: Mapping[str, float]) -> str:
+        wrong = " and ".join(f"{name} is {value}" for name, value in numbers.items() if not math.isfinite(value))
+        before = ", ".join(f"{name} {value:.4g}" for name, value in self.latest.items())
+        told = f"{wrong} in epoch {self.epoch + 1}, batch {batch}" + (f", after {before} in the batch before" if before else "")
+        cure = f"--lr {self.options.lr:g} may be too large" if hasattr(self.options, "lr") else "the learning rate may be too large"
+        kept = "nothing of this run is kept"
+        if self.saved is not None:
+            kept = f"{self.folder.checkpoint} keeps what it was after {self.saved[0]} epochs and {self.saved[1]} batches"
+        return f"{told}; {cure}; {kept}"
 
     def _means(self) -> dict[str, float]:
-        return {name: total / self.counts[name] for name, total in _floats(self.totals).items()}
+        return {name: total / self.counts[name] for name, total in self.totals.items()}
 
-    def _close_epoch(self, title: str) -> None:
-        """Evaluate, draw samples, and write the epoch's line of the log."""
-        metrics = self._means()
+    def _close_epoch(self, title: str) -> str:
+        """Evaluate, draw samples, and write the epoch's line of the log; gives what is told of it."""
+        numbers = self._means()
         if self.evaluate is not None:
-            metrics |= _floats(self.evaluate())
-        self.epoch, self.batch, self.totals, self.counts = self.epoch + 1, 0, {}, {}
+            evaluation = self.evaluate()
+            numbers |= zip(evaluation, backend.floats(map(array_of, evaluation.values())), strict=True)
+        told = f"{title}  " + "  ".join(f"{name} {value:.4g}" for name, value in numbers.items()) + f"  ({self.seconds:.1f} s)"
+        line: dict[str, float | None] = {"epoch": self.epoch + 1, "seconds": round(self.seconds, 2)}
+        line |= {name: value if math.isfinite(value) else None for name, value in numbers.items()}  # JSON has no NaN
+        self.epoch, self.batch, self.seconds, self.totals, self.counts = self.epoch + 1, 0, 0.0, {}, {}
         if self.samples is not None:
-            pictures.save_png(self._picture(self.epoch), self.samples())
-        line = {"epoch": self.epoch, "seconds": round(self.seconds, 2), **metrics}
-        with open(self.folder / "log.jsonl", "a") as log:
-            log.write(json.dumps(line) + "\n")
-        print(f"{title}  " + "  ".join(f"{name} {value:.4g}" for name, value in metrics.items()) + f"  ({self.seconds:.1f} s)", flush=True)
-        self.seconds = 0.0
+            pictures.save_png(self.folder.picture(self.epoch), self.samples())
+        with open(self.folder.log, "a") as log:
+            log.write(json.dumps(line, allow_nan=False) + "\n")
+        return told
 
-    def _open(self) -> None:
-        """Prepare the folder: a new run needs one without a run in it, a resumed one goes on from its checkpoint."""
-        saved, log = self.folder / "checkpoint.safetensors", self.folder / "log.jsonl"
-        if not self.options.resume and (saved.exists() or log.exists()):
-            raise UsageError(f"{self.folder} already holds a run; go on with --resume, or give another folder with --out")
-        if self.options.resume:
-            self._load(saved)
+    def _refuse_another_run(self) -> None:
+        if self.folder.holds_a_run():
+            raise UsageError(f"{self.folder.path} already holds a run; go on with --resume, or give another folder with --out")
+
+    def _claim(self) -> None:
+        """Make the folder, once the first step has worked, and write to it what keeps other runs out."""
+        self._refuse_another_run()
         try:
-            (self.folder / "samples").mkdir(parents=True, exist_ok=True)
-            if log.exists():  # a run may have died between a line of its log and the checkpoint
-                lines = log.read_bytes().splitlines(keepends=True)
-                checkpoint.write_whole(log, b"".join(lines[: self.epoch]))
+            self.folder.samples.mkdir(parents=True, exist_ok=True)
+            self.claimed = True
+            self._read()
             self._save()
         except OSError as error:
-            raise UsageError(f"cannot write to the folder {self.folder}: {error.strerror}") from error
-
-    def _own_options(self) -> dict[str, Any]:
-        """As JSON knows them; what it does not know, as text."""
-        own = {name: value for name, value in dataclasses.asdict(self.options).items() if name not in NOT_COMPARED}
-        return {name: value if isinstance(value, bool | int | float | None) else str(value) for name, value in own.items()}
+            raise UsageError(f"cannot write to the folder {self.folder.path}: {error.strerror}") from error
 
     def _save(self) -> None:
-        arrays = {f"{part}/{name}": array for part, owner in self.parts.items() for name, array in owner.state_dict().items()}
-        arrays |= {f"totals/{name}": numpy.array([total, self.counts[name]]) for name, total in _floats(self.totals).items()}
-        arrays["random"] = backend.random_state()
-        progress = {"epoch": self.epoch, "batch": self.batch, "seconds": self.seconds}
-        metadata = {"progress": json.dumps(progress), "options": json.dumps(self._own_options())}
-        checkpoint.save(self.folder / "checkpoint.safetensors", arrays, metadata)
+        Run(
+            script=self.options.script,
+            options=self.options.plain(),
+            data=self.digest,
+            epoch=self.epoch,
+            batch=self.batch,
+            seconds=self.seconds,
+            parts={part: owner.state_dict() for part, owner in self.parts.items()},
+            random=backend.random_state(),
+            totals={name: (total, self.counts[name]) for name, total in self.totals.items()},
+        ).save(self.folder.checkpoint)
 
     def _save_generated(self, generate: Callable[[int], numpy.ndarray]) -> None:
         """Ten hundreds of images as uint8, with the number of epochs behind them."""
         images = numpy.concatenate([generate(GENERATED // 10) for _ in range(10)])
         arrays = {"images": numpy.rint(numpy.clip(images, 0, 1) * 255).astype(numpy.uint8)}
-        checkpoint.save(self.folder / "generated.safetensors", arrays, {"epoch": str(self.epoch)})
+        checkpoint.save(self.folder.generated, arrays, {"epoch": str(self.epoch)})
 
-    def _load(self, path: Path) -> None:
+    def _resume(self) -> None:
+        path = self.folder.checkpoint
         if not path.exists():
             raise UsageError(f"there is nothing to resume: {path} does not exist")
-        arrays, before, progress = read_checkpoint(path)
-        now = self._own_options()
-        if changed := [f"{name} {before.get(name)} is now {now.get(name)}" for name in before | now if before.get(name) != now.get(name)]:
-            raise UsageError(f"{path} is of a run with other options: {', '.join(changed)}")
-        states: dict[str, dict[str, numpy.ndarray]] = {part: {} for part in [*self.parts, "totals"]}
-        for name, array in arrays.items():
-            part, _, rest = name.partition("/")
-            if name != "random":
-                states.setdefault(part, {})[rest] = array
-        if unknown := sorted(set(states) - set(self.parts) - {"totals"}):
-            raise UsageError(f"{path} is of another model: it has {', '.join(unknown)}, this one has {', '.join(self.parts)}")
+        run = read_run(path)
+        self._refuse_unlike(run)
         for part, owner in self.parts.items():
             try:
-                owner.load_state_dict(states[part])
+                owner.load_state_dict(run.parts.get(part, {}))
             except ValueError as error:
                 raise UsageError(f"{path}, {part}: {error}") from error
-        backend.set_random_state(arrays["random"])
-        self.epoch, self.batch, self.seconds = progress["epoch"], progress["batch"], progress["seconds"]
-        self.totals = {name: float(total) for name, (total, _) in states["totals"].items()}
-        self.counts = {name: int(count) for name, (_, count) in states["totals"].items()}
+        backend.set_random_state(run.random)
+        self.epoch, self.batch, self.seconds = run.epoch, run.batch, run.seconds
+        self.totals = {name: total for name, (total, _) in run.totals.items()}
+        self.counts = {name: count for name, (_, count) in run.totals.items()}
+        self.saved = self.epoch, self.batch
+        self.folder.samples.mkdir(exist_ok=True)
+        self.folder.cut_log(self.epoch)
         print(f"resuming after {self.epoch} epochs and {self.batch} batches")
 
-    @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """Within, the first Ctrl-C only asks the run to stop; the second one kills it."""
+    def _refuse_unlike(self, run: Run) -> None:
+        """Refuse to go on with a run of another script, other options, other data or other parts."""
+        path, script = self.folder.checkpoint, self.options.script
+        if run.script not in (script, None):
+            raise UsageError(f"{path} is of a run of {run.script}, and {script} cannot go on with it")
+        if changed := self.options.differences(run.options, by_path=run.data is None):
+            raise UsageError(f"{path} is of a run with other options: {', '.join(changed)}")
+        if run.data not in (self.digest, None):
+            source = self.data.source if self.data else "the loader"
+            raise UsageError(f"{path} is of a run on other data: {source} does not hold what it was trained on")
+        if unknown := sorted(set(run.parts) - set(self.parts)):
+            raise UsageError(f"{path} is of another model: it has {', '.join(unknown)}, this one has {', '.join(self.parts)}")
 
-        def ask(number: int, frame: Any) -> None:
-            self.interrupted = True
-            signal.signal(signal.SIGINT, before)
-            print("\nstopping after this step ...", file=sys.stderr)
 
-        before = signal.signal(signal.SIGINT, ask)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
+def _copied(value: Tensor | Array | float) -> Array:
+    """A number as a step returned it, on its device: the step may use the array again."""
+    return numpy.float64(value) if isinstance(value, int | float) else array_of(value).astype(numpy.float64)

@@ -1,8 +1,12 @@
 """The options of training scripts."""
 
+import dataclasses
+import json
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import tyro
 
@@ -12,6 +16,14 @@ from tinygen.data import ImageDataset, load_images
 
 Number = TypeVar("Number", int, float)
 Positive = Annotated[Number, "positive"]
+
+# What a run and its continuation need not have in common. Data are compared by their contents.
+MAY_DIFFER = {"out", "epochs", "device", "resume", "data"}
+
+
+def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    text = json.dumps(options, default=lambda value: str(value.resolve() if isinstance(value, Path) else value))
+    return json.loads(text)
 
 
 @dataclass(kw_only=True)
@@ -43,6 +55,31 @@ class RunOptions:
                 raise UsageError(f"--{name.replace('_', '-')} must be positive, got {number}")
         if not 0 <= self.seed < 2**64:
             raise UsageError(f"--seed must be 0 to 2**64 - 1, got {self.seed}")
+
+    @property
+    def script(self) -> str:
+        """The name of the program whose options these are: of the file that defines them, or else of the one that was started."""
+        module = type(self).__module__
+        started = sys.modules["__main__" if module.startswith("tinygen.") else module]
+        return Path(getattr(started, "__file__", None) or "interactive").stem
+
+    def plain(self) -> dict[str, Any]:
+        """All options as JSON knows them, paths made absolute."""
+        return _plain(dataclasses.asdict(self))
+
+    def differences(self, before: Mapping[str, Any], by_path: bool = False) -> list[str]:
+        """What may not differ from the options of a run that these go on with, and does.
+
+        An option that the run did not know had its default; one that is no longer known does not count. Data may be elsewhere, but
+        `by_path`, for runs that know them by nothing else.
+        """
+        known = {field.name: field.default for field in dataclasses.fields(self) if field.default is not dataclasses.MISSING}
+        before = {**_plain(known), **before}
+        if by_path and before.get("data"):
+            before["data"] = str(Path(before["data"]).resolve())
+        fixed = [name for name in before if name not in MAY_DIFFER or (by_path and name == "data")]
+        now = self.plain()
+        return [f"{name} {before[name]} is now {now[name]}" for name in fixed if name in now and before[name] != now[name]]
 
 
 @dataclass(kw_only=True)

@@ -7,6 +7,7 @@ import numpy
 from tinygen_kernels import Array, array_module
 
 from tinygen.command_line import UsageError
+from tinygen.data.dataset import digest
 
 EMBEDDED_FILE = Path(__file__).parent.parent / "first_names" / "first-names.txt"
 HELD_OUT = 10  # every tenth name is for testing
@@ -38,6 +39,10 @@ class NameDataset:
         """One line: the source, how many names, of how many characters."""
         counts = f"{len(self.train):,} training and {len(self.test):,} test names"
         return f"data: {self.source}, {counts} of up to {self.longest} of {len(self.alphabet)} characters"
+
+    def digest(self) -> str:
+        """SHA-256 of all names: the same for the same names, wherever they come from."""
+        return digest(numpy.array(self.train), numpy.array(self.test))
 
     def encode(self, names: tuple[str, ...]) -> numpy.ndarray:
         """int64 (N, longest + 1): each name, and zeros behind it."""
