@@ -1,24 +1,27 @@
 """The arithmetic of tinygen: arrays in, arrays out, no autograd.
 
-`Kernels` is the contract. Three modules keep it: `tinygen_kernels.reference` says in plain loops what every kernel means,
-`tinygen_kernels.cpu` is fast on NumPy arrays, and `tinygen_kernels.cuda` is made for CuPy's. `for_array(x)` gives the fast module that
-serves the array x.
+`Kernels` is the contract. Three modules implement it: `tinygen_kernels.reference` defines every
+kernel in plain NumPy, `tinygen_kernels.cpu` is fast on NumPy arrays, and `tinygen_kernels.cuda` is
+for CuPy arrays. `for_array(x)` returns the fast module for the array x.
 
-Where the environment variable TINYGEN_KERNELS is "reference" when the first array is computed with, NumPy arrays are served by the
-reference instead. Nothing is compiled then, so that a debugger steps through every kernel.
+If the environment variable TINYGEN_KERNELS is "reference" when a process first computes with a
+NumPy array, `for_array` returns the reference for NumPy arrays instead. Then nothing is compiled,
+and a debugger can step through every kernel.
 
 Conventions, the same everywhere:
 
-    images    NHWC   x (N, H, W, C), y (N, H', W', K)
+    images    NHWC   large x (N, H, W, C), small y (N, H', W', K)
     weights   HWIO   w (kh, kw, C, K)
     stride, dilation, kernel_size   (rows, columns)
     padding   ((top, bottom), (left, right))
-    size      the spatial or kernel size (rows, columns) of the array to be made
-    dtype     float32 or float64, the same for all arrays of a call; the result has it too
+    size      the (rows, columns) of the result: those of x, or the kernel size of w
+    g         the gradient of a loss with respect to y, so it has the shape of y
+    dtype     float32 or float64, the same for all arrays of a call and for the result
 
-Arrays of any memory layout are accepted and, but for those that `adam` moves, never written to. Results are new C-contiguous
-arrays, and the same bits come out whatever the number of threads. The callers in tinygen have checked the shapes and say so to the
-user; kernels do not check again.
+Arrays may have any memory layout and may be empty: a sum over nothing is 0. Kernels never write to
+their arguments; `adam` is the exception. Results are new C-contiguous arrays, and their bits do not
+depend on the number of threads. Kernels do not check shapes: tinygen has checked them before the
+call and has reported errors to the user.
 """
 
 import functools
@@ -36,78 +39,117 @@ Padding = tuple[Pair, Pair]
 
 
 class Kernels(Protocol):
-    """The names and signatures that every device's module has."""
+    """The names and signatures that the module of every device has."""
 
     def conv2d(self, x: Array, w: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair) -> Array:
-        """y[n,i,j,k] = bias[k] + sum_{a,b,c} x[n, i*sh - top + a*dh, j*sw - left + b*dw, c] w[a,b,c,k], x zero outside."""
+        """Convolution: x (N,H,W,C), w (kh,kw,C,K), bias (K,) -> y (N,H',W',K).
 
-    def conv2d_data(self, g: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
-        """The adjoint of conv2d in x, plus bias (C,): g (N,H',W',K) -> (N, *size, C). This is the transposed convolution."""
+        x counts as zero outside its borders, and
 
-    def conv2d_weight(self, x: Array, g: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
-        """The adjoint of conv2d in w: x (N,H,W,C), g (N,H',W',K) -> (*size, C, K)."""
+        y[n,i,j,k] = bias[k] + sum_{a,b,c} x[n, i*sh - top + a*dh, j*sw - left + b*dw, c] w[a,b,c,k]
+        """
+
+    def conv2d_data(self, y: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+        """The adjoint of conv2d in x: y (N,H',W',K), w (kh,kw,C,K), bias (C,) -> x (N,*size,C).
+
+        This is the transposed convolution.
+        """
+
+    def conv2d_weight(self, x: Array, y: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+        """The adjoint of conv2d in w: x (N,H,W,C), y (N,H',W',K) -> w (*size,C,K)."""
 
     def matmul(self, a: Array, b: Array) -> Array:
         """(M, K) @ (K, N) -> (M, N)."""
 
     def max_pool2d(self, x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> tuple[Array, Array]:
-        """The maximum of each window and where it is: y (N,H',W',C) and indices, int32 of the same shape, h*W + w in the image.
+        """The maximum of each window and its position.
 
-        Pixels outside the image take no part. Of equal values the first in row-major order wins; a NaN wins over everything.
+        Returns y (N,H',W',C) and indices, int32 of the same shape: h*W + w of the pixel in the
+        image. Padding is not a part of any window. Of equal values the first in row-major order
+        wins; a NaN wins over every number.
         """
 
     def max_pool2d_gather(self, x: Array, indices: Array) -> Array:
         """y[n,i,j,c] = x[n, pixel indices[n,i,j,c], c]."""
 
     def max_pool2d_scatter(self, g: Array, indices: Array, size: Pair, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
-        """The adjoint of max_pool2d_gather: each input pixel adds up the g of the windows that chose it -> (N, *size, C)."""
+        """The adjoint of max_pool2d_gather -> (N,*size,C).
+
+        Each pixel sums the g of the windows whose maximum it is.
+        """
 
     def avg_pool2d(self, x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
-        """The mean of each window over its pixels that lie inside the image."""
+        """The mean of each window over its pixels inside the image -> y (N,H',W',C)."""
 
     def avg_pool2d_data(self, g: Array, size: Pair, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
-        """The adjoint of avg_pool2d -> (N, *size, C)."""
+        """The adjoint of avg_pool2d -> (N,*size,C)."""
 
     def column_sums(self, x: Array) -> Array:
-        """The sum of x (..., C) over all axes but the last -> (C,), added up in double precision, on a GPU as a tree in that of x."""
+        """The sum of x (...,C) over all axes but the last -> (C,).
+
+        A CPU adds in double precision, a GPU as a tree in the precision of x.
+        """
 
     def batch_norm(self, x: Array, gamma: Array, beta: Array, eps: float, negative_slope: float) -> tuple[Array, Array, Array]:
-        """Normalise each channel (the last axis) over all other axes, then leaky ReLU (slope 1: no activation, 0: ReLU).
+        """Normalise each channel (the last axis) over all other axes, then apply leaky_relu.
 
-        mean = E[x], var = E[(x - mean)^2] (biased), z = gamma (x - mean) / sqrt(var + eps) + beta, y = leaky_relu(z).
-        Returns y, mean (C,), var (C,). x is not empty. Sums are exact enough for a mean a thousand times the deviation.
+        Slope 1 means no activation.
+
+        mean = E[x], var = E[(x - mean)^2] (biased), z = gamma (x - mean) / sqrt(var + eps) + beta,
+        y = leaky_relu(z). Returns y, mean (C,), var (C,). x must not be empty. The sums are still
+        accurate if the mean is a thousand times the standard deviation.
+
+        Source: Ioffe & Szegedy, 2015.
         """
 
     def batch_norm_backward(
         self, g: Array, x: Array, y: Array, gamma: Array, mean: Array, var: Array, eps: float, negative_slope: float
     ) -> tuple[Array, Array, Array]:
-        """The gradients of sum(g * y) to x, gamma and beta, mean and var being functions of x. The sign of y stands for that of z."""
+        """The gradients of sum(g * y) with respect to x, gamma and beta.
+
+        mean and var count as functions of x. The sign of z is read off y.
+        """
 
     def leaky_relu(self, x: Array, negative_slope: float) -> Array:
-        """x, but negative_slope*x where x <= 0, with negative_slope >= 0 (0: ReLU, which is 0 there even of -inf). A NaN stays."""
+        """x, but negative_slope*x where x <= 0; negative_slope >= 0. A NaN stays.
+
+        Slope 0 is ReLU, which is 0 there even for -inf.
+        """
 
     def leaky_relu_backward(self, g: Array, y: Array, negative_slope: float) -> Array:
-        """g, but negative_slope*g where y <= 0: the gradient of sum(g * y) to x. The sign of y stands for that of x."""
+        """The gradient of sum(g * y) with respect to x: g, but negative_slope*g where y <= 0.
+
+        The sign of x is read off y.
+        """
 
     def dropout(self, x: Array, p: float, seed: int) -> Array:
-        """y_i = x_i * (0 with probability p, 1/(1 - p) otherwise), 0 <= p < 1, i counting the elements in row-major order.
+        """y_i = 0 with probability p, else x_i / (1 - p); 0 <= p < 1.
 
-        Which it is follows from i and the seed (0 <= seed < 2^64) alone: 0 if word i of their random words is below round(p 2^32).
-        Words 2j and 2j + 1 are Philox2x32-10 of the counter (j, seed // 2^32) and the key seed % 2^32 (Salmon et al., 2011).
+        i counts the elements in row-major order. The choice depends only on i and the seed (0 <=
+        seed < 2^64): y_i = 0 if random word i is below round(p 2^32). Words 2j and 2j + 1 are
+        Philox2x32-10 of the counter (j, seed // 2^32) and the key seed % 2^32. Source: Salmon et
+        al., 2011.
         """
 
     def adam(
         self, p: Array, g: Array, m: Array, v: Array, lr: float, beta1: float, beta2: float, eps: float, step: int, weight_decay: float
     ) -> None:
-        """Moves p, m and v in place by a step of Adam with decoupled weight decay (Kingma & Ba, 2015; Loshchilov & Hutter, 2019):
+        """Update p, m and v in place by one step of Adam with decoupled weight decay.
+
+        The first step is 1, and
 
         m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;
-        p = (1 - lr weight_decay) p - lr m / (1 - beta1^step) / (sqrt(v / (1 - beta2^step)) + eps), the first step being 1.
+        p = (1 - lr weight_decay) p - lr m / (1 - beta1^step) / (sqrt(v / (1 - beta2^step)) + eps)
+
+        Sources: Kingma & Ba, 2015; Loshchilov & Hutter, 2019.
         """
 
 
 def array_module(x: Array) -> ModuleType:
-    """The module, numpy or cupy, whose functions take x."""
+    """The module, numpy or cupy, whose functions accept x.
+
+    Raises TypeError if x is not an array of either.
+    """
     if isinstance(x, _HOST):
         return numpy
     if not hasattr(type(x), "__cuda_array_interface__"):
@@ -116,10 +158,13 @@ def array_module(x: Array) -> ModuleType:
 
 
 def for_array(x: Array, *others: Array | None) -> Kernels:
-    """The kernels that serve x. They are imported, and so Numba with them, at the first call. A GPU becomes CuPy's current one.
+    """The kernels for the device of x. If that is a GPU, it becomes CuPy's current device.
 
-    Raises TypeError where x is of a type or a dtype that no kernels are made for, and ValueError where the other arrays of the call
-    are not where x is, and where TINYGEN_KERNELS has an unknown value.
+    The first call imports the kernels, and with them Numba.
+
+    Raises TypeError if x is not an array, or its dtype is neither float32 nor float64. Raises
+    ValueError if the other arrays of the call are on another device than x, or if TINYGEN_KERNELS
+    has an unknown value.
     """
     kernels: Any
     module = array_module(x)

@@ -1,10 +1,11 @@
-"""Which pixel meets which: sizes, paddings and the source table of a convolution. Plain integers, no image data.
+"""Which pixel meets which: sizes, paddings and the source table of a convolution.
 
-Along one axis, output place i reads at kernel tap t the input place
+These are plain integers, without image data. Along one axis, output pixel i reads input pixel
 
     source = i*stride - before + t*dilation
 
-where `before` is the padding at the beginning. Everything here follows from that line.
+at kernel tap t, where `before` is the padding at the beginning. Everything here follows from that
+line.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from tinygen_kernels import Array, Padding, Pair
 
 
 def pair(value: Any, what: str) -> Pair:
-    """(rows, columns) from one integer, meant for both, or from two. `what` names the value in the error.
+    """(rows, columns) from one integer for both, or from two. `what` names the value in the error.
 
     Raises ValueError if value is neither an integer nor a pair of integers.
     """
@@ -30,8 +31,9 @@ def pair(value: Any, what: str) -> Pair:
 def resolve_padding(padding: Any, size: Pair, kernel_size: Pair, stride: Pair, dilation: Pair) -> Padding:
     """The rows and columns of zeros around an image: ((top, bottom), (left, right)).
 
-    padding is an integer for all four sides, a pair (rows, columns), the four sides themselves, "valid" (none), or "same":
-    output = ceil(size / stride), as in TensorFlow, where the odd extra row or column goes to the bottom or right.
+    padding is an integer for all four sides, a pair (rows, columns), the four sides themselves,
+    "valid" (none), or "same". With "same" the output size is ceil(size / stride), and an odd extra
+    row or column goes to the bottom or right, as in TensorFlow.
 
     Raises ValueError if padding is none of these, or negative.
     """
@@ -52,9 +54,9 @@ def resolve_padding(padding: Any, size: Pair, kernel_size: Pair, stride: Pair, d
 
 
 def output_size(size: Pair, kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair = (1, 1)) -> Pair:
-    """The number of places, (rows, columns), where the window fits into the padded image.
+    """The number of positions, (rows, columns), at which the window fits into the padded image.
 
-    Raises ValueError if there is none.
+    Raises ValueError if there are none.
     """
     span = _span(kernel_size[0], dilation[0]), _span(kernel_size[1], dilation[1])
     padded = size[0] + sum(padding[0]), size[1] + sum(padding[1])
@@ -67,9 +69,9 @@ def output_size(size: Pair, kernel_size: Pair, stride: Pair, padding: Padding, d
 
 
 def pooled_size(size: Pair, kernel_size: Pair, stride: Pair, padding: Padding) -> Pair:
-    """output_size for pooling, where a padded pixel has no value, so that every window must hold at least one real pixel.
+    """output_size for pooling. Padding has no value, so every window needs a pixel of the image.
 
-    Raises ValueError if a padding is as large as the window or the window does not fit.
+    Raises ValueError if a padding is as large as the window, or if the window does not fit.
     """
     if max(padding[0]) >= kernel_size[0] or max(padding[1]) >= kernel_size[1]:
         raise ValueError(f"padding {padding} leaves windows of {kernel_size[0]}x{kernel_size[1]} without a pixel; it must be smaller")
@@ -85,22 +87,25 @@ def transposed_size(
     output_size: Any = None,
     dilation: Pair = (1, 1),
 ) -> tuple[Pair, Padding]:
-    """The size of image that a transposed convolution makes of `size`, and the padding of the convolution that it transposes.
+    """The output size of a transposed convolution, and the padding of the one it transposes.
 
-    That convolution maps the result back to `size`. With a stride s it does so for s sizes along each axis,
+    That convolution maps an image of the output size to one of `size`. Along each axis it does so
+    for `stride` different sizes, from
 
         smallest = (size - 1)*stride + (kernel_size - 1)*dilation + 1 - padding on both sides
 
-    and those up to smallest + stride - 1. The result is smallest + output_padding, or output_size where it is given.
-    padding is an integer, a pair, "valid" or "same"; with "same" the result is size * stride unless output_size is given.
+    to smallest + stride - 1. The output size is smallest + output_padding, or output_size if that
+    is given. padding is an integer, a pair, the four sides, "valid" or "same"; with "same" the
+    output size is size * stride unless output_size is given.
 
-    Raises ValueError if output_size is not one of those sizes, output_padding is not smaller than stride, or nothing is left.
+    Raises ValueError if output_size is not one of those sizes, if output_padding is not smaller
+    than stride, or if the output size would be less than 1.
     """
     extra = pair(output_padding, "output_padding")
     if not (0 <= extra[0] < stride[0] and 0 <= extra[1] < stride[1]):
         raise ValueError(f"output_padding {extra} must be at least 0 and smaller than stride {stride}")
     if extra != (0, 0) and (output_size is not None or padding == "same"):
-        raise ValueError(f'output_padding {extra} has no meaning where output_size or "same" padding settles the size; leave it out')
+        raise ValueError(f'output_padding {extra} has no effect if output_size or "same" padding determines the size; leave it out')
 
     if padding == "same":
         sides: Padding | None = None
@@ -114,44 +119,51 @@ def transposed_size(
         )
         usual = smallest[0] + extra[0], smallest[1] + extra[1]
 
-    made = usual if output_size is None else pair(output_size, "output_size")
-    if not (0 <= made[0] - smallest[0] < stride[0] and 0 <= made[1] - smallest[1] < stride[1]):
+    output = usual if output_size is None else pair(output_size, "output_size")
+    if not (0 <= output[0] - smallest[0] < stride[0] and 0 <= output[1] - smallest[1] < stride[1]):
         raise ValueError(
-            f"output_size {made} is not possible: {size}, kernel {kernel_size}, stride {stride}, padding {padding}, dilation {dilation} "
-            f"make {smallest[0]} to {smallest[0] + stride[0] - 1} rows and {smallest[1]} to {smallest[1] + stride[1] - 1} columns"
+            f"output_size {output} is not possible: input {size}, kernel {kernel_size}, stride {stride}, padding {padding} "
+            f"and dilation {dilation} allow {smallest[0]} to {smallest[0] + stride[0] - 1} rows "
+            f"and {smallest[1]} to {smallest[1] + stride[1] - 1} columns"
         )
-    if min(made) < 1:
+    if min(output) < 1:
         raise ValueError(
-            f"nothing is left of the image: {size}, kernel {kernel_size}, stride {stride} and padding {padding} make {made}; pad less"
+            f"nothing is left of the image: input {size}, kernel {kernel_size}, stride {stride} "
+            f"and padding {padding} give {output}; pad less"
         )
-    return made, sides or resolve_padding("same", made, kernel_size, stride, dilation)
+    return output, sides or resolve_padding("same", output, kernel_size, stride, dilation)
 
 
-def taps(kernel_size: Pair, made: Pair, stride: Pair, dilation: Pair) -> Iterator[tuple[Pair, slice, slice]]:
-    """Each tap (a, b), and the rows and columns of the padded image that it meets at the `made` output pixels."""
+def taps(kernel_size: Pair, output: Pair, stride: Pair, dilation: Pair) -> Iterator[tuple[Pair, slice, slice]]:
+    """Each tap (a, b), with the rows and columns of the padded image that are read at this tap.
+
+    `output` is the size of the output.
+    """
     for a, b in numpy.ndindex(*kernel_size):
         top, left = a * dilation[0], b * dilation[1]
-        rows = slice(top, top + (made[0] - 1) * stride[0] + 1, stride[0])
-        columns = slice(left, left + (made[1] - 1) * stride[1] + 1, stride[1])
+        rows = slice(top, top + (output[0] - 1) * stride[0] + 1, stride[0])
+        columns = slice(left, left + (output[1] - 1) * stride[1] + 1, stride[1])
         yield (a, b), rows, columns
 
 
 def source_table(size: Pair, kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
-    """table[i, t]: the input pixel that output pixel i reads at kernel tap t, or -1 outside the image.
+    """table[i, t]: the input pixel that output pixel i reads at kernel tap t.
 
-    Pixels and taps are numbered row by row. Shape (output pixels, taps), int64.
+    It is -1 if that lies outside the image. Pixels and taps are numbered row by row. Shape (output
+    pixels, taps), int64.
     """
-    made = output_size(size, kernel_size, stride, padding, dilation)
-    row = _sources(made[0], kernel_size[0], stride[0], padding[0][0], dilation[0])[:, None, :, None]
-    column = _sources(made[1], kernel_size[1], stride[1], padding[1][0], dilation[1])[None, :, None, :]
+    output = output_size(size, kernel_size, stride, padding, dilation)
+    row = _sources(output[0], kernel_size[0], stride[0], padding[0][0], dilation[0])[:, None, :, None]
+    column = _sources(output[1], kernel_size[1], stride[1], padding[1][0], dilation[1])[None, :, None, :]
     inside = (row >= 0) & (row < size[0]) & (column >= 0) & (column < size[1])
-    return numpy.where(inside, row * size[1] + column, -1).reshape(made[0] * made[1], kernel_size[0] * kernel_size[1])
+    return numpy.where(inside, row * size[1] + column, -1).reshape(output[0] * output[1], kernel_size[0] * kernel_size[1])
 
 
 def inverse_table(source: Array, pixels: int) -> Array:
-    """The source table read backwards, for an input of so many pixels: table[source[i, t], t] = i, and -1 where no i reads.
+    """The inverse of a source table: table[source[i, t], t] = i, or -1 if no output pixel reads.
 
-    It is a function: two output pixels never read the same input pixel at the same tap. Shape (pixels, taps), int64.
+    It is well defined because two output pixels never read the same input pixel at the same tap.
+    Shape (input pixels, taps), int64.
     """
     inverse = numpy.full((pixels, source.shape[1]), -1)
     i, tap = numpy.nonzero(source >= 0)
@@ -168,10 +180,10 @@ def _span(kernel_size: int, dilation: int) -> int:
 
 
 def _same(size: int, kernel_size: int, stride: int, dilation: int) -> Pair:
-    places = -(-size // stride)
-    total = max((places - 1) * stride + _span(kernel_size, dilation) - size, 0)
+    output = -(-size // stride)
+    total = max((output - 1) * stride + _span(kernel_size, dilation) - size, 0)
     return total // 2, total - total // 2
 
 
-def _sources(places: int, taps: int, stride: int, before: int, dilation: int) -> Array:
-    return (numpy.arange(places) * stride - before)[:, None] + numpy.arange(taps) * dilation
+def _sources(output: int, taps: int, stride: int, before: int, dilation: int) -> Array:
+    return (numpy.arange(output) * stride - before)[:, None] + numpy.arange(taps) * dilation

@@ -1,10 +1,12 @@
-"""Convolution as one matrix product: every window unrolled into a row of a matrix ("image to columns"), the rest left to BLAS.
+"""Convolution as one matrix product (Chellapilla, Puri & Simard, 2006).
+
+Every window is unrolled into a row of a matrix ("image to columns"), and BLAS does the rest:
 
     columns (N H' W', kh kw C) @ w (kh kw C, K) = y (N H' W', K)
 
-Chellapilla, Puri & Simard, 2006. The columns are kh*kw times as large as the image, and they are written to memory and read again. On
-either device this is what the kernels have to beat; `tinygen_kernels.cuda.conv.engine` lets it take their place. Signatures as in
-`tinygen_kernels.Kernels`.
+The columns are kh*kw times as large as the image; they are written to memory and read again. The
+kernels of both devices are measured against this. `tinygen_kernels.cuda.conv.engine` can replace
+the kernels by it. The signatures are those of `tinygen_kernels.Kernels`.
 """
 
 from tinygen_kernels import Array, Padding, Pair, array_module
@@ -12,34 +14,34 @@ from tinygen_kernels.geometry import output_size, taps
 
 
 def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair) -> Array:
-    made = output_size(x.shape[1:3], w.shape[:2], stride, padding, dilation)
-    y = _columns(x, made, w.shape[:2], stride, padding, dilation) @ w.reshape(-1, w.shape[3])
+    output = output_size(x.shape[1:3], w.shape[:2], stride, padding, dilation)
+    y = _columns(x, output, w.shape[:2], stride, padding, dilation) @ w.reshape(-1, w.shape[3])
     if bias is not None:
         y += bias
-    return y.reshape(len(x), *made, w.shape[3])
+    return y.reshape(len(x), *output, w.shape[3])
 
 
-def conv2d_data(g: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+def conv2d_data(y: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
     kh, kw, channels, outputs = w.shape
-    xp = array_module(g)
-    columns = (g.reshape(-1, outputs) @ w.reshape(-1, outputs).T).reshape(*g.shape[:3], kh * kw, channels)
+    xp = array_module(y)
+    columns = (y.reshape(-1, outputs) @ w.reshape(-1, outputs).T).reshape(*y.shape[:3], kh * kw, channels)
     (top, bottom), (left, right) = padding
-    padded = xp.zeros((len(g), top + size[0] + bottom, left + size[1] + right, channels), g.dtype)
-    for i, (_, rows, across) in enumerate(taps((kh, kw), g.shape[1:3], stride, dilation)):
+    padded = xp.zeros((len(y), top + size[0] + bottom, left + size[1] + right, channels), y.dtype)
+    for i, (_, rows, across) in enumerate(taps((kh, kw), y.shape[1:3], stride, dilation)):
         padded[:, rows, across] += columns[:, :, :, i]
     x = padded[:, top : top + size[0], left : left + size[1]]
     return xp.ascontiguousarray(x) if bias is None else x + bias
 
 
-def conv2d_weight(x: Array, g: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
-    columns = _columns(x, g.shape[1:3], size, stride, padding, dilation)
-    return (columns.T @ g.reshape(-1, g.shape[3])).reshape(*size, x.shape[3], g.shape[3])
+def conv2d_weight(x: Array, y: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+    columns = _columns(x, y.shape[1:3], size, stride, padding, dilation)
+    return (columns.T @ y.reshape(-1, y.shape[3])).reshape(*size, x.shape[3], y.shape[3])
 
 
-def _columns(x: Array, made: Pair, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+def _columns(x: Array, output: Pair, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
     xp = array_module(x)
     padded = xp.pad(x, ((0, 0), *padding, (0, 0)))
-    columns = xp.empty((len(x), *made, size[0] * size[1], x.shape[3]), x.dtype)
-    for i, (_, rows, across) in enumerate(taps(size, made, stride, dilation)):
+    columns = xp.empty((len(x), *output, size[0] * size[1], x.shape[3]), x.dtype)
+    for i, (_, rows, across) in enumerate(taps(size, output, stride, dilation)):
         columns[:, :, :, i] = padded[:, rows, across]
     return columns.reshape(-1, size[0] * size[1] * x.shape[3])

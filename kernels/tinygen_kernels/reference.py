@@ -1,13 +1,15 @@
-"""What every kernel means, in the plainest NumPy: read this first, then how `tinygen_kernels.cpu` does the same fast.
+"""The definition of every kernel, in the plainest NumPy.
 
-The functions are those of `tinygen_kernels.Kernels`; shapes and conventions are told there. Nothing here is meant to be fast.
+Read this before `tinygen_kernels.cpu`, which computes the same fast. Nothing here is meant to be
+fast. The functions are those of `tinygen_kernels.Kernels`, where shapes and conventions are given.
 
-All three convolutions walk over the taps of the kernel. With one tap (a, b) held still, the pixels that it meets form a grid in
-the padded image, and the whole batch of them is a strided slice, so that each convolution becomes one line:
+All three convolutions loop over the taps of the kernel. The pixels that one tap (a, b) meets form a
+grid in the padded image. For the whole batch this grid is one strided slice, so each convolution is
+one line:
 
-    conv2d           y[:]            += x[grid] @ w[a, b]        read the grid
-    conv2d_data      x[grid]         += g[:] @ w[a, b].T         write where conv2d reads: the transposed convolution
-    conv2d_weight    w[a, b]          = x[grid].T @ g[:]         how much x and g go together at this tap
+    conv2d           y[:]    += x[grid] @ w[a, b]      reads the grid
+    conv2d_data      x[grid] += y[:] @ w[a, b].T       writes to the grid (transposed convolution)
+    conv2d_weight    w[a, b]  = x[grid].T @ y[:]       correlates x and y at this tap
 """
 
 from collections.abc import Iterator
@@ -22,27 +24,27 @@ def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Paddin
     images, *size, _ = x.shape
     kernel_size, outputs = w.shape[:2], w.shape[3]
     padded = numpy.pad(x, ((0, 0), *padding, (0, 0)))
-    made = output_size((size[0], size[1]), kernel_size, stride, padding, dilation)
-    y = numpy.zeros((images, *made, outputs), x.dtype)
-    for tap, rows, columns in taps(kernel_size, made, stride, dilation):
+    output = output_size((size[0], size[1]), kernel_size, stride, padding, dilation)
+    y = numpy.zeros((images, *output, outputs), x.dtype)
+    for tap, rows, columns in taps(kernel_size, output, stride, dilation):
         y += padded[:, rows, columns] @ w[tap]
     return y if bias is None else y + bias
 
 
-def conv2d_data(g: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+def conv2d_data(y: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
     (top, bottom), (left, right) = padding
-    padded = numpy.zeros((g.shape[0], top + size[0] + bottom, left + size[1] + right, w.shape[2]), g.dtype)
-    for tap, rows, columns in taps(w.shape[:2], g.shape[1:3], stride, dilation):
-        padded[:, rows, columns] += g @ w[tap].T
+    padded = numpy.zeros((y.shape[0], top + size[0] + bottom, left + size[1] + right, w.shape[2]), y.dtype)
+    for tap, rows, columns in taps(w.shape[:2], y.shape[1:3], stride, dilation):
+        padded[:, rows, columns] += y @ w[tap].T
     x = padded[:, top : top + size[0], left : left + size[1]]
     return x.copy() if bias is None else x + bias
 
 
-def conv2d_weight(x: Array, g: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+def conv2d_weight(x: Array, y: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
     padded = numpy.pad(x, ((0, 0), *padding, (0, 0)))
-    w = numpy.empty((*size, x.shape[3], g.shape[3]), x.dtype)
-    for tap, rows, columns in taps(size, g.shape[1:3], stride, dilation):
-        w[tap] = numpy.tensordot(padded[:, rows, columns], g, axes=((0, 1, 2), (0, 1, 2)))
+    w = numpy.empty((*size, x.shape[3], y.shape[3]), x.dtype)
+    for tap, rows, columns in taps(size, y.shape[1:3], stride, dilation):
+        w[tap] = numpy.tensordot(padded[:, rows, columns], y, axes=((0, 1, 2), (0, 1, 2)))
     return w
 
 
@@ -55,9 +57,9 @@ def matmul(a: Array, b: Array) -> Array:
 
 def max_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> tuple[Array, Array]:
     images, height, width, channels = x.shape
-    made = pooled_size((height, width), kernel_size, stride, padding)
-    indices = numpy.empty((images, *made, channels), numpy.int32)
-    for i, j, rows, columns in _windows((height, width), made, kernel_size, stride, padding):
+    output = pooled_size((height, width), kernel_size, stride, padding)
+    indices = numpy.empty((images, *output, channels), numpy.int32)
+    for i, j, rows, columns in _windows((height, width), output, kernel_size, stride, padding):
         window = x[:, rows, columns]
         # argmax gives the first of equal values, and a NaN before everything.
         first = window.reshape(images, window.shape[1] * window.shape[2], channels).argmax(axis=1)
@@ -84,9 +86,9 @@ def max_pool2d_scatter(g: Array, indices: Array, size: Pair, kernel_size: Pair, 
 
 def avg_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
     size = x.shape[1:3]
-    made = pooled_size(size, kernel_size, stride, padding)
-    y = numpy.empty((x.shape[0], *made, x.shape[3]), x.dtype)
-    for i, j, rows, columns in _windows(size, made, kernel_size, stride, padding):
+    output = pooled_size(size, kernel_size, stride, padding)
+    y = numpy.empty((x.shape[0], *output, x.shape[3]), x.dtype)
+    for i, j, rows, columns in _windows(size, output, kernel_size, stride, padding):
         y[:, i, j] = x[:, rows, columns].mean(axis=(1, 2))
     return y
 
@@ -123,7 +125,8 @@ def batch_norm_backward(
     g_beta = g_z.sum(axis=others, dtype=numpy.float64)
     g_gamma = (g_z * normalised).sum(axis=others)
     count = x.size // x.shape[-1]
-    # Moving one x moves the mean and the deviation of all: what g says about those two is taken out of it.
+    # x also changes the mean and the deviation: the subtracted terms are the gradients through
+    # them.
     g_x = gamma / deviation * (g_z - g_beta / count - normalised * g_gamma / count)
     return g_x.astype(x.dtype), g_gamma.astype(x.dtype), g_beta.astype(x.dtype)
 
@@ -160,9 +163,9 @@ def _philox(counters: Array, seed: int) -> tuple[Array, Array]:
     return left, right
 
 
-def _windows(size: Pair, made: Pair, kernel_size: Pair, stride: Pair, padding: Padding) -> Iterator[tuple[int, int, slice, slice]]:
-    """Each output pixel (i, j), and the rows and columns of its window that lie inside the image."""
-    for i, j in numpy.ndindex(*made):
+def _windows(size: Pair, output: Pair, kernel_size: Pair, stride: Pair, padding: Padding) -> Iterator[tuple[int, int, slice, slice]]:
+    """Each output pixel (i, j), and the rows and columns of its window inside the image."""
+    for i, j in numpy.ndindex(*output):
         top, left = i * stride[0] - padding[0][0], j * stride[1] - padding[1][0]
         rows = slice(max(top, 0), min(top + kernel_size[0], size[0]))
         columns = slice(max(left, 0), min(left + kernel_size[1], size[1]))

@@ -70,6 +70,8 @@ def bias_gradient(loss: Callable[[Tensor], Tensor]) -> Tensor:
         (lambda: tg.logsumexp(tg.tensor(THIRDS), axis=0), numpy.log(EXPONENTIALS)),
         (lambda: tg.softmax(tg.tensor(THIRDS), axis=0)[0], 1 / EXPONENTIALS),
         (lambda: nn.GlobalAvgPool2D()(tg.ones((2, 150, 150, 3)) * float(THIRD)), THIRD),
+        (lambda: tg.avg_pool2d(tg.ones((2, 150, 150, 3)) * float(THIRD), 150), THIRD),
+        (lambda: tg.grad(tg.avg_pool2d(x := tg.ones((1, 60, 60, 3), requires_grad=True), 30, 1).sum(), x)[:, 29:31, 29:31], 1),
         (lambda: tg.grad((tg.broadcast_to(w := tg.ones((1, 3), requires_grad=True), ONES.shape) * float(THIRD)).sum(), w), 20_000 * THIRD),
         (lambda: tg.grad((tg.embedding(w := tg.ones((2, 3), requires_grad=True), [1] * 20_000) * 0.1).sum(), w)[1], 2000),
     ],

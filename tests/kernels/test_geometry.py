@@ -51,8 +51,8 @@ def test_same_padding_puts_the_odd_row_at_the_bottom_and_right() -> None:
 @given(convolutions())
 def test_same_padding_makes_the_size_over_the_stride(c: Convolution) -> None:
     padding = resolve_padding("same", c.size, c.kernel_size, c.stride, c.dilation)
-    made = output_size(c.size, c.kernel_size, c.stride, padding, c.dilation)
-    assert made == (-(-c.size[0] // c.stride[0]), -(-c.size[1] // c.stride[1]))
+    output = output_size(c.size, c.kernel_size, c.stride, padding, c.dilation)
+    assert output == (-(-c.size[0] // c.stride[0]), -(-c.size[1] // c.stride[1]))
 
 
 @pytest.mark.parametrize(

@@ -46,22 +46,22 @@ def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Paddin
     return _gathered(x, w, bias, x.shape[1:3], (w.shape[:2], stride, padding, dilation), (len(x), *made, w.shape[3]))
 
 
-def conv2d_data(g: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+def conv2d_data(y: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
     if by_rows(w.shape[2], dilation):
-        return _overlapped(g, w, bias, size, stride, padding, dilation)
+        return _overlapped(y, w, bias, size, stride, padding, dilation)
     turned = _turned_padding(w.shape, stride, padding, dilation)
     if turned and all(size):  # no convolution gives an image without pixels
-        return conv2d(g, _turned(w), bias, stride, turned, dilation)
-    return _gathered(g, w, bias, (size[0], size[1]), (w.shape[:2], stride, padding, dilation), (len(g), *size, w.shape[2]), data=True)
+        return conv2d(y, _turned(w), bias, stride, turned, dilation)
+    return _gathered(y, w, bias, (size[0], size[1]), (w.shape[:2], stride, padding, dilation), (len(y), *size, w.shape[2]), data=True)
 
 
-def conv2d_weight(x: Array, g: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
-    shape = *size, x.shape[3], g.shape[3]
+def conv2d_weight(x: Array, y: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+    shape = *size, x.shape[3], y.shape[3]
     turned = _turned_padding(shape, stride, padding, dilation)
     if turned:
-        return numpy.ascontiguousarray(_turned(conv2d_weight(g, x, size, stride, turned, dilation)))
+        return numpy.ascontiguousarray(_turned(conv2d_weight(y, x, size, stride, turned, dilation)))
     x, padding = _bordered(x, padding, dilation)
-    return _weight(x, g, (size, stride, padding, dilation)).reshape(shape)
+    return _weight(x, y, (size, stride, padding, dilation)).reshape(shape)
 
 
 def matmul(a: Array, b: Array) -> Array:

@@ -1,12 +1,17 @@
 # mypy: allow-untyped-defs
 """Pooling. An item of work is an image n; the innermost loop runs over the channels of a pixel, which are neighbours."""
 
+import math
+from typing import Any
+
 import numpy
 
 from tinygen_kernels import Array, Padding, Pair
 from tinygen_kernels.cpu.memory import empty, flat
 from tinygen_kernels.cpu.parallel import helper, launch
 from tinygen_kernels.geometry import pooled_size
+
+_FEW = 32  # terms, which single precision adds up to 5e-7
 
 
 def max_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> tuple[Array, Array]:
@@ -29,15 +34,22 @@ def max_pool2d_scatter(g: Array, indices: Array, size: Pair, kernel_size: Pair, 
 
 
 def avg_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
-    y = empty((len(x), *pooled_size(x.shape[1:3], kernel_size, stride, padding), x.shape[3]), x.dtype)
+    shape = (len(x), *pooled_size(x.shape[1:3], kernel_size, stride, padding), x.shape[3])
+    y = empty(shape, _sum_type(x.dtype, kernel_size))
     launch(_average, len(x), flat(x).reshape(x.shape), y, *kernel_size, *stride, padding[0][0], padding[1][0], False)
-    return y
+    return y.astype(x.dtype, copy=False)
 
 
 def avg_pool2d_data(g: Array, size: Pair, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
-    x = empty((len(g), *size, g.shape[3]), g.dtype)
+    windows = -(-kernel_size[0] // stride[0]), -(-kernel_size[1] // stride[1])  # that a pixel is in, at most
+    x = empty((len(g), *size, g.shape[3]), _sum_type(g.dtype, windows))
     launch(_average, len(x), x, flat(g).reshape(g.shape), *kernel_size, *stride, padding[0][0], padding[1][0], True)
-    return x
+    return x.astype(g.dtype, copy=False)
+
+
+def _sum_type(dtype: Any, terms: Pair) -> Any:
+    """The type of sums of so many terms: one of 1,000 equal terms in single precision is wrong by 1e-5."""
+    return numpy.float64 if math.prod(terms) > _FEW else dtype
 
 
 def _pixels(images: Array) -> Array:
@@ -89,8 +101,10 @@ def _add(n, g, indices, x):
 def _average(n, x, y, kernel_height, kernel_width, row_stride, column_stride, top, left, back):
     """Add a share of each pixel of x to y; or back, of each pixel of y to x."""
     _, height, width, channels = x.shape
-    made = x[n] if back else y[n]
-    made[:] = 0
+    if back:
+        x[n] = 0
+    else:
+        y[n] = 0
     for i in range(y.shape[1]):
         first_row, last_row = _inside(i, kernel_height, row_stride, top, height)
         for j in range(y.shape[2]):

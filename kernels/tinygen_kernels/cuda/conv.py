@@ -29,24 +29,24 @@ def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Paddin
     return _plus(y, bias)
 
 
-def conv2d_data(g: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+def conv2d_data(y: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
     if _use_im2col:
-        return im2col.conv2d_data(g, w, bias, size, stride, padding, dilation)
-    x = empty((len(g), *size, w.shape[2]), g.dtype)
-    launches = phases(size, g.shape[1:3], w.shape[:2], stride, padding, dilation)
+        return im2col.conv2d_data(y, w, bias, size, stride, padding, dilation)
+    x = empty((len(y), *size, w.shape[2]), y.dtype)
+    launches = phases(size, y.shape[1:3], w.shape[:2], stride, padding, dilation)
     if sum(rows.phases * columns.phases for _, (rows, columns) in launches) < prod(stride):
         x[...] = 0  # there are pixels that meet no tap
     swapped = w.transpose(0, 1, 3, 2)
     for taps, axes in launches:
-        _run(_pixel_kernel, g, cupy.stack([swapped[each] for each in product(*taps)]), x, axes)
+        _run(_pixel_kernel, y, cupy.stack([swapped[each] for each in product(*taps)]), x, axes)
     return _plus(x, bias)
 
 
-def conv2d_weight(x: Array, g: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+def conv2d_weight(x: Array, y: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
     if _use_im2col:
-        return im2col.conv2d_weight(x, g, size, stride, padding, dilation)
-    w = empty((*size, x.shape[3], g.shape[3]), x.dtype)
-    _run(_weight_kernel, x, g, w, sliding(x.shape[1:3], g.shape[1:3], size, stride, padding, dilation))
+        return im2col.conv2d_weight(x, y, size, stride, padding, dilation)
+    w = empty((*size, x.shape[3], y.shape[3]), x.dtype)
+    _run(_weight_kernel, x, y, w, sliding(x.shape[1:3], y.shape[1:3], size, stride, padding, dilation))
     return w
 
 
