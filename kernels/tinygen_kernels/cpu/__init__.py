@@ -1,10 +1,12 @@
-"""The kernels for NumPy arrays, compiled by Numba. `tinygen_kernels.reference` says what each of them means.
+"""The kernels for NumPy arrays, compiled by Numba. `tinygen_kernels.reference` defines each one.
 
-Read `conv.py` for the idea, `plan.py` for the table, `simd.py` for the tile, then `panels.py`; `vector.py` and `parallel.py` when you meet
-what they are for. `elementwise.py`, `norm.py` and `pool.py` stand by themselves.
+Read `conv.py` for the idea, `plan.py` for the table and the words, `simd.py` for the tile, then
+`panels.py`. `vector.py`, `parallel.py`, `cache.py` and `memory.py` explain what these use.
+`elementwise.py`, `norm.py` and `pool.py` can be read on their own.
 
-Numba chooses among the threading layers that are installed: TBB, OpenMP, else its own workqueue; NUMBA_THREADING_LAYER overrides it. On
-two idle cores a DCGAN step took 0.7 of the time under OpenMP that it took under the workqueue, whose threads wake up late.
+Numba uses the first threading layer that is installed of TBB, OpenMP and its own workqueue;
+NUMBA_THREADING_LAYER overrides the choice. On two idle cores a DCGAN step under OpenMP took 0.7 of
+its time under the workqueue, whose threads wake up late.
 """
 
 import sys
@@ -19,7 +21,10 @@ from tinygen_kernels.cpu.pool import avg_pool2d, avg_pool2d_data, max_pool2d, ma
 
 
 class _TellOnce(event.Listener):
-    """Tells the user why the first call takes long. Numba sends no event when it finds the machine code in its cache."""
+    """Tells the user why the first call takes long.
+
+    Numba sends no event if it finds the machine code in its cache.
+    """
 
     told = False
 

@@ -1,7 +1,8 @@
 """The machine code that Numba keeps from one run to the next.
 
-Numba compares the file of the outermost function only. A kernel is compiled together with its helpers, which lie in other files
-too: here the machine code of every kernel is out of date as soon as any file of this package changes.
+Numba recompiles a function only if the file of that function has changed. But a kernel contains the
+machine code of its helpers, some of which are in other files. So this cache recompiles every kernel
+as soon as any file of this package has changed.
 """
 
 import contextlib
@@ -16,7 +17,7 @@ from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCach
 
 
 def _digest() -> str:
-    """Of the source of this package, in which all that kernels call is written."""
+    """A digest of the source of this package. Kernels call no code outside it."""
     files = sorted(importlib.resources.files(__package__).iterdir(), key=lambda file: file.name)
     return hashlib.sha256(b"\0".join(file.read_bytes() for file in files if file.name.endswith(".py"))).hexdigest()
 
@@ -25,18 +26,19 @@ _SOURCES = _digest()
 
 
 class _ReadOnly(InTreeCacheLocator):
-    """The folder __pycache__ beside the source, where Numba finds no folder that it can write to."""
+    """The folder __pycache__ beside the source. It is used if Numba can write to no folder."""
 
     def ensure_cache_path(self) -> None:
         pass
 
 
 class _Folders(CompileResultCacheImpl):
-    _locator_classes = [*CompileResultCacheImpl._locator_classes, _ReadOnly]  # noqa: RUF012 (as Numba declares it)
+    # The base class declares this as an attribute of instances.
+    _locator_classes = [*CompileResultCacheImpl._locator_classes, _ReadOnly]  # noqa: RUF012
 
 
 class Cache(FunctionCache):
-    """The cache of one function. Whatever is wrong with it, the function is compiled and runs."""
+    """The cache of one function. If it is damaged or cannot be written, the function still runs."""
 
     _impl_class = _Folders
 
@@ -47,7 +49,7 @@ class Cache(FunctionCache):
     def load_overload(self, signature: Any, context: Any) -> Any:
         try:
             return super().load_overload(signature, context)
-        except Exception:  # a damaged file: which exception depends on what stands in it
+        except Exception:  # of a damaged file; which one depends on the damage
             with contextlib.suppress(OSError):
                 self.flush()
             return None

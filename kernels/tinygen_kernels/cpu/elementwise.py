@@ -1,7 +1,7 @@
 # mypy: allow-untyped-defs
-"""Kernels that work on each element by itself, in one pass over memory.
+"""Kernels that compute each element on its own, in one pass over memory.
 
-An array is cut into parts of a fixed length, which are the items of work.
+An item is a fixed number of consecutive elements.
 """
 
 import math
@@ -12,48 +12,49 @@ from tinygen_kernels import Array
 from tinygen_kernels.cpu.memory import empty, flat
 from tinygen_kernels.cpu.parallel import helper, launch
 
-_PART = 1 << 16  # numbers; even, as random words come in pairs
+_ITEM = 1 << 16  # elements; an even number, because random words come in pairs
 
-# The multiplier of Philox2x32 and the step of its key. All are uint64: Numba would make float64 of uint64 and a Python int.
+# The multiplier and the key step of Philox2x32. All are uint64, because Numba converts uint64 and a
+# Python int to float64.
 _MULTIPLIER, _KEY_STEP, _LOW_WORD, _WORD_BITS = (numpy.uint64(n) for n in (0xD256D193, 0x9E3779B9, 0xFFFFFFFF, 32))
 
 
 def leaky_relu(x: Array, negative_slope: float) -> Array:
     y, elements = empty(x.shape, x.dtype), flat(x)
-    launch(_scale_negative, _parts(x), elements, elements, x.dtype.type(negative_slope), flat(y))
+    launch(_scale_negative, _items(x), elements, elements, x.dtype.type(negative_slope), flat(y))
     return y
 
 
 def leaky_relu_backward(g: Array, y: Array, negative_slope: float) -> Array:
     g_x = empty(g.shape, g.dtype)
-    launch(_scale_negative, _parts(g), flat(g), flat(y), g.dtype.type(negative_slope), flat(g_x))
+    launch(_scale_negative, _items(g), flat(g), flat(y), g.dtype.type(negative_slope), flat(g_x))
     return g_x
 
 
 def dropout(x: Array, p: float, seed: int) -> Array:
     y = empty(x.shape, x.dtype)
     words = numpy.uint64(seed) & _LOW_WORD, numpy.uint64(seed) >> _WORD_BITS
-    launch(_drop, _parts(x), flat(x), *words, numpy.uint64(round(p * 2**32)), x.dtype.type(1 / (1 - p)), flat(y))
+    launch(_drop, _items(x), flat(x), *words, numpy.uint64(round(p * 2**32)), x.dtype.type(1 / (1 - p)), flat(y))
     return y
 
 
 def adam(p: Array, g: Array, m: Array, v: Array, lr: float, beta1: float, beta2: float, eps: float, step: int, weight_decay: float) -> None:
-    # Both corrections of bias, m / (1 - beta1^t) and v / (1 - beta2^t), taken out of the loop.
+    # The bias corrections m / (1 - beta1^t) and v / (1 - beta2^t) are folded into the rate and eps.
     correction = math.sqrt(1 - beta2**step)
     constants = 1 - lr * weight_decay, beta1, 1 - beta1, beta2, 1 - beta2, lr * correction / (1 - beta1**step), eps * correction
-    changed = [flat(array) for array in (p, m, v)]
-    launch(_adam, _parts(p), flat(g), *changed, *(p.dtype.type(constant) for constant in constants))
-    for array, elements in zip((p, m, v), changed, strict=True):
+    moved = [flat(array) for array in (p, m, v)]
+    launch(_adam, _items(p), flat(g), *moved, *(p.dtype.type(constant) for constant in constants))
+    for array, elements in zip((p, m, v), moved, strict=True):
         if not numpy.may_share_memory(array, elements):
             array[...] = elements.reshape(array.shape)
 
 
-def _parts(x: Array) -> int:
-    return -(-x.size // _PART)
+def _items(x: Array) -> int:
+    return -(-x.size // _ITEM)
 
 
-def _scale_negative(part, x, sign, slope, y):
-    x, sign, y = _part(x, part), _part(sign, part), _part(y, part)
+def _scale_negative(item, x, sign, slope, y):
+    x, sign, y = _of_item(x, item), _of_item(sign, item), _of_item(y, item)
     for i in range(x.size):
         y[i] = leaky(x[i], sign[i], slope)
 
@@ -66,7 +67,7 @@ def leaky(x, sign, slope):
 
 @helper
 def _philox(counter, key, stream):
-    """Two random words of 32 bits, as uint64."""
+    """Two 32-bit random words, as uint64."""
     left, right = counter, stream
     for _ in range(10):
         product = _MULTIPLIER * left
@@ -75,8 +76,8 @@ def _philox(counter, key, stream):
     return left, right
 
 
-def _drop(part, x, key, stream, threshold, scale, y):
-    x, y, first_pair, dropped = _part(x, part), _part(y, part), part * _PART // 2, x.dtype.type(0)
+def _drop(item, x, key, stream, threshold, scale, y):
+    x, y, first_pair, dropped = _of_item(x, item), _of_item(y, item), item * _ITEM // 2, x.dtype.type(0)
     for pair in range(x.size // 2):
         first, second = _philox(numpy.uint64(first_pair + pair), key, stream)
         y[2 * pair] = x[2 * pair] * (scale if first >= threshold else dropped)
@@ -86,14 +87,14 @@ def _drop(part, x, key, stream, threshold, scale, y):
         y[x.size - 1] = x[x.size - 1] * (scale if first >= threshold else dropped)
 
 
-def _adam(part, g, p, m, v, kept, beta1, rest1, beta2, rest2, rate, eps):
-    g, p, m, v = _part(g, part), _part(p, part), _part(m, part), _part(v, part)
+def _adam(item, g, p, m, v, decay, beta1, one_minus_beta1, beta2, one_minus_beta2, rate, eps):
+    g, p, m, v = _of_item(g, item), _of_item(p, item), _of_item(m, item), _of_item(v, item)
     for i in range(g.size):
-        m[i] = beta1 * m[i] + rest1 * g[i]
-        v[i] = beta2 * v[i] + rest2 * (g[i] * g[i])
-        p[i] = kept * p[i] - rate * m[i] / (numpy.sqrt(v[i]) + eps)
+        m[i] = beta1 * m[i] + one_minus_beta1 * g[i]
+        v[i] = beta2 * v[i] + one_minus_beta2 * (g[i] * g[i])
+        p[i] = decay * p[i] - rate * m[i] / (numpy.sqrt(v[i]) + eps)
 
 
 @helper
-def _part(x, part):
-    return x[part * _PART : (part + 1) * _PART]
+def _of_item(x, item):
+    return x[item * _ITEM : (item + 1) * _ITEM]

@@ -1,9 +1,11 @@
 # mypy: allow-untyped-defs
-"""Sums over all axes but the last, the channels, and batch norm with its leaky ReLU: one pass for the sums, one for the result.
+"""Sums per channel (over all axes but the last), and batch norm with its leaky ReLU.
 
-Sums are double precision. Four rows are added up before they meet the sums, so that these are read and written a quarter as often,
-and conversion costs nothing beside memory. Moments are of x minus its first row: a channel far from zero then loses nothing in
-E[x^2] - E[x]^2, and a constant one has a variance of exactly 0.
+Batch norm takes one pass for the sums and one for the result. Sums are in double precision. Four
+rows are added together before they are added to the sums. So the sums are read and written a
+quarter as often, and the conversion to double costs no time next to the memory accesses. The
+moments are those of x minus its first row: then E[x^2] - E[x]^2 loses no digits in a channel far
+from zero, and the variance of a channel of equal values is exactly 0.
 """
 
 import math
@@ -16,10 +18,10 @@ from tinygen_kernels.cpu.elementwise import leaky
 from tinygen_kernels.cpu.memory import empty, flat
 from tinygen_kernels.cpu.parallel import helper, launch
 
-_WIDTH = 64  # numbers in a row, about, at least
-_CHUNK = 1 << 14  # numbers in an item of work, at least
-_CHUNK_ROWS = 16  # rows of it, at least: it writes sums as long as two rows
-_CHUNKS = 64  # items, at most
+_WIDTH = 64  # about the least number of elements in a row
+_ITEM = 1 << 14  # the least number of elements in an item
+_ITEM_ROWS = 16  # the least number of rows in an item, because it writes sums as long as two rows
+_ITEMS = 64  # the most items
 
 
 def column_sums(x: Array) -> Array:
@@ -38,55 +40,60 @@ def batch_norm(x: Array, gamma: Array, beta: Array, eps: float, negative_slope: 
     scale = (gamma / numpy.sqrt(var + eps)).astype(x.dtype)
     y = empty(x.shape, x.dtype)
     constants = _along(rows, numpy.stack([mean, scale, beta]))
-    launch(_normalise, _chunks(rows), rows, constants, x.dtype.type(negative_slope), _chunks(rows), _rows(y))
+    launch(_normalise, _items(rows), rows, constants, x.dtype.type(negative_slope), _items(rows), _rows(y))
     return y, mean, var.astype(x.dtype)
 
 
 def batch_norm_backward(
     g: Array, x: Array, y: Array, gamma: Array, mean: Array, var: Array, eps: float, negative_slope: float
 ) -> tuple[Array, Array, Array]:
-    rows, of_y, count = _rows(x), (_rows(g), _rows(y), x.dtype.type(negative_slope)), x.size // x.shape[-1]
-    g_beta, products = _sums(x.shape[-1], rows, _along(rows, mean), *of_y)
+    rows, gradient, count = _rows(x), (_rows(g), _rows(y), x.dtype.type(negative_slope)), x.size // x.shape[-1]
+    g_beta, products = _sums(x.shape[-1], rows, _along(rows, mean), *gradient)
     inverse = 1 / numpy.sqrt(var.astype(numpy.float64) + eps)
     g_gamma = products * inverse
-    # g_x = scale * (g_z - g_beta / count - normalised * g_gamma / count), as one multiply-add for each of g_z and x - mean
+    # g_x = scale * (g_z - g_beta / count - normalised * g_gamma / count), computed as
+    # scale * g_z + offset + factor * (x - mean)
     scale = gamma * inverse
     constants = numpy.stack([mean, scale, -scale * g_beta / count, -scale * inverse * g_gamma / count]).astype(x.dtype)
     g_x = empty(x.shape, x.dtype)
-    launch(_gradient, _chunks(rows), rows, _along(rows, constants), *of_y, _chunks(rows), _rows(g_x))
+    launch(_gradient, _items(rows), rows, _along(rows, constants), *gradient, _items(rows), _rows(g_x))
     return g_x, g_gamma.astype(x.dtype), g_beta.astype(x.dtype)
 
 
 def _rows(x: Array) -> Array:
-    """x as a matrix whose rows hold all channels, several times where they are few: the innermost loops run along rows.
+    """x as a matrix whose rows are pixels or, if channels are few, several pixels each.
 
-    As many times as the largest power of two that divides the number of pixels and makes rows of no more than _WIDTH.
+    The innermost loops run along rows, so rows must not be short. The number of pixels in a row is
+    the largest power of two that divides the number of all pixels and keeps rows within _WIDTH.
     """
     channels = x.shape[-1]
     repeats = math.gcd(x.size // channels, 1 << max(_WIDTH // channels, 1).bit_length() - 1)
     return flat(x).reshape(-1, repeats * channels)
 
 
-def _along(rows: Array, of_channels: Array) -> Array:
-    """Numbers of the channels (last axis), as often as the rows hold the channels."""
-    return numpy.tile(of_channels, rows.shape[1] // of_channels.shape[-1])
+def _along(rows: Array, values: Array) -> Array:
+    """One value for each channel (last axis), repeated for every pixel in a row."""
+    return numpy.tile(values, rows.shape[1] // values.shape[-1])
 
 
-def _chunks(rows: Array) -> int:
-    """The number of items of work."""
-    return max(1, min(rows.size // _CHUNK, _CHUNKS, len(rows) // _CHUNK_ROWS))
+def _items(rows: Array) -> int:
+    """The number of items."""
+    return max(1, min(rows.size // _ITEM, _ITEMS, len(rows) // _ITEM_ROWS))
 
 
 def _sums(channels: int, x: Array, origin: Array, g: Array | None = None, y: Array | None = None, slope: Any = None) -> Array:
-    """(2, channels), of float64: the sums of both `_terms` of all numbers."""
-    sums = numpy.zeros((_chunks(x), 2, x.shape[1]))
+    """(2, channels), float64: the sums of both `_terms` over all pixels."""
+    sums = numpy.zeros((_items(x), 2, x.shape[1]))
     launch(_add_rows, len(sums), x, origin, g, y, slope, sums)
     return sums.sum(axis=0).reshape(2, -1, channels).sum(axis=1)
 
 
 @helper
 def _terms(x, origin, g, y, slope, row, c):
-    """The deviation and its square; or, given g, the gradient to beta and, but for the deviation that x is divided by, to gamma."""
+    """Without g: x - origin and its square. With g: the terms of the gradients of beta and gamma.
+
+    That of gamma is still to be divided by the standard deviation.
+    """
     deviation = x[row, c] - origin[c]
     if g is None:
         return deviation, deviation * deviation
@@ -94,9 +101,9 @@ def _terms(x, origin, g, y, slope, row, c):
     return g_z, g_z * deviation
 
 
-def _add_rows(chunk, x, origin, g, y, slope, sums):
-    here = _chunk(x, chunk, len(sums))
-    x, total, products = x[here], sums[chunk, 0], sums[chunk, 1]
+def _add_rows(item, x, origin, g, y, slope, sums):
+    here = _rows_of_item(x, item, len(sums))
+    x, total, products = x[here], sums[item, 0], sums[item, 1]
     if g is not None:
         g, y = g[here], y[here]
     fours = len(x) // 4 * 4
@@ -115,8 +122,8 @@ def _add_rows(chunk, x, origin, g, y, slope, sums):
             products[c] += aa
 
 
-def _normalise(chunk, x, constants, slope, chunks, y):
-    here = _chunk(x, chunk, chunks)
+def _normalise(item, x, constants, slope, items, y):
+    here = _rows_of_item(x, item, items)
     x, y, mean, scale, beta = x[here], y[here], constants[0], constants[1], constants[2]
     for row in range(len(x)):
         for c in range(x.shape[1]):
@@ -124,17 +131,17 @@ def _normalise(chunk, x, constants, slope, chunks, y):
             y[row, c] = leaky(z, z, slope)
 
 
-def _gradient(chunk, x, constants, g, y, slope, chunks, g_x):
-    here = _chunk(x, chunk, chunks)
+def _gradient(item, x, constants, g, y, slope, items, g_x):
+    here = _rows_of_item(x, item, items)
     x, g, y, g_x = x[here], g[here], y[here], g_x[here]
-    mean, of_g, constant, of_x = constants[0], constants[1], constants[2], constants[3]
+    mean, scale, offset, factor = constants[0], constants[1], constants[2], constants[3]
     for row in range(len(x)):
         for c in range(x.shape[1]):
             g_z = leaky(g[row, c], y[row, c], slope)
-            g_x[row, c] = of_g[c] * g_z + constant[c] + of_x[c] * (x[row, c] - mean[c])
+            g_x[row, c] = scale[c] * g_z + offset[c] + factor[c] * (x[row, c] - mean[c])
 
 
 @helper
-def _chunk(x, chunk, chunks):
-    """The rows of an item of work."""
-    return slice(chunk * len(x) // chunks, (chunk + 1) * len(x) // chunks)
+def _rows_of_item(x, item, items):
+    """The rows of an item."""
+    return slice(item * len(x) // items, (item + 1) * len(x) // items)

@@ -1,5 +1,8 @@
 # mypy: allow-untyped-defs
-"""Weights in the order in which the register tile reads them."""
+"""Weights in the order in which the register tile reads them.
+
+`plan.py` explains the words strip, panel and tile.
+"""
 
 import numpy
 
@@ -8,7 +11,9 @@ from tinygen_kernels.cpu.memory import empty, flat
 from tinygen_kernels.cpu.parallel import helper, launch
 from tinygen_kernels.cpu.simd import tile_width
 
-# Copying is not worth it for fewer pixels than this, nor for fewer weights: these stay in the nearest cache in any order.
+# `as_panels` copies weights so that a tile reads them from consecutive addresses. With fewer output
+# pixels than this, the copy costs more than it saves. With fewer weights than this, they stay in
+# the first-level cache, where their order does not matter.
 _FEW_PIXELS, _FEW_WEIGHTS = 512, 1 << 13
 
 
@@ -17,11 +22,13 @@ def strip_count(outputs: int, dtype: numpy.dtype) -> int:
 
 
 def as_panels(w: Array, taps: int, outputs: int, pixels: int, transposed: bool) -> tuple[Array, int, int]:
-    """The weights w (taps, length, outputs), or (taps, outputs, length) where transposed, as the tiles for so many pixels read them.
+    """Returns (weights, row stride, panel stride), with strides in elements.
 
-    That is: for each strip of outputs a panel of rows, one for each tap and number of a tap; and the elements from one row of a panel
-    to the next, and from one panel to the next. Weights are copied, as (strips, taps, length, tile width) with the last strip filled up
-    with zeros, unless w lies so already, or its rows are whole tiles and a copy would not be worth it.
+    w is (taps, length, outputs) or, if transposed, (taps, outputs, length). A panel holds the
+    weights of one strip of output channels; its row t*length + c holds those of tap t and input
+    channel c. The weights are copied to (strips, taps, length, tile width), with zeros at the end
+    of the last strip. They are not copied if w has this order already, or if its rows are whole
+    tiles and the copy would cost more than it saves at this number of output pixels.
     """
     width = tile_width(w.dtype)
     as_it_is = outputs == width or pixels < _FEW_PIXELS or w.size < _FEW_WEIGHTS

@@ -14,26 +14,35 @@ from numba.extending import register_jitable
 
 from tinygen_kernels.cpu.cache import Cache
 
-# Marks a function that kernels call. It is compiled as a part of each of them.
+# Decorator of a function that kernels call. The function is compiled into each of them.
 helper = functools.cache(register_jitable(error_model="numpy"))
 
-# `parallel=True` would also make array expressions parallel, one region each, and a region costs more than most of them.
-_ELSE = ("numpy", "reduction", "inplace_binop", "setitem", "comprehension", "stencil")
-_ONLY_PRANGE = {"prange": True, **dict.fromkeys(_ELSE, False)}
+# Only loops over `prange` run in parallel. `parallel=True` would also make every array expression
+# parallel, and starting the threads costs more than most array expressions.
+_ONLY_PRANGE = {
+    "prange": True,
+    "numpy": False,
+    "reduction": False,
+    "inplace_binop": False,
+    "setitem": False,
+    "comprehension": False,
+    "stencil": False,
+}
 
-# Starting threads takes as long as work on so many numbers.
+# Starting threads takes as long as work on about this many numbers.
 WORTH_THREADS = 1 << 16
 
-# Numba's portable threads abort the process when two Python threads start work at once.
+# Numba's workqueue aborts the process if two Python threads start parallel loops at once.
 _one_at_a_time = threading.Lock()
 
 _threads_started, _threads_lost = False, False
 
 
 def threads() -> int:
-    """How many threads share a loop.
+    """The number of threads that share a loop.
 
-    Threads do not survive a fork, and the lock may be held by one of them: a child that was forked after they were started goes on alone.
+    Threads do not survive a fork, and one of them may hold the lock. So a child that is forked
+    after the threads were started runs every loop in one thread.
     """
     global _threads_started
     if _threads_lost:
@@ -52,20 +61,23 @@ if hasattr(os, "register_at_fork"):
 
 
 def compiled(function: Callable[..., Any], **options: Any) -> Any:
-    """The function, compiled when it is first called and kept for the next run."""
+    """The function, compiled at its first call. The machine code is kept for the next run."""
     dispatcher: Any = numba.njit(function, error_model="numpy", **options)
     dispatcher._cache = Cache(function)
     return dispatcher
 
 
 def launch(kernel: Callable[..., None], items: int, *arguments: Any) -> None:
-    """kernel(item, *arguments) for each item < items, compiled, by as many threads as the work is worth.
+    """Run kernel(item, *arguments), compiled, for each item < items.
 
-    An item is written for one thread. What it adds up follows from shapes alone, never from the number of threads, and no two write
-    the same place: so the same bits come out on every machine of the same kind.
+    Several threads share the items if the arrays are large enough.
+
+    One thread runs an item. What an item sums depends on shapes alone and not on the number of
+    threads, and no two items write to the same place. So the result has the same bits on every
+    machine of the same kind.
     """
     size = 0
-    for argument in arguments:  # a sum of a generator takes three times as long, which small networks notice
+    for argument in arguments:  # `sum` takes three times as long, which slows small networks
         if type(argument) is numpy.ndarray:
             size += argument.size
     if size < WORTH_THREADS or threads() == 1:
@@ -77,10 +89,15 @@ def launch(kernel: Callable[..., None], items: int, *arguments: Any) -> None:
 
 @functools.cache
 def _loop(kernel: Callable[..., None], shared: bool) -> Callable[..., None]:
-    """The loop over items, with the kernel's own parameters in place of *arguments, which Numba is slower to call with."""
+    """Compile `for item in prange(items): kernel(item, ...)`, in parallel if `shared`.
+
+    The loop is generated as source text with the parameters of the kernel spelled out, because
+    Numba is slow to call functions with *args.
+    """
     item, *others = inspect.signature(kernel).parameters
     name, parameters = f"{kernel.__name__}_{'shared' if shared else 'alone'}", ", ".join(others)
     source = f"def {name}(_items, {parameters}):\n for {item} in prange(_items):\n  _kernel({item}, {parameters})"
     namespace: dict[str, Any] = {"prange": prange, "_kernel": helper(kernel), "__name__": kernel.__module__}
-    exec(compile(source, kernel.__code__.co_filename, "exec"), namespace)  # the file is a part of the name under which it is kept
+    # The cache identifies a function by file and name, so the loop is given the kernel's file.
+    exec(compile(source, kernel.__code__.co_filename, "exec"), namespace)
     return compiled(namespace[name], parallel=shared and _ONLY_PRANGE)

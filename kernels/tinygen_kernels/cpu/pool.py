@@ -1,5 +1,5 @@
 # mypy: allow-untyped-defs
-"""Pooling. An item of work is an image n; the innermost loop runs over the channels of a pixel, which are neighbours."""
+"""Pooling. An item is an image n; the innermost loop runs over the channels of a pixel."""
 
 import math
 from typing import Any
@@ -11,7 +11,7 @@ from tinygen_kernels.cpu.memory import empty, flat
 from tinygen_kernels.cpu.parallel import helper, launch
 from tinygen_kernels.geometry import pooled_size
 
-_FEW = 32  # terms, which single precision adds up to 5e-7
+_FEW = 32  # terms, which single precision sums with a relative error of 5e-7
 
 
 def max_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> tuple[Array, Array]:
@@ -41,14 +41,18 @@ def avg_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> A
 
 
 def avg_pool2d_data(g: Array, size: Pair, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
-    windows = -(-kernel_size[0] // stride[0]), -(-kernel_size[1] // stride[1])  # that a pixel is in, at most
+    # A pixel is in at most this many windows along each axis.
+    windows = -(-kernel_size[0] // stride[0]), -(-kernel_size[1] // stride[1])
     x = empty((len(g), *size, g.shape[3]), _sum_type(g.dtype, windows))
     launch(_average, len(x), x, flat(g).reshape(g.shape), *kernel_size, *stride, padding[0][0], padding[1][0], True)
     return x.astype(g.dtype, copy=False)
 
 
 def _sum_type(dtype: Any, terms: Pair) -> Any:
-    """The type of sums of so many terms: one of 1,000 equal terms in single precision is wrong by 1e-5."""
+    """The dtype of a sum of so many terms.
+
+    In single precision, the relative error of a sum of 1,000 equal terms is 1e-5.
+    """
     return numpy.float64 if math.prod(terms) > _FEW else dtype
 
 
@@ -59,9 +63,9 @@ def _pixels(images: Array) -> Array:
 
 
 @helper
-def _inside(place, kernel_size, stride, before, size):
-    """The rows (or columns) first..last of an image that the window at an output place covers."""
-    start = place * stride - before
+def _inside(i, kernel_size, stride, before, size):
+    """The first row (or column) of window i inside the image, and the one behind the last."""
+    start = i * stride - before
     return max(start, 0), min(start + kernel_size, size)
 
 
@@ -70,7 +74,7 @@ def _maximum(n, x, kernel_height, kernel_width, row_stride, column_stride, top, 
     y[n] = -numpy.inf
     for i in range(y.shape[1]):
         first_row, last_row = _inside(i, kernel_height, row_stride, top, height)
-        for j in range(y.shape[2]):  # what stays where all are -inf
+        for j in range(y.shape[2]):  # these indices stay if all values are -inf
             indices[n, i, j] = numpy.int32(first_row * width + max(j * column_stride - left, 0))
         for row in range(first_row, last_row):
             for tap in range(kernel_width):
@@ -80,7 +84,8 @@ def _maximum(n, x, kernel_height, kernel_width, row_stride, column_stride, top, 
                         index = numpy.int32(row * width + column)
                         for c in range(channels):
                             value, largest = x[n, row, column, c], y[n, i, j, c]
-                            larger = (value > largest) | ((value != value) & (largest == largest))  # a NaN is larger than any number
+                            # A NaN counts as larger than any number.
+                            larger = (value > largest) | ((value != value) & (largest == largest))
                             y[n, i, j, c] = value if larger else largest
                             indices[n, i, j, c] = index if larger else indices[n, i, j, c]
 
@@ -99,7 +104,7 @@ def _add(n, g, indices, x):
 
 
 def _average(n, x, y, kernel_height, kernel_width, row_stride, column_stride, top, left, back):
-    """Add a share of each pixel of x to y; or back, of each pixel of y to x."""
+    """Add the share of each pixel of x to y or, if `back`, that of each pixel of y to x."""
     _, height, width, channels = x.shape
     if back:
         x[n] = 0

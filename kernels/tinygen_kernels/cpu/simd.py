@@ -1,10 +1,11 @@
 # mypy: allow-untyped-defs
-"""Register tiles: the innermost loops of the convolutions, written in the processor's vector instructions.
+"""Register tiles: the innermost loops of the convolutions, written in vector instructions.
 
-A core can start two vector multiply-adds per cycle, each on 16 float32 numbers at once (AVX-512), but it reads only about two
-vectors per cycle. A plain loop `y[k] += x * w[k]` reads two vectors and writes one for every multiply-add, so it spends its time
-moving data. The cure is to hold a block of results in registers, the few numbers that a core can reach for nothing, and to use
-each loaded value for many of them. That block is a *register tile*:
+A core can start two vector multiply-adds per cycle, each on 16 float32 numbers (AVX-512), but it
+reads only about two vectors per cycle. A plain loop `y[k] += x * w[k]` reads two vectors and writes
+one for every multiply-add, so it spends its time moving data. Registers are the few numbers that a
+core can access at no cost. So the results are kept in registers, and each loaded value is used for
+many of them. Such a block of results is a *register tile*:
 
                       w[0:16]     w[16:32]           2 loaded vectors
         x0, 16 times  acc[0][0]   acc[0][1]
@@ -12,10 +13,12 @@ each loaded value for many of them. That block is a *register tile*:
          ...             ...         ...
         x13           acc[13][0]  acc[13][1]         28 accumulators
 
-AVX-512 has 32 vector registers: 14 x 2 accumulators, 2 for w and 1 for x leave one to spare. A step loads 16 values and does 28
-multiply-adds, and as these are independent, the processor never waits for one to finish. AVX2 and SSE have 16 registers: 6 x 2.
+AVX-512 has 32 vector registers: 14 x 2 for accumulators, 2 for w and 1 for x leave one free. A step
+loads 16 values and does 28 multiply-adds. These are independent, so the processor never waits for
+one to finish. AVX2 and SSE have 16 registers: 6 x 2 accumulators.
 
-Numba's compiler does not keep such a block in registers by itself, so its instructions are written out here, with `vector.py`.
+Numba's compiler does not keep such a block in registers by itself, so the instructions are written
+out here, by means of `vector.py`.
 """
 
 import itertools
@@ -25,25 +28,28 @@ from numba.extending import register_jitable
 
 from tinygen_kernels.cpu.vector import LINE_BYTES, REGISTERS, VECTOR_BYTES, int64, intrinsic
 
-VECTORS = 2  # in a row of a tile
+VECTORS = 2  # in each row of a tile
 PIXELS = 14 if REGISTERS == 32 else 6  # rows of the gather tile
-ROWS = range(9, 15) if REGISTERS == 32 else range(4, 7)  # of the outer tile: those that waste least of the last one are taken
+# Rows of the outer tile. A plan takes the number that leaves the fewest rows of its last tile
+# unused.
+ROWS = range(9, 15) if REGISTERS == 32 else range(4, 7)
 
 
 @register_jitable
 def tile_width(array):
-    """The numbers in a row of a tile, of the dtype of an array (or that dtype itself)."""
+    """The number of elements in a row of a tile. `array` is an array or a dtype."""
     return VECTORS * VECTOR_BYTES // array.itemsize
 
 
 @intrinsic
 def gather_tile(tile, x, x_start, table, row, length, zeros, w, w_start, w_row, bias, bias_start, y, y_start, count):
-    """PIXELS output pixels of a convolution, a tile's width of channels each, of which the first `count` are stored.
+    """Compute PIXELS output pixels of a strip, and store its first `count` channels.
 
-    table[row] holds the number of taps, then where in y each pixel goes; the rows after it, one for each tap, hold the first row
-    of the panel w to use, and where in x each pixel reads, or a negative number to read zeros. A read is `length` numbers long.
-    The rows of the panel are w_row apart. All places count elements from the given starts. `zeros` has as many as a read; `count` may be
-    more than a tile is wide.
+    table[row] is the header of the tile: the number of taps, then the offset in y of each pixel.
+    One row follows for each tap: the first row of the panel w to use, then the offset in x that
+    each pixel reads from. A negative offset reads from `zeros`. A read is `length` elements long.
+    The rows of the panel are w_row apart. All offsets count elements from the
+    given starts. `count` may be larger than the width of a tile.
     """
     builder = tile.builder
     pixels, vectors = range(PIXELS), range(VECTORS)
@@ -62,8 +68,8 @@ def gather_tile(tile, x, x_start, table, row, length, zeros, w, w_start, w_row, 
         panel = tile.at(w, builder.mul(tile.integer(tap, 0), w_row))
         sources = []
         for i in pixels:
-            place = tile.integer(tap, i + 1)
-            sources.append(builder.select(builder.icmp_signed("<", place, int64(0)), zeros, tile.at(x, place)))
+            offset = tile.integer(tap, i + 1)
+            sources.append(builder.select(builder.icmp_signed("<", offset, int64(0)), zeros, tile.at(x, offset)))
         with cgutils.for_range(builder, length) as channels:
             weights = tile.at(panel, builder.mul(channels.index, w_row))
             loaded = [tile.load(weights, j) for j in vectors]
@@ -74,31 +80,32 @@ def gather_tile(tile, x, x_start, table, row, length, zeros, w, w_start, w_row, 
 
 
 @intrinsic
-def outer_tile(tile, x, x_start, places, first, rows, g, g_start, pairs, pair, pair_count, count, total, total_start):
-    """total[i, :count] += sum over pairs (p, q) of x[p + places[first + i]] * g[q : q + count], for i < rows, one of ROWS.
+def outer_tile(tile, x, x_start, offsets, first, rows, y, y_start, pairs, pair, pair_count, count, total, total_start):
+    """total[i, :count] += sum over pairs (p, q) of x[p + offsets[first + i]] * y[q : q + count].
 
-    `total` is one tile, row after row; `pair_count` pairs are read from pairs[2*pair:]. Places count elements from the starts.
+    i runs over `rows`, which is one of ROWS. `total` is one tile, stored row by row. `pair_count`
+    pairs are read from pairs[2*pair:]. p, q and the offsets count elements from the starts.
     """
-    x, g, total = tile.at(x, x_start), tile.at(g, g_start), tile.at(total, total_start)
-    places, pairs = tile.at(places, first), tile.at(pairs, tile.builder.mul(pair, int64(2)))
+    x, y, total = tile.at(x, x_start), tile.at(y, y_start), tile.at(total, total_start)
+    offsets, pairs = tile.at(offsets, first), tile.at(pairs, tile.builder.mul(pair, int64(2)))
     for height in ROWS:
         with tile.builder.if_then(tile.builder.icmp_signed("==", rows, int64(height))):
-            _outer_rows(tile, range(height), x, places, g, pairs, pair_count, count, total)
+            _outer_rows(tile, range(height), x, offsets, y, pairs, pair_count, count, total)
 
 
-def _outer_rows(tile, rows, x, places, g, pairs, pair_count, count, total):
+def _outer_rows(tile, rows, x, offsets, y, pairs, pair_count, count, total):
     builder, vectors = tile.builder, range(VECTORS)
-    row_starts = [tile.at(x, tile.integer(places, i)) for i in rows]
+    row_starts = [tile.at(x, tile.integer(offsets, i)) for i in rows]
     masks = [tile.mask(count, j) for j in vectors]
     sums = tile.accumulators(len(rows), VECTORS)
     for i, j in itertools.product(rows, vectors):
         builder.store(tile.load(total, i * VECTORS + j), sums[i][j])
     with cgutils.for_range(builder, pair_count) as loop:
         pair = tile.at(pairs, builder.mul(loop.index, int64(2)))
-        place, g_row = tile.integer(pair, 0), tile.at(g, tile.integer(pair, 1))
-        loaded = [tile.load(g_row, j, masks[j]) for j in vectors]
+        position, y_row = tile.integer(pair, 0), tile.at(y, tile.integer(pair, 1))
+        loaded = [tile.load(y_row, j, masks[j]) for j in vectors]
         for i in rows:
-            tile.multiply_add(sums[i], tile.splat(row_starts[i], place), loaded)
+            tile.multiply_add(sums[i], tile.splat(row_starts[i], position), loaded)
             tile.keep_order(sums[i])
     for i, j in itertools.product(rows, vectors):
         tile.store(builder.load(sums[i][j]), total, i * VECTORS + j)
@@ -106,6 +113,6 @@ def _outer_rows(tile, rows, x, places, g, pairs, pair_count, count, total):
 
 @intrinsic
 def prefetch(tile, array, start, stop):
-    """Ask for the elements start..stop, which need not exist."""
+    """Ask for the cache lines of elements start..stop, which need not exist."""
     with cgutils.for_range_slice(tile.builder, start, stop, int64(LINE_BYTES // tile.bytes), int64) as (index, _):
         tile.prefetch(tile.at(array, index), to_write=False)

@@ -1,14 +1,15 @@
-"""Vector instructions, for loops that must be written in them.
+"""Vector instructions, for loops that the compiler does not vectorise well enough by itself.
 
-An *intrinsic* is a Python function that runs once, at compile time, and appends instructions of LLVM (the compiler behind Numba) to
-the compiled function that calls it; a Python loop in it thus writes the same instruction many times. Some of these instructions:
+An *intrinsic* is a Python function that runs once, at compile time. It appends instructions of LLVM
+(the compiler behind Numba) to the compiled function that calls it, so a Python loop in it writes
+the same instruction many times. Some of these instructions:
 
     gep p, i              the address of the i-th element after p
-    masked load, store    only the lanes whose mask is on; the other lanes of memory are not touched
+    masked load, store    accesses only the lanes whose mask is on
     splat                 one number copied into all lanes of a vector
     fmuladd a, b, c       a*b + c in all lanes
-    alloca                a local variable. LLVM turns those of the accumulators into registers
-    prefetch              ask memory for a cache line that is soon needed, and go on without waiting for it
+    alloca                a local variable; LLVM turns the accumulators into registers
+    prefetch              asks for a cache line that is needed soon, without waiting for it
 """
 
 import functools
@@ -22,17 +23,18 @@ from numba import types
 from numba.core import cgutils
 from numba.core.registry import cpu_target
 
-# The processor that Numba compiles for, which NUMBA_CPU_NAME and NUMBA_CPU_FEATURES can change.
+# Of the processor that Numba compiles for; NUMBA_CPU_NAME and NUMBA_CPU_FEATURES can change it.
 _FEATURES = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
 VECTOR_BYTES, REGISTERS = (64, 32) if "+avx512f" in _FEATURES else (32, 16) if "+avx" in _FEATURES else (16, 16)
-_VECTOR_REGISTER = "=w," if platform.machine() in ("aarch64", "arm64") else "=v,"  # in the words of the processor's assembler
-LINE_BYTES = 64  # come into a cache together
+# The assembler's constraint for a vector register.
+_VECTOR_REGISTER = "=w," if platform.machine() in ("aarch64", "arm64") else "=v,"
+LINE_BYTES = 64  # of a cache line
 
 int32, int64 = ir.IntType(32), ir.IntType(64)
 
 
 class Writer:
-    """Appends instructions on vectors of the element type of a pointer."""
+    """Appends instructions on vectors whose element type is that of a pointer."""
 
     def __init__(self, builder: Any, pointer: Any):
         element = pointer.type.pointee
@@ -56,7 +58,7 @@ class Writer:
         return self.builder.shuffle_vector(first, undefined, ir.VectorType(int32, self.lanes)([0] * self.lanes))
 
     def mask(self, count: Any, vector: int) -> Any:
-        """The lanes of the vector-th vector of a row that belong to its first `count` numbers."""
+        """The lanes of a row's vector number `vector` that are among its first `count` elements."""
         return self._call(f"llvm.get.active.lane.mask.v{self.lanes}i1.i64", self.mask_type, [int64(vector * self.lanes), count])
 
     def load(self, pointer: Any, vector: int, mask: Any = None) -> Any:
@@ -76,10 +78,12 @@ class Writer:
             self.builder.store(total, accumulator)
 
     def keep_order(self, accumulators: list[Any]) -> None:
-        """Assembly of no instructions, which LLVM cannot look into: what is behind it stays behind it, and no load may cross.
+        """Keep LLVM from moving loads across this point.
 
-        LLVM would load the values of all rows before it uses the first, and run out of registers. The assembly takes and returns the
-        accumulators: "=v" (on ARM "=w") asks for a vector register for each result, and a digit for the one of that result again.
+        LLVM would load the values of all rows before it uses the first one, and run out of
+        registers. This inserts assembly without instructions, which LLVM cannot look into. The
+        assembly takes the accumulators and returns them: "=v" ("=w" on ARM) asks for a vector
+        register for each result, and a digit for the register of the result of that number.
         """
         count = len(accumulators)
         together = ir.FunctionType(ir.LiteralStructType([self.vector] * count), [self.vector] * count)
@@ -90,7 +94,7 @@ class Writer:
 
     def prefetch(self, pointer: Any, to_write: bool) -> None:
         address = self.builder.bitcast(pointer, ir.IntType(8).as_pointer())
-        access, nearness = (1, 3) if to_write else (0, 2)  # nearness 3 is the first cache, 2 the second
+        access, nearness = (1, 3) if to_write else (0, 2)  # 3: first-level cache, 2: second-level
         self._call("llvm.prefetch.p0", ir.VoidType(), [address, int32(access), int32(nearness), int32(1)])
 
     def _vector_at(self, pointer: Any, vector: int) -> Any:
@@ -102,9 +106,12 @@ class Writer:
 
 
 def intrinsic(write: Callable[..., None]) -> Any:
-    """Make `write`, which appends instructions, a function that compiled functions can call. Arrays come to it as addresses."""
+    """Make `write`, which appends instructions, callable from compiled functions.
 
-    @functools.wraps(write)  # with its parameters, of which Numba takes the first for something of its own
+    It gets the addresses of arrays.
+    """
+
+    @functools.wraps(write)  # keeps its parameters; Numba uses the first one itself
     def declare(_typing: Any, *kinds: Any) -> Any:
         def lower(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             arguments = [
