@@ -9,7 +9,7 @@ A plan depends on shapes alone. It is computed once and only read afterwards. Th
     block   the images that are planned together: several small ones, so that tiles fill up, or one
     range   consecutive output pixels of a block, whose data stay in the first-level cache
     item    what one thread computes before it takes the next (`parallel.launch`). For the outputs:
-            some tiles of one range in one strip. For a weight gradient: a chunk of some tiles
+            some tiles of one range in one strip. For a weight gradient: some tiles of one chunk
     chunk   consecutive ranges whose weight gradients are added to the same partial sum
 
 With AVX-512, for example, take 64 images 16x16x64 -> 128 with a 4x4 kernel and stride 2. A block is
