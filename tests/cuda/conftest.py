@@ -8,7 +8,7 @@ from device_arrays import STAND_IN, need
 
 @pytest.fixture(scope="session")
 def cuda_kernels() -> types.ModuleType:
-    """tinygen_kernels.cuda, where there is a GPU or its stand-in."""
+    """tinygen_kernels.cuda. The test is skipped if there is neither a GPU nor its stand-in."""
     need("cuda")
     from tinygen_kernels import cuda
 
@@ -17,7 +17,10 @@ def cuda_kernels() -> types.ModuleType:
 
 @pytest.fixture
 def waits(cuda_kernels: types.ModuleType) -> list[str]:
-    """What has made the host wait for the device since the list was last cleared, in order. Only the stand-in counts that."""
+    """The operations for which the host has waited since the list was last cleared, in order.
+
+    Only the stand-in records them.
+    """
     if STAND_IN not in sys.modules:
         pytest.skip("CuPy does not count what waits for it, its stand-in does: -p tests.stand_in")
     found = sys.modules[STAND_IN].waits
@@ -27,7 +30,7 @@ def waits(cuda_kernels: types.ModuleType) -> list[str]:
 
 @pytest.fixture
 def fast_kernels(cuda_kernels: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the stand-in, the CPU's kernels instead of simulated ones, for what is above the kernels."""
+    """On the stand-in, the CPU's kernels replace the simulated ones, which are slow."""
     if STAND_IN in sys.modules:
         from tests.stand_in.kernels import cpu_kernels
 
@@ -36,7 +39,7 @@ def fast_kernels(cuda_kernels: types.ModuleType, monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture
 def planned_as_for_a_gpu(cuda_kernels: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Convolutions are cut into blocks as on a GPU, which the simulator would take too long for."""
+    """Convolutions are divided into blocks as on a GPU. The simulator is too slow to run these."""
     from tinygen_kernels.cuda import products
 
     monkeypatch.setattr(products, "SIMULATED", False)

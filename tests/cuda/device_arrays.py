@@ -1,4 +1,7 @@
-"""Devices that a test needs, and arrays there that show what a kernel must not do: leave an element unwritten, or read beyond the end."""
+"""Devices that a test needs, and arrays that reveal two errors of kernels.
+
+The errors are results that are not written, and reads beyond the end of an array.
+"""
 
 import types
 from typing import Any
@@ -9,11 +12,11 @@ import pytest
 from tinygen.backend import to_device
 from tinygen.command_line import UsageError
 
-STAND_IN = "tests.stand_in.array"  # among sys.modules, it is in CuPy's place
+STAND_IN = "tests.stand_in.array"  # in sys.modules if it replaces CuPy
 
 
 def need(*devices: str) -> None:
-    """Skip the test where a device is missing; what is missing is the reason."""
+    """Skip the test if a device is missing, and say what is missing."""
     for device in devices:
         try:
             to_device(numpy.zeros(1), device)
@@ -32,7 +35,7 @@ def on_device(array: Any) -> Any:
 
 
 def make_results_full_of_nan(module: types.ModuleType, patch: pytest.MonkeyPatch) -> None:
-    """From now on the arrays that a module of kernels makes for its results are full of NaN (or -1), not of what was there before."""
+    """Fill the arrays that a module of kernels allocates for its results with NaN (or -1)."""
     import cupy
 
     def full_of_nan(shape: Any, dtype: Any) -> Any:

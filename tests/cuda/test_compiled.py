@@ -1,4 +1,7 @@
-"""What the compiler makes of every kernel for a GPU, on each architecture, stays within limits. Needs no GPU, but CUDA's compilers."""
+"""The machine code of every GPU kernel stays within limits on each architecture.
+
+This needs CUDA's compilers, but not a GPU.
+"""
 
 import json
 import os
@@ -13,7 +16,8 @@ pytestmark = pytest.mark.gpu
 
 SCRIPT = "import dataclasses, json; from tinygen.bench import ptx; print(json.dumps([dataclasses.asdict(r) for r in ptx.reports()]))"
 
-# By tile: the least occupancy, the least share of multiply-adds, and which of the two matrices it reads one or four numbers at a time.
+# For each tile: the least occupancy, the least share of multiply-adds, and which of the two
+# matrices it reads one or four numbers at a time.
 TILES = {
     "128x128x8": (0.25, 0.84, ["44", "41", "14", "11"]),
     "128x64x16": (0.25, 0.83, ["44", "41", "14", "11"]),
@@ -27,9 +31,9 @@ TILES = {
 def reports(cuda_kernels: types.ModuleType) -> list[dict[str, Any]]:
     environment = {name: value for name, value in os.environ.items() if name != "NUMBA_ENABLE_CUDASIM"}  # the simulator compiles nothing
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
-    made = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True)
-    assert made.returncode == 0, made.stderr[-2000:]
-    return json.loads(made.stdout)
+    process = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr[-2000:]
+    return json.loads(process.stdout)
 
 
 def test_nothing_is_spilled_and_no_integer_division_is_64_bits_wide(reports: list[dict[str, Any]]) -> None:

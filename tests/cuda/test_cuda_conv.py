@@ -1,4 +1,7 @@
-"""The convolutions of the GPU beside the reference. The simulator makes every thread a Python thread: all cases are small."""
+"""The convolutions of the GPU against the reference.
+
+All cases are small, because the simulator runs every GPU thread as a Python thread.
+"""
 
 import types
 from collections.abc import Iterator
@@ -19,7 +22,8 @@ CHANNELS = [1, 3, 4, 5, 8]
 seeds = st.integers(0, 2**32 - 1)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 
-# images, size, channels, outputs, kernel_size, stride, padding, dilation. No size is a multiple of the tile's.
+# images, size, channels, outputs, kernel_size, stride, padding, dilation. No size is a multiple of
+# the tile's.
 CASES = {
     "plain": Convolution(2, (5, 4), 3, 5, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),
     "wide": Convolution(1, (5, 6), 8, 20, (2, 3), (1, 1), ((0, 1), (2, 1)), (1, 1)),  # four channels at once, two tiles of them
@@ -91,7 +95,8 @@ def test_the_three_are_adjoint(conv: Any, c: Convolution, seed: int) -> None:
     assert numpy.ptp([product.sum() for product in products]) <= 1e-12 * max(numpy.abs(product).sum() for product in products)
 
 
-# Garbage times zero is zero: what a product takes in behind the end of its sums shows only where it is infinite.
+# Garbage times zero is zero. So what a sum reads beyond its end changes the result only if it is
+# infinite.
 
 
 def test_pixels_that_no_window_meets_may_be_infinite(conv: Any) -> None:

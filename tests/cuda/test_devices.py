@@ -1,4 +1,4 @@
-"""Several devices in one program: what is mixed is refused, and what is moved goes on where it was."""
+"""Several devices in one program: mixing them is refused, and moving changes no result."""
 
 import functools
 from typing import Any
@@ -39,7 +39,8 @@ def test_arguments_on_different_devices_are_refused_in_one_sentence(op: Op, devi
     first, *others = one_of(op).arrays
     inputs = [Tensor(to_device(first.copy(), devices[0])), *[Tensor(to_device(other.copy(), devices[1])) for other in others]]
     mixed = r"^\w+: arguments on different devices: .* on c.*; move them to one with \.to\(device\)$"
-    # Of two GPUs the second is current, and a function made of several may begin on the first one alone.
+    # Of two GPUs the second is current, and a composed function may begin with operations on the
+    # first.
     alone = r"The device where the array resides \(\d\) is different from the current device \(\d\)"
     with pytest.raises(ValueError, match=mixed if "cpu" in devices else f"{mixed}|{alone}"):
         one_of(op).function(*inputs)
@@ -90,7 +91,7 @@ def test_a_network_over_two_gpus_trains(optimizer: Any) -> None:
 @fixed
 @given(data=st.data(), n=st.integers(0, 40), size=st.integers(1, 9))
 def test_gradients_of_repeated_indices_are_sums_of_exact_numbers(data: st.DataObject, n: int, size: int) -> None:
-    """Whole numbers, of which every order of adding up gives the same sum; and not one infinity leaks into another place."""
+    """The sum of integers does not depend on the order, and no infinity leaks to another element."""
     index = numpy.array(data.draw(st.lists(st.integers(-size, size - 1), min_size=n, max_size=n)), "int64")
     values = numpy.array(data.draw(st.lists(st.sampled_from([1.0, 2.0, -3.0, 16.0, numpy.inf]), min_size=n, max_size=n)), "float32")
     expected = numpy.zeros(size, "float32")

@@ -1,4 +1,4 @@
-"""The device's memory: arrays too large for 32-bit indices are refused, and steps of training leave nothing behind."""
+"""The device's memory: too large arrays are refused, and steps of training leave nothing behind."""
 
 import types
 from collections.abc import Callable

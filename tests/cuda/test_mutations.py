@@ -1,6 +1,7 @@
-"""Bugs planted in the GPU's kernels, one at a time, each of which a test must catch: the tests of tests/cuda are tested here.
+"""Tests of the tests in this folder: each of the bugs planted in the GPU's kernels is caught.
 
-A mutation runs in a process of its own, on a copy of the kernels, in the simulator, since an error in there spoils the process.
+A mutation runs in a process of its own, on a copy of the kernels, in the simulator, since an error
+in there spoils the process.
 """
 
 import os
@@ -22,7 +23,7 @@ UNREAD = "test_cuda_conv.py::test_pixels_that_no_window_meets_may_be_infinite"
 OTHER_PHASE = "test_cuda_conv.py::test_the_taps_of_another_phase_may_be_infinite"
 ELEMENTWISE, POOL, NORM = "test_cuda_elementwise.py", "test_cuda_pool.py", "test_cuda_norm.py"
 
-# The file in tinygen_kernels/cuda, what stands there, what is written instead, the test that sees it
+# The file in tinygen_kernels/cuda, its correct code, the bug, and the test that finds it.
 MUTATIONS = [
     ("tile.py", "                cuda.syncthreads()\n        write", "        write", f"{AWKWARD}[plain]"),
     ("tile.py", "odd = uint32(odd ^ uint32(1))", "odd = uint32(odd)", f"{AWKWARD}[plain]"),
@@ -39,22 +40,22 @@ MUTATIONS = [
     ("operands.py", "while state[LOW] >= low", "if state[LOW] >= low", f"{AWKWARD}[plain]"),
     ("operands.py", "if state[MIDDLE] == middle:", "if state[MIDDLE] > middle:", f"{AWKWARD}[plain]"),
     ("operands.py", "right % uint32(g.columns.apart)", "right", f"{AWKWARD}[far]"),
-    ("operands.py", "if row < g.rows.made and column", "if column", f"{AWKWARD}[even]"),
-    ("operands.py", "place if row < g.rows.made and column < g.columns.made", "place if row < g.rows.made", f"{AWKWARD}[even]"),
+    ("operands.py", "if row < g.rows.output and column", "if column", f"{AWKWARD}[even]"),
+    ("operands.py", "place if row < g.rows.output and column < g.columns.output", "place if row < g.rows.output", f"{AWKWARD}[even]"),
     ("operands.py", "own_piece(g) * g.plane + ((image", "((image", f"{AWKWARD}[far]"),
     ("operands.py", "own_piece(g) * g.plane + m * g.n", "m * g.n", f"{AWKWARD}[pieces]"),
     ("operands.py", "int32(own_phase(g) * g.k) + k0", "int32(own_phase(g) * g.k)", f"{AWKWARD}[phases in pieces]"),
     ("operands.py", "cuda.blockIdx.z) // uint32(g.pieces)", "cuda.blockIdx.z)", f"{AWKWARD}[phases in pieces]"),
     ("products.py", " if phases == rows.apart * columns.apart else 1", "", f"{AWKWARD}[phases apart]"),
     ("conv.py", "< prod(stride)", "< 0", f"{AWKWARD}[holes]"),
-    ("products.py", "-(-before // stride), made", "before // stride, made", f"{AWKWARD}[lopsided]"),
+    ("products.py", "-(-before // stride), output", "before // stride, output", f"{AWKWARD}[lopsided]"),
     ("products.py", "first * dilation + -before % stride", "first * dilation", f"{AWKWARD}[uneven]"),
     ("products.py", "-(step * dilation // stride)", "-step", f"{AWKWARD}[far]"),
     ("products.py", "stride // gcd(stride, dilation)", "stride", f"{AWKWARD}[common]"),
     ("conv.py", "range(1, pieces)", "range(1, pieces - 1)", f"{AWKWARD}[pieces]"),
-    ("products.py", "-padding[i][0], made[i])", "-padding[0][0], made[i])", f"{AWKWARD}[lopsided]"),
+    ("products.py", "-padding[i][0], output[i])", "-padding[0][0], output[i])", f"{AWKWARD}[lopsided]"),
     ("elementwise.py", "if i < y.size", "if i <= y.size", f"{ELEMENTWISE}::test_leaky_relu_and_its_gradient"),
-    ("elementwise.py", "sign[i] > 0", "sign[i] >= 0", f"{ELEMENTWISE}::test_leaky_relu_and_its_gradient"),
+    ("elementwise.py", "not sign <= 0", "not sign < 0", f"{ELEMENTWISE}::test_leaky_relu_and_its_gradient"),
     ("elementwise.py", "uint32(i // uint32(2))", "uint32(i)", f"{ELEMENTWISE}::test_dropout_is_the_reference_bit_for_bit"),
     ("elementwise.py", "right if i % uint32(2) else left", "left", f"{ELEMENTWISE}::test_dropout_is_the_reference_bit_for_bit"),
     ("elementwise.py", "< threshold else", "<= threshold else", f"{ELEMENTWISE}::test_an_element_stays_whose_word_is_not_below_the_rate"),
@@ -67,7 +68,7 @@ MUTATIONS = [
     ("pool.py", "dtype.type(-math.inf)", "dtype.type(0)", f"{POOL}::test_the_maximum_and_its_place"),
     ("pool.py", "(image * pixels + indices[i])", "indices[i]", f"{POOL}::test_the_reference_is_met"),
     ("pool.py", "padded - kernel_size + stride", "padded - kernel_size", f"{POOL}::test_the_reference_is_met"),
-    ("pool.py", "int32(min(uint32(padded) // uint32(stride) + uint32(1), uint32(made)))", "made", f"{POOL}::test_the_reference_is_met"),
+    ("pool.py", "int32(min(uint32(padded) // uint32(stride) + uint32(1), uint32(output)))", "output", f"{POOL}::test_the_reference_is_met"),
     ("pool.py", "if indices[window] == own_index", "if True", f"{POOL}::test_the_reference_is_met"),
     ("pool.py", " - uint32(image * s.height * s.width)", "", f"{POOL}::test_the_reference_is_met"),
     ("pool.py", "int32((bottom - top) * (right - left))", "int32(s.kernel_height * s.kernel_width)", f"{POOL}::test_the_reference_is_met"),
@@ -81,8 +82,8 @@ MUTATIONS = [
     ("norm.py", "rough_mean + shift", "rough_mean", f"{NORM}::test_a_constant_channel_has_no_variance"),
     ("norm.py", "squares - shift**2", "squares", f"{NORM}::test_a_constant_channel_has_no_variance"),
     ("norm.py", "-scale * inverse * g_gamma", "-scale * g_gamma", f"{NORM}::test_the_reference_is_met"),
-    ("norm.py", "if y[i] > 0 else slope * g[i]", "", f"{NORM}::test_the_reference_is_met"),
-    ("norm.py", "z if z > 0 else slope * z", "z", f"{NORM}::test_the_reference_is_met"),
+    ("norm.py", "leaky(g[i], y[i], slope)", "g[i]", f"{NORM}::test_the_reference_is_met"),
+    ("norm.py", "leaky(z, z, slope)", "z", f"{NORM}::test_the_reference_is_met"),
 ]
 
 
@@ -105,7 +106,7 @@ def planted(mutation: Mutation, folder: Path) -> "subprocess.CompletedProcess[st
 
 @pytest.fixture(scope="module")
 def runs(request: pytest.FixtureRequest, cuda_kernels: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Mutation, Any]]:
-    """Those of all bugs that are asked for, as many at a time as there are processors."""
+    """The runs of the selected bugs, as many at a time as there are processors."""
     items: list[Any] = [item for item in request.session.items if "mutation" in getattr(getattr(item, "callspec", None), "params", {})]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         asked = [item.callspec.params["mutation"] for item in items]
@@ -115,5 +116,6 @@ def runs(request: pytest.FixtureRequest, cuda_kernels: Any, tmp_path_factory: py
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=[f"{file}: {old.strip()}" for file, old, *_ in MUTATIONS])
 def test_planted_bugs_are_caught(mutation: Mutation, runs: dict[Mutation, Any]) -> None:
     result = runs[mutation].result()
-    # Exit code 1: a test ran and failed. The simulator's own complaints, an index out of bounds say, are failures, too.
+    # Exit code 1: a test ran and failed. Errors of the simulator, such as an index out of bounds,
+    # are failures too.
     assert result.returncode == pytest.ExitCode.TESTS_FAILED, result.stdout[-2000:] + result.stderr[-2000:]

@@ -1,4 +1,4 @@
-"""What paper says of a GPU's convolutions: the table in the documentation is the model's, and the model keeps to its own bounds."""
+"""The model of a GPU's convolutions: it keeps its bounds, and the documentation has its table."""
 
 import types
 

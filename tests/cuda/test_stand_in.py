@@ -1,4 +1,7 @@
-"""What CuPy accepts and what it refuses. On the stand-in this tests the stand-in; on a GPU, that CuPy is as it was taken to be."""
+"""What CuPy accepts and what it refuses.
+
+On the stand-in this tests the stand-in. On a GPU it tests that CuPy behaves as the stand-in does.
+"""
 
 from typing import Any
 

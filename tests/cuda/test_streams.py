@@ -47,7 +47,7 @@ def test_a_batch_is_copied_while_the_step_before_it_runs(waits: list[str]) -> No
 
 
 def test_kernels_run_on_the_current_stream(cuda_kernels: types.ModuleType) -> None:
-    """Behind slow work on a stream of its own, a kernel that ran anywhere else would read what is not there yet."""
+    """A kernel on another stream than the slow work before it would read unfinished results."""
     import cupy
     from tinygen_kernels.cuda.launch import SIMULATED
 

@@ -1,4 +1,4 @@
-"""What must not wait for the device. That whole steps of training do not is in test_cuda_training."""
+"""What must not wait for the device. test_cuda_training shows that whole steps do not."""
 
 import numpy
 import pytest

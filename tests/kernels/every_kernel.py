@@ -1,10 +1,13 @@
-"""Runs every CPU kernel on awkward shapes, compares with the reference, and prints a digest of all bits of the results.
+"""Runs every CPU kernel on awkward shapes and compares with the reference.
 
-    python every_kernel.py float32 [start | end]
+It prints a digest of all bits of the results.
 
-With `start` or `end`, every array that a compiled function gets, tables and scratch included, lies against a memory page that
-must not be touched, with its first byte just after the page or its last byte just before it. A read or write out of bounds then
-ends the process with a signal. `overrun` instead of these reads one byte too many, to show that this works.
+    python every_kernel.py float32 [start | end | overrun]
+
+With `start` or `end`, every array that a compiled function gets, tables and scratch included, is
+next to a memory page that must not be touched: its first byte is just after the page, or its last
+byte is just before it. A read or write out of bounds then ends the process with a signal. `overrun`
+reads one element too many, to show that this works.
 """
 
 import ctypes
@@ -80,7 +83,7 @@ def calls(dtype: Any) -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
 
 
 def outcome(kernel: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-    """What the kernel returns, or the arrays that it may have changed where it returns nothing."""
+    """The kernel's results or, if it returns None, the arrays that it may have changed."""
     own = tuple(a.copy(order="K") if isinstance(a, numpy.ndarray) else a for a in arguments)
     result = kernel(*own)
     if result is None:
@@ -89,7 +92,10 @@ def outcome(kernel: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any
 
 
 def digest(dtype: Any) -> str:
-    """Of the bits of all results. Raises AssertionError where one differs from the reference by more than rounding."""
+    """A digest of the bits of all results.
+
+    Raises AssertionError if a result differs from the reference by more than rounding.
+    """
     bits = hashlib.sha256()
     for kernel, arguments in calls(dtype):
         exact, results = outcome(kernel, arguments), outcome(getattr(cpu, kernel.__name__), arguments)
@@ -138,7 +144,7 @@ def guard_all(side: str) -> None:
 
 
 def beyond(item, x, y):  # type: ignore[no-untyped-def]
-    """A kernel that reads a number too many."""
+    """A kernel that reads one element too many."""
     y[item] = x[x.size + item]
 
 

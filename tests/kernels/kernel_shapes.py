@@ -1,4 +1,4 @@
-"""Random geometries of convolutions and pooling, small but awkward, and the arrays that belong to them."""
+"""Random geometries of convolutions and pooling, small but awkward, and arrays for them."""
 
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ class Convolution(NamedTuple):
     dilation: Pair
 
     @property
-    def made(self) -> Pair:
+    def output(self) -> Pair:
         return output_size(self.size, self.kernel_size, self.stride, self.padding, self.dilation)
 
     @property
@@ -31,8 +31,8 @@ class Convolution(NamedTuple):
 
     @property
     def terms(self) -> dict[str, int]:
-        """How many products each number of y, x and w is the sum of, at most."""
-        taps, pixels = self.kernel_size[0] * self.kernel_size[1], self.images * self.made[0] * self.made[1]
+        """The largest number of products in the sum for each element of y, x and w."""
+        taps, pixels = self.kernel_size[0] * self.kernel_size[1], self.images * self.output[0] * self.output[1]
         return {"y": taps * self.channels, "x": taps * self.outputs, "w": pixels}
 
     def arrays(self, dtype: Any, seed: int) -> tuple[Any, Any, Any]:
@@ -41,14 +41,14 @@ class Convolution(NamedTuple):
         shapes = (
             (self.images, *self.size, self.channels),
             (*self.kernel_size, self.channels, self.outputs),
-            (self.images, *self.made, self.outputs),
+            (self.images, *self.output, self.outputs),
         )
         x, w, g = (in_any_layout(random.standard_normal(shape).astype(dtype), random) for shape in shapes)
         return x, w, g
 
 
 def in_any_layout(array: Any, random: numpy.random.Generator) -> Any:
-    """The same numbers: as they are, transposed in memory, every other element of a larger array, or read-only."""
+    """The same numbers unchanged, transposed in memory, as every other element, or read-only."""
     layout = random.integers(4)
     if layout == 1:
         return numpy.asfortranarray(array)
@@ -66,7 +66,7 @@ def pairs(low: int, high: int) -> st.SearchStrategy[Pair]:
 
 @st.composite
 def convolutions(draw: st.DrawFn) -> Convolution:
-    kernel_size, stride = draw(pairs(1, 4)), draw(st.just((1, 1)) | pairs(1, 3))  # stride 1 has a way of its own
+    kernel_size, stride = draw(pairs(1, 4)), draw(st.just((1, 1)) | pairs(1, 3))  # stride 1 has code of its own
     dilation = draw(st.sampled_from([(1, 1), (1, 1), (2, 1), (1, 2), (3, 2)]))
     padding = draw(pairs(0, 3)), draw(pairs(0, 3))
     smallest = [max(1, (k - 1) * d + 1 - sum(p)) for k, d, p in zip(kernel_size, dilation, padding, strict=True)]
@@ -86,9 +86,10 @@ def poolings(draw: st.DrawFn) -> Convolution:
 
 
 def error(result: Any, exact: Any, terms: int = 0) -> float:
-    """The largest difference, relative to the largest exact number, or to the size of sums of so many products of normal random numbers.
+    """The largest difference, relative to the largest exact number or to sqrt(terms).
 
-    That is sqrt(terms). A sum that happens to be nearly 0 is as exact as its terms allow, not as its own size would ask.
+    The latter is the size of a sum of so many products of normal random numbers. The error of a sum
+    depends on the size of its terms, even if the sum itself is close to 0.
     """
     assert result.shape == exact.shape
     return float(numpy.abs(result - exact).max() / max(numpy.abs(exact).max(), terms**0.5, 1e-30))

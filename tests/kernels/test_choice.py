@@ -8,7 +8,8 @@ import sys
 import numpy
 import pytest
 
-# A step of training with every kernel that a network can have, and the gradients and parameters after it.
+# A step of training with every kernel that a network can have, and the gradients and parameters
+# after it.
 SCRIPT = """
 import sys
 import numpy

@@ -1,4 +1,4 @@
-"""The machine code that is kept between runs: never older than the source, and never the reason why a run fails."""
+"""The cached machine code is never older than the source, and never makes a run fail."""
 
 import os
 import pathlib

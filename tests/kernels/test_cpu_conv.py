@@ -1,4 +1,4 @@
-"""The convolutions of the CPU beside their textbook loops, and beside each other."""
+"""The convolutions of the CPU against the reference, and against each other."""
 
 from typing import Any
 
@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from kernel_shapes import CHANNELS, DTYPES, Convolution, convolutions, error, in_any_layout
 from tinygen_kernels import cpu, reference
 
-# Relative to the size of the exact numbers: the rounding of a sum grows with its length, and a weight gradient sums over the batch.
+# Relative to the size of the exact numbers. The rounding error of a sum grows with its length, and
+# a weight gradient sums over the batch.
 TOLERANCE = {numpy.float32: {"y": 2e-6, "x": 2e-6, "w": 2e-5}, numpy.float64: {"y": 1e-14, "x": 1e-14, "w": 1e-13}}
 seeds = st.integers(0, 2**32 - 1)
 
@@ -49,9 +50,9 @@ def test_the_three_are_adjoint(module: Any, c: Convolution, seed: int) -> None:
     "c",
     [
         Convolution(13, (15, 17), 32, 40, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),  # blocks of images, the last one smaller
-        Convolution(2, (50, 60), 12, 33, (3, 3), (2, 1), ((0, 1), (2, 0)), (1, 1)),  # images cut into ranges of pixels
+        Convolution(2, (50, 60), 12, 33, (3, 3), (2, 1), ((0, 1), (2, 0)), (1, 1)),  # images divided into ranges of pixels
         Convolution(19, (50, 45), 3, 20, (4, 4), (1, 1), ((1, 2), (1, 2)), (1, 1)),  # the same with few channels
-        Convolution(9, (5, 5), 12, 300, (1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1)),  # many outputs, in strips that items share out
+        Convolution(9, (5, 5), 12, 300, (1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1)),  # many strips
     ],
 )
 def test_batches_larger_than_a_block(dtype: Any, c: Convolution) -> None:

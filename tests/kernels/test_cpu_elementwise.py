@@ -1,4 +1,7 @@
-"""The elementwise kernels of the CPU beside their formulas, and the noise of dropout beside its statistics and published numbers."""
+"""The elementwise kernels of the CPU against their formulas.
+
+The noise of dropout is compared with its statistics and with published numbers.
+"""
 
 import math
 from typing import Any
@@ -120,7 +123,10 @@ class TestNoise:
             self.expect_uncorrelated(first[shift:], second[: self.n - shift])
 
     def test_runs_of_elements_are_as_frequent_as_independence_says(self) -> None:
-        """The 256 patterns of eight neighbours: chi squared of 255 degrees of freedom, of mean 255 and variance 510."""
+        """The 256 patterns of eight neighbours: chi squared of 255 degrees of freedom.
+
+        Its mean is 255 and its variance 510.
+        """
         counts = numpy.bincount(numpy.packbits(dropped(self.n, 0.5, 2)), minlength=256)
         expected = self.n / 8 / 256
         assert abs(((counts - expected) ** 2 / expected).sum() - 255) < 5 * math.sqrt(510)

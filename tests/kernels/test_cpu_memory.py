@@ -1,4 +1,4 @@
-"""Memory of arrays that are gone serves the next ones, where the C library does not see to that itself."""
+"""The memory of freed arrays is used for new ones, if the C library does not do that itself."""
 
 import gc
 

@@ -1,4 +1,4 @@
-"""Sums and batch norm of the CPU beside their formulas, and its gradients beside finite differences of the formula."""
+"""Sums and batch norm of the CPU against formulas, and gradients against finite differences."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The poolings of the CPU beside their textbook loops, and each beside its adjoint."""
+"""The poolings of the CPU against the reference, and each against its adjoint."""
 
 from typing import Any
 

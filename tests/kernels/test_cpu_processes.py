@@ -1,4 +1,4 @@
-"""What only shows in a process of its own, or in several threads: bounds, the number of threads, other processors."""
+"""Properties that need separate processes or threads: bounds, threads, forks, other processors."""
 
 import concurrent.futures
 import os
@@ -43,14 +43,17 @@ class TestBounds:
 
 
 def test_every_index_is_within_its_array(tmp_path: pathlib.Path) -> None:
-    """Numba checks indices on request, where loops are not shared by threads, and raises IndexError. The tiles have guard pages only."""
+    """Numba checks indices on request in loops of one thread, and raises IndexError.
+
+    It does not check those of the tiles, for which there are only the guard pages.
+    """
     checks = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_NUM_THREADS": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
     assert digest(SCRIPT, "float32", **checks) == every_kernel.digest(numpy.float32) + "\n"
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_same_bits_for_any_number_of_threads(dtype: str) -> None:
-    """One thread takes the loops as they are; five share all of them, even those that are too short to be worth it."""
+    """One thread runs the serial loops; five threads share every loop, even the shortest."""
     always = "import every_kernel; from tinygen_kernels.cpu import parallel; parallel.WORTH_THREADS = 0"
     shared = digest("-c", f"{always}; print(every_kernel.digest('{dtype}'))", NUMBA_NUM_THREADS="5")
     assert digest(SCRIPT, dtype, NUMBA_NUM_THREADS="1") == shared == every_kernel.digest(dtype) + "\n"

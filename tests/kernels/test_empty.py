@@ -1,4 +1,4 @@
-"""Batches without images and images without channels go through every kernel: a sum of nothing is 0."""
+"""Empty batches and images without channels go through every kernel: a sum over nothing is 0."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,11 +1,13 @@
-"""The kernels for CuPy arrays, compiled by Numba for CUDA. `tinygen_kernels.reference` says what each of them means.
+"""The kernels for CuPy arrays, compiled by Numba for CUDA.
 
-Convolutions are best read in the order `tile.py`, `operands.py`, `products.py`, `conv.py`; the other files stand by themselves.
+`tinygen_kernels.reference` defines each of them. For convolutions, read `tile.py`, `operands.py`,
+`products.py` and `conv.py` in this order. The other files can be read on their own.
 """
 
 import os
 
-# Read once, when Numba's CUDA package is imported: no wait for the stream at each launch, no warning about small grids.
+# Numba's CUDA package reads these when it is imported: no wait for the stream at each launch, and
+# no warning about small grids.
 os.environ.setdefault("NUMBA_CUDA_ARRAY_INTERFACE_SYNC", "0")
 os.environ.setdefault("NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS", "0")
 

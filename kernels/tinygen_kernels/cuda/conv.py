@@ -1,5 +1,9 @@
 # mypy: allow-untyped-defs
-"""Convolution on the GPU: `products` says which matrix products it is, `operands` what their matrices are, and a `tile` computes them."""
+"""Convolution on the GPU.
+
+`products` says which matrix products a convolution is, `operands` what their matrices are, and
+`tile` computes them.
+"""
 
 import functools
 from collections.abc import Iterator
@@ -23,9 +27,9 @@ _use_im2col = False
 def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair) -> Array:
     if _use_im2col:
         return im2col.conv2d(x, w, bias, stride, padding, dilation)
-    made = output_size(x.shape[1:3], w.shape[:2], stride, padding, dilation)
-    y = empty((len(x), *made, w.shape[3]), x.dtype)
-    _run(_pixel_kernel, x, w, y, sliding(x.shape[1:3], made, w.shape[:2], stride, padding, dilation))
+    output = output_size(x.shape[1:3], w.shape[:2], stride, padding, dilation)
+    y = empty((len(x), *output, w.shape[3]), x.dtype)
+    _run(_pixel_kernel, x, w, y, sliding(x.shape[1:3], output, w.shape[:2], stride, padding, dilation))
     return _plus(y, bias)
 
 
@@ -35,7 +39,7 @@ def conv2d_data(y: Array, w: Array, bias: Array | None, size: Pair, stride: Pair
     x = empty((len(y), *size, w.shape[2]), y.dtype)
     launches = phases(size, y.shape[1:3], w.shape[:2], stride, padding, dilation)
     if sum(rows.phases * columns.phases for _, (rows, columns) in launches) < prod(stride):
-        x[...] = 0  # there are pixels that meet no tap
+        x[...] = 0  # some pixels meet no tap
     swapped = w.transpose(0, 1, 3, 2)
     for taps, axes in launches:
         _run(_pixel_kernel, y, cupy.stack([swapped[each] for each in product(*taps)]), x, axes)
@@ -55,15 +59,19 @@ def matmul(a: Array, b: Array) -> Array:
 
 
 def engine(name: str) -> None:
-    """What computes the convolutions from now on: the kernels of this package, "direct", or cuBLAS after unrolling, "im2col"."""
+    """Choose what computes the convolutions from now on.
+
+    "direct" is the kernels of this package, "im2col" is unrolling followed by cuBLAS. Raises
+    ValueError for other names.
+    """
     global _use_im2col
     if name not in ("direct", "im2col"):
-        raise ValueError(f'an engine is "direct" or "im2col", not {name!r}')
+        raise ValueError(f'the engine is "direct" or "im2col", not {name!r}')
     _use_im2col = name == "im2col"
 
 
 def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
-    """(name, kernel, signature, threads of a block) of each kernel, for a compiler without a GPU."""
+    """(name, kernel, signature, threads per block) of each kernel, to compile it without a GPU."""
     axis = types.NamedUniTuple(int32, len(Axis._fields), Axis)
     geometry = types.NamedTuple([int32] * 7 + [axis] * 2, Geometry)
     for dtype, tiles in (float32, (LARGE, TALL, SMALL, NARROW)), (float64, (SMALL,)):
@@ -76,9 +84,10 @@ def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
 
 
 def _run(factory: Any, a: Array, b: Array, c: Array, axes: tuple[Axis, Axis]) -> None:
-    """C = A B; b holds one matrix for each phase.
+    """C = A B, where b holds one matrix for each phase.
 
-    Where k is cut into pieces, so that the whole GPU has work, their sums are added up in order afterwards.
+    If k is divided into pieces, so that the whole GPU has work, the sums of the pieces are added in
+    order afterwards.
     """
     if not (a.size and b.size and c.size):
         c[...] = 0
@@ -96,7 +105,7 @@ def _run(factory: Any, a: Array, b: Array, c: Array, axes: tuple[Axis, Axis]) ->
 
 
 def _read_as(tile: Tile, a_width: int, c_width: int) -> Tile:
-    """The tile of the same size for matrices that are read one or four numbers at a time."""
+    """The tile of the same size for matrices that are read one or four elements at a time."""
     return SHALLOW if tile == SMALL and a_width == c_width == 1 else tile
 
 

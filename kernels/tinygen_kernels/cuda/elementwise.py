@@ -1,5 +1,9 @@
 # mypy: allow-untyped-defs
-"""Kernels with one thread for each element. Neighbouring threads have neighbouring elements: a warp's 32 lie in 4 sectors of memory."""
+"""Kernels with one thread for each element.
+
+Neighbouring threads have neighbouring elements: those of the 32 threads of a warp are in 4 sectors
+of memory.
+"""
 
 import math
 from collections.abc import Iterator
@@ -25,13 +29,13 @@ def leaky_relu_backward(g: Array, y: Array, negative_slope: float) -> Array:
 def dropout(x: Array, p: float, seed: int) -> Array:
     y = empty(x.shape, x.dtype)
     stream, key = map(numpy.uint32, divmod(seed, 2**32))
-    threshold = numpy.uint64(round(p * 2**32))  # 2^32 itself where p is next to 1
+    threshold = numpy.uint64(round(p * 2**32))  # 2^32 itself if p is almost 1
     elementwise(_drop, x.size, x, key, stream, threshold, x.dtype.type(1 / (1 - p)), y)
     return y
 
 
 def adam(p: Array, g: Array, m: Array, v: Array, lr: float, beta1: float, beta2: float, eps: float, step: int, weight_decay: float) -> None:
-    # Both corrections of bias, m / (1 - beta1^t) and v / (1 - beta2^t), taken out of the kernel.
+    # The bias corrections m / (1 - beta1^t) and v / (1 - beta2^t) are folded into the rate and eps.
     correction = math.sqrt(1 - beta2**step)
     constants = 1 - lr * weight_decay, beta1, 1 - beta1, beta2, 1 - beta2, lr * correction / (1 - beta1**step), eps * correction
     moved = [flat(array) for array in (p, m, v)]
@@ -42,7 +46,7 @@ def adam(p: Array, g: Array, m: Array, v: Array, lr: float, beta1: float, beta2:
 
 
 def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
-    """(name, kernel, signature, threads of a block) of each kernel, for a compiler without a GPU."""
+    """(name, kernel, signature, threads per block) of each kernel, to compile it without a GPU."""
     numbers = float32[::1]
     yield "leaky_relu", _scale_negative, (numbers, numbers, float32, numbers), THREADS
     yield "dropout", _drop, (numbers, uint32, uint32, uint64, float32, numbers), THREADS
@@ -63,7 +67,11 @@ def _scale_negative(x, sign, slope, y):
 
 @device
 def _random_word(i, key, stream):
-    """Word i. Philox makes words in pairs, and both threads of a pair make both: arithmetic is hidden behind memory here."""
+    """Random word i.
+
+    Philox computes words in pairs. Both threads of a pair compute both words, because this takes no
+    longer than the memory accesses.
+    """
     left, right = uint32(i // uint32(2)), stream
     for _ in range(10):
         product = uint64(left) * uint64(0xD256D193)
@@ -78,11 +86,11 @@ def _drop(x, key, stream, threshold, scale, y):
         y[i] = x[i] * (x.dtype.type(0) if uint64(_random_word(i, key, stream)) < threshold else scale)
 
 
-def _adam(g, p, m, v, kept, beta1, rest1, beta2, rest2, rate, eps):
+def _adam(g, p, m, v, decay, beta1, one_minus_beta1, beta2, one_minus_beta2, rate, eps):
     i = uint32(cuda.grid(1))
     if i < p.size:
-        mean = beta1 * m[i] + rest1 * g[i]
-        mean_square = beta2 * v[i] + rest2 * (g[i] * g[i])
+        mean = beta1 * m[i] + one_minus_beta1 * g[i]
+        mean_square = beta2 * v[i] + one_minus_beta2 * (g[i] * g[i])
         m[i] = mean
         v[i] = mean_square
-        p[i] = kept * p[i] - rate * mean / (p.dtype.type(math.sqrt(mean_square)) + eps)
+        p[i] = decay * p[i] - rate * mean / (p.dtype.type(math.sqrt(mean_square)) + eps)

@@ -1,11 +1,13 @@
 # mypy: allow-untyped-defs
 """How the kernels of this package are compiled and started.
 
-A thread finds its place from `cuda.blockIdx` and `cuda.threadIdx`; threads beyond the end do nothing, but never return before a
-barrier. Numba writes 64-bit integers and float64 where it is not told otherwise, which a GPU is slow at: hence `int32(...)`,
-`uint32(...)` and `x.dtype.type(0)` around what kernels compute, and a flat index, which is 32 bits long, into one-dimensional arrays.
+A thread computes its position from `cuda.blockIdx` and `cuda.threadIdx`. Threads beyond the end do
+nothing, but they never return before a barrier. By default Numba computes with 64-bit integers and
+float64, which are slow on a GPU. So kernels convert what they compute by `int32(...)`,
+`uint32(...)` and `x.dtype.type(0)`, and they access one-dimensional arrays by a 32-bit flat index.
 
-With NUMBA_ENABLE_CUDASIM=1 the same source runs in Numba's simulator, one Python thread for each of the GPU's.
+With NUMBA_ENABLE_CUDASIM=1 the same source runs in Numba's simulator, with one Python thread for
+each thread of the GPU.
 """
 
 import functools
@@ -21,7 +23,7 @@ from numba import cuda
 from tinygen_kernels import Array
 
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") != "0"
-THREADS = 256  # of a block, where a thread has one element
+THREADS = 256  # of a block of a kernel with one thread for each element
 LARGEST = 2**31 - 1  # elements: an index is a 32-bit integer
 
 device: Any = cuda.jit(device=True, inline="always")  # a function that kernels call
@@ -30,7 +32,8 @@ device: Any = cuda.jit(device=True, inline="always")  # a function that kernels 
 def launch(kernel: Callable[..., None], blocks: int | tuple[int, ...], threads: int, *arguments: Any) -> None:
     """Start a kernel on CuPy's current stream, without waiting for it.
 
-    Arrays go in as their elements in row-major order, integers, also those in tuples, as int32.
+    An array is passed as its elements in row-major order. An integer, also in a tuple, is passed as
+    int32.
     """
     _compiled(kernel)[blocks, threads, _stream()](*map(_argument, arguments))
 
@@ -42,9 +45,9 @@ def elementwise(kernel: Callable[..., None], size: int, *arguments: Any) -> None
 
 
 def flat(array: Array) -> Array:
-    """The elements of an array in row-major order, copied only where they do not lie so.
+    """The elements of an array in row-major order, copied only if they are not stored in it.
 
-    Raises ValueError where there are more than 32-bit integers can count.
+    Raises ValueError if there are more than a 32-bit index can address.
     """
     _refuse_too_many(array.size, array.shape)
     return array if array.ndim == 1 and array.flags.c_contiguous else cupy.ascontiguousarray(array).reshape(-1)
@@ -62,7 +65,7 @@ def _refuse_too_many(elements: int, shape: Any) -> None:
 
 
 def multiprocessors() -> int:
-    """How many of them the current device has; a block runs on one. In the simulator, as many as an H100."""
+    """The number of multiprocessors of the current device; in the simulator, that of an H100."""
     runtime = cupy.cuda.runtime
     return 132 if SIMULATED else runtime.deviceGetAttribute(runtime.cudaDevAttrMultiProcessorCount, runtime.getDevice())
 
@@ -72,7 +75,8 @@ _compiled = functools.cache(cuda.jit)
 
 def _argument(value: Any) -> Any:
     if isinstance(value, cupy.ndarray):
-        return flat(value).unwrap() if SIMULATED else flat(value)  # in the simulator, CuPy is a stand-in around NumPy
+        # In the simulator, CuPy is a stand-in around NumPy.
+        return flat(value).unwrap() if SIMULATED else flat(value)
     if isinstance(value, tuple):
         return _integers(type(value), value)
     return numpy.int32(value) if isinstance(value, int) else value
@@ -80,15 +84,23 @@ def _argument(value: Any) -> Any:
 
 @functools.lru_cache(1024)
 def _integers(kind: Callable[..., Any], values: Any) -> Any:
-    """The same tuples come with every step: making their int32 takes as long as a small kernel. Tuples of two kinds may be equal."""
+    """The tuple with its integers as int32.
+
+    It is cached, because every step passes the same tuples, and converting one takes as long as a
+    small kernel. `kind` is a part of the key, because tuples of two kinds may be equal.
+    """
     return kind(*map(_argument, values))
 
 
 def _stream() -> Any:
+    """CuPy's current stream, so that kernels run in order with the operations of CuPy."""
     return 0 if SIMULATED else _numbas_stream(cupy.cuda.runtime.getDevice(), cupy.cuda.get_current_stream().ptr)
 
 
 @functools.cache
 def _numbas_stream(device: int, pointer: int) -> Any:
-    """One for each of CuPy's, since Numba prepares a kernel anew for each stream that it has not seen."""
+    """Numba's object for a stream of CuPy.
+
+    It is cached, because Numba prepares a kernel again for each stream object that it has not seen.
+    """
     return cuda.external_stream(pointer)

@@ -1,12 +1,14 @@
 # mypy: allow-untyped-defs
-"""Four neighbouring elements in one access, which Numba has no name for, and the same in plain Python for the simulator.
+"""Access to four consecutive elements at once, which Numba has no function for.
 
-A thread moves up to 16 bytes with one instruction if their address is a multiple of 16: four float32, or two times two float64. Reading
-so, the loop of a matrix product spends its instructions on multiplying. Indices here are multiples of four.
+A thread moves up to 16 bytes with one instruction if their address is a multiple of 16: four
+float32, or two times two float64. With fewer instructions for reading, most of the instructions in
+the loop of a matrix product are multiplications. Indices here are multiples of four. The simulator
+gets the same functions in plain Python.
 
-    load4(array, i)                four values
-    store4(array, i, v0, v1, v2, v3)
-    ALIGNMENT                      of the address of a shared array for them; the simulator has none
+    load4(array, i)                     returns four values
+    store4(array, i, v0, v1, v2, v3)    stores four values
+    ALIGNMENT                           that a shared array needs for them; the simulator has none
 """
 
 from numba import types
@@ -30,7 +32,7 @@ else:
     from numba.cuda.extending import intrinsic
 
     def _vector(context, builder, array_type, array, i):
-        """A pointer to array[i], as one to a vector of four."""
+        """The address of array[i] as a pointer to a vector of four elements."""
         wide = i if i.type.width == 64 else builder.zext(i, ir.IntType(64))
         element = builder.gep(context.make_array(array_type)(context, builder, array).data, [wide])
         vector = ir.VectorType(context.get_data_type(array_type.dtype), 4)
@@ -46,7 +48,8 @@ else:
             vector = builder.load(pointer, align=16)
             return context.make_tuple(builder, signature.return_type, [builder.extract_element(vector, _lane(j)) for j in range(4)])
 
-        # A loop's own index is an int64: made narrower here, it could not be folded into the address.
+        # The index of a loop is an int64. If it were narrowed here, LLVM could not fold it into the
+        # address.
         index = types.int64 if i == types.int64 else types.uint32
         return types.UniTuple(array.dtype, 4)(array, index), generate
 

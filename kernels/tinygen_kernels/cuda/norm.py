@@ -1,14 +1,19 @@
 # mypy: allow-untyped-defs
-"""Sums over all axes but the last, the channels, and batch norm with its leaky ReLU. An array is seen as rows x channels.
+"""Sums per channel (over all axes but the last), and batch norm with its leaky ReLU.
 
-A sum is a tree. A block is 32 channels wide and 8 threads deep, and sums up 256 rows: a thread walks down its channel in steps of 8
-rows, and then the 8 partial sums of a channel are added in shared memory, half of the threads to the other half, three times. What the
-blocks write are rows again, 256 times fewer, and the same kernel adds those up until one is left. The order is fixed, so that the same
-bits come out every time, and with n rows a number passes through about 35 log256(n) additions: the error of a sum is at most so many
-roundings of sum|x|, and about as many as the square root of that where roundings are independent.
+An array is treated as rows x channels, and a sum is a tree. A block is 32 channels wide and 8
+threads deep, and sums 256 rows. A thread steps down its channel by 8 rows at a time. Then the 8
+partial sums of a channel are added in shared memory: three times, half of the threads add the sums
+of the other half to theirs. The results of the blocks are rows again, 256 times fewer, and the same
+kernel sums these until one row is left.
 
-The 32 threads of a warp read 32 neighbouring channels of one row, which are 4 sectors of memory (5 where a row does not begin at one's
-border): as few as there can be. With fewer channels than 32, threads are idle.
+The order is fixed, so the bits are the same every time. With n rows, an element takes part in about
+35 log256(n) additions. The error of a sum is at most that many roundings of sum|x|, and about the
+square root of that number if roundings are independent.
+
+The 32 threads of a warp read 32 neighbouring channels of one row. These are in 4 sectors of memory
+(5 if the row does not begin at the border of a sector), which is the minimum. With fewer than 32
+channels, some threads are idle.
 """
 
 import functools
@@ -22,9 +27,9 @@ from tinygen_kernels import Array
 from tinygen_kernels.cuda.elementwise import leaky
 from tinygen_kernels.cuda.launch import THREADS, device, elementwise, empty, flat, launch
 
-_WIDTH, _DEPTH = 32, 8  # threads of a block, along the channels and along the rows
+_WIDTH, _DEPTH = 32, 8  # threads per block, along the channels and along the rows
 _BLOCK = _WIDTH * _DEPTH
-_STEPS = 32  # rows that a thread adds up
+_STEPS = 32  # rows that a thread sums
 
 
 def column_sums(x: Array) -> Array:
@@ -34,7 +39,8 @@ def column_sums(x: Array) -> Array:
 def batch_norm(x: Array, gamma: Array, beta: Array, eps: float, negative_slope: float) -> tuple[Array, Array, Array]:
     channels, count, slope = x.shape[-1], x.size // x.shape[-1], x.dtype.type(negative_slope)
     rough_mean = column_sums(x) / count
-    # The sum of the deviations corrects the rounding of the mean, which is small beside the mean but not beside the deviation.
+    # The sum of the deviations corrects the rounding error of the mean. That error is small
+    # compared to the mean, but not always compared to the standard deviation.
     shift, squares = _sums(_deviation, x, mean=rough_mean) / count
     mean, var = rough_mean + shift, cupy.maximum(squares - shift**2, 0)
     y = empty(x.shape, x.dtype)
@@ -50,7 +56,8 @@ def batch_norm_backward(
     g_beta, products = _sums(_gradient, x, g, y, mean, slope)
     inverse = 1 / cupy.sqrt(var + eps)
     g_gamma = products * inverse
-    # g_x = scale * (g_z - g_beta / count - normalised * g_gamma / count), as one multiply-add for each of g_z and x - mean
+    # g_x = scale * (g_z - g_beta / count - normalised * g_gamma / count), computed as
+    # scale * g_z + offset + factor * (x - mean)
     scale = gamma * inverse
     constants = mean, scale, -scale * g_beta / count, -scale * inverse * g_gamma / count
     g_x = empty(x.shape, x.dtype)
@@ -59,7 +66,7 @@ def batch_norm_backward(
 
 
 def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
-    """(name, kernel, signature, threads of a block) of each kernel, for a compiler without a GPU."""
+    """(name, kernel, signature, threads per block) of each kernel, to compile it without a GPU."""
     numbers = float32[::1]
     for name, term in ("column_sums", _number), ("batch_norm sums", _deviation), ("batch_norm_backward sums", _gradient):
         yield name, _add_rows(term), (*4 * (numbers,), float32, numbers, int32, int32), _BLOCK
@@ -68,7 +75,10 @@ def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
 
 
 def _sums(term: Any, x: Array, g: Array = None, y: Array = None, mean: Array = None, slope: Any = 0) -> Array:
-    """(2, channels): the sums of the two numbers that `term` makes at each element. What it makes no use of may be left out."""
+    """(2, channels): the sums of the two values of `term` at each element.
+
+    Arguments that `term` does not use may be left out.
+    """
     x, channels = flat(x), x.shape[-1]
     g, y, mean = (x if other is None else other for other in (g, y, mean))
     sums = _sums_of_blocks(term, channels, x, g, y, mean, slope)
@@ -88,7 +98,7 @@ def _sums_of_blocks(term: Any, channels: int, x: Array, g: Array, y: Array, mean
 
 @device
 def _number(x, g, y, mean, slope, i, c):
-    """A number, and once more, as terms come in pairs."""
+    """The element, twice, because terms are pairs."""
     return x[i], x[i]
 
 
@@ -100,14 +110,17 @@ def _deviation(x, g, y, mean, slope, i, c):
 
 @device
 def _gradient(x, g, y, mean, slope, i, c):
-    """The gradients to beta and, but for the deviation, to gamma."""
+    """The terms of the gradients of beta and gamma.
+
+    That of gamma is still to be divided by the standard deviation.
+    """
     g_z = leaky(g[i], y[i], slope)
     return g_z, g_z * (x[i] - mean[c])
 
 
 @functools.cache
 def _add_rows(term):
-    """sums[block, 0 or 1, c] = the sum of the first or the second numbers of the term over a block's rows."""
+    """sums[block, i, c] = the sum of value i of the term, 0 or 1, over the rows of a block."""
 
     def kernel(x, g, y, mean, slope, sums, rows, channels):
         firsts = cuda.shared.array(_BLOCK, x.dtype)
@@ -146,9 +159,9 @@ def _normalise(x, mean, scale, beta, slope, y, channels):
         y[i] = leaky(z, z, slope)
 
 
-def _combine(g, x, y, mean, of_g, constant, of_x, slope, g_x, channels):
+def _combine(g, x, y, mean, scale, offset, factor, slope, g_x, channels):
     i = uint32(cuda.grid(1))
     if i < g_x.size:
         c = uint32(i % uint32(channels))
         g_z = leaky(g[i], y[i], slope)
-        g_x[i] = of_g[c] * g_z + constant[c] + of_x[c] * (x[i] - mean[c])
+        g_x[i] = scale[c] * g_z + offset[c] + factor[c] * (x[i] - mean[c])

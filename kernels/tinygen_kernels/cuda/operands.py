@@ -1,22 +1,26 @@
 # mypy: allow-untyped-defs
 """The matrices of the three convolutions, as operands of a tile.
 
-Read as a matrix product C = A B, where B always lies in memory as a matrix and A is gathered from an image:
+Each convolution is a matrix product C = A B. B is stored as a matrix; A is gathered from an image:
 
                      m                k                n         A         B
     conv2d           pixel            tap, channel     output    from x    w
-    conv2d_data      pixel            tap, output      channel   from g    w, its last axes swapped
-    conv2d_weight    tap, channel     pixel            output    from x    g
+    conv2d_data      pixel            tap, output      channel   from y    w, its last axes swapped
+    conv2d_weight    tap, channel     pixel            output    from x    y
 
-A pixel is a place (image, row, column) of the grid over which the kernel slides. Along each axis it meets a tap at
+A pixel is a position (image, row, column) in the grid over which the kernel slides. Along each axis
+it meets a tap at pixel
 
     source = start + pixel*stride + tap*dilation
 
-of the gathered image. In the flat image, A[pixel, tap] lies at place(pixel) + place(tap); it is 0 unless both sources are inside. A
-thread keeps one of the two, the half that its row of A fixes, and steps through the other without a division.
+of the gathered image. In the flat image, A[pixel, tap] is at place(pixel) + place(tap), where
+`place` counts elements. A[pixel, tap] is 0 if the source is outside along either axis. A thread's
+row of A fixes one half of this sum, which the thread keeps. It steps through the other half without
+divisions.
 
-**Coalescing.** Global memory is read in sectors of 32 bytes, eight float32. When the 32 threads of a warp read a number each, the GPU
-fetches every sector that one of them touches: 4 if they are neighbours, up to 32 if not. So threads side by side read side by side.
+**Coalescing.** Global memory is read in sectors of 32 bytes, eight float32. When the 32 threads of
+a warp read one number each, the GPU fetches every sector that one of them touches: 4 if the numbers
+are neighbours, up to 32 if not. So neighbouring threads read neighbouring numbers.
 """
 
 from collections.abc import Callable
@@ -28,7 +32,9 @@ from tinygen_kernels.cuda.launch import device
 from tinygen_kernels.cuda.memory import load4
 from tinygen_kernels.cuda.tile import Operand, Tile, own_piece
 
-NOWHERE = 1 << 29  # a row that no image has, nor has any row that is a step away: what is read there is 0
+# A row index so large that it stays outside every image even after a tap offset is added. Such
+# reads give 0.
+NOWHERE = 1 << 29
 
 
 class Axis(NamedTuple):
@@ -40,22 +46,25 @@ class Axis(NamedTuple):
     stride: int  # source = start + pixel*stride + tap*dilation
     dilation: int
     start: int
-    made: int  # size of the image that is made
-    apart: int = 1  # its pixels of one phase lie so far apart
+    output: int  # size of the result
+    apart: int = 1  # the distance of its pixels of one phase
     phases: int = 1
     first: int = 0  # phase p = first + i*between
     between: int = 0
 
 
 class Geometry(NamedTuple):
-    """C is (m, n), in each phase. The blocks with z = phase*pieces + i add up the i-th piece of k, for the i-th plane of partial sums."""
+    """C is (m, n) in each phase.
+
+    Blocks with z = phase*pieces + i sum piece i of k, into plane i of the partial sums.
+    """
 
     m: int
     n: int
     k: int  # of one phase
-    piece: int  # its length
+    piece: int  # the length of one
     pieces: int
-    plane: int  # elements from one to the next
+    plane: int  # the elements of one
     channels: int  # of the gathered image
     rows: Axis
     columns: Axis
@@ -63,14 +72,15 @@ class Geometry(NamedTuple):
 
 @device
 def own_phase(g):
-    """The number of this block's phase."""
+    """The number of the phase of this block."""
     return uint32(uint32(cuda.blockIdx.z) // uint32(g.pieces))
 
 
 class Half(NamedTuple):
-    """One half of a gather. Its index counts (high, middle, low); radix(g) is the number of middle and of low ones.
+    """One half of a gather. Its index has three digits (high, middle, low).
 
-    source(high, middle, low, g) is the place, row and column that it contributes.
+    radix(g) is the number of values of the middle and of the low digit. source(high, middle, low,
+    g) is what the half contributes to the place, row and column.
     """
 
     radix: Callable[..., Any]
@@ -87,11 +97,13 @@ def digits(i, radix):
 
 @device
 def phase(g):
-    """(row, column) of this block's phase p: it makes the pixels p % apart + i*apart and starts p // apart early.
+    """(row, column) of the phase of this block.
 
-    In the gradient to the image of a strided convolution the pixels r, r + stride, ... meet the same taps, every (stride / gcd(stride,
-    dilation))-th one. So each remainder r is a convolution with a kernel of its own that slides over g in steps of one: nothing is
-    multiplied by zeros between the pixels of g, and no two threads write to the same pixel.
+    Along each axis, phase p computes the pixels p % apart + i*apart and starts p // apart early. In
+    the gradient with respect to the image of a strided convolution, the pixels r, r + stride, ...
+    meet the same taps: every (stride / gcd(stride, dilation))-th one. So the pixels of each
+    remainder r are a convolution with its own kernel, which slides over y in steps of one. Nothing
+    is multiplied by zeros between the pixels of y, and no two threads write to the same pixel.
     """
     number = own_phase(g)
     row = uint32(number // uint32(g.columns.phases))
@@ -135,33 +147,34 @@ PIXEL, PHASE, TAP = Half(pixel_radix, pixel_source), Half(pixel_radix, phase_sou
 
 @device
 def place_of_pixel(m, g):
-    """Where pixel m of the phase begins in the image that is made; -1 if that has no such pixel."""
+    """The index at which pixel m of the phase begins in the result, or -1 if it has no pixel m."""
     image, row, column = digits(uint32(m), pixel_radix(g))
     down, right = phase(g)
     row = int32(row * g.rows.apart + down % uint32(g.rows.apart))
     column = int32(column * g.columns.apart + right % uint32(g.columns.apart))
-    place = int32(own_piece(g) * g.plane + ((image * g.rows.made + row) * g.columns.made + column) * g.n)
-    return place if row < g.rows.made and column < g.columns.made else int32(-1)
+    place = int32(own_piece(g) * g.plane + ((image * g.rows.output + row) * g.columns.output + column) * g.n)
+    return place if row < g.rows.output and column < g.columns.output else int32(-1)
 
 
 @device
 def place_of_sum(m, g):
-    """Where row m of the piece's partial sums begins."""
+    """The index at which row m of the piece's partial sums begins."""
     return int32(own_piece(g) * g.plane + m * g.n)
 
 
 def pixels_by_taps(tile: Tile, dtype: Any, width: int) -> Operand:
-    """A[m, k], m a pixel and k = (tap row, tap column, channel), counted anew in every phase.
+    """A[m, k] with m a pixel and k = (tap row, tap column, channel), both counted within a phase.
 
-    Neighbouring threads read neighbouring channels of one pixel: `depth` of them are 32 or 64 bytes, whole sectors.
+    Neighbouring threads read neighbouring channels of one pixel. `depth` channels are 32 or 64
+    bytes, which are whole sectors.
     """
     return _gathered(tile, dtype, width, PHASE, TAP, True)
 
 
 def taps_by_pixels(tile: Tile, dtype: Any, width: int) -> Operand:
-    """A[m, k], m = (tap row, tap column, channel) and k a pixel.
+    """A[m, k] with m = (tap row, tap column, channel) and k a pixel.
 
-    Neighbouring threads read neighbouring channels of one pixel, as many as it has, then those of the next tap.
+    Neighbouring threads read neighbouring channels of one pixel, then those at the next tap.
     """
     return _gathered(tile, dtype, width, TAP, PIXEL, False)
 
@@ -169,7 +182,8 @@ def taps_by_pixels(tile: Tile, dtype: Any, width: int) -> Operand:
 def matrix(tile: Tile, dtype: Any, width: int) -> Operand:
     """B[k, n], row-major, one for each phase.
 
-    Neighbouring threads read neighbouring columns, 64 bytes and more, whole sectors where 8 divides n.
+    Neighbouring threads read neighbouring columns, 64 bytes or more. These are whole sectors if 8
+    divides n.
     """
     mine, step, passes, put = _share(tile, tile.columns, tile.columns, width, False)
     read, depth = _reader(width, dtype), tile.depth
@@ -194,7 +208,10 @@ def matrix(tile: Tile, dtype: Any, width: int) -> Operand:
 
 
 def _gathered(tile: Tile, dtype: Any, width: int, fixed: Half, moving: Half, transposed: bool) -> Operand:
-    """A[m, k] = image[place(m) + place(k)]. The state: how much of k is left, the digits of k, and three numbers for each m."""
+    """A[m, k] = image[place(m) + place(k)].
+
+    The state is the rest of k, the digits of k, and the place, row and column of each m.
+    """
     mine, step, passes, put = _share(tile, tile.rows, tile.pitch, width, transposed)
     read, depth = _reader(width, dtype), tile.depth
     fixed_radix, fixed_source = fixed
@@ -218,7 +235,8 @@ def _gathered(tile: Tile, dtype: Any, width: int, fixed: Half, moving: Half, tra
         place, row, column = moving_source(state[HIGH], state[MIDDLE], state[LOW], g)
         row = row if state[LEFT] > 0 else int32(NOWHERE)
         for p in range(passes):
-            # As unsigned numbers, what lies above or left of the image is far beyond its end.
+            # Rows above the image and columns left of it are negative: as unsigned numbers, very
+            # large.
             source_row, source_column = uint32(int32(state[FIXED + 3 * p + 1] + row)), uint32(int32(state[FIXED + 3 * p + 2] + column))
             inside = source_row < uint32(g.rows.size) and source_column < uint32(g.columns.size)
             read(array, int32(state[FIXED + 3 * p] + place), inside, out, p * width)
@@ -236,9 +254,11 @@ def _gathered(tile: Tile, dtype: Any, width: int, fixed: Half, moving: Half, tra
 
 
 def _share(tile: Tile, length: int, pitch: int, width: int, transposed: bool) -> Any:
-    """How threads share a slab of (depth, length): mine() is the k and the place of the first number, the next are `step` further.
+    """How threads share a slab (depth, length): (mine, step, passes, put).
 
-    Neighbouring threads take neighbours along the slab, or, where it is a transposed copy, along k. put is that of an `Operand`.
+    mine() is the k and the index of a thread's first number; its next numbers are `step` further.
+    Neighbouring threads take neighbours along the slab or, if it is a transposed copy, along k. put
+    is that of an `Operand`.
     """
     lanes = tile.depth // width if transposed else tile.threads // tile.depth
     step = tile.threads // lanes if transposed else lanes * width
@@ -264,7 +284,7 @@ def _share(tile: Tile, length: int, pitch: int, width: int, transposed: bool) ->
 
 
 def _reader(width: int, dtype: Any) -> Any:
-    """out[at], ... = array[i], ..., one or four of them, or 0 where they are not inside the matrix."""
+    """A function that copies one or four elements from array[i] to out[at], or 0 if not inside."""
 
     @device
     def read(array, i, inside, out, at):

@@ -1,12 +1,15 @@
 # mypy: allow-untyped-defs
-"""Pooling, with one thread for each element of the result. Neighbouring threads have neighbouring channels of a pixel.
+"""Pooling, with one thread for each element of the result.
 
-Forward, a thread walks over the pixels of its window; backward, over the windows that contain its pixel. It then writes one number
-that no other thread writes, and adds up in an order of its own: there is nothing to be made atomic, and the bits are always the same.
-Both walks are rectangles, and along one axis they are
+Neighbouring threads have neighbouring channels of a pixel. Forward, a thread loops over the pixels
+of its window; backward, over the windows that contain its pixel. It sums in a fixed order and
+writes one element that no other thread writes. So no atomic operations are needed, and the bits are
+always the same. Both loops run over a rectangle. Along one axis this is
 
-    the pixels of window i     i*stride - before  <=  pixel  <  i*stride - before + kernel_size,          0 <= pixel < size
-    the windows of a pixel     pixel + before - kernel_size  <  i*stride  <=  pixel + before,             0 <= i < made
+    the pixels of window i    i*stride - before <= pixel < i*stride - before + kernel_size
+                              and 0 <= pixel < size
+    the windows of a pixel    pixel + before - kernel_size < i*stride <= pixel + before
+                              and 0 <= i < output
 """
 
 import math
@@ -22,7 +25,7 @@ from tinygen_kernels.geometry import pooled_size
 
 
 class Pooling(NamedTuple):
-    """An argument of the kernels, so that one compilation serves all shapes."""
+    """The geometry. It is an argument of the kernels, so that one compilation serves all shapes."""
 
     height: int  # of the image
     width: int
@@ -69,7 +72,7 @@ def avg_pool2d_data(g: Array, size: Pair, kernel_size: Pair, stride: Pair, paddi
 
 
 def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
-    """(name, kernel, signature, threads of a block) of each kernel, for a compiler without a GPU."""
+    """(name, kernel, signature, threads per block) of each kernel, to compile it without a GPU."""
     numbers, indices = float32[::1], int32[::1]
     pooling = types.NamedUniTuple(int32, len(Pooling._fields), Pooling)
     yield "max_pool2d", _maximum, (numbers, pooling, numbers, indices), THREADS
@@ -100,22 +103,25 @@ def _element(image, row, column, channel, rows, columns, channels):
 
 @device
 def _pixels(place, kernel_size, stride, before, size):
-    """The first pixel of a window, and the one behind its last."""
+    """The first pixel of a window inside the image, and the one behind the last."""
     start = int32(place * stride - before)
     return int32(max(start, int32(0))), int32(min(start + kernel_size, size))
 
 
 @device
-def _windows(pixel, kernel_size, stride, before, made):
-    """The first window of a pixel, and the one behind its last."""
+def _windows(pixel, kernel_size, stride, before, output):
+    """The first window that contains a pixel, and the one behind the last."""
     padded = int32(pixel + before)
     first = int32(uint32(max(padded - kernel_size + stride, int32(0))) // uint32(stride))
-    return first, int32(min(uint32(padded) // uint32(stride) + uint32(1), uint32(made)))
+    return first, int32(min(uint32(padded) // uint32(stride) + uint32(1), uint32(output)))
 
 
 @device
 def _window_of_pixels(i, s):
-    """What element i of a pooled image is made of: the image, the channel, and the rows top..bottom and columns left..right of pixels."""
+    """The window of element i of the pooled images.
+
+    Returns the image, the channel, and the rows top..bottom and columns left..right of pixels.
+    """
     image, row, column, channel = _place(i, s.rows, s.columns, s.channels)
     top, bottom = _pixels(row, s.kernel_height, s.row_stride, s.top, s.height)
     left, right = _pixels(column, s.kernel_width, s.column_stride, s.left, s.width)
@@ -124,7 +130,10 @@ def _window_of_pixels(i, s):
 
 @device
 def _windows_of_pixel(i, s):
-    """Where element i of an image goes to: the image, the channel, and the rows top..bottom and columns left..right of windows."""
+    """The windows that contain element i of the images.
+
+    Returns the image, the channel, and the rows top..bottom and columns left..right of windows.
+    """
     image, row, column, channel = _place(i, s.height, s.width, s.channels)
     top, bottom = _windows(row, s.kernel_height, s.row_stride, s.top, s.rows)
     left, right = _windows(column, s.kernel_width, s.column_stride, s.left, s.columns)
@@ -139,17 +148,18 @@ def _maximum(x, s, y, indices):
         for row in range(top, bottom):
             for column in range(left, right):
                 value = x[_element(image, row, column, channel, s.height, s.width, s.channels)]
-                if value > best or (value != value and best == best):  # a NaN is larger than any number
+                # A NaN counts as larger than any number.
+                if value > best or (value != value and best == best):
                     best, best_index = value, int32(row * s.width + column)
         y[i] = best
         indices[i] = best_index
 
 
-def _read(x, indices, pixels, made, channels, y):
+def _read(x, indices, pixels, output, channels, y):
     i = uint32(cuda.grid(1))
     if i < y.size:
         place = uint32(i // uint32(channels))
-        image = uint32(place // uint32(made))
+        image = uint32(place // uint32(output))
         y[i] = x[uint32((image * pixels + indices[i]) * channels + (i - place * channels))]
 
 

@@ -3,34 +3,44 @@
 
     C[m, n] = sum_k A[m, k] B[k, n]
 
-**The machine.** A GPU runs one function, the kernel, in many thousand threads. They come in *blocks*. The threads of a block can wait
-for each other (`syncthreads`) and have some KB of fast *shared memory* in common; of other blocks they know nothing. Every thread has
-its own *registers*, up to 255 numbers. Arrays lie in *global memory*, which is slow: while it hands out one float32, a large GPU could
-multiply and add several tens of times. So whatever is read must be used often, twice over:
+**The machine.** A GPU runs one function, the kernel, in many thousand threads, which are grouped in
+*blocks*. The threads of a block can wait for each other (`syncthreads`) and share some KB of fast
+*shared memory*. They cannot access the shared memory of other blocks. Every thread has its own
+*registers*, up to 255 numbers. Arrays are in *global memory*, which is slow: in the time that it
+takes to read one float32, a large GPU could do several tens of multiply-adds. So every number that
+is read must be used often, on two levels:
 
-    shared   A block makes `rows` x `columns` of C. It copies a *slab*, `depth` long in k, of A's rows and B's columns into shared
-             memory, adds up its products, and goes on to the next slab. A number read once is used `columns` (or `rows`) times.
-    registers  A thread makes `thread_rows` x `thread_columns` of these. At each k it takes so many numbers of A and of B from shared
-             memory and multiplies each with each: with 8 x 8, 16 reads serve 64 multiplications. The sums never leave the registers.
+    shared memory   A block computes `rows` x `columns` of C. It copies a *slab*, `depth` long in k,
+        of A's rows and B's columns into shared memory, adds the products, and continues with the
+        next slab. A number that is read once is used `columns` (or `rows`) times.
+    registers       A thread computes `thread_rows` x `thread_columns` of these. At each k it reads
+        that many numbers of A and of B from shared memory and multiplies each with each. With
+        8 x 8, 16 reads serve 64 multiplications. The sums never leave the registers.
 
-**Double buffering.** Shared memory holds two slabs of each matrix. While one is multiplied, the next is on its way from global memory
-into registers (`next_a`, `next_b`), from where it goes into the other slab:
+**Double buffering.** Shared memory holds two slabs of each matrix. While one is multiplied, the
+next is fetched from global memory into registers (`next_a`, `next_b`), and then put into the other
+slab. With a barrier at each |, the order is
 
-    fetch 0, put 0 | fetch 1, multiply 0, put 1 | fetch 2, multiply 1, put 2 | ...       with a barrier at each |
+    fetch 0, put 0 | fetch 1, multiply 0, put 1 | fetch 2, multiply 1, put 2 | ...
 
-One barrier a slab is enough: a thread that puts down slab 2 where slab 0 was has passed the barrier behind `multiply 0`, and so have all.
+One barrier for each slab is enough. A thread that puts slab 2 where slab 0 was has passed the
+barrier after `multiply 0`, so all threads have finished `multiply 0`.
 
-**Indices.** Block x makes the tile x // across, x % across of C, `across` tiles covering its columns; blocks side by side read the same
-rows of A, which the second one finds in the cache. Block z adds up piece z % pieces of k. A thread's rows are groups of four neighbours,
-so that it reads them with one instruction; between two groups lie those of the other threads, and likewise for columns:
+**Indices.** Block x computes tile (x // across, x % across) of C, where `across` tiles cover the
+columns of C. Neighbouring blocks read the same rows of A, which the second one finds in the cache.
+Block z sums piece z % pieces of k. A thread's rows are groups of four neighbours, so that it reads
+a group with one instruction. The groups of the other threads are in between, and the same holds for
+columns:
 
     row(i) = row + i // 4 * 4 * (rows / thread_rows) + i % 4
 
-A slab of A lies in memory as (depth, rows + 4), one of B as (depth, columns). The 4 spread what the threads put down over the 32 banks of
-shared memory, which serve one number each at a time.
+A slab of A is stored as (depth, rows + 4), one of B as (depth, columns). Shared memory has 32
+banks, and each serves one number at a time. The 4 distributes what the threads write over the
+banks.
 
-**Operands.** What A and B are, the tile does not know. It asks an `Operand` for slabs, and `place` for where row m of C begins; a gather
-from an image is as good as a matrix in memory ("implicit GEMM": im2col, but no columns are ever written; Chetlur et al., 2014).
+**Operands.** The tile does not know what A and B are. It asks an `Operand` for slabs, and `place`
+for the index at which row m of C begins. So it can gather from an image as well as read a matrix.
+This is "implicit GEMM": im2col, but the columns are never written (Chetlur et al., 2014).
 """
 
 from collections.abc import Callable
@@ -43,7 +53,7 @@ from tinygen_kernels.cuda.memory import ALIGNMENT, load4, store4
 
 
 class Tile(NamedTuple):
-    """What one block makes, and each of its threads."""
+    """The results that one block computes, and those of each of its threads."""
 
     rows: int
     columns: int
@@ -57,35 +67,42 @@ class Tile(NamedTuple):
 
     @property
     def pitch(self) -> int:
-        """From one k of A's slab to the next."""
+        """The distance from one k of A's slab to the next."""
         return self.rows + 4
 
     @property
     def wanted(self) -> int:
-        """Blocks on a multiprocessor that hide each other's waits: 1,024 threads, or 512 where each has many sums under way itself."""
+        """The number of blocks that a multiprocessor needs to have work while some blocks wait.
+
+        That is 1,024 threads, or 512 if each thread has many independent sums.
+        """
         return (512 if self.thread_rows * self.thread_columns > 16 else 1024) // self.threads
 
     def blocks(self, m: int, n: int) -> int:
-        """How many it takes to make C (m, n)."""
+        """The number of tiles in C (m, n)."""
         return -(-m // self.rows) * -(-n // self.columns)
 
 
 LARGE = Tile(128, 128, 8, 8, 8)
 TALL = Tile(128, 64, 16, 8, 4)  # for 64 channels
 SMALL = Tile(64, 64, 16, 4, 4)
-SHALLOW = Tile(64, 64, 8, 4, 4)  # SMALL where both matrices are read one number at a time, which takes more registers
+# In place of SMALL if both matrices are read one number at a time, which takes more registers.
+SHALLOW = Tile(64, 64, 8, 4, 4)
 NARROW = Tile(64, 16, 16, 4, 4)  # for the three colours of an image
 TINY = Tile(16, 16, 8, 4, 4)  # for the simulator, whose threads are slow
 
 
 class Operand(NamedTuple):
-    """How a matrix gets into shared memory: every thread carries `items` numbers of each slab.
+    """How a matrix is copied into shared memory. Every thread copies `items` numbers of each slab.
 
-    What a thread has to remember from slab to slab is a few int32 in registers, its state. g is the geometry of the whole product.
+    From slab to slab, a thread keeps its state, a few int32 in registers. g is the geometry of the
+    whole product.
 
-        start(state, first, k0, k1, g)   find this thread's place in the rows of A (columns of B) from `first` on, at k0 <= k < k1
-        fetch(array, state, out, g)      read its numbers, 0 where the matrix has none, and step on by one depth
-        put(shared, slab, out)           put them into the slab that begins at shared[slab]
+        start(state, first, k0, k1, g)   set the state for k0 <= k < k1 and the rows of A (columns
+                                         of B) that begin at `first`
+        fetch(array, state, out, g)      read the thread's numbers, or 0 outside the matrix, and
+                                         advance by one depth
+        put(shared, slab, out)           store them in the slab that begins at shared[slab]
     """
 
     states: int
@@ -97,12 +114,16 @@ class Operand(NamedTuple):
 
 @device
 def own_piece(g):
-    """The number of the piece of k that this block adds up."""
+    """The number of the piece of k that this block sums."""
     return int32(uint32(cuda.blockIdx.z) % uint32(g.pieces))
 
 
 def gemm(tile: Tile, dtype: Any, a_operand: Operand, b_operand: Operand, place: Callable[..., Any], width: int) -> Callable[..., Any]:
-    """The kernel of C = A B. width is 4 where rows of C begin at multiples of 16 bytes and have a multiple of four columns, else 1."""
+    """The kernel of C = A B.
+
+    width is 4 if the rows of C begin at multiples of 16 bytes and the number of columns is a
+    multiple of four, else 1.
+    """
     rows, columns, depth, thread_rows, thread_columns = tile
     a_slab, b_slab = depth * tile.pitch, depth * columns
     b_begin = 2 * a_slab
@@ -151,10 +172,10 @@ def gemm(tile: Tile, dtype: Any, a_operand: Operand, b_operand: Operand, place: 
 
 
 def _corner(tile: Tile) -> Callable[..., Any]:
-    """The first row and column that a thread makes.
+    """The first row and column that a thread computes.
 
-    Threads lie in squares, 0 1 above 2 3: two of them read the same rows and two the same columns, and what several threads read
-    comes out of shared memory only once.
+    Threads are arranged in squares, 0 1 above 2 3: two of them read the same rows and two the same
+    columns. What several threads read at once is read from shared memory only once.
     """
     squares = tile.columns // tile.thread_columns // 2  # side by side
 
@@ -169,10 +190,11 @@ def _corner(tile: Tile) -> Callable[..., Any]:
 
 
 def _multiplication(tile: Tile, dtype: Any) -> Callable[..., Any]:
-    """The innermost loop: sums += what the slabs, beginning at a and b for this thread, contribute.
+    """The innermost loop: add the products of the slabs, which begin at a and b for this thread.
 
-    What it takes to become little else than multiplications: a and b are int64, which need not be widened at each access; they are
-    stepped by constants, so that the offsets of all reads become part of the instructions; and the end is told by a counter of its own.
+    Most of its instructions should be multiplications. So a and b are int64, which need not be
+    widened at each access. They advance by constants, so that the offsets of all reads are parts of
+    the instructions. A separate counter ends the loop.
     """
     _, columns, depth, thread_rows, thread_columns = tile
     pitch, rows_apart, columns_apart = tile.pitch, 4 * (tile.rows // thread_rows), 4 * (columns // thread_columns)
@@ -197,7 +219,10 @@ def _multiplication(tile: Tile, dtype: Any) -> Callable[..., Any]:
 
 
 def _write(tile: Tile, place: Callable[..., Any], width: int) -> Callable[..., Any]:
-    """Each sum to its place in C, but those beyond the edges of C. place(m, g) is negative for a row that C does not have."""
+    """Write the sums to C, except those beyond its edges.
+
+    place(m, g) is negative if C has no row m.
+    """
     _, columns, _, thread_rows, thread_columns = tile
     rows_apart, columns_apart = 4 * (tile.rows // thread_rows), 4 * (columns // thread_columns)
 
