@@ -71,11 +71,11 @@ def discriminator(channels: int) -> nn.Sequential:
 
 def attention_picture(g: nn.Sequential, z: tg.Tensor) -> numpy.ndarray:
     """For each z a row: what the generator makes, and where the pixels LOOKING look, each at its cross."""
-    at = next(i for i, layer in enumerate(g.layers) if isinstance(layer, nn.SelfAttention2D))
+    at = next(i for i, layer in enumerate(g) if isinstance(layer, nn.SelfAttention2D))
     with nn.evaluating(g):
-        maps = nn.Sequential(*g.layers[:at])(z)
-        weights = g.layers[at].weights(maps).numpy().reshape(len(z), 16, 16, 16, 16)
-        images = (nn.Sequential(*g.layers[at:])(maps).numpy() + 1) / 2
+        maps = g[:at](z)
+        weights = g[at].weights(maps).numpy().reshape(len(z), 16, 16, 16, 16)
+        images = (g[at:](maps).numpy() + 1) / 2
     cells = numpy.repeat(images[:, None], 1 + len(LOOKING), axis=1)
     for i, (row, column) in enumerate(LOOKING, start=1):
         looks = weights[:, row, column]

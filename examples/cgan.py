@@ -48,7 +48,7 @@ class ConditionalDiscriminator(nn.Module):
     """Images (N, 32, 32, channels) and labels (N,) -> (N, 1), the logit of being real and of this class."""
 
     def __init__(self, classes: int, channels: int) -> None:
-        *features, self.score = discriminator(channels).layers
+        *features, self.score = discriminator(channels)
         self.features = nn.Sequential(*features)
         self.embedding = nn.Embedding(classes, len(self.score.weight))
 

@@ -49,7 +49,7 @@ class InfoDiscriminator(nn.Module):
     """Images (N, 32, 32, channels) -> the logit of being real (N, 1), those of the categories (N, 10), and the numbers (N, 2)."""
 
     def __init__(self, channels: int) -> None:
-        *trunk, self.real = discriminator(channels).layers
+        *trunk, self.real = discriminator(channels)
         self.trunk = nn.Sequential(*trunk)
         self.q = nn.Sequential(nn.Dense(8 * 8 * 128, 128), nn.LeakyReLU(), nn.Dense(128, CATEGORIES + NUMBERS))
 

@@ -20,16 +20,10 @@ modest = settings(deadline=None, max_examples=20)
 seeds = st.integers(0, 2**32 - 1)
 
 
-def double(layer: nn.Module) -> nn.Module:
-    for _, t in layer.named_tensors():
-        t.data = t.data.astype("float64")
-    return layer
-
-
 @modest
 @given(x=tensors((2, 5, 4)), step=st.integers(0, 4), causal=st.booleans(), similarity=st.sampled_from(["dot", "cosine"]))
 def test_a_causal_step_sees_none_that_come_later(x: Tensor, step: int, causal: bool, similarity: str) -> None:
-    layer = double(nn.SelfAttention(4, 2, causal, similarity))
+    layer = nn.SelfAttention(4, 2, causal, similarity).double()
     with detect_anomaly():
         before, weights = layer(x).numpy(), layer.weights(x).numpy()
     changed = x.numpy().copy()
@@ -44,21 +38,21 @@ def test_a_causal_step_sees_none_that_come_later(x: Tensor, step: int, causal: b
 @modest
 @given(x=tensors((1, 6, 4)), order=st.permutations(range(6)))
 def test_without_a_mask_it_knows_no_order(x: Tensor, order: list[int]) -> None:
-    layer = double(nn.SelfAttention(4))
+    layer = nn.SelfAttention(4).double()
     assert_allclose(layer(x[:, order]).numpy(), layer(x).numpy()[:, order], rtol=1e-9, atol=1e-12)
 
 
 @modest
 @given(x=tensors((1, 4, 4)), factor=st.floats(1, 100))
 def test_cosines_do_not_see_lengths(x: Tensor, factor: float) -> None:
-    layer = double(nn.SelfAttention(4, 2, similarity="cosine"))
+    layer = nn.SelfAttention(4, 2, similarity="cosine").double()
     assert_allclose(layer.weights(x * factor).numpy(), layer.weights(x).numpy(), rtol=1e-6)
 
 
 @modest
 @given(x=tensors((2, 3, 4, 8)), gamma=st.floats(-2, 2))
 def test_in_two_dimensions_it_starts_as_the_identity_and_adds_gamma_times_what_it_sees(x: Tensor, gamma: float) -> None:
-    layer = double(nn.SelfAttention2D(8))
+    layer = nn.SelfAttention2D(8).double()
     assert_array_equal(layer(x).numpy(), x.numpy())
     layer.gamma.data[...] = gamma
     weights = layer.weights(x).numpy()

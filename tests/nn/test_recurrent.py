@@ -16,22 +16,17 @@ modest = settings(deadline=None, max_examples=10)
 every_kind = pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
 
 
-def double(layer: Any) -> Any:
-    for _, t in layer.named_tensors():
-        t.data = t.data.astype("float64")
-    return layer
-
-
 @every_kind
 @modest
 @given(x=tensors((2, 3, 2)), seed=st.integers(0, 2**32 - 1))
 def test_derivatives_to_second_order(kind: Any, x: Tensor, seed: int) -> None:
     manual_seed(seed)
-    layer = double(kind(2, 2))
+    layer = kind(2, 2).double()
     state = tuple(random_tensor((2, 2), numpy.random.default_rng(seed + i)) for i in range(layer.states))
 
     def applied(x: Tensor, *others: Tensor) -> Tensor:
-        layer.weight, layer.state_weight, layer.bias, *state = others
+        weight, state_weight, bias, *state = others
+        vars(layer).update(weight=weight, state_weight=state_weight, bias=bias)
         return layer(x, tuple(state))
 
     gradgradcheck(applied, x, *layer.parameters(), *state)
@@ -41,7 +36,7 @@ def test_derivatives_to_second_order(kind: Any, x: Tensor, seed: int) -> None:
 @modest
 @given(x=tensors((2, 5, 3)), stop=st.integers(1, 4))
 def test_a_sequence_goes_on_from_a_state(kind: Any, x: Tensor, stop: int) -> None:
-    layer = double(kind(3, 4))
+    layer = kind(3, 4).double()
     state = layer.start(2)
     assert [t.shape for t in state] == [(2, 4)] * layer.states and all(t.dtype == numpy.float64 for t in state)
     for t in range(stop):
@@ -67,7 +62,7 @@ def test_an_lstm_starts_by_remembering() -> None:
 @every_kind
 def test_a_state_of_another_size_is_refused(kind: Any) -> None:
     layer = kind(3, 4)
-    with pytest.raises(nn.LayerError, match=rf"^{kind.__name__}\(3 -> 4\): "):
+    with pytest.raises(ValueError, match=rf"\nin {kind.__name__}\(3 -> 4\)$"):
         layer(zeros((2, 5, 3)), layer.start(3))
 
 

@@ -1,5 +1,7 @@
 """Spectral normalisation against NumPy's singular values."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy
 import pytest
 from hypothesis import given, settings
@@ -30,10 +32,9 @@ def with_gap(shape: Shape, seed: int) -> numpy.ndarray:
 
 def normalized(layer: nn.Module, seed: int, shape: Shape, forwards: int) -> nn.SpectralNorm:
     """The layer with such a weight, after so many forwards in training."""
-    layer.weight.data, layer.bias.data = with_gap(layer.weight.shape, seed), layer.bias.data.astype("float64")
     manual_seed(seed)
-    model = nn.SpectralNorm(layer)
-    model.u.data = model.u.data.astype("float64")
+    model = nn.SpectralNorm(layer).double()
+    layer.weight.data = with_gap(layer.weight.shape, seed)
     for _ in range(forwards):
         model(zeros(shape, "float64"))
     return model
@@ -56,8 +57,11 @@ def test_the_largest_singular_value_tends_to_one(made: tuple[nn.Module, Shape], 
 @given(seed=seeds)
 def test_the_estimate_grows_to_the_singular_value_and_never_beyond(seed: int) -> None:
     model = normalized(nn.Dense(4, 3), seed, (1, 4), 0)
+    estimates = []
     with no_grad():
-        estimates = [model.sigma().item() for _ in range(60)]
+        for _ in range(60):
+            estimates.append(model.sigma().item())
+            model(zeros((1, 4), "float64"))
     assert (numpy.diff(estimates) >= -1e-12).all()
     assert estimates[-1] == pytest.approx(3, rel=1e-9) and max(estimates) <= 3 + 1e-9
 
@@ -68,7 +72,7 @@ def test_its_derivatives_are_those_of_the_estimate_to_second_order(seed: int, fo
     model = normalized(nn.Conv2D(2, 2, 2), seed, x.shape, forwards).eval()
 
     def applied(x: Tensor, weight: Tensor) -> Tensor:
-        model.layer.weight = weight
+        vars(model.layer)["weight"] = weight
         return model(x)
 
     gradgradcheck(applied, x, model.layer.weight)
@@ -103,14 +107,38 @@ def test_outside_training_u_stays() -> None:
     assert abs(model.u.numpy() - before).max() > 1e-3
 
 
-def test_the_weight_is_the_parameter_again_whatever_happens() -> None:
-    model = nn.SpectralNorm(nn.Dense(4, 3))
+def test_its_layer_keeps_the_parameter_while_it_runs() -> None:
+    class Watched(nn.Dense):
+        def forward(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
+            seen.append([name for name, _ in model.named_parameters()])
+            return super().forward(x, weight)
+
+    seen = list[list[str]]()
+    model = nn.SpectralNorm(Watched(4, 3))
     weight = model.layer.weight
-    with pytest.raises(nn.LayerError, match=r"^Dense\(4 -> 3\): "):
-        model(zeros((1, 5)))
-    assert model.layer.weight is weight
     model(zeros((1, 4))).sum().backward()
+    assert seen == [["layer.weight", "layer.bias"]]
     assert model.layer.weight is weight and weight.grad is not None
+
+
+def test_threads_share_it_in_evaluation() -> None:
+    model = nn.SpectralNorm(nn.Dense(4, 3)).eval()
+    state, x = model.state_dict(), random_tensor((2, 4), numpy.random.default_rng(0), dtype="float32")
+    expected = model(x).numpy()
+
+    def wrong(_: int) -> int:
+        return sum((model(x).numpy() != expected).any() for _ in range(50))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(wrong, range(4))) == [0] * 4
+    assert model.state_dict().keys() == state.keys() and len(model.parameters()) == 2
+
+
+def test_to_look_at_sigma_changes_nothing() -> None:
+    model = nn.SpectralNorm(nn.Dense(4, 3))
+    before = model.u.numpy().copy()
+    assert model.sigma().item() == model.sigma().item()
+    assert_array_equal(model.u.numpy(), before)
 
 
 def test_a_weight_of_zeros_gives_zeros() -> None:

@@ -18,7 +18,7 @@ class Model(nn.Module):
     """Whose reconstructions are the images where these are neither black nor white."""
 
     def __init__(self) -> None:
-        self.scale = tg.ones((1,), requires_grad=True)
+        self.scale = nn.Parameter(tg.ones((1,)))
         self.decoder = nn.Reshape(2, 2, 1)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:

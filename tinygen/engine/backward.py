@@ -43,7 +43,7 @@ def backward(y: Tensor, grad_output: Tensor | None = None, create_graph: bool = 
 
     With `inputs`, what leads to no input is not computed: a generator's step skips the discriminator's weight gradients.
     """
-    xs = _leaves(y) if inputs is None else [inputs] if isinstance(inputs, Tensor) else list(dict.fromkeys(inputs))
+    xs = leaves(y) if inputs is None else [inputs] if isinstance(inputs, Tensor) else list(dict.fromkeys(inputs))
     for x, g in zip(xs, backpropagate([y], _first_gradients([y], [grad_output], xs), xs, create_graph), strict=True):
         if g is not None:
             x.grad = g if x.grad is None else x.grad + g
@@ -82,7 +82,7 @@ def _path(outputs: Sequence[Tensor], wanted: Set[Tensor], stop: Set[Tensor]) -> 
             raise ValueError(f"the graph behind {errors.name(t.node)} was freed by an earlier walk; keep it with create_graph=True")
         found.append(t)
         for x in t.node.inputs:
-            if type(x) is Tensor and x.node is not None:
+            if isinstance(x, Tensor) and x.node is not None:
                 stack.append(x)
     found.sort(key=lambda t: t.node.number)  # what a tensor depends on is older
     order, needs, useful = list[Any](), list[list[bool]](), set(wanted)
@@ -95,7 +95,7 @@ def _path(outputs: Sequence[Tensor], wanted: Set[Tensor], stop: Set[Tensor]) -> 
     return order, needs
 
 
-def _leaves(y: Tensor) -> list[Tensor]:
+def leaves(y: Tensor) -> list[Tensor]:
     """The leaves that require gradients behind y."""
     seen, stack = dict[Tensor, None](), [y]
     while stack:
@@ -103,7 +103,7 @@ def _leaves(y: Tensor) -> list[Tensor]:
         if t.requires_grad and t not in seen:
             seen[t] = None
             if t.node is not None:
-                stack += [x for x in t.node.inputs or () if type(x) is Tensor]
+                stack += [x for x in t.node.inputs or () if isinstance(x, Tensor)]
     return [t for t in seen if t.node is None]
 
 

@@ -55,7 +55,7 @@ class Function:
         dtype = None
         requires_grad = False
         for x in inputs:
-            if type(x) is Tensor:
+            if isinstance(x, Tensor):
                 a = x.data
                 arrays.append(a)
                 if a.dtype is not dtype:
@@ -90,6 +90,6 @@ def _constant(node: Function, x: Any, inputs: Sequence[Any]) -> float | None:
     """A Python number, which takes the dtype of the arrays around it. NumPy's own scalars would drag float32 up to float64."""
     if not (x is None or isinstance(x, int | float | numpy.generic)):
         raise errors.not_an_operand(node, x)
-    if type(inputs[0]) is not Tensor and not any(type(other) is Tensor for other in inputs):
+    if not isinstance(inputs[0], Tensor) and not any(isinstance(other, Tensor) for other in inputs):
         raise errors.no_tensor(node, inputs)
     return x.item() if isinstance(x, numpy.generic) else x

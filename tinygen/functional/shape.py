@@ -101,7 +101,7 @@ def _along(ndim: int, axis: int, part: slice) -> tuple[slice, ...]:
     return tuple(index)
 
 
-def _shape_arguments(arguments: tuple[Any, ...]) -> tuple[int, ...]:
+def shape_arguments(arguments: tuple[Any, ...]) -> tuple[int, ...]:
     """f(x, 2, 3) and f(x, (2, 3)) mean the same."""
     return tuple(arguments[0]) if len(arguments) == 1 and isinstance(arguments[0], list | tuple) else arguments
 
@@ -109,13 +109,13 @@ def _shape_arguments(arguments: tuple[Any, ...]) -> tuple[int, ...]:
 @tensor_method("reshape")
 def reshape(x: Tensor, *shape: Any) -> Tensor:
     """The elements of x, in row-major order, in another shape; one size may be -1."""
-    return ReshapeFunction(_shape_arguments(shape))(x)
+    return ReshapeFunction(shape_arguments(shape))(x)
 
 
 @tensor_method("transpose")
 def transpose(x: Tensor, *axes: Any) -> Tensor:
     """x with its axes in the given order, reversed if none is given; axis i of the result is axis axes[i] of x."""
-    order = _shape_arguments(axes) if axes and axes != (None,) else tuple(reversed(range(x.ndim)))
+    order = shape_arguments(axes) if axes and axes != (None,) else tuple(reversed(range(x.ndim)))
     order_from_0 = tuple(axis + x.ndim if axis < 0 else axis for axis in order)
     if sorted(order_from_0) != list(range(x.ndim)):
         raise ValueError(f"transpose: axes {order} are no order of the {x.ndim} axes of shape {x.shape}")

@@ -112,18 +112,18 @@ class Profile:
         finally:
             self._running, self._pulled = before, None
 
-    def run(self, function: Callable[..., Any], module: Module, inputs: tuple[Any, ...]) -> Any:
+    def run(self, function: Callable[..., Any], module: Module, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Run a module on its inputs; one without parts is a layer."""
         if id(module) not in self._names:
             self._name(module)
         if any(True for _ in module.children()):
-            return function(module, *inputs)
+            return function(module, *inputs, **options)
         before, self._running = self._running, self._names[id(module)][1]
         layer = self.layers.setdefault(self._running, Costs()).forward
         layer.calls += 1
         try:
             with self._layer_watch.span(layer):
-                return function(module, *inputs)
+                return function(module, *inputs, **options)
         finally:
             self._running = before
 
@@ -166,7 +166,7 @@ def profile() -> Iterator[Profile]:
     run, pull_back = Module.__call__, backward._backpropagate_through
     replacements: list[tuple[Any, str, Callable[..., Any]]] = [
         (Function, "__call__", lambda node, *inputs: report.apply(_call, node, inputs)),
-        (Module, "__call__", lambda module, *inputs: report.run(run, module, inputs)),
+        (Module, "__call__", lambda module, *inputs, **options: report.run(run, module, inputs, options)),
         (backward, "_backpropagate_through", lambda *arguments: report.pull_back(pull_back, *arguments)),
     ]
     with ExitStack() as undo:

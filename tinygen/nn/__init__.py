@@ -7,8 +7,9 @@ from tinygen.nn.conv import Conv2D, ConvTranspose2D
 from tinygen.nn.dropout import Dropout
 from tinygen.nn.indexing import Embedding
 from tinygen.nn.linalg import Dense
-from tinygen.nn.module import LayerError, Module, evaluating
+from tinygen.nn.module import Module, evaluating
 from tinygen.nn.norm import BatchNorm, LayerNorm
+from tinygen.nn.parameter import Buffer, Parameter
 from tinygen.nn.pool import AvgPool2D, GlobalAvgPool2D, MaxPool2D, Upsample2D
 from tinygen.nn.recurrent import GRU, LSTM, RNN
 from tinygen.nn.sequential import Sequential

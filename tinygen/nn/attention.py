@@ -10,6 +10,7 @@ from tinygen.engine.tensor import Tensor
 from tinygen.nn.conv import Conv2D
 from tinygen.nn.linalg import Dense
 from tinygen.nn.module import Module
+from tinygen.nn.parameter import Parameter
 from tinygen.nn.recurrent import expect_sequences
 from tinygen.nn.spectral_norm import length
 
@@ -34,7 +35,7 @@ class SelfAttention(Module):
         self.value = Dense(features, features, bias=False)
         self.out = Dense(features, features)
         start = numpy.full((heads, 1, 1), math.sqrt(features // heads), numpy.float32)
-        self.scale = Tensor(start, requires_grad=True) if similarity == "cosine" else None
+        self.scale = Parameter(start) if similarity == "cosine" else None
         self.features, self.heads, self.causal = features, heads, causal
 
     def weights(self, x: Tensor) -> Tensor:
@@ -76,7 +77,7 @@ class SelfAttention2D(Module):
         self.query = Conv2D(channels, channels // 8, 1)
         self.key = Conv2D(channels, channels // 8, 1)
         self.value = Conv2D(channels, channels, 1)
-        self.gamma = F.zeros((1,), requires_grad=True)
+        self.gamma = Parameter(F.zeros((1,)))
         self.channels = channels
 
     def weights(self, x: Tensor) -> Tensor:

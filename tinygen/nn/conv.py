@@ -8,6 +8,7 @@ from tinygen.functional.conv import PaddingLike, PairLike
 from tinygen.nn.describe import brief, missing
 from tinygen.nn.init import weight_of
 from tinygen.nn.module import Module
+from tinygen.nn.parameter import Parameter
 
 
 class Conv2D(Module):
@@ -24,11 +25,11 @@ class Conv2D(Module):
         bias: bool = True,
     ) -> None:
         self.weight = weight_of(*pair(kernel_size, "kernel_size"), in_channels, out_channels)
-        self.bias = F.zeros((out_channels,), requires_grad=True) if bias else None
+        self.bias = Parameter(F.zeros((out_channels,))) if bias else None
         self.stride, self.padding, self.dilation = pair(stride, "stride"), padding, pair(dilation, "dilation")
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation)
+    def forward(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
+        return F.conv2d(x, self.weight if weight is None else weight, self.bias, self.stride, self.padding, self.dilation)
 
     def describe(self) -> str:
         kh, kw, channels, filters = self.weight.shape
@@ -54,11 +55,12 @@ class ConvTranspose2D(Module):
         bias: bool = True,
     ) -> None:
         self.weight = weight_of(*pair(kernel_size, "kernel_size"), out_channels, in_channels)
-        self.bias = F.zeros((out_channels,), requires_grad=True) if bias else None
+        self.bias = Parameter(F.zeros((out_channels,))) if bias else None
         self.stride, self.padding, self.output_padding = pair(stride, "stride"), padding, pair(output_padding, "output_padding")
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.conv_transpose2d(x, self.weight, self.bias, self.stride, self.padding, self.output_padding)
+    def forward(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
+        weight = self.weight if weight is None else weight
+        return F.conv_transpose2d(x, weight, self.bias, self.stride, self.padding, self.output_padding)
 
     def describe(self) -> str:
         kh, kw, filters, channels = self.weight.shape

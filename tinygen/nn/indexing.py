@@ -4,6 +4,7 @@ from tinygen import functional as F
 from tinygen.backend import Array
 from tinygen.engine.tensor import Tensor
 from tinygen.nn.module import Module
+from tinygen.nn.parameter import Parameter
 
 
 class Embedding(Module):
@@ -13,10 +14,10 @@ class Embedding(Module):
     """
 
     def __init__(self, num_embeddings: int, features: int) -> None:
-        self.weight = F.randn((num_embeddings, features), requires_grad=True)
+        self.weight = Parameter(F.randn((num_embeddings, features)))
 
-    def forward(self, labels: Tensor | Array) -> Tensor:
-        return F.embedding(self.weight, labels)
+    def forward(self, labels: Tensor | Array, weight: Tensor | None = None) -> Tensor:
+        return F.embedding(self.weight if weight is None else weight, labels)
 
     def describe(self) -> str:
         return f"Embedding({self.weight.shape[0]} -> {self.weight.shape[1]})"

@@ -10,8 +10,9 @@ from collections.abc import Callable
 import numpy
 
 from tinygen.backend import generator, to_device
-from tinygen.engine.tensor import Shape, Tensor
+from tinygen.engine.tensor import Shape
 from tinygen.nn.module import Module
+from tinygen.nn.parameter import Parameter
 
 Initializer = Callable[[Shape], numpy.ndarray]
 
@@ -46,14 +47,14 @@ def orthogonal(shape: Shape) -> numpy.ndarray:
 
 
 def initialize(model: Module, initializer: Initializer) -> None:
-    """Set every parameter named `weight` in model, in definition order; biases, gammas and betas stay."""
+    """Set every parameter named `weight` in model that is not frozen, in definition order; biases, gammas and betas stay."""
     for name, parameter in model.named_parameters():
-        if name.rpartition(".")[2] == "weight":
+        if name.rpartition(".")[2] == "weight" and parameter.requires_grad:
             parameter.data[...] = to_device(initializer(parameter.shape), parameter.device)
 
 
-def weight_of(*shape: int) -> Tensor:
+def weight_of(*shape: int) -> Parameter:
     """A weight, Glorot-initialised; `init.initialize` sets those of a whole model anew."""
     if any(n < 1 for n in shape):
         raise ValueError(f"a weight of shape {shape}: every size must be at least 1")
-    return Tensor(glorot(shape), requires_grad=True)
+    return Parameter(glorot(shape))

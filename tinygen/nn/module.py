@@ -1,15 +1,23 @@
 """Module: a function with parameters, built of other modules."""
 
+import reprlib
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy
+from numpy.typing import DTypeLike
 
 from tinygen import backend
+from tinygen.backend import Array
+from tinygen.engine.backward import leaves
 from tinygen.engine.mode import no_grad
 from tinygen.engine.tensor import Tensor, array_of
+from tinygen.nn.parameter import Buffer, Parameter
 from tinygen.saving.state import check_state
+
+FLOATING = ("float32", "float64", numpy.float32, numpy.float64)
 
 _observers: list[Callable[["Module", Tensor], None]] = []
 
@@ -24,38 +32,64 @@ def observed(observer: Callable[["Module", Tensor], None]) -> Iterator[None]:
         _observers.remove(observer)
 
 
-class LayerError(ValueError):
-    """An input that a layer cannot take; the message begins with the layer."""
+class _Forwards(threading.local):
+    running = 0  # in this thread, one within the other
+
+
+_forwards = _Forwards()
 
 
 class Module:
     """The base of layers and models. Subclasses set attributes in `__init__` and define `forward`.
 
-    Attributes are found by what they are, in lists, tuples and dicts too: a Tensor that requires gradients is a parameter, another leaf
-    Tensor is a buffer (state that is saved but not trained: keep no activations in attributes), and a Module is a part. Names
-    join attribute names by dots, in the order of definition.
+    What a module consists of is said, not guessed: an `nn.Parameter` is trained, an `nn.Buffer` is
+    saved but not trained, and a Module is a part. All are found in attributes, also within lists,
+    tuples and dicts there. Names join attribute names by dots, in the order of definition.
+
+    Any other tensor in an attribute is not part of the state: `forward` may keep activations. One
+    that requires gradients, though, would look like a parameter and never be trained. So outside
+    of `forward` it is refused with TypeError, unless it is computed from a Parameter. TypeError
+    also meets who would replace a Parameter or Buffer by something else but None.
     """
 
     training: bool = True
 
-    def forward(self, *inputs: Any) -> Any:
+    def forward(self, *inputs: Any, **options: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
-    def __call__(self, *inputs: Any) -> Any:
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        """`forward`; an error that leaves it gets a note that names this module."""
+        _forwards.running += 1
         try:
-            y = self.forward(*inputs)
-        except LayerError:
+            y = self.forward(*inputs, **options)
+        except Exception as error:
+            error.add_note(f"in {self.describe()}")
             raise
-        except (TypeError, ValueError) as error:
-            raise LayerError(f"{self.describe()}: {error}") from error
+        finally:
+            _forwards.running -= 1
         for observer in _observers:
             observer(self, y)
         return y
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        before = vars(self).get(name)
+        if isinstance(before, Parameter | Buffer) and not (value is None or isinstance(value, type(before))):
+            kind = type(before).__name__
+            cure = f"write its values into {name}.data[...], or make another nn.{kind}(...)"
+            raise TypeError(f"{type(self).__name__}.{name} is a {kind} and cannot become a {type(value).__name__}; {cure}")
+        if not _forwards.running:
+            for path, part in _unpacked(name, value):
+                if isinstance(part, Tensor) and not _is_declared(part):
+                    why = "requires gradients but is not a Parameter, so it would not be trained"
+                    cure = "make it one, as in nn.Parameter(tg.randn((3, 3)) * 0.1), or keep its values with detach()"
+                    raise TypeError(f"{type(self).__name__}.{path} {why}; {cure}")
+        super().__setattr__(name, value)
 
     def describe(self) -> str:
         """The module in one line, its parts left out."""
         return f"{type(self).__name__}()"
 
+    @reprlib.recursive_repr()
     def __repr__(self) -> str:
         parts = [f"{name}: {part!r}".replace("\n", "\n  ") for name, part in self.children()]
         return "\n  ".join([f"{type(self).__name__}(", *parts]) + "\n)" if parts else self.describe()
@@ -69,36 +103,60 @@ class Module:
         """The modules that this one is directly made of, with their names."""
         return ((name, value) for name, value in self._members() if isinstance(value, Module))
 
+    def _contents(self, within: tuple["Module", ...] = ()) -> Iterator[tuple[str, "Tensor | Module"]]:
+        """All modules, parameters and buffers in this one with their names, in definition order.
+
+        A reference back to a module that this one is part of is left out.
+        """
+        within = (*within, self)
+        for name, value in self._members():
+            if isinstance(value, Parameter | Buffer):
+                yield name, value
+            elif isinstance(value, Module) and value not in within:
+                yield name, value
+                yield from ((f"{name}.{inner}", part) for inner, part in value._contents(within))
+
+    def named_modules(self) -> Iterator[tuple[str, "Module"]]:
+        """This module under the name "", and all that it is made of. A shared one comes up under each of its names."""
+        yield "", self
+        yield from ((name, part) for name, part in self._contents() if isinstance(part, Module))
+
     def modules(self) -> Iterator["Module"]:
         """This module and all that it is made of."""
-        yield self
-        for _, child in self.children():
-            yield from child.modules()
+        return (module for _, module in self.named_modules())
+
+    def apply(self, function: Callable[["Module"], Any]) -> Self:
+        """Call function once with each module: this one, then all that it is made of."""
+        for module in dict.fromkeys(self.modules()):
+            function(module)
+        return self
 
     def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
         """All parameters and buffers with their names, in definition order. A shared one comes up under each of its names."""
-        for name, value in self._members():
-            if isinstance(value, Tensor) and value.node is None:
-                yield name, value
-            elif isinstance(value, Module):
-                yield from ((f"{name}.{inner}", t) for inner, t in value.named_tensors())
+        return ((name, part) for name, part in self._contents() if isinstance(part, Tensor))
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
-        """What is trained: the leaves that require gradients."""
-        return ((name, t) for name, t in self.named_tensors() if t.requires_grad)
+        """What is trained, frozen parameters included."""
+        return ((name, t) for name, t in self.named_tensors() if isinstance(t, Parameter))
 
     def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
         """What is saved but not trained."""
-        return ((name, t) for name, t in self.named_tensors() if not t.requires_grad)
+        return ((name, t) for name, t in self.named_tensors() if isinstance(t, Buffer))
 
     def parameters(self) -> list[Tensor]:
-        """What is trained, each tensor once, in definition order."""
+        """What is trained, each tensor once, in definition order; frozen parameters included."""
         return list({id(t): t for _, t in self.named_parameters()}.values())
 
     def zero_grad(self) -> None:
         """Forget all gradients, those of frozen parameters too."""
-        for _, t in self.named_tensors():
-            t.grad = None
+        for p in self.parameters():
+            p.grad = None
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Freeze all parameters with False: no gradients are computed for them and no optimiser moves them; with True, thaw them."""
+        for p in self.parameters():
+            p.requires_grad = requires_grad
+        return self
 
     def train(self, mode: bool = True) -> Self:
         """Put this module and its parts in training mode (dropout drops, batch norm uses the batch), or out of it."""
@@ -110,10 +168,20 @@ class Module:
         """Leave training mode."""
         return self.train(False)
 
-    def to(self, device: str) -> Self:
-        """Move all parameters, their gradients, and buffers to the device, in place: all of them, or none where that fails."""
+    def to(self, target: str | DTypeLike) -> Self:
+        """Move all parameters, their gradients, and buffers to a device ("cpu", "cuda", "cuda:1"), or convert those that are
+        floating-point to a dtype ("float32", "float64"). In place: all of them, or none where that fails.
+
+        An optimiser keeps its state on the parameters' device; after a change of dtype, make a new one.
+        """
+
+        def converted(array: Array) -> Array:
+            if target not in FLOATING:
+                return backend.to_device(array, str(target))
+            return array.astype(target, copy=False) if array.dtype.kind == "f" else array
+
         tensors = {id(t): t for _, t in self.named_tensors()}.values()
-        moved = [(backend.to_device(t.data, device), None if t.grad is None else t.grad.to(device)) for t in tensors]
+        moved = [(converted(t.data), None if t.grad is None else Tensor(converted(t.grad.data))) for t in tensors]
         for t, (data, gradient) in zip(tensors, moved, strict=True):
             t.data, t.grad = data, gradient
         return self
@@ -131,15 +199,36 @@ class Module:
         """A copy on the host of every parameter and buffer, by name."""
         return {name: numpy.array(t.numpy()) for name, t in self._by_name().items()}
 
-    def load_state_dict(self, state: Mapping[str, numpy.ndarray]) -> None:
+    def load_state_dict(self, state: Mapping[str, numpy.ndarray], strict: bool = True) -> tuple[list[str], list[str]]:
         """Set every parameter and buffer from what `state_dict` gave.
 
-        Raises ValueError, with nothing changed, that lists the names that are missing, unexpected, or of another shape or dtype.
+        Without `strict`, what only one of the two has is left as it is. Returns the names that are
+        missing from the state, and those in it that are not this module's. Raises ValueError, with
+        nothing changed, that lists the names that are missing or unexpected, if strict, and those
+        of another shape or dtype.
         """
         own = self._by_name()
+        missing, unexpected = [name for name in own if name not in state], [name for name in state if name not in own]
+        if not strict:
+            own = {name: t for name, t in own.items() if name in state}
+            state = {name: state[name] for name in own}
         check_state({name: t.data for name, t in own.items()}, state, type(self).__name__)
         for name, t in own.items():
             t.data[...] = backend.to_device(array_of(state[name]), t.device)
+        return missing, unexpected
+
+    def double(self) -> Self:
+        """`to("float64")`."""
+        return self.to("float64")
+
+    def float(self) -> Self:
+        """`to("float32")`."""
+        return self.to("float32")
+
+
+def _is_declared(t: Tensor) -> bool:
+    """Whether a tensor in an attribute can be meant: as a Parameter, as computed from one, or as a constant."""
+    return not t.requires_grad or any(isinstance(leaf, Parameter) for leaf in leaves(t))
 
 
 def _unpacked(name: str, value: Any) -> Iterator[tuple[str, Any]]:

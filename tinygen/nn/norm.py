@@ -3,6 +3,7 @@
 from tinygen import functional as F
 from tinygen.engine.tensor import Shape, Tensor
 from tinygen.nn.module import Module
+from tinygen.nn.parameter import Buffer, Parameter
 
 
 class BatchNorm(Module):
@@ -12,10 +13,10 @@ class BatchNorm(Module):
     """
 
     def __init__(self, channels: int, momentum: float = 0.9, eps: float = 1e-5, negative_slope: float = 1.0) -> None:
-        self.gamma = F.ones((channels,), requires_grad=True)
-        self.beta = F.zeros((channels,), requires_grad=True)
-        self.running_mean = F.zeros((channels,))
-        self.running_var = F.ones((channels,))
+        self.gamma = Parameter(F.ones((channels,)))
+        self.beta = Parameter(F.zeros((channels,)))
+        self.running_mean = Buffer(F.zeros((channels,)))
+        self.running_var = Buffer(F.ones((channels,)))
         self.momentum, self.eps, self.negative_slope = momentum, eps, negative_slope
 
     def forward(self, x: Tensor) -> Tensor:
@@ -32,8 +33,8 @@ class LayerNorm(Module):
 
     def __init__(self, shape: int | Shape, eps: float = 1e-5) -> None:
         normalized = (shape,) if isinstance(shape, int) else tuple(shape)
-        self.gamma = F.ones(normalized, requires_grad=True)
-        self.beta = F.zeros(normalized, requires_grad=True)
+        self.gamma = Parameter(F.ones(normalized))
+        self.beta = Parameter(F.zeros(normalized))
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from tinygen.functional.recurrent import State
 from tinygen.nn import init
 from tinygen.nn.init import weight_of
 from tinygen.nn.module import Module
+from tinygen.nn.parameter import Parameter
 
 
 def expect_sequences(x: Tensor, features: int) -> None:
@@ -37,8 +38,8 @@ class Recurrent(Module):
     def __init__(self, in_features: int, features: int) -> None:
         self.weight = weight_of(in_features, self.gates * features)
         squares = [init.orthogonal((features, features)) for _ in range(self.gates)]
-        self.state_weight = Tensor(numpy.concatenate(squares, axis=1), requires_grad=True)
-        self.bias = F.zeros((self.gates * features,), requires_grad=True)
+        self.state_weight = Parameter(numpy.concatenate(squares, axis=1))
+        self.bias = Parameter(F.zeros((self.gates * features,)))
         self.in_features, self.features = in_features, features
 
     def start(self, n: int) -> State:

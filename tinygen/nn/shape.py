@@ -1,7 +1,8 @@
 """Changes of shape as layers."""
 
 from tinygen import functional as F
-from tinygen.engine.tensor import Tensor
+from tinygen.engine.tensor import Shape, Tensor
+from tinygen.functional.shape import shape_arguments
 from tinygen.nn.module import Module
 
 
@@ -13,10 +14,10 @@ class Flatten(Module):
 
 
 class Reshape(Module):
-    """(N, ...) -> (N, *shape)."""
+    """(N, ...) -> (N, *shape). `Reshape(4, 4, 32)` and `Reshape((4, 4, 32))` are the same."""
 
-    def __init__(self, *shape: int) -> None:
-        self.shape = shape
+    def __init__(self, *shape: int | Shape) -> None:
+        self.shape = shape_arguments(shape)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.reshape(x, (x.shape[0], *self.shape))

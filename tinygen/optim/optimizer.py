@@ -51,7 +51,8 @@ class Optimizer:
         if len({id(p) for p in self.parameters}) < len(self.parameters):
             raise ValueError(f"{kind}: a parameter is given twice")
         for i, p in enumerate(self.parameters):
-            if not p.requires_grad or p.node is not None:
+            # A subclass is a module's Parameter, which may be frozen for a time.
+            if p.node is not None or not (p.requires_grad or type(p) is not Tensor):
                 raise ValueError(f"{kind}: parameter {i} of shape {p.shape} is not a leaf tensor with requires_grad=True")
         if not isinstance(lr, int | float | numpy.floating) or not 0 < lr < math.inf:
             raise ValueError(f"{kind}: lr must be positive, got {lr!r}")
