@@ -19,6 +19,7 @@ image = F.ones((1, 4, 4, 1))
 weight = F.ones((3, 3, 1, 2))
 one_dtype = "all of them and the result must have one floating dtype"
 make_one = "make it a Tensor with tinygen.tensor(...)"
+keep_or_detach = "keep it there with retain_graph=True, or leave it out here with h.detach(), where h is what both have in common"
 both_on_cpu = "float32 (2, 3) on cpu, float32 (4,) on cpu"
 
 
@@ -74,7 +75,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: (a * 2.0).backward(raw), ValueError, "grad_output is a ndarray, not a Tensor, but its output is float32 (2, 3) on cpu"),
     (lambda: grad(a.sum(), a, 1.0), ValueError, "grad_output is a float, not a Tensor, but its output is float32 () on cpu"),
     (lambda: grad(a * 2.0, a, [a, a]), ValueError, "grad: 1 outputs but 2 grad_outputs"),
-    (freed, ValueError, "the graph behind Sum was freed by an earlier walk; keep it with create_graph=True"),
+    (freed, ValueError, f"the graph behind Sum was freed by an earlier backward; {keep_or_detach}"),
     # functions that users write
     (
         lambda: Double(b)(a).sum().backward(),

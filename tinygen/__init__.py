@@ -2,10 +2,12 @@
 
 from tinygen import functional, nn, optim
 from tinygen.backend import manual_seed, random_state, set_random_state
-from tinygen.engine.backward import grad
+from tinygen.engine.anomaly import detect_anomaly
 from tinygen.engine.function import Function
 from tinygen.engine.fused import Fused
-from tinygen.engine.mode import detect_anomaly, is_recording, no_grad
+from tinygen.engine.grad import grad
+from tinygen.engine.listeners import Listener, listening
+from tinygen.engine.mode import is_recording, no_grad
 from tinygen.engine.tensor import Tensor
 from tinygen.functional import *  # noqa: F403
 from tinygen.inspection.profile import profile

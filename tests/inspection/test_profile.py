@@ -1,15 +1,18 @@
 import re
+import threading
+import time
 from collections.abc import Callable
 
+import numba
 import numpy
 import pytest
 
 import tinygen as tg
 from tinygen import nn
-from tinygen.engine import backward
 from tinygen.engine.function import Function
+from tinygen.engine.listeners import everywhere
+from tinygen.engine.mode import switches
 from tinygen.inspection.profile import OUTSIDE, Cost, Profile
-from tinygen.nn.module import Module
 
 IMAGES, CLASSES = 4, 3
 
@@ -158,15 +161,79 @@ def test_the_same_bits_come_out_with_a_profile() -> None:
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_everything_is_put_back(fails: bool) -> None:
-    before = Function.__call__, Module.__call__, backward._backpropagate_through
     try:
         with tg.profile():
-            assert Function.__call__ is not before[0]
+            assert everywhere and switches.listeners
             if fails:
                 nn.Dense(2, 2)(tg.ones((3, 3)))
     except ValueError as error:
-        assert fails and str(error).startswith("dense: x (3, 3)")
-    assert (Function.__call__, Module.__call__, backward._backpropagate_through) == before
+        assert fails and "dense: x (3, 3)" in str(error)
+    assert not everywhere and not switches.listeners
+
+
+def test_an_error_that_is_caught_leaves_the_clocks_right(step: Callable[[], object]) -> None:
+    with tg.profile() as profile:
+        with pytest.raises(ValueError):
+            nn.Dense(2, 2)(tg.ones((3, 3)))
+        step()
+    assert not profile._op_watch.open and not profile._layer_watch.open
+    assert profile.layers[CONV_LAYER].forward.calls == 1
+
+
+def test_the_work_of_other_threads_is_not_counted(step: Callable[[], object]) -> None:
+    with tg.profile() as profile:
+        other = threading.Thread(target=step)
+        other.start()
+        other.join()
+        step()
+    assert profile.ops["Conv2D"].forward.calls == profile.ops["Conv2D"].backward.calls == 1
+    assert profile.layers[CONV_LAYER].forward.calls == 1
+
+
+def test_a_clock_that_stands_still(monkeypatch: pytest.MonkeyPatch, step: Callable[[], object]) -> None:
+    monkeypatch.setattr(time, "perf_counter", lambda: 0.0)
+    with tg.profile() as profile:
+        step()
+    assert "Conv2D forward" in str(profile)
+
+
+def test_compilation_is_no_op_s() -> None:
+    @numba.njit
+    def slow_to_compile(x: float) -> float:
+        return x * 2.0
+
+    class Compiled(Function):
+        def forward(self, x: numpy.ndarray) -> numpy.ndarray:
+            return x * slow_to_compile(1.0)
+
+    class Layer(nn.Module):
+        def forward(self, x: tg.Tensor) -> tg.Tensor:
+            return Compiled()(x)
+
+    layer = Layer()
+    with tg.profile() as profile:
+        layer(tg.ones((2,)))
+    assert profile.compilation.calls >= 1
+    assert profile.ops["Compiled"].forward.seconds < profile.compilation.seconds / 2
+    assert profile.layers["Layer Layer()"].forward.seconds < profile.compilation.seconds / 2
+    assert re.search(r"^\(compilation of kernels\) +\d+ +[\d.]+ +[\d.]+%$", str(profile), re.MULTILINE)
+    with tg.profile() as again:
+        layer(tg.ones((2,)))
+    assert again.compilation.calls == 0 and "compilation" not in str(again)
+
+
+def test_layers_of_nodes_that_died_are_not_mixed_up() -> None:
+    """A node may get the memory, and so the id, of one that another layer applied."""
+    tanh, network = nn.Sequential(nn.Tanh()), nn.Sequential(nn.Sigmoid())
+    x = tg.ones((2,), requires_grad=True)
+    with tg.profile() as profile:
+        for _ in range(50):
+            tanh(x)
+        y = x * 2.0
+        y.sum().backward()
+        network(x)
+    assert profile.layers["Sequential.layers.0 Tanh()"].backward.calls == 0
+    assert profile.layers[OUTSIDE].backward.seconds > 0
 
 
 def test_one_at_a_time() -> None:

@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from tinygen import Tensor, backend, is_recording, nn, no_grad, ones, optim, randn, random_state, tensor, zeros
-from tinygen.nn.module import observed
+from tinygen import Tensor, backend, is_recording, nn, no_grad, ones, optim, randn, tensor, zeros
 from tinygen.testing import gradcheck
 
 modest = settings(deadline=None, max_examples=30)
@@ -445,59 +444,3 @@ class TestSequential:
         with pytest.raises(TypeError) as refusal:
             nn.Sequential(nn.Tanh(), layer)
         assert str(refusal.value) == f"Sequential takes Modules, but layer 1 is {said}"
-
-
-class TestObserved:
-    def test_sees_every_output_the_innermost_first(self) -> None:
-        first, second, seen = nn.ReLU(), nn.Flatten(), []
-        inner = nn.Sequential(first)
-        outer = nn.Sequential(inner, second)
-        with observed(lambda module, y: seen.append((module, y.shape))):
-            outer(ones((2, 3, 4)))
-        outer(ones((1, 1)))
-        assert seen == [(first, (2, 3, 4)), (inner, (2, 3, 4)), (second, (2, 12)), (outer, (2, 12))]
-
-    def test_ends_with_an_error(self) -> None:
-        seen = []
-        with pytest.raises(KeyError), observed(lambda module, y: seen.append(module)):
-            raise KeyError
-        nn.ReLU()(ones((1,)))
-        assert seen == []
-
-
-class TestSummary:
-    def test_shows_layers_outputs_and_parameters(self) -> None:
-        model = nn.Sequential(nn.Sequential(nn.Conv2D(1, 8, 3), nn.BatchNorm(8)), nn.ReLU(), nn.Flatten(), nn.Dense(128, 100))
-        assert nn.summary(model, (2, 6, 6, 1)) == (
-            "layer                                     output        parameters\n"
-            "------------------------------------------------------------------\n"
-            "input                                     (2, 6, 6, 1)\n"
-            "Conv2D(1 -> 8, 3x3, stride 1, padding 0)  (2, 4, 4, 8)          80\n"
-            "BatchNorm(8)                              (2, 4, 4, 8)          16\n"
-            "ReLU()                                    (2, 4, 4, 8)\n"
-            "Flatten()                                 (2, 128)\n"
-            "Dense(128 -> 100)                         (2, 100)          12,900\n"
-            "Sequential: 12,996 parameters"
-        )
-
-    def test_shows_a_layer_within_another_and_what_the_other_has_of_its_own(self) -> None:
-        assert nn.summary(nn.SpectralNorm(nn.Dense(4, 3)), (2, 4)) == (
-            "layer           output  parameters\n"
-            "----------------------------------\n"
-            "input           (2, 4)\n"
-            "Dense(4 -> 3)   (2, 3)          15\n"
-            "SpectralNorm()  (2, 3)\n"
-            "SpectralNorm: 15 parameters"
-        )
-
-    def test_leaves_the_model_and_the_random_stream_as_they_were(self) -> None:
-        model = nn.Sequential(nn.BatchNorm(2).eval(), nn.Dropout(), nn.Dense(2, 2), nn.BatchNorm(2))
-        state, stream = model.state_dict(), random_state()
-        with pytest.raises(ValueError, match=r"\nin BatchNorm\(2\)\n"):
-            nn.summary(model, (3, 7))
-        assert nn.summary(model, (3, 2)).endswith("Sequential: 14 parameters")
-        assert [module.training for module in model.modules()] == [True, False, True, True, True]
-        assert is_recording()
-        assert_array_equal(random_state(), stream)
-        for name, array in model.state_dict().items():
-            assert_array_equal(array, state[name])

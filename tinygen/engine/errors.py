@@ -1,11 +1,11 @@
 """What the engine says when something is wrong: one sentence that names the function and its arguments."""
 
+import inspect
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from tinygen.backend import Array, array_module
+from tinygen.backend import Array
 from tinygen.engine.tensor import Tensor
 
 
@@ -38,6 +38,12 @@ def applied_twice(node: object) -> ValueError:
 
 
 def not_an_operand(node: object, x: Any) -> TypeError:
+    if hasattr(x, "shape") and (outer := _running_forward()):
+        function = name(node).lower()
+        return TypeError(
+            f"{name(outer)}.forward takes and returns arrays, but {name(node)} takes Tensors; "
+            f"use the arrays' own functions, such as array_module(x).{function}(x)"
+        )
     what = f"an array of shape {x.shape}" if hasattr(x, "shape") else f"{type(x).__name__} {x!r}"
     return TypeError(f"{name(node)} takes Tensors and Python numbers, got {what}; make it a Tensor with tinygen.tensor(...)")
 
@@ -49,7 +55,8 @@ def mixed_dtypes(node: object, inputs: Sequence[Any], y: Array | None = None) ->
 
 def wrong_gradient(node: object, g: Any, x: Tensor) -> ValueError:
     what = f"a gradient {listed([g])}" if isinstance(g, Tensor) else f"a {type(g).__name__}, not a Tensor,"
-    return ValueError(f"{name(node)}.backward gave {what} for an input {listed([x])}")
+    cure = "; write it with tinygen's functions, not NumPy's" if hasattr(g, "dtype") and not isinstance(g, Tensor) else ""
+    return ValueError(f"{name(node)}.backward gave {what} for an input {listed([x])}{cure}")
 
 
 def wrong_grad_output(g: Any, y: Tensor) -> ValueError:
@@ -61,18 +68,43 @@ def wrong_grad_output(g: Any, y: Tensor) -> ValueError:
     return ValueError(f"grad_output is {what}, but its output is {listed([y])}")
 
 
-def not_finite(what: str, node: object, inputs: Sequence[Any]) -> FloatingPointError:
-    line = getattr(node, "line", "a line not recorded")
-    return FloatingPointError(f"{name(node)}: {what} is not finite; arguments: {listed(inputs)}; applied at {line}")
+def not_an_array(node: object, y: Any) -> TypeError:
+    return TypeError(
+        f"{name(node)}.forward gave a {type(y).__name__}, not an array; "
+        "forward takes and returns arrays, so use their own functions, such as array_module(x).exp(x)"
+    )
 
 
-def expect_finite(a: Array, what: str, node: object, inputs: Sequence[Any]) -> None:
-    if not bool(array_module(a).isfinite(a).all()):
-        raise not_finite(what, node, inputs)
+def misnamed_backward(node: Any, arguments: Sequence[Any]) -> TypeError | None:
+    """What a TypeError from a backward means that does not take the arguments that it is given; None where it takes them."""
+    try:
+        inspect.signature(node.backward).bind(*arguments)
+    except TypeError:
+        xs = ", ".join(inspect.signature(node.forward).parameters)
+        return TypeError(f"{name(node)}.backward takes g, y and the inputs, in this order: write def backward(self, g, y, {xs})")
+    return None
 
 
-def users_line() -> str:
-    """The innermost line of the call stack that lies outside this package."""
-    here = Path(__file__).parent.parent
-    frame = next(f for f in reversed(traceback.extract_stack()) if here not in Path(f.filename).parents)
-    return f"{frame.filename}:{frame.lineno}: {frame.line}"
+def freed(node: object, failure: str) -> ValueError:
+    if failure:
+        return ValueError(f"the graph behind {name(node)} was freed by a backward that failed ({failure}); compute its output again")
+    return ValueError(
+        f"the graph behind {name(node)} was freed by an earlier backward; keep it there with retain_graph=True, "
+        "or leave it out here with h.detach(), where h is what both have in common"
+    )
+
+
+def changed(node: object, x: Tensor) -> ValueError:
+    return ValueError(
+        f"the tensor of shape {x.shape} was changed by {x.changed_by} after {name(node)} had read it; "
+        "differentiate before the change, or compute the output again"
+    )
+
+
+def _running_forward() -> object:
+    """The Function whose forward is running in this thread, if there is one."""
+    for frame, _ in traceback.walk_stack(None):
+        node = frame.f_locals.get("self")
+        if frame.f_code.co_name == "forward" and hasattr(node, "needs"):
+            return node
+    return None

@@ -24,8 +24,9 @@ class Alias(Function):
 class Fused(Function):
     """A function with its own kernel for first-order gradients.
 
-    `composite(*xs)` states its meaning in plain functions of Tensors. `kernel_backward(g, y, *xs)`, on raw arrays, gives the first-order
-    gradients; where they must be differentiable themselves, backward goes through the composite.
+    `composite(*xs)` states its meaning in plain functions of Tensors. `kernel_backward(g, y, *xs)`, on
+    arrays, gives the first-order gradients; where they must be differentiable themselves, backward goes
+    through the composite.
     """
 
     __slots__ = ()
@@ -41,6 +42,7 @@ class Fused(Function):
             gradients = self.kernel_backward(g.data, y.data, *map(array_of, xs))
             return tuple(None if gradient is None else Tensor(gradient) for gradient in gradients)
         aliases = [Alias()(x) if isinstance(x, Tensor) else x for x in xs]
-        wanted = [alias for alias in aliases if isinstance(alias, Tensor)]
-        found = iter(backpropagate([self.composite(*aliases)], [g], wanted, create_graph=True, stop=set(wanted)))
-        return tuple(next(found) if isinstance(alias, Tensor) else None for alias in aliases)
+        wanted = [alias for alias, need in zip(aliases, self.needs, strict=True) if need]
+        ends = {alias for alias in aliases if isinstance(alias, Tensor)}
+        found = iter(backpropagate([self.composite(*aliases)], [g], wanted, True, True, ends))
+        return tuple(next(found) if need else None for need in self.needs)

@@ -1,5 +1,5 @@
 # The methods that functions bind to Tensor by `tensor_method`, for type checkers and editors: x.f(...) is tinygen.f(x, ...).
-# At run time Tensor has the functions themselves, which backward.py and functional/ define and document.
+# At run time Tensor has the functions themselves, which grad.py and functional/ define and document.
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,9 @@ class Methods:
     def __getitem__(self, index: Any) -> Tensor: ...
     def __int__(self) -> int: ...
     def __round__(self, digits: int | None = None) -> float: ...
-    def backward(self, grad_output: Tensor | None = None, create_graph: bool = False, inputs: Tensors | None = None) -> None: ...
+    def backward(
+        self, grad_output: Tensor | None = None, create_graph: bool = False, inputs: Tensors | None = None, retain_graph: bool = False
+    ) -> None: ...
 
     __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __add__
     __abs__ = __neg__

@@ -1,5 +1,6 @@
-"""Tensor: an array, its gradient, and the node of the graph that made it."""
+"""Tensor: an array, its gradient, and the node of the graph that computed it."""
 
+import itertools
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -21,11 +22,14 @@ Axis: TypeAlias = int | tuple[int, ...] | None
 Shape: TypeAlias = tuple[int, ...]
 F = TypeVar("F", bound=Callable[..., Any])
 
+# Numbers, in the order in which they happen, the functions applied and the changes of data in place.
+clock = itertools.count(1)
+
 
 def tensor_method(*names: str) -> Callable[[F], F]:
-    """Bind the decorated function to Tensor under these names as well.
+    """A decorator that also installs the function as a method of Tensor: `add` becomes `Tensor.__add__`.
 
-    Tensor knows nothing of the functions that are built on it; each says itself which operator it is.
+    So tensor.py imports nothing from functional/.
     """
 
     def bind(function: F) -> F:
@@ -48,20 +52,43 @@ def _comparison(compare: Callable[[Any, Any], Any]) -> Any:
 class Tensor(Methods):
     """An array (`data`) that may take part in differentiation. `Tensor(array)` shares the array; `tensor(data)` copies.
 
-    `requires_grad` says whether gradients flow to it. `node` is the Function that computed it, None for a leaf. `grad` is where
-    `backward()` adds up the gradients of leaves; it may share memory, so replace it and never write into it.
+    `requires_grad` says whether gradients flow to it. `node` is the Function that computed it, None for
+    a leaf. `grad` is where `backward()` adds up the gradients of leaves; its array belongs to it alone.
+
+    `version` is the time of the last change in place, 0 before the first. A graph that read the data
+    before that is refused: it would be differentiated at values that it was not computed at. What
+    tinygen changes it changes through `writable`; an assignment to `data`, or to a part of it, is not noticed.
+
+    Raises TypeError for data that require gradients and are not floating-point numbers.
     """
 
-    __slots__ = ("__weakref__", "data", "grad", "node", "requires_grad")
-    __array_priority__ = 1000  # array + tensor asks Tensor.__radd__, which refuses raw arrays by name
+    __slots__ = ("__weakref__", "changed_by", "data", "grad", "node", "requires_grad", "version")
+    __array_priority__ = 1000  # array + tensor asks Tensor.__radd__, which refuses arrays by name
+    changed_by: str
 
     def __init__(self, data: Array, requires_grad: bool = False, node: "Function | None" = None) -> None:
-        if requires_grad and node is None and data.dtype.kind != "f":
-            raise TypeError(f"only floating-point tensors can require gradients, this one is {data.dtype} of shape {data.shape}")
+        if requires_grad and node is None:
+            if isinstance(data, numpy.generic):  # the scalars that NumPy turns arrays of shape () into
+                data = numpy.asarray(data)
+            if data.dtype.kind != "f":
+                raise TypeError(f"only floating-point tensors can require gradients, this one is {data.dtype} of shape {data.shape}")
         self.data = data
         self.requires_grad = requires_grad
         self.node = node
         self.grad: Tensor | None = None
+        self.version = 0
+
+    def __setstate__(self, state: tuple[dict[str, Any] | None, dict[str, Any]]) -> None:
+        """What copy and pickle restore, its version aside: another process has another clock."""
+        for name, value in {**(state[0] or {}), **state[1], "version": 0}.items():
+            setattr(self, name, value)
+
+    def writable(self, by: str) -> Array:
+        """The array, for `by` ("SGD.step") to write to in place. A graph that has read it cannot be differentiated any more."""
+        if isinstance(self.data, numpy.generic):
+            self.data = numpy.asarray(self.data)
+        self.version, self.changed_by = next(clock), by
+        return self.data
 
     @property
     def shape(self) -> Shape:
@@ -132,7 +159,8 @@ class Tensor(Methods):
         values = numpy.array2string(self.numpy(), separator=", ", prefix="tensor(", precision=4, threshold=100)
         notes = [f"dtype={self.dtype}"] if self.dtype != numpy.float32 else []
         notes += [f'device="{self.device}"'] if self.device != "cpu" else []
-        notes += [f"node={type(self.node).__name__}"] if self.node else ["requires_grad=True"] if self.requires_grad else []
+        if self.node or self.requires_grad:
+            notes.append(f"node={type(self.node).__name__.removesuffix('Function')}" if self.node else "requires_grad=True")
         return f"tensor({', '.join([values, *notes])})"
 
     # Comparisons give masks, which have no gradient.

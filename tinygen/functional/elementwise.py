@@ -38,7 +38,8 @@ class MulFunction(Function):
         return a * b
 
     def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
-        return g * b if self.needs[0] else None, g * a if self.needs[1] else None
+        to_a, to_b = self.needs
+        return g * b if to_a else None, g * a if to_b else None
 
 
 class DivFunction(Function):

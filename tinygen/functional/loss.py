@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from tinygen.backend import Array, array_module, generator, to_device
-from tinygen.engine.backward import grad
+from tinygen.engine.grad import grad
 from tinygen.engine.mode import is_recording, switched
 from tinygen.engine.tensor import Operand, Tensor
 from tinygen.functional.activation import softplus

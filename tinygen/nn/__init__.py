@@ -1,5 +1,7 @@
 """Layers and the Module that they are made of."""
 
+from tinygen.engine.mode import evaluating
+from tinygen.inspection.summary import summary
 from tinygen.nn import init
 from tinygen.nn.activation import LeakyReLU, ReLU, Sigmoid, Tanh
 from tinygen.nn.attention import SelfAttention, SelfAttention2D
@@ -7,7 +9,7 @@ from tinygen.nn.conv import Conv2D, ConvTranspose2D
 from tinygen.nn.dropout import Dropout
 from tinygen.nn.indexing import Embedding
 from tinygen.nn.linalg import Dense
-from tinygen.nn.module import Module, evaluating
+from tinygen.nn.module import Module
 from tinygen.nn.norm import BatchNorm, LayerNorm
 from tinygen.nn.parameter import Buffer, Parameter
 from tinygen.nn.pool import AvgPool2D, GlobalAvgPool2D, MaxPool2D, Upsample2D
@@ -15,4 +17,3 @@ from tinygen.nn.recurrent import GRU, LSTM, RNN
 from tinygen.nn.sequential import Sequential
 from tinygen.nn.shape import Flatten, Reshape
 from tinygen.nn.spectral_norm import SpectralNorm
-from tinygen.nn.summary import summary

@@ -3,7 +3,6 @@
 import reprlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy
@@ -11,25 +10,13 @@ from numpy.typing import DTypeLike
 
 from tinygen import backend
 from tinygen.backend import Array
-from tinygen.engine.backward import leaves
-from tinygen.engine.mode import no_grad
+from tinygen.engine.grad import leaves
+from tinygen.engine.listeners import announced, everywhere
 from tinygen.engine.tensor import Tensor, array_of
 from tinygen.nn.parameter import Buffer, Parameter
 from tinygen.saving.state import check_state
 
 FLOATING = ("float32", "float64", numpy.float32, numpy.float64)
-
-_observers: list[Callable[["Module", Tensor], None]] = []
-
-
-@contextmanager
-def observed(observer: Callable[["Module", Tensor], None]) -> Iterator[None]:
-    """Within, observer(module, output) is called after every module's forward, the innermost first."""
-    _observers.append(observer)
-    try:
-        yield
-    finally:
-        _observers.remove(observer)
 
 
 class _Forwards(threading.local):
@@ -59,17 +46,19 @@ class Module:
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         """`forward`; an error that leaves it gets a note that names this module."""
+        if everywhere:
+            return announced("layer", lambda: self._run(inputs, options), self, inputs)
+        return self._run(inputs, options)
+
+    def _run(self, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         _forwards.running += 1
         try:
-            y = self.forward(*inputs, **options)
+            return self.forward(*inputs, **options)
         except Exception as error:
             error.add_note(f"in {self.describe()}")
             raise
         finally:
             _forwards.running -= 1
-        for observer in _observers:
-            observer(self, y)
-        return y
 
     def __setattr__(self, name: str, value: Any) -> None:
         before = vars(self).get(name)
@@ -238,18 +227,3 @@ def _unpacked(name: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield from _unpacked(f"{name}.{key}", part)
     else:
         yield name, value
-
-
-@contextmanager
-def evaluating(model: Module) -> Iterator[None]:
-    """Within, the model is in evaluation mode and nothing is recorded. Afterwards, even after an error,
-    each of its modules is in the mode that it had before.
-    """
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        with no_grad():
-            model.eval()
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode

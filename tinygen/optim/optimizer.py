@@ -83,7 +83,7 @@ class Optimizer:
             if any(backend.device_of(array) != p.device for array in self.state[i].values()):
                 self.state[i] = {slot: backend.to_device(array, p.device) for slot, array in self.state[i].items()}
             self.updates[i] += 1
-            self.update(p.data, g.data, self.updates[i], **self.state[i])
+            self.update(p.writable(f"{type(self).__name__}.step"), g.data, self.updates[i], **self.state[i])
 
     def _expect_sound(self, moving: list[tuple[int, Tensor, Tensor]]) -> None:
         kind = type(self).__name__

@@ -16,7 +16,7 @@ from typing import Any
 import numpy
 
 from tinygen.backend import array_module, to_device
-from tinygen.engine.backward import grad
+from tinygen.engine.grad import grad
 from tinygen.engine.tensor import Tensor
 
 STEP = 1e-5  # of the central difference: its error is about STEP^2 f''' / 6 + 1e-16 f / STEP

@@ -1,0 +1,60 @@
+"""A model at a glance: its layers, what comes out of each, and how many parameters it has."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+
+from tinygen.backend import Array
+from tinygen.engine.listeners import Event, Listener, listening
+from tinygen.engine.mode import evaluating
+from tinygen.engine.tensor import Shape, Tensor
+from tinygen.functional import zeros
+
+
+def summary(model: Any, *inputs: Shape | Tensor | Array) -> str:
+    """A table of the layers in the order they run, with the shapes of their outputs and the numbers of their parameters.
+
+    Each input is a shape, its first axis the batch, for zeros of that shape; or, where zeros will not do,
+    as for the labels that an Embedding takes, a Tensor or an array. Runs the model once, outside training
+    mode, and leaves it as it was. A module that has both parts and tensors of its own is listed after its parts.
+    """
+    rows = _Rows()
+    some = next((t for _, t in model.named_parameters()), Tensor(numpy.zeros(0, numpy.float32)))
+    arguments = [zeros(tuple(x), some.dtype, some.device) if isinstance(x, tuple | list) else x for x in inputs]
+    given = ", ".join(_shapes(x) for x in arguments)
+    with evaluating(model), listening(rows):
+        model(*arguments)
+    table = [("layer", "output", "parameters"), ("input", given, ""), *rows.rows]
+    widths = [max(len(row[i]) for row in table) for i in range(3)]
+    lines = [f"{layer:<{widths[0]}}  {output:<{widths[1]}}  {count:>{widths[2]}}".rstrip() for layer, output, count in table]
+    total = sum(t.size for t in model.parameters())
+    return "\n".join([lines[0], "-" * (sum(widths) + 4), *lines[1:], f"{type(model).__name__}: {total:,} parameters"])
+
+
+class _Rows(Listener):
+    """Writes a row for each layer that runs."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, str, str]] = []
+
+    def layer(self, module: Any, inputs: Sequence[Any]) -> Event:
+        output = yield
+        own, parameters = _own(module), set(module.parameters())
+        if own or not any(True for _ in module.children()):
+            count = sum(t.size for t in own if t in parameters)
+            self.rows.append((module.describe(), _shapes(output), f"{count:,}" if count else ""))
+
+
+def _own(module: Any) -> set[Tensor]:
+    """The parameters and buffers of a module that belong to none of its parts."""
+    return {t for _, t in module.named_tensors()} - {t for _, part in module.children() for _, t in part.named_tensors()}
+
+
+def _shapes(output: Any) -> str:
+    """The shape of a tensor, or those of all in a tuple, list or dict."""
+    if isinstance(output, dict):
+        output = list(output.values())
+    if isinstance(output, list | tuple):
+        return ", ".join(_shapes(part) for part in output)
+    return str(output.shape) if hasattr(output, "shape") else type(output).__name__
