@@ -79,11 +79,12 @@ class Optimizer:
         self._expect_sound(moving)
         self.steps += 1
         for i, p, g in moving:
-            backend.compute_where(p.data)
+            array = p.writable(f"{type(self).__name__}.step")
+            backend.compute_where(array)
             if any(backend.device_of(array) != p.device for array in self.state[i].values()):
                 self.state[i] = {slot: backend.to_device(array, p.device) for slot, array in self.state[i].items()}
             self.updates[i] += 1
-            self.update(p.writable(f"{type(self).__name__}.step"), g.data, self.updates[i], **self.state[i])
+            self.update(array, g.data, self.updates[i], **self.state[i])
 
     def _expect_sound(self, moving: list[tuple[int, Tensor, Tensor]]) -> None:
         kind = type(self).__name__
