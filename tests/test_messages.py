@@ -90,7 +90,12 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: Double(raw)(a).sum().backward(),
         ValueError,
-        "Double.backward gave a ndarray, not a Tensor, for an input float32 (2, 3) on cpu",
+        "Double.backward gave a ndarray, not a Tensor, for an input float32 (2, 3) on cpu; write it with tinygen's functions, not NumPy's",
+    ),
+    (
+        lambda: Double(F.ones((5, 2, 3)))(a).sum().backward(),
+        ValueError,
+        "Double.backward gave a gradient float32 (5, 2, 3) on cpu for an input float32 (2, 3) on cpu",
     ),
     (lambda: Double((a, a))(a).sum().backward(), ValueError, "Double.backward gave 2 gradients for 1 inputs"),
     (lambda: Function()(a), NotImplementedError, "Function has no forward"),

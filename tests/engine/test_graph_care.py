@@ -64,8 +64,9 @@ class TestChanges:
             (lambda layer: optim.SGD(layer.parameters(), lr=1.0).minimize((layer.weight * 2.0).sum()), "SGD.step"),
             (lambda layer: layer.load_state_dict(layer.state_dict()), "load_state_dict"),
             (lambda layer: nn.init.initialize(layer, nn.init.he), "initialize"),
+            (lambda layer: layer.double(), "to"),
         ],
-        ids=["a step", "loading", "initialising"],
+        ids=["a step", "loading", "initialising", "converting"],
     )
     def test_a_graph_older_than_its_parameters_is_refused(self, change: Any, by: str) -> None:
         layer, x = nn.Dense(3, 2, bias=False), tg.ones((1, 3), requires_grad=True)
@@ -78,7 +79,7 @@ class TestChanges:
             "differentiate before the change, or compute the output again"
         )
         assert x.grad is None
-        layer(x).sum().backward()
+        layer.float()(x).sum().backward()
 
     def test_what_lies_off_the_path_may_have_changed(self) -> None:
         w, x, h = leaf(3.0), leaf(2.0), leaf(1.0)

@@ -164,7 +164,7 @@ class TestParts:
 
     def test_a_frozen_layer_stays_where_it_is(self) -> None:
         """Also when its last gradient was there as it was frozen."""
-        model = nn.Sequential(nn.Dense(2, 3), nn.ReLU(), nn.Dense(3, 2))
+        model = nn.Sequential(nn.Dense(2, 3), nn.Tanh(), nn.Dense(3, 2))
         adam, x = optim.Adam(model.parameters(), 1e-2), ones((4, 2))
         (model(x) ** 2).sum().backward()
         adam.step()

@@ -50,7 +50,7 @@ def initialize(model: Module, initializer: Initializer) -> None:
     """Set every parameter named `weight` in model that is not frozen, in definition order; biases, gammas and betas stay."""
     for name, parameter in model.named_parameters():
         if name.rpartition(".")[2] == "weight" and parameter.requires_grad:
-            parameter.data[...] = to_device(initializer(parameter.shape), parameter.device)
+            parameter.writable("initialize")[...] = to_device(initializer(parameter.shape), parameter.device)
 
 
 def weight_of(*shape: int) -> Parameter:

@@ -172,6 +172,8 @@ class Module:
         tensors = {id(t): t for _, t in self.named_tensors()}.values()
         moved = [(converted(t.data), None if t.grad is None else Tensor(converted(t.grad.data))) for t in tensors]
         for t, (data, gradient) in zip(tensors, moved, strict=True):
+            if data is not t.data:
+                t.writable("to")
             t.data, t.grad = data, gradient
         return self
 
@@ -203,7 +205,7 @@ class Module:
             state = {name: state[name] for name in own}
         check_state({name: t.data for name, t in own.items()}, state, type(self).__name__)
         for name, t in own.items():
-            t.data[...] = backend.to_device(array_of(state[name]), t.device)
+            t.writable("load_state_dict")[...] = backend.to_device(array_of(state[name]), t.device)
         return missing, unexpected
 
     def double(self) -> Self:
