@@ -17,21 +17,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy
-from dcgan import train
+from dcgan import DCGANOptions, train
 
 import tinygen as tg
 from tinygen import nn
 from tinygen.command_line import command_line
-from tinygen.data import pad_to
+from tinygen.data import ImageDataset
 from tinygen.report.pictures import grid, save_png
-from tinygen.training.gan import GAN, GANOptions
+from tinygen.training.gan import GAN
 from tinygen.training.options import Positive
 
 LOOKING = [(4, 4), (4, 11), (8, 8), (12, 5)]  # row and column of the pixels whose attention is drawn
 
 
 @dataclass(kw_only=True)
-class AttentionGANOptions(GANOptions):
+class AttentionGANOptions(DCGANOptions):
     out: Path = Path("runs/attention_gan")
     """folder of the run: log, samples, checkpoint"""
     epochs: Positive[int] = 20
@@ -85,17 +85,22 @@ def attention_picture(g: nn.Sequential, z: tg.Tensor) -> numpy.ndarray:
     return grid(cells.reshape(-1, *cells.shape[2:]), columns=1 + len(LOOKING))
 
 
+def build(options: AttentionGANOptions, data: ImageDataset) -> dict[str, nn.Module]:
+    """The networks for images of the data's channels, by their names in the checkpoint; their weights are from N(0, 0.02^2)."""
+    channels = data.train_images.shape[-1]
+    networks = {"generator": generator(options.latent, channels), "discriminator": discriminator(channels)}
+    for network in networks.values():
+        nn.init.initialize(network, nn.init.normal)
+    return networks
+
+
 def main(options: AttentionGANOptions) -> None:
     tg.manual_seed(options.seed)
-    data = options.load_images()
+    data = options.load_data()
     print(data.describe())
-    images = pad_to(data.train_images, 32)
-    g, d = generator(options.latent, images.shape[-1]), discriminator(images.shape[-1])
-    for network in (g, d):
-        nn.init.initialize(network, nn.init.normal)
-    gan = GAN(options, images, g, d, betas=(0.0, 0.9))
+    gan = GAN(options, data, **build(options, data), betas=(0.0, 0.9))
     train(gan, tg.hinge_discriminator_loss, tg.wasserstein_generator_loss, answer=lambda score: score)
-    save_png(options.out / "attention.png", attention_picture(g, gan.noise(8)))
+    save_png(options.out / "attention.png", attention_picture(gan.generator, gan.noise(8)))
     print(f"where pixels look: {options.out / 'attention.png'}")
 
 

@@ -24,7 +24,7 @@ import tinygen as tg
 from tinygen import nn, optim
 from tinygen.backend import Array, array_module, to_device
 from tinygen.command_line import command_line
-from tinygen.data import Loader, load_names
+from tinygen.data import Loader, NameDataset, load_names
 from tinygen.data.readers.names import bigram_nats, context
 from tinygen.report.pictures import captioned, save_png, text
 from tinygen.training.loop import Training
@@ -45,6 +45,10 @@ class NamesOptions(RunOptions):
     """of queries and keys: their dot product, or the cosine of the angle between them"""
     lr: Positive[float] = 1e-3
     """learning rate of Adam"""
+
+    def load_data(self) -> NameDataset:
+        """The names of --data."""
+        return load_names(self.data)
 
 
 class Block(nn.Module):
@@ -110,12 +114,17 @@ def looks(model: NameModel, row: numpy.ndarray) -> numpy.ndarray:
     return captioned(numpy.concatenate(maps)[..., None], captions, columns=heads, scale=12)
 
 
+def build(options: NamesOptions, data: NameDataset) -> dict[str, NameModel]:
+    """The network for the data's alphabet and lengths, by its name in the checkpoint."""
+    return {"model": NameModel(len(data.alphabet) + 1, data.longest + 1, options.similarity)}
+
+
 def main(options: NamesOptions) -> None:
     tg.manual_seed(options.seed)
-    data = load_names(options.data)
+    data = options.load_data()
     print(data.describe())
     rows, held_out, known = data.encode(data.train), data.encode(data.test), {"", *data.train, *data.test}
-    model = NameModel(len(data.alphabet) + 1, data.longest + 1, options.similarity).to(options.device)
+    model = build(options, data)["model"].to(options.device)
     adam = optim.Adam(model.parameters(), options.lr)
 
     def step(batch: Array) -> dict[str, tg.Tensor]:
@@ -136,7 +145,7 @@ def main(options: NamesOptions) -> None:
         return text(names, columns=6, width=data.longest)
 
     loader = Loader(rows, batch_size=options.batch_size, seed=options.seed)
-    Training(options, {"model": model, "adam": adam}, loader, step, samples, evaluate).run()
+    Training(options, {"model": model, "adam": adam}, loader, step, samples, evaluate, data=data).run()
     name = max(data.test, key=len)
     save_png(options.out / "attention.png", looks(model, data.encode((name,))))
     print(f"where it looks while it spells {name}: {options.out / 'attention.png'}")

@@ -19,7 +19,7 @@ import numpy
 import tinygen as tg
 from tinygen import nn, optim
 from tinygen.command_line import UsageError, command_line
-from tinygen.data import Loader, to_float
+from tinygen.data import ImageDataset, Loader, to_float
 from tinygen.report.pictures import grid
 from tinygen.training.loop import Training
 from tinygen.training.options import Options, Positive
@@ -79,14 +79,20 @@ def projected(images: numpy.ndarray, training: numpy.ndarray, count: int) -> num
     return (mean + (images.reshape(len(images), -1) - mean) @ components.T @ components).reshape(images.shape)
 
 
+def build(options: AutoencoderOptions, data: ImageDataset) -> dict[str, nn.Module]:
+    """The network for images of the data's shape, by its name in the checkpoint."""
+    height, width, channels = data.train_images.shape[1:]
+    if height % 4 or width % 4 or min(height, width) < 8:
+        raise UsageError(f"images of {height}x{width} do not fit: height and width must be divisible by 4, and 8 at least; --size 32")
+    shape = height, width, channels
+    return {"model": nn.Sequential(encoder(shape, options.bottleneck), decoder(options.bottleneck, shape))}
+
+
 def main(options: AutoencoderOptions) -> None:
     tg.manual_seed(options.seed)
-    data = options.load_images()
+    data = options.load_data()
     print(data.describe())
-    shape = data.train_images.shape[1:]
-    if shape[0] % 4 or shape[1] % 4:
-        raise UsageError(f"the images' height and width must be divisible by 4, got {shape[0]}x{shape[1]}")
-    model = nn.Sequential(encoder(shape, options.bottleneck), decoder(options.bottleneck, shape)).to(options.device)
+    model = build(options, data)["model"].to(options.device)
     adam = optim.Adam(model.parameters(), options.lr)
     test = tg.tensor(to_float(data.draw_test_images(len(data.test_images)), 0, 1))
     linear = tg.tensor(projected(test.numpy(), to_float(data.train_images, 0, 1), options.bottleneck))
@@ -109,6 +115,7 @@ def main(options: AutoencoderOptions) -> None:
         step,
         samples=lambda: grid(tg.concatenate([test[:10], reconstructed(test[:10]), linear[:10]]).numpy(), columns=10),
         evaluate=lambda: {"test_error": squared_error(test, reconstructed(test)), "PCA_error": squared_error(test, linear)},
+        data=data,
     )
     training.run()
 

@@ -20,7 +20,7 @@ from dcgan import DCGANOptions, discriminator, discriminator_loss, generator, ge
 import tinygen as tg
 from tinygen import nn
 from tinygen.command_line import command_line
-from tinygen.data import pad_to
+from tinygen.data import ImageDataset
 from tinygen.training.gan import GAN
 from tinygen.training.loop import Metrics
 
@@ -57,16 +57,24 @@ class ConditionalDiscriminator(nn.Module):
         return self.score(h) + (self.embedding(labels) * h).sum(axis=1, keepdims=True)
 
 
+def build(options: CGANOptions, data: ImageDataset) -> dict[str, nn.Module]:
+    """The networks for the data's channels and classes, by their names in the checkpoint; their weights are from N(0, 0.02^2)."""
+    classes, channels = len(data.classes), data.train_images.shape[-1]
+    networks = {
+        "generator": ConditionalGenerator(options.latent, classes, channels),
+        "discriminator": ConditionalDiscriminator(classes, channels),
+    }
+    for network in networks.values():
+        nn.init.initialize(network, nn.init.normal)
+    return networks
+
+
 def main(options: CGANOptions) -> None:
     tg.manual_seed(options.seed)
-    data = options.load_images()
+    data = options.load_data()
     print(data.describe())
-    images, classes = pad_to(data.train_images, 32), len(data.classes)
-    g = ConditionalGenerator(options.latent, classes, images.shape[-1])
-    d = ConditionalDiscriminator(classes, images.shape[-1])
-    for network in (g, d):
-        nn.init.initialize(network, nn.init.normal)
-    gan = GAN(options, images, g, d)
+    gan = GAN(options, data, **build(options, data))
+    g, d, classes = gan.generator, gan.discriminator, len(data.classes)
 
     def step(batch: numpy.ndarray, labels: numpy.ndarray) -> Metrics:
         real, fake = gan.real(batch), g(gan.noise(len(batch)), labels)

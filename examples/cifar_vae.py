@@ -18,7 +18,7 @@ from vae import VAE, train
 import tinygen as tg
 from tinygen import nn
 from tinygen.command_line import command_line
-from tinygen.data import coloured
+from tinygen.data import ImageDataset, coloured
 from tinygen.training.options import Positive
 from tinygen.training.vae import VariationalOptions
 
@@ -29,6 +29,10 @@ class CifarVAEOptions(VariationalOptions):
     """folder of the run: log, samples, checkpoint"""
     latent: Positive[int] = 100
     """dimensions of the latent space"""
+
+    def load_data(self) -> ImageDataset:
+        """The images, 32x32 and in colour."""
+        return coloured(super().load_data(), 32)
 
 
 class CifarVAE(VAE):
@@ -54,11 +58,16 @@ class CifarVAE(VAE):
         )
 
 
+def build(options: CifarVAEOptions, data: ImageDataset) -> dict[str, VAE]:
+    """The network by its name in the checkpoint."""
+    return {"model": CifarVAE(options.latent)}
+
+
 def main(options: CifarVAEOptions) -> None:
     tg.manual_seed(options.seed)
-    data = coloured(options.load_images(), 32)
+    data = options.load_data()
     print(data.describe())
-    train(CifarVAE(options.latent), data, options)
+    train(build(options, data)["model"], data, options)
 
 
 if __name__ == "__main__":

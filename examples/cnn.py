@@ -17,7 +17,7 @@ import numpy
 import tinygen as tg
 from tinygen import nn, optim
 from tinygen.backend import to_device
-from tinygen.command_line import command_line
+from tinygen.command_line import UsageError, command_line
 from tinygen.data import ImageDataset, Loader, to_float
 from tinygen.report.pictures import captioned, confusion, save_png
 from tinygen.training.loop import Metrics, Training
@@ -36,6 +36,8 @@ class CNNOptions(Options):
 
 def classifier(size: tuple[int, int], channels: int, classes: int) -> nn.Sequential:
     """(N, *size, channels) -> (N, classes) logits."""
+    if min(size) < 8:
+        raise UsageError(f"images of {size[0]}x{size[1]} are too small, three poolings need 8x8; --size 32 resizes them")
     rows, columns = (n // 2 // 2 // 2 for n in size)
     return nn.Sequential(
         nn.Conv2D(channels, 32, 3, padding="same"),
@@ -71,12 +73,17 @@ def worst_mistakes(probabilities: numpy.ndarray, data: ImageDataset, count: int 
     return captioned(data.test_images[worst] / 255, captions, columns=5)
 
 
+def build(options: CNNOptions, data: ImageDataset) -> dict[str, nn.Module]:
+    """The network for images of the data's shape and classes, by its name in the checkpoint."""
+    _, rows, columns, channels = data.train_images.shape
+    return {"model": classifier((rows, columns), channels, len(data.classes))}
+
+
 def main(options: CNNOptions) -> None:
     tg.manual_seed(options.seed)
-    data = options.load_images()
+    data = options.load_data()
     print(data.describe())
-    _, rows, columns, channels = data.train_images.shape
-    model = classifier((rows, columns), channels, len(data.classes)).to(options.device)
+    model = build(options, data)["model"].to(options.device)
     adam = optim.Adam(model.parameters(), options.lr)
 
     def step(images: numpy.ndarray, labels: numpy.ndarray) -> Metrics:
@@ -103,6 +110,7 @@ def main(options: CNNOptions) -> None:
         step,
         samples=lambda: worst_mistakes(predict(model, data.test_images, options.device), data),
         evaluate=evaluate,
+        data=data,
     )
     training.run()
     predicted = predict(model, data.test_images, options.device).argmax(axis=1)

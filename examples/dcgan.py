@@ -20,7 +20,7 @@ import numpy
 import tinygen as tg
 from tinygen import nn
 from tinygen.command_line import command_line
-from tinygen.data import pad_to
+from tinygen.data import ImageDataset
 from tinygen.training.gan import GAN, GANOptions
 from tinygen.training.loop import Metrics
 from tinygen.training.options import Positive
@@ -34,6 +34,10 @@ class DCGANOptions(GANOptions):
     """folder of the run: log, samples, checkpoint"""
     lr: Positive[float] = 6e-4
     """learning rate of Adam, for both networks; the paper's 2e-4 is for a hundred times as many images"""
+
+    def load_data(self) -> ImageDataset:
+        """The images, with a black border where they are smaller than 32x32."""
+        return super().load_data().padded(32)
 
 
 def generator(latent: int, channels: int) -> nn.Sequential:
@@ -97,15 +101,20 @@ def train(gan: GAN, discriminator_loss: TensorFunction, generator_loss: TensorFu
     gan.train(step, samples=lambda: gan.sample(shown), generate=lambda n: gan.sample(gan.noise(n)))
 
 
+def build(options: DCGANOptions, data: ImageDataset) -> dict[str, nn.Module]:
+    """The networks for images of the data's channels, by their names in the checkpoint; their weights are from N(0, 0.02^2)."""
+    channels = data.train_images.shape[-1]
+    networks = {"generator": generator(options.latent, channels), "discriminator": discriminator(channels)}
+    for network in networks.values():
+        nn.init.initialize(network, nn.init.normal)
+    return networks
+
+
 def main(options: DCGANOptions) -> None:
     tg.manual_seed(options.seed)
-    data = options.load_images()
+    data = options.load_data()
     print(data.describe())
-    images = pad_to(data.train_images, 32)
-    g, d = generator(options.latent, images.shape[-1]), discriminator(images.shape[-1])
-    for network in (g, d):
-        nn.init.initialize(network, nn.init.normal)
-    train(GAN(options, images, g, d), discriminator_loss, generator_loss)
+    train(GAN(options, data, **build(options, data)), discriminator_loss, generator_loss)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from dcgan import discriminator_loss, generator_loss, train
 import tinygen as tg
 from tinygen import nn
 from tinygen.command_line import UsageError, command_line
-from tinygen.data import coloured
+from tinygen.data import ImageDataset, coloured
 from tinygen.training.gan import GAN, GANOptions
 from tinygen.training.options import Positive
 
@@ -45,6 +45,11 @@ class FirstGANOptions(GANOptions):
         super().check()
         if self.wide and self.conv_discriminator:
             raise UsageError("--wide and --conv-discriminator are two pairs of networks: choose one")
+
+    def load_data(self) -> ImageDataset:
+        """The images, in colour where that is asked for."""
+        data = super().load_data()
+        return coloured(data) if self.colour else data
 
 
 def generator(latent: int, widths: tuple[int, ...], shape: tuple[int, ...]) -> nn.Sequential:
@@ -78,17 +83,20 @@ def conv_discriminator(shape: tuple[int, ...]) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Flatten(), nn.Dense(rows * columns * filters[-1], 1))
 
 
-def main(options: FirstGANOptions) -> None:
-    tg.manual_seed(options.seed)
-    data = coloured(options.load_images()) if options.colour else options.load_images()
-    print(data.describe())
+def build(options: FirstGANOptions, data: ImageDataset) -> dict[str, nn.Module]:
+    """The networks for images of the data's shape, by their names in the checkpoint."""
     shape = data.train_images.shape[1:]
     if options.conv_discriminator:
-        g, d = generator(options.latent, (128, 128), shape), conv_discriminator(shape)
-    else:
-        widths = (1024, 2048, 4096) if options.wide else (256, 512, 1024)
-        g, d = generator(options.latent, widths, shape), dense_discriminator(widths[::-1], shape)
-    train(GAN(options, data.train_images, g, d), discriminator_loss, generator_loss)
+        return {"generator": generator(options.latent, (128, 128), shape), "discriminator": conv_discriminator(shape)}
+    widths = (1024, 2048, 4096) if options.wide else (256, 512, 1024)
+    return {"generator": generator(options.latent, widths, shape), "discriminator": dense_discriminator(widths[::-1], shape)}
+
+
+def main(options: FirstGANOptions) -> None:
+    tg.manual_seed(options.seed)
+    data = options.load_data()
+    print(data.describe())
+    train(GAN(options, data, **build(options, data)), discriminator_loss, generator_loss)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from dcgan import DCGANOptions, discriminator, discriminator_loss, generator, ge
 import tinygen as tg
 from tinygen import backend, nn
 from tinygen.command_line import command_line
-from tinygen.data import pad_to
+from tinygen.data import ImageDataset
 from tinygen.training.gan import GAN
 from tinygen.training.loop import Metrics
 from tinygen.training.options import Positive
@@ -91,15 +91,21 @@ def clustering_accuracy(clusters: numpy.ndarray, labels: numpy.ndarray, classes:
     return max(best.values()) / len(labels)
 
 
+def build(options: InfoGANOptions, data: ImageDataset) -> dict[str, nn.Module]:
+    """The networks for images of the data's channels, by their names in the checkpoint; their weights are from N(0, 0.02^2)."""
+    channels = data.train_images.shape[-1]
+    networks = {"generator": generator(options.latent + CATEGORIES + NUMBERS, channels), "discriminator": InfoDiscriminator(channels)}
+    for network in networks.values():
+        nn.init.initialize(network, nn.init.normal)
+    return networks
+
+
 def main(options: InfoGANOptions) -> None:
     tg.manual_seed(options.seed)
-    data = options.load_images()
+    data = options.load_data()
     print(data.describe())
-    images = pad_to(data.train_images, 32)
-    g, d = generator(options.latent + CATEGORIES + NUMBERS, images.shape[-1]), InfoDiscriminator(images.shape[-1])
-    for network in (g, d):
-        nn.init.initialize(network, nn.init.normal)
-    gan = GAN(options, images, g, d)
+    gan = GAN(options, data, **build(options, data))
+    g, d = gan.generator, gan.discriminator
 
     def inputs(z: tg.Tensor, categories: numpy.ndarray, numbers: numpy.ndarray) -> tg.Tensor:
         codes = numpy.concatenate([numpy.eye(CATEGORIES, dtype=numpy.float32)[categories], numbers], axis=1)
@@ -130,13 +136,12 @@ def main(options: InfoGANOptions) -> None:
     numbers[:5, :, 0] = numbers[5:, :, 1] = sweep[:, None]
     z = tg.concatenate([gan.noise(1)] * (10 * CATEGORIES))
     shown = inputs(z, numpy.tile(numpy.arange(CATEGORIES), 10), numbers.reshape(-1, NUMBERS))
-    test_images = pad_to(data.test_images, 32)
     gan.train(
         step,
         samples=lambda: gan.sample(shown),
         generate=lambda n: gan.sample(inputs(gan.noise(n), *draw_codes(n))),
         columns=CATEGORIES,
-        evaluate=lambda: {"accuracy": clustering_accuracy(clusters_of(test_images, gan), data.test_labels, len(data.classes))},
+        evaluate=lambda: {"accuracy": clustering_accuracy(clusters_of(data.test_images, gan), data.test_labels, len(data.classes))},
     )
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy
-from vae import VAE, ConvolutionalVAE, DenseVAE, VAEOptions, train
+from vae import VAE, VAEOptions, build, train
 
 import tinygen as tg
 from tinygen import optim
@@ -35,6 +35,11 @@ STARTS, STEPS, LR = 4, 100, 0.1
 class InpaintOptions(VAEOptions):
     out: Path = Path("runs/inpaint")
     """folder of the run: log, samples, checkpoint"""
+
+    @property
+    def script(self) -> str:
+        """vae: what is trained here is its model, so that either goes on with the other's runs."""
+        return "vae"
 
 
 def energy(model: VAE, z: tg.Tensor, x: tg.Tensor, visible: tg.Tensor) -> tg.Tensor:
@@ -66,15 +71,15 @@ def nearest(images: numpy.ndarray, training: numpy.ndarray, visible: numpy.ndarr
 
 def main(options: InpaintOptions) -> None:
     tg.manual_seed(options.seed)
-    data = options.load_images()
+    data = options.load_data()
     print(data.describe())
-    shape = data.train_images.shape[1:]
-    model = (DenseVAE if options.dense else ConvolutionalVAE)(shape, options.latent)
+    model = build(options, data)["model"]
     train(model, data, options)
 
     images, training = to_float(data.draw_test_images(100), 0, 1), to_float(data.train_images, 0, 1)
-    visible = numpy.ones((*shape[:2], 1), numpy.float32)
-    visible[shape[0] // 2 :] = 0
+    height, width = images.shape[1:3]
+    visible = numpy.ones((height, width, 1), numpy.float32)
+    visible[height // 2 :] = 0
     filled = {
         "the VAE": fill_in(model, images, visible, options.latent, options.device),
         "the nearest training image": nearest(images, training, visible),

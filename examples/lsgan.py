@@ -16,12 +16,10 @@ Watch samples/epoch-*.png. In the log, D(x) and D(G(z)) are D's plain answers: 1
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcgan import DCGANOptions, discriminator, generator, train
+from dcgan import DCGANOptions, build, train
 
 import tinygen as tg
-from tinygen import nn
 from tinygen.command_line import command_line
-from tinygen.data import pad_to
 from tinygen.training.gan import GAN
 
 
@@ -33,14 +31,10 @@ class LSGANOptions(DCGANOptions):
 
 def main(options: LSGANOptions) -> None:
     tg.manual_seed(options.seed)
-    data = options.load_images()
+    data = options.load_data()
     print(data.describe())
-    images = pad_to(data.train_images, 32)
-    g, d = generator(options.latent, images.shape[-1]), discriminator(images.shape[-1])
-    for network in (g, d):
-        nn.init.initialize(network, nn.init.normal)
     losses = tg.least_squares_discriminator_loss, tg.least_squares_generator_loss
-    train(GAN(options, images, g, d), *losses, answer=lambda score: score)
+    train(GAN(options, data, **build(options, data)), *losses, answer=lambda score: score)
 
 
 if __name__ == "__main__":

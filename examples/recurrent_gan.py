@@ -26,6 +26,7 @@ from dcgan import discriminator_loss, generator_loss, train
 import tinygen as tg
 from tinygen import nn
 from tinygen.command_line import command_line
+from tinygen.data import ImageDataset
 from tinygen.training.gan import GAN, GANOptions
 from tinygen.training.options import Positive
 
@@ -90,14 +91,20 @@ def discriminator(cell: str, features: int, shape: tuple[int, ...]) -> nn.Sequen
     )
 
 
+def build(options: RecurrentGANOptions, data: ImageDataset) -> dict[str, nn.Module]:
+    """The networks for images of the data's shape, by their names in the checkpoint."""
+    shape = data.train_images.shape[1:]
+    return {
+        "generator": Generator(options.cell, options.features, options.latent, shape),
+        "discriminator": discriminator(options.cell, options.features // 4, shape),
+    }
+
+
 def main(options: RecurrentGANOptions) -> None:
     tg.manual_seed(options.seed)
-    data = options.load_images()
+    data = options.load_data()
     print(data.describe())
-    shape = data.train_images.shape[1:]
-    g = Generator(options.cell, options.features, options.latent, shape)
-    d = discriminator(options.cell, options.features // 4, shape)
-    train(GAN(options, data.train_images, g, d), discriminator_loss, generator_loss)
+    train(GAN(options, data, **build(options, data)), discriminator_loss, generator_loss)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from vae import VAE, train
 import tinygen as tg
 from tinygen import nn
 from tinygen.command_line import command_line
+from tinygen.data import ImageDataset
 from tinygen.training.options import Positive
 from tinygen.training.vae import VariationalOptions
 
@@ -67,11 +68,16 @@ class RecurrentVAE(VAE):
         self.decoder = RowDecoder(shape, latent, features)
 
 
+def build(options: RecurrentVAEOptions, data: ImageDataset) -> dict[str, VAE]:
+    """The network for images of the data's shape, by its name in the checkpoint."""
+    return {"model": RecurrentVAE(data.train_images.shape[1:], options.latent, options.features)}
+
+
 def main(options: RecurrentVAEOptions) -> None:
     tg.manual_seed(options.seed)
-    data = options.load_images()
+    data = options.load_data()
     print(data.describe())
-    train(RecurrentVAE(data.train_images.shape[1:], options.latent, options.features), data, options)
+    train(build(options, data)["model"], data, options)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ import tinygen as tg
 from tinygen import nn
 from tinygen.command_line import UsageError, command_line
 from tinygen.data import ImageDataset
-from tinygen.training.vae import Variational, VariationalOptions
+from tinygen.training.vae import LatentModel, Variational, VariationalOptions
 
 
 @dataclass(kw_only=True)
@@ -39,7 +39,7 @@ class VAEOptions(VariationalOptions):
     """fully connected networks instead of convolutional ones"""
 
 
-class VAE(nn.Module):
+class VAE(LatentModel):
     """Images (N, H, W, channels) and their latent Gaussians (N, latent).
 
     A subclass makes the networks: `encoder` from images to features, `mean` and `log_var` from those to (N, latent), and `decoder` from
@@ -49,10 +49,8 @@ class VAE(nn.Module):
     encoder: nn.Module
     mean: nn.Module
     log_var: nn.Module
-    decoder: nn.Module
 
     def encode(self, x: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor]:
-        """Mean and log-variance of the latent Gaussian of each image."""
         h = self.encoder(x)
         return self.mean(h), self.log_var(h)
 
@@ -69,7 +67,7 @@ class ConvolutionalVAE(VAE):
     def __init__(self, shape: tuple[int, int, int], latent: int) -> None:
         height, width, channels = shape
         if height % 4 or width % 4:
-            raise UsageError(f"ConvolutionalVAE: the images' height and width must be divisible by 4, got {height}x{width}")
+            raise UsageError(f"images of {height}x{width} do not fit: height and width must be divisible by 4; --size 32, or --dense")
         rows, columns = height // 4, width // 4
         self.encoder = nn.Sequential(
             nn.Conv2D(channels, 32, 3, stride=2, padding="same"),
@@ -130,12 +128,17 @@ def train(model: VAE, data: ImageDataset, options: VariationalOptions) -> None:
     run.train(step, losses)
 
 
+def build(options: VAEOptions, data: ImageDataset) -> dict[str, VAE]:
+    """The network for images of the data's shape, by its name in the checkpoint."""
+    kind = DenseVAE if options.dense else ConvolutionalVAE
+    return {"model": kind(data.train_images.shape[1:], options.latent)}
+
+
 def main(options: VAEOptions) -> None:
     tg.manual_seed(options.seed)
-    data = options.load_images()
+    data = options.load_data()
     print(data.describe())
-    kind = DenseVAE if options.dense else ConvolutionalVAE
-    train(kind(data.train_images.shape[1:], options.latent), data, options)
+    train(build(options, data)["model"], data, options)
 
 
 if __name__ == "__main__":

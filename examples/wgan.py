@@ -21,19 +21,19 @@ from typing import Annotated
 
 import numpy
 import tyro
-from dcgan import generator
+from dcgan import DCGANOptions, generator
 
 import tinygen as tg
 from tinygen import nn
 from tinygen.command_line import UsageError, command_line
-from tinygen.data import pad_to
-from tinygen.training.gan import GAN, GANOptions
+from tinygen.data import ImageDataset
+from tinygen.training.gan import GAN
 from tinygen.training.loop import Metrics
 from tinygen.training.options import Positive
 
 
 @dataclass(kw_only=True)
-class WGANOptions(GANOptions):
+class WGANOptions(DCGANOptions):
     out: Path = Path("runs/wgan")
     """folder of the run: log, samples, checkpoint"""
     epochs: Positive[int] = 50
@@ -77,14 +77,20 @@ def clip_weights(network: nn.Module, limit: float) -> None:
         p.data[...] = p.data.clip(-limit, limit)
 
 
+def build(options: WGANOptions, data: ImageDataset) -> dict[str, nn.Module]:
+    """The networks for images of the data's channels, by their names in the checkpoint; their weights are from N(0, 0.02^2)."""
+    channels = data.train_images.shape[-1]
+    networks = {"generator": generator(options.latent, channels), "discriminator": critic(channels, options)}
+    nn.init.initialize(networks["generator"], nn.init.normal)
+    return networks
+
+
 def main(options: WGANOptions) -> None:
     tg.manual_seed(options.seed)
-    data = options.load_images()
+    data = options.load_data()
     print(data.describe())
-    images = pad_to(data.train_images, 32)
-    g, f = generator(options.latent, images.shape[-1]), critic(images.shape[-1], options)
-    nn.init.initialize(g, nn.init.normal)
-    gan = GAN(options, images, g, f, betas=(0.0, 0.9))
+    gan = GAN(options, data, **build(options, data), betas=(0.0, 0.9))
+    g, f = gan.generator, gan.discriminator
 
     def step(batch: numpy.ndarray) -> Metrics:
         real, fake = gan.real(batch), g(gan.noise(len(batch)))

@@ -41,7 +41,7 @@ def finish_run(
 ) -> None:
     """A run of a model that makes, again and again, the uint8 images that `make` gives, and has a -ELBO of 50 nats."""
     options = Options(out=folder, data=data, crop=crop, epochs=epochs, batch_size=60, resume=resume)
-    images = None if make is None else make(options.load_images())
+    images = None if make is None else make(options.load_data())
     counter = nn.Dense(1, 1)
     made = 0
 

@@ -1,20 +1,28 @@
 """Every example, used as a user would, on a few images for a few steps."""
 
+import importlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_type_hints
 
+import dcgan
+import lsgan
 import numpy
 import pytest
+import vae
 from PIL import Image
 from repository import EXAMPLES, OF_NAMES, ROOT
 
+from tinygen.command_line import UsageError
 from tinygen.data import load_images
 from tinygen.saving import checkpoint
+from tinygen.saving.run_folder import read_run
 
-FEW_IMAGES = "96 training and 30 test images of (28x28x1|32x32x3)"
+FEW_IMAGES = "96 training and 30 test images of (28x28x1|32x32x[13])"
 FEW_NAMES = r"96 training and 11 test names of up to \d+ of \d+ characters"
 
 
@@ -47,6 +55,15 @@ def test_example_trains_resumes_and_leaves_the_same_bits_on_one_thread(
         assert part.returncode == 0, part.stderr
     assert arrays(tmp_path / "parts") == arrays(tmp_path / "whole")
 
+    finished = read_run(tmp_path / "whole" / "checkpoint.safetensors")
+    assert finished.script == ("vae" if example == "inpaint" else example)
+    module = importlib.import_module(example)
+    options = get_type_hints(module.main)["options"](**finished.options)
+    networks = module.build(options, options.load_data())
+    assert {name for name in finished.parts if not name.startswith("adam")} == set(networks)
+    for name, network in networks.items():
+        network.load_state_dict(finished.parts[name])
+
 
 @pytest.mark.parametrize(
     ("example", "flags"),
@@ -73,6 +90,33 @@ def test_a_clipped_critic_s_weights_stay_within_the_limit(few_images: Path, tmp_
     saved = checkpoint.load(tmp_path / "checkpoint.safetensors")[0]
     largest = max(numpy.abs(array).max() for name, array in saved.items() if name.startswith("parts/discriminator/"))
     assert largest == numpy.float32(0.03)  # weights of 0.02 z begin beyond it
+
+
+def test_a_run_is_not_gone_on_with_by_another_example(few_images: Path, tmp_path: Path) -> None:
+    common = {"data": few_images, "batch_size": 96, "out": tmp_path}
+    dcgan.main(dcgan.DCGANOptions(**common, epochs=1))
+    with pytest.raises(UsageError, match="is of a run of dcgan, and lsgan cannot go on with it"):
+        lsgan.main(lsgan.LSGANOptions(**common, epochs=2, resume=True))
+
+
+def test_the_same_images_elsewhere_are_gone_on_with_and_others_in_their_place_are_not(
+    few_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(few_images, "images")
+
+    def go_on(data: str | Path, epochs: int) -> None:
+        vae.main(vae.VAEOptions(data=Path(data), batch_size=96, out=Path("run"), epochs=epochs, resume=epochs > 1))
+
+    go_on("images", 1)
+    go_on(tmp_path / "images", 2)
+    Path("images").rename("moved")
+    go_on("moved", 3)
+    shutil.copytree("moved", "images")
+    labels = Path("images", "train-labels-idx1-ubyte")
+    labels.write_bytes(labels.read_bytes()[:-1] + b"\0" if labels.read_bytes()[-1] else labels.read_bytes()[:-1] + b"\1")
+    with pytest.raises(UsageError, match="is of a run on other data: images does not hold what it was trained on"):
+        go_on("images", 4)
 
 
 def test_inpaint_fills_in_what_is_hidden_with_the_vae_that_is_there(few_images: Path, tmp_path: Path) -> None:
@@ -124,6 +168,7 @@ def test_bad_input_is_told_in_one_sentence(few_images: Path, tmp_path: Path) -> 
         (["--data", few_images, *out, "--device", "gpu"], 'unknown device "gpu": devices are "cpu", "cuda" and "cuda:1", "cuda:2", ...'),
         (["--data", few_images, *out, "--lr", "-1"], "--lr must be positive, got -1.0"),
         (["--data", few_images, *out, "--latent", "0"], "--latent must be positive, got 0"),
+        (["--data", few_images, *out, "--size", "30"], "images of 30x30 do not fit: height and width must be divisible by 4; --size 32"),
         (["--data", few_images, *out, "--seed", "-1"], "--seed must be 0 to 2**64 - 1, got -1"),
         (
             ["--data", few_images, *out, "--resume"],
@@ -137,5 +182,35 @@ def test_bad_input_is_told_in_one_sentence(few_images: Path, tmp_path: Path) -> 
         assert result.returncode == 1
         assert result.stderr.startswith("vae.py: ") and result.stderr.count("\n") == 1
         assert message in result.stderr
-    assert not (tmp_path / "run").exists()
+        assert not (tmp_path / "run").exists()
     assert (occupied / "checkpoint.safetensors").read_bytes() == b"not a checkpoint"
+
+
+def test_a_run_whose_loss_is_not_a_number_stops_with_the_checkpoint_of_before(few_images: Path, tmp_path: Path) -> None:
+    result = run("vae", "--data", few_images, "--lr", "1e6", "--out", tmp_path)
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    checkpoint_file = tmp_path / "checkpoint.safetensors"
+    told = result.stderr.splitlines()[-1]
+    assert re.match("vae.py: -ELBO is nan .* in epoch 2, batch 1, after -ELBO .* in the batch before; ", told)
+    assert told.endswith(f"; --lr 1e+06 may be too large; {checkpoint_file} keeps what it was after 1 epochs and 0 batches")
+    assert all(numpy.isfinite(array).all() for array in read_run(checkpoint_file).parts["model"].values())
+
+
+@pytest.mark.parametrize(
+    ("example", "arguments", "message"),
+    [
+        ("cnn", ["--size", "7"], "images of 7x7 are too small, three poolings need 8x8; --size 32 resizes them"),
+        ("autoencoder", ["--size", "4"], "images of 4x4 do not fit: height and width must be divisible by 4, and 8 at least; --size 32"),
+        ("dcgan", ["--size", "33"], "images of 33x33 do not fit into 32x32; --size 32 makes them smaller"),
+        ("dcgan", ["--batch-size", "1"], "--batch-size must be at least 2"),
+        ("gan", ["--wide", "--conv-discriminator"], "--wide and --conv-discriminator are two pairs of networks: choose one"),
+        ("wgan", ["--penalty", "--spectral-norm"], "--penalty and --spectral-norm are two ways to bound the critic's slope: choose one"),
+        ("wgan", ["--critic-steps", "0"], "--critic-steps must be positive, got 0"),
+    ],
+)
+def test_options_that_do_not_fit_are_told_in_one_sentence(
+    example: str, arguments: list[str], message: str, few_images: Path, tmp_path: Path
+) -> None:
+    result = run(example, "--data", few_images, "--batch-size", "32", *arguments, "--out", tmp_path / "run")
+    assert result.returncode == 1 and not (tmp_path / "run").exists()
+    assert result.stderr.startswith(f"{example}.py: ") and result.stderr.count("\n") == 1 and message in result.stderr

@@ -12,17 +12,19 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import tinygen as tg
 from tinygen import Tensor, nn, optim
+from tinygen.data import ImageDataset
 from tinygen.testing import gradcheck, random_tensor, shapes, tensors
 from tinygen.training.gan import GAN, GANOptions, mean_distance
 
 IMAGES = numpy.random.default_rng(0).integers(0, 256, (24, 2, 2, 1), numpy.uint8)
+DATA = ImageDataset(IMAGES, numpy.zeros(24, numpy.int64), IMAGES, numpy.zeros(24, numpy.int64), ("all",), "random pixels")
 
 
 def small_gan(folder: Path) -> GAN:
     tg.manual_seed(0)
     options = GANOptions(out=folder, epochs=2, batch_size=8, latent=3, lr=0.01)
     generator = nn.Sequential(nn.Dense(3, 4), nn.BatchNorm(4), nn.Tanh(), nn.Reshape(2, 2, 1))
-    return GAN(options, IMAGES, generator, nn.Sequential(nn.Flatten(), nn.Dense(4, 1)))
+    return GAN(options, DATA, generator, nn.Sequential(nn.Flatten(), nn.Dense(4, 1)))
 
 
 def test_mean_distance_is_that_of_all_pairs() -> None:

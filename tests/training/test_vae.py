@@ -9,12 +9,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 import tinygen as tg
 from tinygen import Tensor, nn, random_state
 from tinygen.data import ImageDataset
-from tinygen.training.vae import Variational, VariationalOptions
+from tinygen.training.vae import LatentModel, Variational, VariationalOptions
 
 IMAGES = numpy.random.default_rng(0).integers(0, 256, (750, 2, 2, 1), numpy.uint8)
 
 
-class Model(nn.Module):
+class Model(LatentModel):
     """Whose reconstructions are the images where these are neither black nor white."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ def test_the_picture_is_of_images_from_the_whole_test_set_and_draws_nothing_from
     assert_array_equal(random_state(), state)
 
 
-class Noisy(nn.Module):
+class Noisy(LatentModel):
     """Whose encoder and decoder are other functions in training, and keep statistics there."""
 
     def __init__(self) -> None:

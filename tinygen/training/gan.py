@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy
 
 from tinygen import functional as F
-from tinygen.data import Loader, to_float
+from tinygen.command_line import UsageError
+from tinygen.data import ImageDataset, Loader, to_float
 from tinygen.engine.tensor import Tensor
 from tinygen.evaluation import metrics
 from tinygen.nn import Module, evaluating
@@ -28,9 +29,14 @@ class GANOptions(Options):
     latent: Positive[int] = 100
     """dimensions of the noise"""
 
+    def check(self) -> None:
+        super().check()
+        if self.batch_size == 1:
+            raise UsageError("--batch-size must be at least 2: networks with batch norm compare the images of a batch")
+
 
 class GAN:
-    """A generator, which makes images from -1 to 1, a discriminator, which judges them, and the Adam of each; and the real images, uint8.
+    """A generator of images from -1 to 1, a discriminator, which judges them, an Adam for each, and the data with the real images.
 
     Adam's first beta is 0.5 by the custom for GANs (Radford et al., 2016).
     """
@@ -38,12 +44,12 @@ class GAN:
     def __init__(
         self,
         options: GANOptions,
-        images: numpy.ndarray,
+        data: ImageDataset,
         generator: Module,
         discriminator: Module,
         betas: tuple[float, float] = (0.5, 0.999),
     ) -> None:
-        self.options, self.images = options, images
+        self.options, self.data = options, data
         self.generator, self.discriminator = generator.to(options.device), discriminator.to(options.device)
         self.adam_g = Adam(generator.parameters(), options.lr, betas)
         self.adam_d = Adam(discriminator.parameters(), options.lr, betas)
@@ -76,15 +82,17 @@ class GAN:
         measured, their mean distance over that of the real images; further numbers for the log come from `evaluate()`. A finished run
         leaves what `generate` makes. Both give images from -1 to 1, like `sample`.
         """
-        real_distance = mean_distance(to_float(self.images[:: max(1, len(self.images) // 256)], -1, 1))
+        images = self.data.train_images
+        real_distance = mean_distance(to_float(images[:: max(1, len(images) // 256)], -1, 1))
         training = Training(
             self.options,
             {"generator": self.generator, "discriminator": self.discriminator, "adam_g": self.adam_g, "adam_d": self.adam_d},
-            Loader(self.images, *labels, batch_size=self.options.batch_size, seed=self.options.seed),
+            Loader(images, *labels, batch_size=self.options.batch_size, seed=self.options.seed),
             step,
             samples=lambda: grid((samples() + 1) / 2, columns),
             evaluate=lambda: {"diversity": mean_distance(generate(256)) / real_distance, **evaluate()},
             generate=lambda n: (generate(n) + 1) / 2,
+            data=self.data,
         )
         training.run()
 

@@ -95,6 +95,6 @@ class Options(RunOptions):
     grey: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """make colours grey"""
 
-    def load_images(self) -> ImageDataset:
+    def load_data(self) -> ImageDataset:
         """The images of --data, as --size, --crop and --grey make them."""
         return load_images(self.data, self.size, self.crop, self.grey)

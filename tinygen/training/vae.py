@@ -5,14 +5,13 @@ The models and their loss are in examples/vae.py.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy
 
 from tinygen import functional as F
 from tinygen.data import ImageDataset, Loader, to_float
 from tinygen.engine.tensor import Tensor
-from tinygen.nn import evaluating
+from tinygen.nn import Module, evaluating
 from tinygen.optim import Adam
 from tinygen.report.pictures import grid
 from tinygen.training.loop import Metrics, Training
@@ -29,14 +28,20 @@ class VariationalOptions(Options):
     """dimensions of the latent space"""
 
 
+class LatentModel(Module):
+    """Images (N, H, W, C) from 0 to 1, and latent Gaussians (N, latent). `decoder` gives the logits of the pixels from (N, latent)."""
+
+    decoder: Module
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of the latent Gaussian of each image, (N, latent) each."""
+        raise NotImplementedError(f"{type(self).__name__} has no encode")
+
+
 class Variational:
-    """A variational autoencoder, its Adam, and the images that it is trained and tested on, uint8.
+    """A variational autoencoder, its Adam, and the images that it is trained and tested on, uint8."""
 
-    model.encode gives the mean and the log-variance of the latent Gaussian, (N, latent) each, of images from 0 to 1, (N, H, W, C), and
-    model.decoder the logits of their pixels from latent numbers.
-    """
-
-    def __init__(self, options: VariationalOptions, data: ImageDataset, model: Any) -> None:
+    def __init__(self, options: VariationalOptions, data: ImageDataset, model: LatentModel) -> None:
         self.options, self.data, self.model = options, data, model.to(options.device)
         self.adam = Adam(model.parameters(), options.lr)
 
@@ -59,6 +64,7 @@ class Variational:
             self._samples,
             lambda: self._evaluate(losses),
             lambda n: self.decode(F.randn((n, self.options.latent), device=self.options.device)),
+            data=self.data,
         )
         training.run()
 
