@@ -5,7 +5,7 @@ from tinygen_kernels import for_array
 
 from tinygen.backend import Array, array_module
 from tinygen.engine.function import Function
-from tinygen.engine.tensor import Tensor, tensor_method
+from tinygen.engine.tensor import Shape, Tensor, tensor_method
 from tinygen.functional.shape import reshape, swapaxes
 
 # From so many multiply-adds on, OpenBLAS (NumPy's own) splits a product among threads, and its last bits depend on how many there are.
@@ -24,7 +24,13 @@ class MatMulFunction(Function):
         return array_module(a).matmul(a, b)
 
     def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
-        return g @ swapaxes(b, -1, -2) if self.needs[0] else None, swapaxes(a, -1, -2) @ g if self.needs[1] else None
+        to_a, to_b = self.needs
+        return _summed(g @ swapaxes(b, -1, -2), a.shape) if to_a else None, _summed(swapaxes(a, -1, -2) @ g, b.shape) if to_b else None
+
+
+def _summed(g: Tensor, shape: Shape) -> Tensor:
+    """g, summed over the leading axes along which a stack of matrices of this shape was broadcast."""
+    return g if g.shape == shape else g.sum_to(shape)
 
 
 def _one_by_one(a: Array, b: Array) -> Array:
