@@ -91,8 +91,8 @@ def test_the_dense_vae_has_the_sizes_that_it_should(example: Load, monkeypatch: 
         ("gan", {"wide": True, "conv_discriminator": True}, "--wide and --conv-discriminator are two pairs of networks: choose one"),
         ("wgan", {"penalty": True, "spectral_norm": True}, "--penalty and --spectral-norm are two ways to bound .*: choose one"),
         ("wgan", {"critic_steps": 0}, "--critic-steps must be positive, got 0"),
-        ("autoencoder", {"crop": 26}, "height and width must be divisible by 4, got 26x26"),
-        ("vae", {"crop": 26}, "height and width must be divisible by 4, got 26x26"),
+        ("autoencoder", {"crop": 26}, "images of 26x26 do not fit: height and width must be divisible by 4, .*; --size 32"),
+        ("vae", {"crop": 26}, "images of 26x26 do not fit: height and width must be divisible by 4; --size 32, or --dense"),
         ("dcgan", {"seed": -1}, "--seed must be 0 to 2\\*\\*64 - 1, got -1"),
     ],
 )
@@ -230,7 +230,7 @@ def test_names_that_are_in_the_data_are_not_new_and_the_similarity_is_the_one_as
         pass
 
     class Training:
-        def __init__(self, *arguments: Any) -> None:
+        def __init__(self, *arguments: Any, data: Any) -> None:
             given.extend(arguments)
 
         def run(self) -> None:
