@@ -1,9 +1,11 @@
-"""Train every example, judge it, and write what came of it on one page, examples/results/README.md, with the pictures of each run.
+"""Train every example, judge its images, and write the results on one page, examples/results/README.md,
+with pictures from each run.
 
-    python examples/results/make_results.py        or `make results`, 50 minutes on 2 cores
+    python examples/results/make_results.py        or `make results`, an hour on 2 cores
 
-The runs are in runs/results. A finished one is not run again and a stopped one goes on, so the command may be stopped at any time; to have
-everything made anew, delete that folder. Every number on the page comes from the files of the runs.
+The runs are in runs/results. The command may be stopped at any time: a finished run is not trained
+again, and a stopped one is resumed. A run whose evaluation is of an older format is judged again.
+Delete the folder to train everything again. Every number on the page comes from the runs' files.
 """
 
 import json
@@ -16,11 +18,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy
 from llvmlite import binding
 
 from tinygen.command_line import UsageError
-from tinygen.data import load_images
+from tinygen.evaluation.estimate import Estimate
+from tinygen.evaluation.evaluate import FORMAT, in_words
 from tinygen.saving.checkpoint import write_whole
+from tinygen.saving.run_folder import RunFolder
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -48,13 +53,15 @@ COMMANDS = {
     "attention_gan": "attention_gan.py",
     "attention_names": "attention_names.py",
 }
-COLUMNS = ("feature_frechet_distance", "recall", "coverage", "class_entropy", "mean_confidence", "nearest_training_image", "copies")
+QUALITY = ("feature_frechet_distance", "precision", "density", "recall", "coverage", "class_entropy", "mean_confidence")
+NOVELTY = ("nearest_training_distance", "copies")
 
 
 def train(command: str, folder: Path) -> None:
-    """Have `python examples/COMMAND --out FOLDER` run to its end, and its images judged, unless that was done before.
+    """Run `python examples/COMMAND --out FOLDER` to its end, unless that was done before.
 
-    Raises ValueError if the folder is that of another command, SystemExit with the status of a program that fails or is stopped.
+    Raises UsageError if the folder is that of another command, SystemExit with the status of a
+    program that fails or is stopped.
     """
     done = folder / "command.txt"
     if done.exists():
@@ -62,16 +69,22 @@ def train(command: str, folder: Path) -> None:
             raise UsageError(f"{folder} holds the run of {done.read_text()}, not of {command}; delete it, or name the run otherwise")
         return
     print(f"\n== {command}", flush=True)
-    resume = ["--resume"] if (folder / "checkpoint.safetensors").exists() else []
+    resume = ["--resume"] if RunFolder(folder).checkpoint.exists() else []
     script, *arguments = shlex.split(command)
     _call([str(ROOT / "examples" / script), *arguments, "--out", str(folder), *resume])
-    if (folder / "generated.safetensors").exists():
-        _call(["-m", "tinygen.evaluate", str(folder)])
     write_whole(done, command.encode())
 
 
+def judge(folder: Path) -> None:
+    """Judge the images of a finished run, if it generated any and was not judged before in this format."""
+    run = RunFolder(folder)
+    judged = json.loads(run.evaluation.read_text()) if run.evaluation.exists() else {}
+    if run.generated.exists() and judged.get("format") != FORMAT:
+        _call(["-m", "tinygen.evaluate", str(folder)])
+
+
 def _call(arguments: Sequence[str]) -> None:
-    """Run Python. A Ctrl-C reaches the program as well: it is left to it, which ends in its own time."""
+    """Run Python. Ctrl-C reaches the program as well, which then ends when it is ready to."""
     before = signal.signal(signal.SIGINT, lambda number, frame: None)
     try:
         status = subprocess.run([sys.executable, *arguments]).returncode
@@ -82,46 +95,70 @@ def _call(arguments: Sequence[str]) -> None:
 
 
 def page(commands: Mapping[str, str], runs: Path) -> str:
-    """The page about finished runs, in Markdown; their pictures lie beside it."""
-    cores = f"{os.cpu_count()} cores of the kind {binding.get_host_cpu_name()}"
-    heads = ["model", "minutes", "n", *COLUMNS, "smallest_class", "classes", "bits_per_dimension"]
+    """The page about finished runs, in Markdown. Their pictures lie beside it."""
     lines = [
         "# Results",
         "",
-        f"Written by `make results` on {cores}. `python -m tinygen.evaluate --help` says what the numbers mean; in brackets is",
-        "what test images reach in the place of made ones, n of each. The share of the smallest class, and the number of classes with",
-        "2% or more, are of all images that were made. Times are those of training.",
-        "",
-        f"Seed 0; images: {load_images().describe().removeprefix('data: ')}.",
-        "",
-        _row(*(head.replace("_", " ").replace("frechet", "Frechet") for head in heads)),
-        "|---|" + "---:|" * (len(heads) - 1),
+        f"Written by `make results` on {os.cpu_count()} cores of the kind {binding.get_host_cpu_name()}. The seed is 0, and times are",
+        "those of training. `python -m tinygen.evaluate --help` says what the numbers mean. A number stands with the margin of its 95%",
+        "interval; a difference within the margins may be chance. The last two rows of each table are the baselines: training images in",
+        "the place of generated ones, compared with the same test images, and test images in the place of generated ones, compared with",
+        "all training images. The last two columns are the share of the smallest class and the number of classes with 2% or more.",
+        *_tables(runs, list(commands)),
     ]
-    sections: list[str] = []
     for name, command in commands.items():
-        log = [json.loads(line) for line in (runs / name / "log.jsonl").read_text().splitlines()]
-        minutes = f"{sum(line['seconds'] for line in log) / 60:.1f}"
-        lines.append(_row(f"[{name}](#{name})", minutes, *_judgement(runs / name / "evaluation.json")))
-        last = ", ".join(f"{key} {value:.4g}" for key, value in log[-1].items() if key not in ("epoch", "seconds"))
+        log = _log(runs / name)
+        last = ", ".join(f"{key} {value:.4g}" for key, value in log[-1].items() if key not in ("epoch", "seconds") and value is not None)
         whole = f"python examples/{command} --out runs/{name}"
-        sections += ["", f"## {name}", "", f"`{whole}`: {len(log)} epochs in {minutes} minutes; in the last one {last}."]
+        lines += ["", f"## {name}", "", f"`{whole}`: {len(log)} epochs in {_minutes(log)} minutes; in the last one {last}."]
         if (findings := runs / name / "findings.txt").exists():
-            sections += ["", findings.read_text().strip()]
-        sections += ["", *(f"![{title}]({file})" for file, (title, _) in _pictures(name, runs / name).items())]
-    return "\n".join([*lines, *sections]) + "\n"
+            lines += ["", findings.read_text().strip()]
+        lines += ["", *(f"![{title}]({file})" for file, (title, _) in _pictures(name, runs / name).items())]
+    return "\n".join(lines) + "\n"
 
 
-def _judgement(path: Path) -> list[str]:
-    """The cells of a run's row that its evaluation fills; none where its model makes no images."""
-    if not path.exists():
-        return [""] * (len(COLUMNS) + 4)
-    evaluation = json.loads(path.read_text())
-    made, real, bits = evaluation["made"], evaluation["real"], evaluation["bits_per_dimension"]
-    numbers = [f"{made[name]:.3f} ({real[name]:.3f})" for name in COLUMNS]
-    shares = [evaluation["class_shares"][of].values() for of in ("made", "real")]
-    smallest, classes = (min(of) for of in shares), (sum(share >= 0.02 for share in of) for of in shares)
-    counted = ["{:.3f} ({:.3f})".format(*smallest), "{} ({})".format(*classes)]
-    return [str(evaluation["n"]), *numbers, *counted, "" if bits is None else f"{bits:.4f}"]
+def _tables(runs: Path, names: Sequence[str]) -> list[str]:
+    """A table for all runs that saw the same data in the same form, since only these can be compared."""
+    evaluations = {
+        name: json.loads(RunFolder(runs / name).evaluation.read_text()) for name in names if RunFolder(runs / name).generated.exists()
+    }
+    heads = ["images", "minutes", *QUALITY, *NOVELTY, "smallest_class", "classes"]
+    lines: list[str] = []
+    for data in dict.fromkeys(evaluation["data"] for evaluation in evaluations.values()):
+        group = {name: evaluation for name, evaluation in evaluations.items() if evaluation["data"] == data}
+        first = next(iter(group.values()))
+        accuracy = numpy.mean(first["classifiers"]["test_accuracies"])
+        lines += [
+            "",
+            f"D{data[1:]}. n = {first['n']}; the classifiers' mean test accuracy is {accuracy:.3f}.",
+            "",
+            _row(*(head.replace("_", " ").replace("frechet", "Frechet") for head in heads)),
+            "|---|" + "---:|" * (len(heads) - 1),
+        ]
+        for name, evaluation in group.items():
+            quality, novelty, shares = (evaluation[block]["generated"] for block in ("quality", "novelty", "class_shares"))
+            lines.append(_row(f"[{name}](#{name})", _minutes(_log(runs / name)), *_cells(quality, novelty, shares)))
+        lines.append(_row("training images", "", *_cells(first["quality"]["training_images"], {}, {})))
+        lines.append(_row("test images", "", *_cells({}, first["novelty"]["test_images"], first["class_shares"]["test_images"])))
+    return lines
+
+
+def _cells(quality: Mapping[str, Estimate], novelty: Mapping[str, Estimate], shares: Mapping[str, Estimate]) -> list[str]:
+    """The cells of a row from the third one on; empty where there are no numbers."""
+    numbers = {**quality, **novelty}
+    cells = [in_words(numbers[name]) if name in numbers else "" for name in (*QUALITY, *NOVELTY)]
+    if not shares:
+        return [*cells, "", ""]
+    smallest = min(shares.values(), key=lambda share: share["value"])
+    return [*cells, in_words(smallest), str(sum(share["value"] >= 0.02 for share in shares.values()))]
+
+
+def _log(folder: Path) -> list[dict[str, float | None]]:
+    return [json.loads(line) for line in RunFolder(folder).log.read_text().splitlines()]
+
+
+def _minutes(log: Sequence[Mapping[str, float | None]]) -> str:
+    return f"{sum(line['seconds'] or 0 for line in log) / 60:.1f}"
 
 
 def _row(*cells: str) -> str:
@@ -129,16 +166,19 @@ def _row(*cells: str) -> str:
 
 
 def _pictures(name: str, folder: Path) -> dict[str, tuple[str, Path]]:
-    """Titles and files of a run's last samples and of what else it has drawn, by their names beside the page."""
-    last = max((folder / "samples").glob("epoch-*.png"))
+    """The titles and files of a run's last samples and of its other pictures, by their names beside
+    the page."""
+    last = max(RunFolder(folder).samples.glob("epoch-*.png"))
     others = {f"{name}-{path.stem}.png": (f"{path.stem} of {name}", path) for path in sorted(folder.glob("*.png"))}
     return {f"{name}.png": (f"samples of {name}", last)} | others
 
 
 def make(commands: Mapping[str, str], runs: Path, folder: Path) -> None:
-    """Train what is not trained, then write README.md and the pictures into the folder."""
+    """Train and judge what is not yet trained or judged, then write README.md and the pictures into
+    the folder."""
     for name, command in commands.items():
         train(command, runs / name)
+        judge(runs / name)
     folder.mkdir(parents=True, exist_ok=True)
     for name in commands:
         for file, (_, picture) in _pictures(name, runs / name).items():

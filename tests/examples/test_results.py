@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy
 import pytest
-from make_results import COMMANDS, make, train
+from make_results import COMMANDS, judge, make, train
 from repository import ROOT
 
 from tinygen.data import load_images
+from tinygen.evaluation.evaluate import FORMAT, in_words
+from tinygen.saving.run_folder import RunFolder
 
 
 def test_every_example_has_its_place_on_the_page() -> None:
@@ -40,28 +42,37 @@ def test_the_page_and_a_second_call_that_runs_nothing(few_images: Path, tmp_path
     commands = {"classifier": f"cnn.py {common}", "small_vae": f"vae.py {common} --latent 3"}
     for name, command in commands.items():
         train(command, tmp_path / "runs" / name)
+        judge(tmp_path / "runs" / name)
     (tmp_path / "runs" / "classifier" / "findings.txt").write_text("What it found.\n")
     make(commands, tmp_path / "runs", tmp_path / "page")
     text = (tmp_path / "page" / "README.md").read_text()
     logs = {name: [json.loads(line) for line in (tmp_path / "runs" / name / "log.jsonl").read_text().splitlines()] for name in commands}
     evaluation = json.loads((tmp_path / "runs" / "small_vae" / "evaluation.json").read_text())
-    made, real = evaluation["made"], evaluation["real"]
     for name, command in commands.items():
         minutes = f"{sum(line['seconds'] for line in logs[name]) / 60:.1f}"
         assert f"## {name}\n\n`python examples/{command} --out runs/{name}`: 2 epochs in {minutes} minutes; in the last one " in text
-        assert f"\n| [{name}](#{name}) | {minutes} | " in text
         pictures = {f"{name}.png": "samples/epoch-002.png"} | ({f"{name}-confusion.png": "confusion.png"} if name == "classifier" else {})
         for file, original in pictures.items():
             assert f"]({file})" in text
             assert (tmp_path / "page" / file).read_bytes() == (tmp_path / "runs" / name / original).read_bytes()
     last = logs["classifier"][-1]
     assert f"in the last one loss {last['loss']:.4g}, accuracy " in text and f", test_accuracy {last['test_accuracy']:.4g}.\n" in text
-    assert f" | 30 | {made['feature_frechet_distance']:.3f} ({real['feature_frechet_distance']:.3f}) | {made['recall']:.3f} (" in text
-    shares = [sorted(evaluation["class_shares"][of].values()) for of in ("made", "real")]
-    smallest = "{:.3f} ({:.3f})".format(*(of[0] for of in shares))
-    classes = "{} ({})".format(*(10 - numpy.searchsorted(of, 0.02) for of in shares))
-    assert f" | {smallest} | {classes} | {evaluation['bits_per_dimension']:.4f} |\n" in text
-    assert f"images: {load_images().describe()[6:]}.\n" in text and text.count("What it found.") == 1
+    assert f"\n\nD{evaluation['data'][1:]}. n = 30; the classifiers' mean test accuracy is 0." in text
+    quality, novelty, shares = evaluation["quality"], evaluation["novelty"], evaluation["class_shares"]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
+    head, *models, training, test = rows
+    minutes = f"{sum(line['seconds'] for line in logs['small_vae']) / 60:.1f}"
+    assert [row[:2] for row in models] == [["[small_vae](#small_vae)", minutes]], "a classifier generates nothing"
+    assert models[0][2:9] == [in_words(number) for number in quality["generated"].values()]
+    assert models[0][9:11] == [in_words(number) for number in novelty["generated"].values()]
+    smallest = min(shares["generated"].values(), key=lambda share: share["value"])
+    assert models[0][11:] == [in_words(smallest), str(sum(share["value"] >= 0.02 for share in shares["generated"].values()))]
+    assert training == ["training images", "", *(in_words(number) for number in quality["training_images"].values()), *[""] * 4]
+    assert test[:11] == ["test images", *[""] * 8, *(in_words(number) for number in novelty["test_images"].values())]
+    assert head[2:11] == [
+        name.replace("_", " ").replace("frechet", "Frechet") for block in (quality, novelty) for name in block["generated"]
+    ]
+    assert text.count("What it found.") == 1
 
     capfd.readouterr()
     make(commands, tmp_path / "runs", tmp_path / "page")
@@ -69,6 +80,20 @@ def test_the_page_and_a_second_call_that_runs_nothing(few_images: Path, tmp_path
     assert (tmp_path / "page" / "README.md").read_text() == text
     with pytest.raises(ValueError, match=r"small_vae holds the run of vae\.py .*, not of vae\.py; delete it, or name the run otherwise"):
         train("vae.py", tmp_path / "runs" / "small_vae")
+
+
+def test_a_finished_run_is_judged_anew_where_the_evaluation_has_another_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[list[str]] = []
+    monkeypatch.setattr("make_results._call", called.append)
+    run = RunFolder(tmp_path)
+    judge(tmp_path)
+    assert not called, "there are no images to judge"
+    run.generated.touch()
+    for text in (None, '{"made": {}}', '{"format": 0}', f'{{"format": {FORMAT}}}'):
+        if text is not None:
+            run.evaluation.write_text(text)
+        judge(tmp_path)
+    assert called == [["-m", "tinygen.evaluate", str(tmp_path)]] * 3
 
 
 def test_a_failing_example_ends_it(tmp_path: Path) -> None:

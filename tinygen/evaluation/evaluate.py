@@ -1,24 +1,48 @@
-"""Judge the images that a finished run of an example has made, in half a minute:
+"""Judge the images that a finished run of an example has generated, in about a minute:
 
     python -m tinygen.evaluate runs/dcgan
 
-The numbers are of n made images, and beside them, as what can be reached, of n test images in their place:
+A generator should draw from the distribution of its training images, without repeating them. The
+test images are of that distribution, and no generator has seen them. Two questions follow:
 
-    feature_frechet_distance   to n training images; features are the 64 of a classifier trained here on the others. Smaller is better
-    recall, coverage           of those training images, 5 nearest neighbours. Larger is better
-    class_entropy              of the classes that the classifier sees, in nats; all alike is the log of the number of classes
-    mean_confidence            the classifier's probability of the class that it sees
-    nearest_training_image     median distance to the nearest of all training images, in root mean square per pixel from 0 to 1
-    copies                     share that is nearer to a training image than 99 of 100 test images are. Much above 0.01, the model has
-                               learnt images by heart, or makes blurred ones
+Quality: are the generated images like the test images? The same is asked of training images in
+their place. That column is what a generator would reach that has learnt everything, and also what
+one would reach that repeats its training images: which of the two it is, novelty shows.
 
-The share of each class is counted in all images that were made, 1,000. Of a run that logs test_-ELBO, bits per dimension are
--ELBO / (H W C log 2), under the likelihood that the run has for pixels: those of Bernoulli pixels are not those of 256 levels. The table
-is also written to evaluation.json in the run's folder.
+    feature_frechet_distance    squared distance to the test images over their variance, by the 64
+                                features of a small classifier that is trained here; smaller is
+                                better
+    precision, density          is a generated image near test images, and how many? Larger is better
+    recall, coverage            is a test image near generated images? Larger is better
+    class_entropy               entropy of the classes that the classifier sees, in nats: log K for
+                                K classes of the same size
+    mean_confidence             the classifier's probability of the class that it sees
+
+Novelty: how far are the generated images from all training images? The same is asked of test
+images in their place.
+
+    nearest_training_distance   median distance to the nearest training image, in root mean square
+                                per pixel, from 0 to 1
+    copies                      share of images nearer to a training image than 99 of 100 test
+                                images are. One half of the test images sets that bound, and the
+                                other half is the column beside. With a share far above that column
+                                the generator repeats training images, or generates blurred ones
+
+How the images are chosen: each column has n of them, n being as large as the generated images, the
+test images and half of the training images allow. They are drawn at random, since data sets and
+generators may give their images class by class. The n training images of the quality column are
+not among those that the classifiers are trained on, so that no column is of images whose classes
+the classifiers have learnt by heart. The shares of the classes are of all generated and all test
+images.
+
+Every number comes with the margin of its 95% interval, `value ± margin`, from a bootstrap over the
+images and from three classifiers, which are trained from different random weights (see
+`tinygen.evaluation.estimate`). A difference between two runs that is smaller than their margins may
+be chance. The table is also written to evaluation.json in the run's folder.
 """
 
 import json
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,139 +50,139 @@ from typing import Annotated, Any
 import numpy
 import tyro
 
-from tinygen import backend
 from tinygen.command_line import UsageError
-from tinygen.data import ImageDataset, coloured, load_images, pad_to
-from tinygen.evaluation import metrics
-from tinygen.evaluation.features import FeatureClassifier, train_classifier
+from tinygen.data import ImageDataset, coloured, load_images
+from tinygen.data.dataset import digest
+from tinygen.evaluation.estimate import Estimate
+from tinygen.evaluation.features import train_classifier
+from tinygen.evaluation.judge import class_shares, judge_novelty, judge_quality, nearest_training_distances
 from tinygen.saving import checkpoint
 from tinygen.saving.run_folder import read_run
+
+FORMAT = 1  # of evaluation.json; the first one had no number
+SEEDS = (0, 1, 2)  # of the classifiers
+STEPS = 500  # of training each
 
 
 @dataclass(kw_only=True)
 class EvaluateOptions:
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """the folder of a finished run"""
+    data: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER|FILE")] = None
+    """where the images that the run was trained on are now, if they have been moved"""
 
 
-def evaluate(run: Path) -> dict[str, Any]:
-    """What evaluation.json holds about the run in this folder; the same bits each time. Sets the random stream.
+def evaluate(run: Path, data: Path | None = None) -> dict[str, Any]:
+    """The contents of evaluation.json for the run in this folder; the same bits each time.
 
-    Raises ValueError or FileNotFoundError if there is no finished run that has made images, or its data are gone.
+    `data` is where the run's images are now, if they have been moved. Sets the random stream.
+
+    Raises UsageError or FileNotFoundError if the folder does not hold a finished run that generated
+    images, if its data are gone or are other data, or if there are too few images or classes.
     """
-    images, epochs, data = _read_run(run)
-    backend.manual_seed(0)
-    n = min(len(images), len(data.test_images), len(data.train_images) // 2)
-    order = backend.generator().permutation(len(data.train_images))
-    unseen, seen = order[:n], order[n:]
-    classifier = train_classifier(data.train_images[seen], data.train_labels[seen], len(data.classes))
-    reference, _ = classifier.describe_images(data.train_images[unseen])
-    near = numpy.quantile(training_distances(data.test_images[:n], data), 0.01)
-    made_classes, test_classes = classifier.classify(images), classifier.classify(data.test_images)
+    generated, epochs, images = _read_run(run, data)
+    n = min(len(generated), len(images.test_images), len(images.train_images) // 2)
+    unseen, seen = numpy.split(_permutation(len(images.train_images)), [n])
+    classifiers = [
+        train_classifier(images.train_images[seen], images.train_labels[seen], len(images.classes), seed, STEPS) for seed in SEEDS
+    ]
+    drawn, test = generated[_permutation(len(generated))[:n]], images.draw_test_images(n)
+    bound, held_out = numpy.split(nearest_training_distances(test, images.train_images), [n // 2])
+    accuracies = [float((classifier.classify(images.test_images) == images.test_labels).mean()) for classifier in classifiers]
     return {
+        "format": FORMAT,
         "run": str(run),
         "epochs": epochs,
-        "data": data.describe(),
+        "data": images.describe(),
+        "classifiers": {"training_images": len(seen), "test_accuracies": accuracies},
         "n": n,
-        "classifier": {"training_images": len(seen), "test_accuracy": float((test_classes == data.test_labels).mean())},
-        "made": numbers(images[:n], classifier, reference, data, near),
-        "real": numbers(data.test_images[:n], classifier, reference, data, near),
-        "class_shares": {
-            "made": dict(zip(data.classes, _shares(made_classes, data).tolist(), strict=True)),
-            "real": dict(zip(data.classes, _shares(test_classes, data).tolist(), strict=True)),
+        "held_out": len(held_out),
+        "quality": {
+            "generated": judge_quality(drawn, test, classifiers),
+            "training_images": judge_quality(images.train_images[unseen], test, classifiers),
         },
-        "bits_per_dimension": _bits_per_dimension(run, math.prod(images.shape[1:])),
+        "novelty": {
+            "generated": judge_novelty(nearest_training_distances(drawn, images.train_images), bound),
+            "test_images": judge_novelty(held_out, bound),
+        },
+        "class_shares": {
+            "generated": class_shares(generated, classifiers, images.classes),
+            "test_images": class_shares(images.test_images, classifiers, images.classes),
+        },
     }
 
 
-def numbers(
-    images: numpy.ndarray, classifier: FeatureClassifier, reference: numpy.ndarray, data: ImageDataset, near: float
-) -> dict[str, float]:
-    """One column of the table: images against the features of reference and all training images. `near` decides what is a copy."""
-    features, probabilities = classifier.describe_images(images)
-    nearest = training_distances(images, data)
-    return {
-        "feature_frechet_distance": metrics.frechet_distance(features, reference),
-        "recall": metrics.recall(reference, features),
-        "coverage": metrics.coverage(reference, features),
-        "class_entropy": metrics.entropy(_shares(probabilities.argmax(axis=1), data)),
-        "mean_confidence": float(probabilities.max(axis=1).mean()),
-        "nearest_training_image": float(numpy.median(nearest)),
-        "copies": float((nearest < near).mean()),
-    }
+def _permutation(n: int) -> numpy.ndarray:
+    return numpy.random.default_rng(0).permutation(n)
 
 
-def training_distances(images: numpy.ndarray, data: ImageDataset) -> numpy.ndarray:
-    """The root mean square difference of each image to the nearest training image."""
-    flat, training = (part.reshape(len(part), -1) for part in (images, data.train_images))
-    return metrics.nearest_distances(flat, training) / (255 * math.sqrt(flat.shape[1]))
-
-
-def _shares(classes: numpy.ndarray, data: ImageDataset) -> numpy.ndarray:
-    return numpy.bincount(classes, minlength=len(data.classes)) / len(classes)
-
-
-def _read_run(run: Path) -> tuple[numpy.ndarray, int, ImageDataset]:
-    """The images that a finished run has made, the epochs behind them, and the data as the model saw them."""
+def _read_run(run: Path, moved: Path | None) -> tuple[numpy.ndarray, int, ImageDataset]:
+    """The images that a finished run generated, after how many epochs, and the data in the form in
+    which the model saw them."""
     if not (run / "checkpoint.safetensors").exists():
-        raise UsageError(f"{run} is no folder of a run: it has no checkpoint.safetensors")
+        raise UsageError(f"{run} is not the folder of a run: it has no checkpoint.safetensors")
     trained = read_run(run / "checkpoint.safetensors")
     options = trained.options
     if not (run / "generated.safetensors").exists():
         raise UsageError(
-            f"{run} has no generated.safetensors: it is not finished and --resume goes on with it, or its model makes no images"
+            f"{run} has no generated.safetensors: it is not finished and --resume goes on with it, or its model generates no images"
         )
     arrays, metadata = checkpoint.load(run / "generated.safetensors")
     epochs = int(metadata["epoch"])
     if (epochs, 0) != (trained.epoch, trained.batch):
         raise UsageError(
-            f"{run} is not finished: its images were made after epoch {epochs}, and since then it has trained "
+            f"{run} is not finished: its images were generated after epoch {epochs}, and since then it has trained "
             f"{trained.epoch - epochs} epochs and {trained.batch} batches; --resume goes on with it"
         )
     if missing := [name for name in ("data", "size", "crop", "grey") if name not in options]:
         raise UsageError(f"{run} does not say which images it was trained on: its checkpoint lacks the options {', '.join(missing)}")
-    data = load_images(options["data"], options["size"], options["crop"], options["grey"])
-    return arrays["images"], epochs, _as_seen(data, arrays["images"].shape[1:], run)
+    loaded = load_images(moved or options["data"], options["size"], options["crop"], options["grey"])
+    data = _as_seen(loaded, arrays["images"].shape[1:], run)
+    if trained.data not in (None, data.digest(), digest(data.train_images), digest(data.train_images, data.train_labels)):
+        raise UsageError(f"{run} was trained on other images than {loaded.source} holds; give the place of its own with --data")
+    return arrays["images"], epochs, data
 
 
 def _as_seen(data: ImageDataset, shape: tuple[int, ...], run: Path) -> ImageDataset:
-    """The data in the form of the made images: coloured by class where only those have colour, and with a black border where smaller."""
+    """The data in the form of the generated images: coloured by class if only those have colour, and
+    padded with black if they are larger."""
     if shape[2] == 3 and data.train_images.shape[3] == 1:
         data = coloured(data, shape[0])
-    train, test = data.train_images, data.test_images
-    if shape[0] == shape[1] >= max(train.shape[1:3]):
-        train, test = pad_to(train, shape[0]), pad_to(test, shape[0])
-    if train.shape[1:] != shape:
-        raise UsageError(f"{run} made images of {shape}, which cannot be compared with {data.source}, {train.shape[1:]}")
-    return ImageDataset(train, data.train_labels, test, data.test_labels, data.classes, data.source)
+    if shape[0] == shape[1] >= max(data.train_images.shape[1:3]):
+        data = data.padded(shape[0])
+    if data.train_images.shape[1:] != shape:
+        raise UsageError(f"{run} generated images of {shape}, which cannot be compared with {data.source}, {data.train_images.shape[1:]}")
+    return data
 
 
-def _bits_per_dimension(run: Path, dimensions: int) -> float | None:
-    last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
-    return last["test_-ELBO"] / (dimensions * math.log(2)) if "test_-ELBO" in last else None
-
-
-def table(evaluation: dict[str, Any]) -> str:
+def table(evaluation: Mapping[str, Any]) -> str:
     """An evaluation as text."""
-    made, real = evaluation["made"], evaluation["real"]
-    n, classifier, shares = evaluation["n"], evaluation["classifier"], evaluation["class_shares"]
-    lines = [
-        f"{evaluation['run']} after {evaluation['epochs']} epochs",
-        evaluation["data"],
-        f"classifier: trained on {classifier['training_images']:,} training images, test accuracy {classifier['test_accuracy']:.3f}",
-        "",
-        f"{f'n = {n}':<26}{'made':>10}{'real':>10}",
-        *(f"{name:<26}{made[name]:10.3f}{real[name]:10.3f}" for name in made),
-        "",
-        f"{'share of the class':<26}{'made':>10}{'real':>10}",
-        *(f"{name:<26}{shares['made'][name]:10.3f}{shares['real'][name]:10.3f}" for name in shares["made"]),
-    ]
-    if (bits := evaluation["bits_per_dimension"]) is not None:
-        lines += ["", f"bits per dimension, from the -ELBO of the test images: {bits:.4f}"]
-    return "\n".join(lines)
+    n, held_out, classifiers = evaluation["n"], evaluation["held_out"], evaluation["classifiers"]
+    accuracies = ", ".join(f"{accuracy:.3f}" for accuracy in classifiers["test_accuracies"])
+    return "\n".join(
+        [
+            f"{evaluation['run']} after {evaluation['epochs']} epochs",
+            evaluation["data"],
+            f"classifiers: trained on {classifiers['training_images']:,} training images, test accuracies {accuracies}",
+            *_block(f"quality, against {n} test images", f"{n} generated", f"{n} training", evaluation["quality"]),
+            *_block("novelty, against all training images", f"{n} generated", f"{held_out} test", evaluation["novelty"]),
+            *_block("shares of the classes", "all generated", "all test", evaluation["class_shares"]),
+        ]
+    )
+
+
+def _block(title: str, first: str, second: str, columns: Mapping[str, Mapping[str, Estimate]]) -> list[str]:
+    left, right = columns.values()
+    rows = [f"{name:<36}{in_words(left[name]):>18}{in_words(right[name]):>18}" for name in left]
+    return ["", f"{title:<36}{first:>18}{second:>18}", *rows]
+
+
+def in_words(number: Estimate) -> str:
+    """An estimate as `value ± margin`."""
+    return f"{number['value']:.3f} ± {number['margin']:.3f}"
 
 
 def main(options: EvaluateOptions) -> None:
-    evaluation = evaluate(options.run)
+    evaluation = evaluate(options.run, options.data)
     checkpoint.write_whole(options.run / "evaluation.json", (json.dumps(evaluation, indent=2) + "\n").encode())
     print(table(evaluation))

@@ -1,4 +1,5 @@
-"""The features on which images are compared: what a small classifier of the real images knows of an image before its last layer."""
+"""The features by which images are compared: the activations of a small classifier before its last
+layer."""
 
 from itertools import count, islice
 
@@ -6,6 +7,7 @@ import numpy
 
 from tinygen import functional as F
 from tinygen import nn, optim
+from tinygen.backend import manual_seed
 from tinygen.command_line import UsageError
 from tinygen.data import Loader, to_float
 from tinygen.engine.mode import no_grad
@@ -15,7 +17,8 @@ FEATURES = 64
 
 
 class FeatureClassifier(nn.Module):
-    """Images (N, *size, channels) from 0 to 1 -> logits (N, classes), through FEATURES features that are not negative."""
+    """Images (N, *size, channels) from 0 to 1 -> logits (N, classes), through FEATURES nonnegative
+    features."""
 
     def __init__(self, size: tuple[int, int], channels: int, classes: int) -> None:
         rows, columns = (n // 2 // 2 for n in size)
@@ -50,17 +53,20 @@ class FeatureClassifier(nn.Module):
         return self.describe_images(images)[1].argmax(axis=1)
 
 
-def train_classifier(images: numpy.ndarray, labels: numpy.ndarray, classes: int, steps: int = 500) -> FeatureClassifier:
-    """A classifier trained for `steps` batches of 64 of the uint8 images (N, H, W, C), by Adam on the cross-entropy.
+def train_classifier(images: numpy.ndarray, labels: numpy.ndarray, classes: int, seed: int, steps: int) -> FeatureClassifier:
+    """A classifier trained for `steps` batches of 64 of the uint8 images (N, H, W, C), by Adam on the
+    cross-entropy.
 
-    Its weights and the order of the batches depend on the random stream and nothing else. Raises UsageError if there is one class only.
+    Its weights and the order of the batches depend on the seed alone. Sets the random stream.
+    Raises UsageError if there are fewer than 2 classes.
     """
     if classes < 2:
         raise UsageError(f"a classifier needs 2 classes or more to learn features from, got {classes}")
+    manual_seed(seed)
     _, height, width, channels = images.shape
     model = FeatureClassifier((height, width), channels, classes)
     adam = optim.Adam(model.parameters(), 1e-3)
-    loader = Loader(images, labels, batch_size=min(64, len(images)), seed=0)
+    loader = Loader(images, labels, batch_size=min(64, len(images)), seed=seed)
     batches = (batch for epoch in count() for batch in loader.epoch(epoch))
     for batch, targets in islice(batches, steps):
         loss = F.cross_entropy(model(_input(batch)), targets)

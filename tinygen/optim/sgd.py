@@ -8,11 +8,9 @@ from tinygen.optim.optimizer import Optimizer
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent with momentum (Sutskever et al., 2013).
+    """Stochastic gradient descent: v = momentum v + g; p -= lr v, or with Nesterov's look ahead p -= lr (g + momentum v).
 
-        v = momentum v + g,    p -= lr v,    or with Nesterov's momentum p -= lr (g + momentum v).
-
-    Raises ValueError for a momentum that is not from 0 to below 1, and for nesterov without momentum.
+    Sutskever et al., 2013.
     """
 
     slots = ("velocity",)
