@@ -36,6 +36,30 @@ class Double(Function):
         return self.gradient
 
 
+class TensorsInForward(Double):
+    def forward(self, x: numpy.ndarray) -> Any:
+        return F.exp(x)  # type: ignore[arg-type]
+
+
+class TensorFromForward(Double):
+    def forward(self, x: numpy.ndarray) -> Any:
+        return F.exp(Tensor(x))
+
+
+class ForgetsTheOutput(Double):
+    def backward(self, g: Tensor, x: Tensor) -> Any:  # type: ignore[override]
+        return g
+
+
+class NumpyInBackward(Double):
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Any:
+        return g * numpy.exp(x)  # type: ignore[operator]
+
+
+class Plain(Function):
+    """Without parameters."""
+
+
 def freed() -> Tensor:
     y = (a * a).sum()
     grad(y, a)
@@ -77,6 +101,29 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: grad(a * 2.0, a, [a, a]), ValueError, "grad: 1 outputs but 2 grad_outputs"),
     (freed, ValueError, f"the graph behind Sum was freed by an earlier backward; {keep_or_detach}"),
     # functions that users write
+    (
+        lambda: TensorsInForward(a)(a),
+        TypeError,
+        "TensorsInForward: forward takes and returns arrays, but Exp takes Tensors; "
+        "compute with array_module(x), as in array_module(x).exp(x); arguments: float32 (2, 3) on cpu",
+    ),
+    (
+        lambda: TensorFromForward(a)(a),
+        TypeError,
+        "TensorFromForward: forward gave a Tensor, but it takes and returns arrays; "
+        "compute with array_module(x), as in array_module(x).exp(x)",
+    ),
+    (
+        lambda: ForgetsTheOutput(a)(a).sum().backward(),
+        TypeError,
+        "ForgetsTheOutput.backward takes g, y and the inputs, in this order: write def backward(self, g, y, x)",
+    ),
+    (
+        lambda: NumpyInBackward(a)(a).sum().backward(),
+        TypeError,
+        "Mul takes Tensors, got an array of shape (2, 3); in backward use tinygen's functions, not NumPy's",
+    ),
+    (lambda: Plain(a), TypeError, "Plain has no parameters; to apply it write Plain()(x), not Plain(x)"),
     (
         lambda: Double(b)(a).sum().backward(),
         ValueError,

@@ -1,4 +1,4 @@
-"""How every program of tinygen takes its options, and how it says what went wrong."""
+"""How every program of tinygen reads its options, and how it reports errors."""
 
 import sys
 from collections.abc import Callable
@@ -9,21 +9,24 @@ OptionsT = TypeVar("OptionsT")
 
 
 class UsageError(ValueError):
-    """What whoever runs a program can mend: an option, a file, a device that is not there. The message says how."""
+    """An error that the user can fix: a wrong option, a damaged file, a missing device.
+
+    The message says how to fix it.
+    """
 
 
 @runtime_checkable
 class Checked(Protocol):
-    """Options with rules that their types do not tell; `check` raises UsageError where one is broken."""
+    """Options with rules that types cannot express; `check` raises UsageError if one is broken."""
 
     def check(self) -> None: ...
 
 
 def command_line(main: Callable[[OptionsT], None], options: type[OptionsT]) -> None:
-    """Run main with the options from the command line, checked where they are `Checked`.
+    """Run main with the options from the command line. `Checked` options are checked first.
 
-    A UsageError or OSError is told in one sentence, with exit status 1; `python -X dev` shows its traceback as well. Every other
-    exception is a bug, and keeps its traceback.
+    A UsageError or OSError is reported in one sentence, with exit status 1; `python -X dev` shows
+    the traceback. Every other exception is a bug and keeps its traceback.
     """
     import tyro
 

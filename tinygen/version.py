@@ -1,3 +1,3 @@
-"""The version of tinygen, for people, for its package, and for the files that it writes."""
+"""The version of tinygen. The package and the files that tinygen writes take it from here."""
 
 __version__ = "0.1.0"

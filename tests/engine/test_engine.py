@@ -145,6 +145,31 @@ class TestWorkSpared:
             raise KeyError
         assert is_recording()
 
+    def test_no_grad_is_entered_again_and_decorates(self) -> None:
+        x, off = tensor([1.0], requires_grad=True), no_grad()
+        with off:
+            with off:
+                assert not is_recording()
+            assert not is_recording()
+        assert is_recording()
+
+        @off
+        def sample(t: Tensor) -> Tensor:
+            return t * 2.0
+
+        assert sample(x).node is None and is_recording()
+
+    def test_no_grad_refuses_to_decorate_a_generator(self) -> None:
+        def batches() -> Iterator[int]:
+            yield 1
+
+        async def later() -> None:
+            pass
+
+        for function in (batches, later):
+            with pytest.raises(TypeError, match=f"^{function.__name__} is a generator: the code that loops over it would run within"):
+                no_grad()(function)
+
     def test_each_thread_has_its_own_switch(self) -> None:
         """Two threads that leave no_grad in the order in which they entered it."""
         entered, left = threading.Event(), threading.Event()
@@ -255,3 +280,12 @@ def test_the_penalty_on_a_linear_critics_gradient() -> None:
     deviation = norms - 1.0
     F.mean(deviation * deviation).backward()
     assert_allclose(w.grad.numpy(), 2 * (norm - 1) * w.numpy() / norm, rtol=1e-13)
+
+
+def test_a_node_and_its_output_are_readable() -> None:
+    x = tensor([1.0, 2.0], requires_grad=True)
+    y = x * 2.0
+    assert repr(y) == "tensor([2., 4.], node=Mul)"
+    assert repr(y.node) == "<Mul of float32 (2,) on cpu, 2.0>"
+    y.sum().backward()
+    assert repr(y.node) == "<Mul>"

@@ -95,7 +95,7 @@ def test_a_clipped_critic_s_weights_stay_within_the_limit(few_images: Path, tmp_
 def test_a_run_is_not_gone_on_with_by_another_example(few_images: Path, tmp_path: Path) -> None:
     common = {"data": few_images, "batch_size": 96, "out": tmp_path}
     dcgan.main(dcgan.DCGANOptions(**common, epochs=1))
-    with pytest.raises(UsageError, match="is of a run of dcgan, and lsgan cannot go on with it"):
+    with pytest.raises(UsageError, match="is from a run of dcgan, which lsgan cannot resume"):
         lsgan.main(lsgan.LSGANOptions(**common, epochs=2, resume=True))
 
 
@@ -115,7 +115,7 @@ def test_the_same_images_elsewhere_are_gone_on_with_and_others_in_their_place_ar
     shutil.copytree("moved", "images")
     labels = Path("images", "train-labels-idx1-ubyte")
     labels.write_bytes(labels.read_bytes()[:-1] + b"\0" if labels.read_bytes()[-1] else labels.read_bytes()[:-1] + b"\1")
-    with pytest.raises(UsageError, match="is of a run on other data: images does not hold what it was trained on"):
+    with pytest.raises(UsageError, match="images holds other data than those that the run of "):
         go_on("images", 4)
 
 
@@ -192,7 +192,7 @@ def test_a_run_whose_loss_is_not_a_number_stops_with_the_checkpoint_of_before(fe
     checkpoint_file = tmp_path / "checkpoint.safetensors"
     told = result.stderr.splitlines()[-1]
     assert re.match("vae.py: -ELBO is nan .* in epoch 2, batch 1, after -ELBO .* in the batch before; ", told)
-    assert told.endswith(f"; --lr 1e+06 may be too large; {checkpoint_file} keeps what it was after 1 epochs and 0 batches")
+    assert told.endswith(f"; --lr 1e+06 may be too large; {checkpoint_file} keeps the state after 1 epochs and 0 batches")
     assert all(numpy.isfinite(array).all() for array in read_run(checkpoint_file).parts["model"].values())
 
 

@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import tinygen as tg
 from tinygen import nn
+from tinygen.command_line import UsageError
 from tinygen.data import load_fashion_mnist, load_names, pad_to
 from tinygen.training.gan import GAN
 
@@ -89,17 +90,19 @@ def test_the_dense_vae_has_the_sizes_that_it_should(example: Load, monkeypatch: 
     [
         ("gan", {"wide": True, "conv_discriminator": True}, "--wide and --conv-discriminator are two pairs of networks: choose one"),
         ("wgan", {"penalty": True, "spectral_norm": True}, "--penalty and --spectral-norm are two ways to bound .*: choose one"),
-        ("wgan", {"critic_steps": 0}, "--critic-steps must be at least 1, got 0"),
-        ("autoencoder", {"crop": 26}, "height and width must be divisible by 4, got 26x26"),
-        ("vae", {"crop": 26}, "height and width must be divisible by 4, got 26x26"),
-        ("dcgan", {"seed": -1}, "seed must be at least 0, got -1"),
+        ("wgan", {"critic_steps": 0}, "--critic-steps must be positive, got 0"),
+        ("autoencoder", {"crop": 26}, "images of 26x26 do not fit: height and width must be divisible by 4, .*; --size 32"),
+        ("vae", {"crop": 26}, "images of 26x26 do not fit: height and width must be divisible by 4; --size 32, or --dense"),
+        ("dcgan", {"seed": -1}, "--seed must be 0 to 2\\*\\*64 - 1, got -1"),
     ],
 )
 def test_what_an_example_cannot_do_it_refuses(example: Load, name: str, options: dict[str, Any], message: str) -> None:
     module = example(name)
     (kind,) = (value for key, value in vars(module).items() if key.endswith("Options") and value.__module__ == name)
-    with pytest.raises(ValueError, match=message):
-        module.main(kind(**options))
+    with pytest.raises(UsageError, match=message):
+        chosen = kind(**options)
+        chosen.check()
+        module.build(chosen, chosen.load_data())
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +230,7 @@ def test_names_that_are_in_the_data_are_not_new_and_the_similarity_is_the_one_as
         pass
 
     class Training:
-        def __init__(self, *arguments: Any) -> None:
+        def __init__(self, *arguments: Any, data: Any) -> None:
             given.extend(arguments)
 
         def run(self) -> None:

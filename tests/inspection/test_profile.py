@@ -151,6 +151,14 @@ class TestLayers:
         assert set(profile.ops) == {"BatchNorm", "Pow", "Sum"}
 
 
+def test_a_part_that_refers_to_its_model() -> None:
+    model = nn.Sequential(nn.Sequential(nn.Tanh()))
+    model[0].parent = model
+    with tg.profile() as profile:
+        model(tg.ones((1, 2)))
+    assert list(profile.layers) == ["Sequential.layers.0.layers.0 Tanh()"]
+
+
 def test_the_same_bits_come_out_with_a_profile() -> None:
     network, x = model(), tg.rand((IMAGES, 6, 6, 2))
     plain = tg.grad(network(x).sum(), network.parameters())

@@ -320,6 +320,8 @@ class TestState:
         assert_array_equal(after["layers.0.weight"], 1)
         assert_array_equal(after["layers.1.weight"], before["layers.1.weight"])
         assert model.load_state_dict(before) == ([], [])
+        with pytest.raises(ValueError, match=r"^this state does not fit Sequential: layers\.0\.bias is a list, not an array$"):
+            model.load_state_dict({"layers.0.bias": [1, 2, 3]}, strict=False)
         with pytest.raises(ValueError, match=r"^this state does not fit Sequential: layers\.0\.weight is float64 "):
             model.load_state_dict({"layers.0.weight": numpy.ones((2, 3))}, strict=False)
 

@@ -300,7 +300,7 @@ def test_what_is_frozen_stays_where_it_is(rule: Rule) -> None:
 
 
 class TestNothingToMove:
-    NOTHING = r"^SGD: none of its parameters has a gradient; they need part in the loss that backward\(\) starts from, "
+    NOTHING = r"^SGD: none of its parameters has a gradient; call backward\(\) on a loss that depends on them "
 
     def test_parameters_without_part_in_the_loss(self) -> None:
         """As after a layer was replaced: the optimiser holds the old layer's."""

@@ -1,5 +1,7 @@
 """The checks that users write their tests with: they must fail on what is wrong, and draw what they say."""
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy
@@ -190,3 +192,81 @@ class TestStrategies:
     )
     def test_the_rare_cases_do_come(self, strategy: st.SearchStrategy[Any], wanted: Any) -> None:
         find(strategy, wanted, settings=settings(database=None, max_examples=10_000))
+
+
+class TestScale:
+    def test_a_small_function_s_wrong_gradient_fails(self) -> None:
+        class Tiny(Square):
+            def forward(self, x: numpy.ndarray) -> numpy.ndarray:
+                return 1e-8 * x * x
+
+            def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+                return g * (17e-8 * x)
+
+        with pytest.raises(AssertionError, match="order 1, input 0"):
+            gradcheck(applied(Tiny), some(4, 5))
+        gradgradcheck(lambda x: Square()(x) * 1e-8, some(4, 5))
+
+    def test_a_slope_beside_a_large_constant_is_seen(self) -> None:
+        with pytest.raises(AssertionError, match="order 1, input 0"):
+            gradcheck(lambda x: WrongSlope()(x) * 1e-2 + 1000.0, some(3))
+        gradcheck(lambda x: Square()(x) * 1e-2 + 1000.0, some(3))
+
+    @pytest.mark.parametrize(
+        "function",
+        [
+            lambda x: F.log_softmax(x.reshape(-1, 1)),
+            lambda x: F.softmax(x.reshape(-1, 1)),
+            lambda x: x - x,
+            lambda x: (x + 1e4) - 1e4,
+            lambda x: F.logsumexp(x) - F.logsumexp(x + 1.0),
+            lambda x: F.tanh(x * 50.0),
+            lambda x: F.exp(x * 10.0),
+            lambda x: x.var() + x.mean(),
+            lambda x: F.layer_norm(x.reshape(1, -1), F.ones((12,), "float64"), F.zeros((12,), "float64")),
+        ],
+        ids=["zero", "one", "nothing", "cancels", "constant", "steep", "large", "moments", "normalised"],
+    )
+    def test_right_functions_pass_for_any_seed(self, function: Any) -> None:
+        for seed in range(200):
+            gradgradcheck(function, random_tensor((12,), numpy.random.default_rng(seed)), seed=seed)
+
+    def test_nan_fails(self) -> None:
+        with pytest.raises(AssertionError):
+            gradcheck(lambda x: x * numpy.nan, some(3))
+
+
+def in_a_new_process(code: str, *options: str) -> str:
+    result = subprocess.run([sys.executable, *options, "-c", code], capture_output=True, text=True)
+    return result.stdout + result.stderr.strip().rpartition("\n")[2]
+
+
+def test_a_wrong_gradient_fails_under_optimisation_too() -> None:
+    code = """
+import numpy, tinygen
+from tinygen.testing import adjoint_check, gradcheck
+
+class Wrong(tinygen.Function):
+    def forward(self, x):
+        return 2 * x
+
+    def backward(self, g, y, x):
+        return 17.0 * g
+
+assert False
+x = tinygen.tensor([1.0, 2.0], "float64", requires_grad=True)
+for check in (gradcheck, adjoint_check):
+    try:
+        check(*{gradcheck: (lambda x: Wrong()(x), x), adjoint_check: (lambda x: Wrong()(x), x)}[check])
+    except AssertionError:
+        print("seen", end=" ")
+"""
+    assert in_a_new_process(code, "-O") == "seen seen "
+
+
+def test_the_checks_need_no_hypothesis_and_the_strategies_say_that_they_do() -> None:
+    code = (
+        "import sys; sys.modules['hypothesis'] = None; from tinygen.testing import gradcheck, gradgradcheck, adjoint_check, random_tensor"
+    )
+    assert in_a_new_process(code) == ""
+    assert "hypothesis" in in_a_new_process(code + "; from tinygen.testing import tensors")

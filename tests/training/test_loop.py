@@ -90,7 +90,7 @@ def test_refusals_leave_everything_as_it_was(tmp_path: Path) -> None:
     before = contents(run)
     refused = [
         (small_run(run), f"{run} already holds a run; go on with --resume, or give another folder with --out"),
-        (small_run(run, resume=True, seed=8), f"{run / 'checkpoint.safetensors'} is of a run with other options: seed 7 is now 8"),
+        (small_run(run, resume=True, seed=8), f"{run / 'checkpoint.safetensors'} is from a run with other options: seed 7 is now 8"),
         (
             small_run(run, resume=True, width=5),
             f"{run / 'checkpoint.safetensors'}, model: this state does not fit Sequential: layers.0.weight is float32 (3, 4) instead of ",
@@ -122,7 +122,7 @@ def test_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
     small_run(tmp_path, epochs=1).run()
     training = small_run(tmp_path, resume=True)
     training.parts = {"encoder": training.parts["model"], "adam": training.parts["adam"]}
-    with pytest.raises(ValueError, match=r"is of another model: it has model, this one has encoder, adam$"):
+    with pytest.raises(ValueError, match=r"is from another model: it has model, this one has encoder, adam$"):
         training.run()
 
 
@@ -273,7 +273,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, bad: int, value
     kept = "nothing of this run is kept"
     if bad > 5:
         before = f", after loss {bad - 0.5:.4g}, accuracy 1 in the batch before"
-        kept = f"{tmp_path / 'run' / 'checkpoint.safetensors'} keeps what it was after 2 epochs and 0 batches"
+        kept = f"{tmp_path / 'run' / 'checkpoint.safetensors'} keeps the state after 2 epochs and 0 batches"
     cure = "the learning rate may be too large"
     assert str(error.value) == f"loss is {value} in epoch {bad // 5 + 1}, batch {bad % 5 + 1}{before}; {cure}; {kept}"
     assert (tmp_path / "run").exists() == (bad > 5)

@@ -64,7 +64,7 @@ def test_what_a_checkpoint_says_of_its_run(tmp_path: Path, monkeypatch: pytest.M
 
 def test_another_script_is_refused(tmp_path: Path) -> None:
     small_run(tmp_path, epochs=1, kind=Foreign).run()
-    refused(small_run(tmp_path, resume=True), "is of a run of dcgan, and small_run cannot go on with it")
+    refused(small_run(tmp_path, resume=True), "is from a run of dcgan, which small_run cannot resume")
 
 
 def test_other_settings_of_an_optimiser_are_refused(tmp_path: Path) -> None:
@@ -74,8 +74,8 @@ def test_other_settings_of_an_optimiser_are_refused(tmp_path: Path) -> None:
 
 def test_a_new_option_has_its_default_in_old_runs(tmp_path: Path) -> None:
     small_run(tmp_path, epochs=1, kind=Older).run()
-    refused(small_run(tmp_path, resume=True, kind=Newer, average=0.5), "is of a run with other options: average 0.0 is now 0.5")
-    refused(small_run(tmp_path, resume=True, kind=Newer, lr=0.2), "is of a run with other options: lr 0.1 is now 0.2")
+    refused(small_run(tmp_path, resume=True, kind=Newer, average=0.5), "is from a run with other options: average 0.0 is now 0.5")
+    refused(small_run(tmp_path, resume=True, kind=Newer, lr=0.2), "is from a run with other options: lr 0.1 is now 0.2")
     small_run(tmp_path, epochs=2, resume=True, kind=Newer).run()
     small_run(tmp_path, epochs=3, resume=True, kind=Newer).run()
     assert len(contents(tmp_path)[1]) == 3
@@ -85,7 +85,7 @@ def test_data_are_known_by_their_contents(tmp_path: Path) -> None:
     small_run(tmp_path / "run", epochs=1, data=tmp_path / "here").run()
     other = ROWS.copy()
     other[-1, -1] += 1
-    message = "checkpoint.safetensors is of a run on other data: the loader does not hold what it was trained on"
+    message = "the loader holds other data than those that the run of "
     refused(small_run(tmp_path / "run", resume=True, rows=other, data=tmp_path / "here"), message)
     (tmp_path / "run").rename(tmp_path / "moved")
     small_run(tmp_path / "moved", epochs=2, resume=True, data=tmp_path / "there").run()

@@ -8,6 +8,8 @@ from typing import Any
 from tinygen.backend import Array
 from tinygen.engine.tensor import Tensor
 
+_ARRAYS = "compute with array_module(x), as in array_module(x).exp(x)"
+
 
 def name(node: object) -> str:
     """The name of a node's function: "Mul" for a MulFunction."""
@@ -33,17 +35,20 @@ def no_tensor(node: object, inputs: Sequence[Any]) -> TypeError:
     return TypeError(f"{name(node)} takes at least one Tensor, got {listed(inputs)}; make one with tinygen.tensor(...)")
 
 
+def not_applied(node: object) -> TypeError:
+    return TypeError(f"{name(node)} has no parameters; to apply it write {type(node).__name__}()(x), not {type(node).__name__}(x)")
+
+
 def applied_twice(node: object) -> ValueError:
     return ValueError(f"this {name(node)} has been applied before; an instance is one node of the graph, so make a new one each time")
 
 
 def not_an_operand(node: object, x: Any) -> TypeError:
-    if hasattr(x, "shape") and (outer := _running_forward()):
-        function = name(node).lower()
-        return TypeError(
-            f"{name(outer)}.forward takes and returns arrays, but {name(node)} takes Tensors; "
-            f"use the arrays' own functions, such as array_module(x).{function}(x)"
-        )
+    within = _running_method() if hasattr(x, "shape") else None
+    if within == "forward":
+        return TypeError(f"forward takes and returns arrays, but {name(node)} takes Tensors; {_ARRAYS}")
+    if within == "backward":
+        return TypeError(f"{name(node)} takes Tensors, got an array of shape {x.shape}; in backward use tinygen's functions, not NumPy's")
     what = f"an array of shape {x.shape}" if hasattr(x, "shape") else f"{type(x).__name__} {x!r}"
     return TypeError(f"{name(node)} takes Tensors and Python numbers, got {what}; make it a Tensor with tinygen.tensor(...)")
 
@@ -69,10 +74,7 @@ def wrong_grad_output(g: Any, y: Tensor) -> ValueError:
 
 
 def not_an_array(node: object, y: Any) -> TypeError:
-    return TypeError(
-        f"{name(node)}.forward gave a {type(y).__name__}, not an array; "
-        "forward takes and returns arrays, so use their own functions, such as array_module(x).exp(x)"
-    )
+    return TypeError(f"{name(node)}: forward gave a {type(y).__name__}, but it takes and returns arrays; {_ARRAYS}")
 
 
 def misnamed_backward(node: Any, arguments: Sequence[Any]) -> TypeError | None:
@@ -101,10 +103,9 @@ def changed(node: object, x: Tensor) -> ValueError:
     )
 
 
-def _running_forward() -> object:
-    """The Function whose forward is running in this thread, if there is one."""
+def _running_method() -> str | None:
+    """ "forward" or "backward", where that of a Function is running in this thread; the innermost of them."""
     for frame, _ in traceback.walk_stack(None):
-        node = frame.f_locals.get("self")
-        if frame.f_code.co_name == "forward" and hasattr(node, "needs"):
-            return node
+        if frame.f_code.co_name in ("forward", "backward") and hasattr(frame.f_locals.get("self"), "needs"):
+            return frame.f_code.co_name
     return None

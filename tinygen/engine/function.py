@@ -48,6 +48,14 @@ class Function:
     add_to: Callable[[Array, Array], None] | None = None
     changes_dtype = False  # whether the result may have another floating dtype than the inputs
 
+    def __init__(self, *parameters: Any) -> None:
+        if parameters:
+            raise errors.not_applied(self)
+
+    def __init_subclass__(cls) -> None:
+        if "__slots__" in vars(cls) and cls.__init__ is Function.__init__:  # tinygen's own, which are spared the call
+            cls.__init__ = object.__init__  # type: ignore[method-assign]
+
     # The keywords are never passed. They let subclasses name their own arguments.
     def forward(self, *args: Any, **kwargs: Any) -> Array:
         raise NotImplementedError(f"{type(self).__name__} has no forward")
@@ -61,7 +69,8 @@ class Function:
         return switches.needs
 
     def __repr__(self) -> str:
-        return f"<{errors.name(self)} of {errors.listed(getattr(self, 'inputs', ())) or 'nothing'}>"
+        inputs = getattr(self, "inputs", None)
+        return f"<{errors.name(self)} of {errors.listed(inputs)}>" if type(inputs) is tuple else f"<{errors.name(self)}>"
 
     def __call__(self, *inputs: Any) -> Tensor:
         if everywhere and switches.listeners:

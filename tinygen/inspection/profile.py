@@ -144,10 +144,9 @@ class Profile(Listener):
         """Name an outermost module by its class, the second of a class with a number, and its parts by the way from there."""
         kind = type(model).__name__
         number = self._models[kind] = self._models.get(kind, 0) + 1
-        paths = [(kind if number == 1 else f"{kind}#{number}", model)]
-        for path, module in paths:  # grows on the way
-            self._names.setdefault(module, f"{path} {module.describe()}")
-            paths += [(f"{path}.{name}", part) for name, part in module.children()]
+        root = kind if number == 1 else f"{kind}#{number}"
+        for name, module in model.named_modules():
+            self._names.setdefault(module, f"{root}.{name} {module.describe()}" if name else f"{root} {module.describe()}")
 
     @contextmanager
     def _timing_compilation(self) -> Iterator[None]:

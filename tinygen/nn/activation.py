@@ -13,7 +13,7 @@ class ReLU(Module):
 
 
 class LeakyReLU(Module):
-    """x where x > 0, negative_slope x elsewhere."""
+    """x where x > 0, negative_slope x elsewhere (Maas et al., 2013)."""
 
     def __init__(self, negative_slope: float = 0.2) -> None:
         self.negative_slope = negative_slope

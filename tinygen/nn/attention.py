@@ -1,4 +1,4 @@
-"""Self-attention: every place of a sequence or an image looks at the others. `weights(x)` says where."""
+"""Self-attention: every position of a sequence or an image attends to all others. `weights(x)` says how much."""
 
 import math
 from typing import Literal
@@ -8,26 +8,33 @@ import numpy
 from tinygen import functional as F
 from tinygen.engine.tensor import Tensor
 from tinygen.nn.conv import Conv2D
+from tinygen.nn.describe import expect_sizes
 from tinygen.nn.linalg import Dense
 from tinygen.nn.module import Module
 from tinygen.nn.parameter import Parameter
 from tinygen.nn.recurrent import expect_sequences
-from tinygen.nn.spectral_norm import length
+from tinygen.nn.spectral_norm import euclidean_norm
 
 
 class SelfAttention(Module):
-    """Multi-head scaled dot-product attention of a sequence to itself: (N, T, features) -> (N, T, features) (Vaswani et al., 2017).
+    """Multi-head scaled dot-product self-attention: (N, T, features) -> (N, T, features) (Vaswani et al., 2017).
 
-    Each head has its own d = features / heads of the queries, keys and values. With `causal`, step t looks at steps 0 to t alone.
-    Similarity "dot" is <q, k> / sqrt(d); "cosine" is scale <q, k> / (|q| |k|) with a learned scale for each head (Henry et al., 2020),
-    which starts at sqrt(d): there, the cosines of random vectors differ as much as their dot products do.
+    Each head has its own d = features / heads of the queries, keys and values. With `causal`, step t
+    attends to steps 0 to t only. The similarity of a query q and a key k is either
 
-    Raises ValueError where heads do not divide features, and for another similarity.
+        "dot"       <q, k> / sqrt(d), or
+        "cosine"    scale <q, k> / (|q| |k|), with a learned scale for each head (Henry et al., 2020).
+
+    The scale starts at sqrt(d), at which the cosines of random vectors vary as much as their dot
+    products do.
+
+    Raises ValueError if heads does not divide features, and for another similarity.
     """
 
     def __init__(self, features: int, heads: int = 1, causal: bool = False, similarity: Literal["dot", "cosine"] = "dot") -> None:
-        if heads < 1 or features % heads:
-            raise ValueError(f"SelfAttention: {heads} heads do not divide {features} features")
+        expect_sizes("SelfAttention", features=features, heads=heads)
+        if features % heads:
+            raise ValueError(f"SelfAttention: {features} features cannot be divided among {heads} heads")
         if similarity not in ("dot", "cosine"):
             raise ValueError(f'SelfAttention: similarity must be "dot" or "cosine", got {similarity!r}')
         self.query = Dense(features, features, bias=False)
@@ -39,13 +46,13 @@ class SelfAttention(Module):
         self.features, self.heads, self.causal = features, heads, causal
 
     def weights(self, x: Tensor) -> Tensor:
-        """How much step i of x looks at step j, (N, heads, T, T); the sum over j is 1."""
+        """How much step i of x attends to step j, (N, heads, T, T); the sum over j is 1."""
         expect_sequences(x, self.features)
         query, key = self._split(self.query(x)), self._split(self.key(x))
         mask = numpy.tri(x.shape[1], dtype=bool) if self.causal else None
         if self.scale is None:
             return F.attention_weights(query, key, mask=mask)
-        query, key = (t / length(t, axis=-1, keepdims=True) for t in (query, key))
+        query, key = (t / euclidean_norm(t, axis=-1, keepdims=True) for t in (query, key))
         return F.attention_weights(query, key, self.scale, mask)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -63,17 +70,19 @@ class SelfAttention(Module):
 
 
 class SelfAttention2D(Module):
-    """y = x + gamma o: every pixel of (N, H, W, channels) looks at all of them (Zhang et al., 2019, the self-attention GAN).
+    """y = x + gamma o: every pixel of (N, H, W, channels) attends to all pixels (Zhang et al., 2019, the self-attention GAN).
 
-    o_i = sum_j a[i, j] value_j with a[i, j] = softmax over j of <query_i, key_j>. Query, key and value are 1x1 convolutions of x, the
-    first two to channels // 8 channels. The learned gamma starts at 0: at first the layer is the identity.
+    o_i = sum_j a[i, j] value_j with a[i, j] = softmax over j of <query_i, key_j>. Query, key and value
+    are 1x1 convolutions of x; query and key have channels // 8 channels. The learned gamma starts at 0,
+    so the layer starts as the identity.
 
     Raises ValueError for fewer than 8 channels.
     """
 
     def __init__(self, channels: int) -> None:
+        expect_sizes("SelfAttention2D", channels=channels)
         if channels < 8:
-            raise ValueError(f"SelfAttention2D: takes at least 8 channels, since queries and keys have an eighth of them, got {channels}")
+            raise ValueError(f"SelfAttention2D: channels must be at least 8, since queries and keys have an eighth of them, got {channels}")
         self.query = Conv2D(channels, channels // 8, 1)
         self.key = Conv2D(channels, channels // 8, 1)
         self.value = Conv2D(channels, channels, 1)
@@ -81,7 +90,7 @@ class SelfAttention2D(Module):
         self.channels = channels
 
     def weights(self, x: Tensor) -> Tensor:
-        """How much pixel i of x, row after row, looks at pixel j: (N, H W, H W); the sum over j is 1."""
+        """How much pixel i of x attends to pixel j, (N, H W, H W), pixels in row-major order; the sum over j is 1."""
         return F.attention_weights(_pixels(self.query(x)), _pixels(self.key(x)), scale=1.0)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -6,11 +6,14 @@ from tinygen.nn.module import Module
 
 
 class Dropout(Module):
-    """In training, each element is set to 0 with probability p and the others are divided by 1 - p."""
+    """In training, sets each element to 0 with probability p and divides the others by 1 - p (Srivastava et al., 2014).
+
+    Raises ValueError unless 0 <= p < 1.
+    """
 
     def __init__(self, p: float = 0.5) -> None:
-        if not 0 <= p < 1:
-            raise ValueError(f"Dropout: p must be at least 0 and below 1, got {p}")
+        if not isinstance(p, int | float) or not 0 <= p < 1:
+            raise ValueError(f"Dropout: p must be at least 0 and below 1, got {p!r}")
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:

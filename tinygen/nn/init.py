@@ -1,7 +1,8 @@
-"""Initial weights. Each initialiser maps a shape to a new float32 array, drawn from the one random stream.
+"""Initial weights. An initialiser maps a shape to a new float32 array, drawn from the one random stream.
 
-Of a weight (..., in, out), fan_in = in x (size of the kernel) numbers are summed into one output, and each input goes into
-fan_out = out x (size of the kernel) outputs. The weight of a transposed convolution counts as that of the convolution it transposes.
+A weight has the shape (..., in, out), and the leading axes are the kernel's. Each output is a sum over
+fan_in = in x (size of the kernel) inputs, and each input has part in fan_out = out x (size of the
+kernel) outputs. The weight of a transposed convolution counts as that of the convolution it transposes.
 """
 
 import math
@@ -12,34 +13,42 @@ import numpy
 from tinygen.backend import generator, to_device
 from tinygen.engine.tensor import Shape
 from tinygen.nn.module import Module
-from tinygen.nn.parameter import Parameter
 
 Initializer = Callable[[Shape], numpy.ndarray]
 
 
 def _fans(shape: Shape) -> tuple[int, int]:
+    """(fan_in, fan_out). Raises ValueError for fewer than two axes."""
+    if len(shape) < 2:
+        raise ValueError(f"a weight has at least two axes, (..., in, out), got the shape {shape}")
     kernel = math.prod(shape[:-2])
     return kernel * shape[-2], kernel * shape[-1]
 
 
 def glorot(shape: Shape) -> numpy.ndarray:
-    """Uniform in +-sqrt(6 / (fan_in + fan_out)): keeps the variance of signals and gradients (Glorot & Bengio, 2010)."""
+    """Uniform in +-sqrt(6 / (fan_in + fan_out)).
+
+    It keeps the variance of signals and gradients from layer to layer (Glorot & Bengio, 2010).
+    """
     limit = math.sqrt(6.0 / sum(_fans(shape)))
     return generator().uniform(-limit, limit, shape).astype(numpy.float32)
 
 
 def he(shape: Shape) -> numpy.ndarray:
-    """Normal with variance 2 / fan_in: keeps the variance of signals through ReLU (He et al., 2015)."""
+    """Normal with variance 2 / fan_in, which keeps the variance of signals through ReLU (He et al., 2015)."""
     return normal(shape, math.sqrt(2.0 / _fans(shape)[0]))
 
 
 def normal(shape: Shape, std: float = 0.02) -> numpy.ndarray:
-    """Normal with mean 0 and standard deviation std; 0.02 is the custom for GANs (Radford et al., 2016)."""
+    """Normal with mean 0 and standard deviation std. For GANs 0.02 is usual (Radford et al., 2016)."""
     return generator().standard_normal(shape, numpy.float32) * numpy.float32(std)
 
 
 def orthogonal(shape: Shape) -> numpy.ndarray:
-    """A random matrix (everything but out, out) with orthonormal rows or columns, whichever are fewer (Saxe et al., 2014)."""
+    """As a matrix (all axes but the last, out), random with orthonormal rows or columns, whichever are fewer.
+
+    Saxe et al., 2014.
+    """
     rows, columns = math.prod(shape[:-1]), shape[-1]
     q, r = numpy.linalg.qr(generator().standard_normal((max(rows, columns), min(rows, columns))))
     q *= numpy.sign(numpy.diag(r))  # makes the distribution uniform over all such matrices
@@ -47,14 +56,10 @@ def orthogonal(shape: Shape) -> numpy.ndarray:
 
 
 def initialize(model: Module, initializer: Initializer) -> None:
-    """Set every parameter named `weight` in model that is not frozen, in definition order; biases, gammas and betas stay."""
+    """Set every parameter of model whose name is `weight`, in definition order, unless it is frozen.
+
+    Biases, gammas and betas stay as they are.
+    """
     for name, parameter in model.named_parameters():
         if name.rpartition(".")[2] == "weight" and parameter.requires_grad:
             parameter.writable("initialize")[...] = to_device(initializer(parameter.shape), parameter.device)
-
-
-def weight_of(*shape: int) -> Parameter:
-    """A weight, Glorot-initialised; `init.initialize` sets those of a whole model anew."""
-    if any(n < 1 for n in shape):
-        raise ValueError(f"a weight of shape {shape}: every size must be at least 1")
-    return Parameter(glorot(shape))

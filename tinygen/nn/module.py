@@ -20,7 +20,7 @@ FLOATING = ("float32", "float64", numpy.float32, numpy.float64)
 
 
 class _Forwards(threading.local):
-    running = 0  # in this thread, one within the other
+    running = 0  # how many, each within the one before, in this thread
 
 
 _forwards = _Forwards()
@@ -29,14 +29,14 @@ _forwards = _Forwards()
 class Module:
     """The base of layers and models. Subclasses set attributes in `__init__` and define `forward`.
 
-    What a module consists of is said, not guessed: an `nn.Parameter` is trained, an `nn.Buffer` is
-    saved but not trained, and a Module is a part. All are found in attributes, also within lists,
-    tuples and dicts there. Names join attribute names by dots, in the order of definition.
+    State is declared: an `nn.Parameter` is trained, an `nn.Buffer` is saved but not trained, and a
+    Module is a part. All three are found in attributes, and in lists, tuples and dicts there. Their
+    names are the attribute names joined by dots, in the order of definition.
 
-    Any other tensor in an attribute is not part of the state: `forward` may keep activations. One
-    that requires gradients, though, would look like a parameter and never be trained. So outside
-    of `forward` it is refused with TypeError, unless it is computed from a Parameter. TypeError
-    also meets who would replace a Parameter or Buffer by something else but None.
+    Any other tensor in an attribute is not part of the state, so `forward` may keep activations. But
+    a tensor that requires gradients and is not a Parameter looks as if it were trained. Outside of
+    `forward`, setting one raises TypeError, unless it is computed from a Parameter. Replacing a
+    Parameter or Buffer by anything but another one or None raises TypeError, too.
     """
 
     training: bool = True
@@ -45,7 +45,7 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
-        """`forward`; an error that leaves it gets a note that names this module."""
+        """Call `forward`. If it raises an error, a note names this module; type and traceback stay."""
         if everywhere:
             return announced("layer", lambda: self._run(inputs, options), self, inputs)
         return self._run(inputs, options)
@@ -75,7 +75,7 @@ class Module:
         super().__setattr__(name, value)
 
     def describe(self) -> str:
-        """The module in one line, its parts left out."""
+        """The module in one line, without its parts."""
         return f"{type(self).__name__}()"
 
     @reprlib.recursive_repr()
@@ -84,12 +84,12 @@ class Module:
         return "\n  ".join([f"{type(self).__name__}(", *parts]) + "\n)" if parts else self.describe()
 
     def _members(self) -> Iterator[tuple[str, Any]]:
-        """The attributes, containers among them taken apart."""
+        """The attributes, with the elements of containers in place of the containers."""
         for name, value in vars(self).items():
             yield from _unpacked(name, value)
 
     def children(self) -> Iterator[tuple[str, "Module"]]:
-        """The modules that this one is directly made of, with their names."""
+        """The modules among the attributes, with their names."""
         return ((name, value) for name, value in self._members() if isinstance(value, Module))
 
     def _contents(self, within: tuple["Module", ...] = ()) -> Iterator[tuple[str, "Tensor | Module"]]:
@@ -106,62 +106,66 @@ class Module:
                 yield from ((f"{name}.{inner}", part) for inner, part in value._contents(within))
 
     def named_modules(self) -> Iterator[tuple[str, "Module"]]:
-        """This module under the name "", and all that it is made of. A shared one comes up under each of its names."""
+        """This module under the name "", and all of its parts. A shared part appears under each of its names."""
         yield "", self
         yield from ((name, part) for name, part in self._contents() if isinstance(part, Module))
 
     def modules(self) -> Iterator["Module"]:
-        """This module and all that it is made of."""
+        """This module and all of its parts."""
         return (module for _, module in self.named_modules())
 
     def apply(self, function: Callable[["Module"], Any]) -> Self:
-        """Call function once with each module: this one, then all that it is made of."""
+        """Call function with this module and each of its parts, once each."""
         for module in dict.fromkeys(self.modules()):
             function(module)
         return self
 
     def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """All parameters and buffers with their names, in definition order. A shared one comes up under each of its names."""
+        """All parameters and buffers with their names, in definition order. A shared one appears under each of its names."""
         return ((name, part) for name, part in self._contents() if isinstance(part, Tensor))
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
-        """What is trained, frozen parameters included."""
+        """All parameters, frozen ones too."""
         return ((name, t) for name, t in self.named_tensors() if isinstance(t, Parameter))
 
     def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
-        """What is saved but not trained."""
+        """All buffers."""
         return ((name, t) for name, t in self.named_tensors() if isinstance(t, Buffer))
 
     def parameters(self) -> list[Tensor]:
-        """What is trained, each tensor once, in definition order; frozen parameters included."""
+        """All parameters, frozen ones too, each once, in definition order."""
         return list({id(t): t for _, t in self.named_parameters()}.values())
 
     def zero_grad(self) -> None:
-        """Forget all gradients, those of frozen parameters too."""
+        """Clear all gradients, those of frozen parameters too."""
         for p in self.parameters():
             p.grad = None
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Freeze all parameters with False: no gradients are computed for them and no optimiser moves them; with True, thaw them."""
+        """With False, freeze all parameters: they get no gradients and no optimiser moves them. With True, unfreeze them."""
         for p in self.parameters():
             p.requires_grad = requires_grad
         return self
 
     def train(self, mode: bool = True) -> Self:
-        """Put this module and its parts in training mode (dropout drops, batch norm uses the batch), or out of it."""
+        """Put this module and all of its parts in training mode, or with False in evaluation mode.
+
+        In training mode, dropout drops and batch norm uses the statistics of the batch.
+        """
         for module in self.modules():
             module.training = mode
         return self
 
     def eval(self) -> Self:
-        """Leave training mode."""
+        """Put this module and all of its parts in evaluation mode."""
         return self.train(False)
 
     def to(self, target: str | DTypeLike) -> Self:
-        """Move all parameters, their gradients, and buffers to a device ("cpu", "cuda", "cuda:1"), or convert those that are
-        floating-point to a dtype ("float32", "float64"). In place: all of them, or none where that fails.
+        """Move the module to a device ("cpu", "cuda", "cuda:1"), or convert it to a dtype ("float32", "float64").
 
-        An optimiser keeps its state on the parameters' device; after a change of dtype, make a new one.
+        That changes all parameters, their gradients and all buffers in place, or none of them if it
+        fails; a dtype leaves buffers of integers alone. An optimiser follows to another device. After
+        a change of dtype, make a new one.
         """
 
         def converted(array: Array) -> Array:
@@ -178,7 +182,7 @@ class Module:
         return self
 
     def _by_name(self) -> dict[str, Tensor]:
-        """Raises ValueError where two tensors have one name, which keys of a dict can lead to."""
+        """The named tensors. Raises ValueError if two have the same name, as with the keys 1 and "1" of a dict."""
         by_name: dict[str, Tensor] = {}
         for name, t in self.named_tensors():
             if name in by_name:
@@ -191,12 +195,11 @@ class Module:
         return {name: numpy.array(t.numpy()) for name, t in self._by_name().items()}
 
     def load_state_dict(self, state: Mapping[str, numpy.ndarray], strict: bool = True) -> tuple[list[str], list[str]]:
-        """Set every parameter and buffer from what `state_dict` gave.
+        """Set every parameter and buffer from what `state_dict` returned.
 
-        Without `strict`, what only one of the two has is left as it is. Returns the names that are
-        missing from the state, and those in it that are not this module's. Raises ValueError, with
-        nothing changed, that lists the names that are missing or unexpected, if strict, and those
-        of another shape or dtype.
+        Returns the names that are missing from the state, and the names in it that this module does
+        not have. Without `strict` both are passed over. Raises ValueError, with nothing changed, that
+        lists all names that are missing or unexpected, if strict, and all of another shape or dtype.
         """
         own = self._by_name()
         missing, unexpected = [name for name in own if name not in state], [name for name in state if name not in own]
@@ -218,12 +221,12 @@ class Module:
 
 
 def _is_declared(t: Tensor) -> bool:
-    """Whether a tensor in an attribute can be meant: as a Parameter, as computed from one, or as a constant."""
+    """Whether t is a constant, a Parameter, or computed from one."""
     return not t.requires_grad or any(isinstance(leaf, Parameter) for leaf in leaves(t))
 
 
 def _unpacked(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """A value, or what a list, tuple or dict of values holds, each with its name."""
+    """The value, or all values in a list, tuple or dict, each with its name."""
     if isinstance(value, list | tuple | dict):
         for key, part in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _unpacked(f"{name}.{key}", part)

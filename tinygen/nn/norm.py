@@ -2,17 +2,27 @@
 
 from tinygen import functional as F
 from tinygen.engine.tensor import Shape, Tensor
+from tinygen.nn.describe import expect_sizes
 from tinygen.nn.module import Module
 from tinygen.nn.parameter import Buffer, Parameter
 
 
 class BatchNorm(Module):
-    """Batch normalisation over all axes but the last, `functional.batch_norm`; outside training by the running statistics.
+    """Batch normalisation over all axes but the last, `functional.batch_norm` (Ioffe & Szegedy, 2015).
 
-    `negative_slope` is that of the (leaky) ReLU that follows, in the same pass; 1 is none.
+    In training it uses the batch's mean and variance, and moves the running ones:
+
+        running = momentum running + (1 - momentum) batch.
+
+    Outside of training it uses the running ones. `negative_slope` is that of a leaky ReLU that is
+    computed in the same pass; 1 means none. Raises ValueError for channels below 1 and a momentum
+    that is not from 0 to 1.
     """
 
     def __init__(self, channels: int, momentum: float = 0.9, eps: float = 1e-5, negative_slope: float = 1.0) -> None:
+        expect_sizes("BatchNorm", channels=channels)
+        if not isinstance(momentum, int | float) or not 0 <= momentum <= 1:
+            raise ValueError(f"BatchNorm: momentum must be from 0 to 1, got {momentum!r}")
         self.gamma = Parameter(F.ones((channels,)))
         self.beta = Parameter(F.zeros((channels,)))
         self.running_mean = Buffer(F.zeros((channels,)))
@@ -29,10 +39,15 @@ class BatchNorm(Module):
 
 
 class LayerNorm(Module):
-    """Layer normalisation over the last axes of each example, those of `shape`, `functional.layer_norm`."""
+    """Layer normalisation of each example over its last axes, `functional.layer_norm` (Ba et al., 2016).
+
+    `shape` has the sizes of these axes. Raises ValueError for sizes that are not integers of at least 1.
+    """
 
     def __init__(self, shape: int | Shape, eps: float = 1e-5) -> None:
-        normalized = (shape,) if isinstance(shape, int) else tuple(shape)
+        normalized = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
+        for size in normalized:
+            expect_sizes("LayerNorm", shape=size)
         self.gamma = Parameter(F.ones(normalized))
         self.beta = Parameter(F.zeros(normalized))
         self.eps = eps

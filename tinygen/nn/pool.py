@@ -5,7 +5,7 @@ from tinygen_kernels.geometry import pair
 from tinygen import functional as F
 from tinygen.engine.tensor import Tensor
 from tinygen.functional.conv import PaddingLike, PairLike
-from tinygen.nn.describe import brief
+from tinygen.nn.describe import one_or_pair
 from tinygen.nn.module import Module
 
 
@@ -17,20 +17,20 @@ class _Pool2D(Module):
 
     def describe(self) -> str:
         kh, kw = self.kernel_size
-        stride = f", stride {brief(self.stride)}" if self.stride != self.kernel_size else ""
+        stride = f", stride {one_or_pair(self.stride)}" if self.stride != self.kernel_size else ""
         padding = f", padding {self.padding}" if self.padding != 0 else ""
         return f"{type(self).__name__}({kh}x{kw}{stride}{padding})"
 
 
 class MaxPool2D(_Pool2D):
-    """The maximum of each window; stride is the kernel size unless given."""
+    """The maximum of each window. The default stride is the kernel size."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.max_pool2d(x, self.kernel_size, self.stride, self.padding)
 
 
 class AvgPool2D(_Pool2D):
-    """The mean of each window over its pixels inside the image; stride is the kernel size unless given."""
+    """The mean of each window, over the pixels that lie inside the image. The default stride is the kernel size."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.avg_pool2d(x, self.kernel_size, self.stride, self.padding)

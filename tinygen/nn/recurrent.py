@@ -1,9 +1,11 @@
-"""Recurrent layers: a state h that each step of a sequence moves on.
+"""Recurrent layers: each step of a sequence computes a new state h from its input and the state before.
 
-All of them take sequences (N, T, in_features) to the states after each step, (N, T, features), or one step at a time: `start(n)` is the
-state before the first step, `step(x, state)` the one after the next. A state is a tuple of Tensors (N, features) that begins with h.
-The gates lie side by side: what the inputs of all steps add to all gates is one product, what the state adds is one for each step
-(`functional/recurrent.py`).
+A layer maps a whole sequence (N, T, in_features) to the states h after each step, (N, T, features).
+Step by step, `start(n)` is the state before the first step, and `step(x, state)` is the state after
+one more. A state is a tuple of Tensors (N, features) that begins with h.
+
+The weights of all gates are concatenated: one matrix product covers the inputs of all steps and gates,
+and one more per step covers the state (`functional/recurrent.py`).
 """
 
 from typing import ClassVar
@@ -14,29 +16,32 @@ from tinygen import functional as F
 from tinygen.engine.tensor import Tensor
 from tinygen.functional.recurrent import State
 from tinygen.nn import init
-from tinygen.nn.init import weight_of
+from tinygen.nn.describe import expect_sizes
 from tinygen.nn.module import Module
 from tinygen.nn.parameter import Parameter
 
 
 def expect_sequences(x: Tensor, features: int) -> None:
-    """Refuse what is no batch of sequences of one step or more."""
+    """Raise ValueError unless x is a batch of sequences, each of at least one step."""
     if x.ndim != 3 or x.shape[1] < 1 or x.shape[2] != features:
         raise ValueError(f"input must be (N, T, {features}) with T at least 1, got {x.shape}")
 
 
 class Recurrent(Module):
-    """What the recurrent layers share. Each has so many `gates` and `states`, and moves a state on by `states_after`.
+    """What the recurrent layers share. A subclass gives its numbers of `gates` and of Tensors in a state, `states`.
 
-    weight (in_features, gates features) starts as Glorot's, and state_weight (features, gates features) as one orthogonal matrix for each
-    gate, which keeps the lengths of states and gradients (Saxe et al., 2014).
+    weight (in_features, gates features) starts as Glorot's. state_weight (features, gates features)
+    starts as one orthogonal matrix for each gate, which keeps the norms of states and gradients (Saxe
+    et al., 2014). bias (gates features,) starts as zeros. Raises ValueError for sizes that are not
+    integers of at least 1.
     """
 
     gates: ClassVar[int] = 1
     states: ClassVar[int] = 1
 
     def __init__(self, in_features: int, features: int) -> None:
-        self.weight = weight_of(in_features, self.gates * features)
+        expect_sizes(type(self).__name__, in_features=in_features, features=features)
+        self.weight = Parameter(init.glorot((in_features, self.gates * features)))
         squares = [init.orthogonal((features, features)) for _ in range(self.gates)]
         self.state_weight = Parameter(numpy.concatenate(squares, axis=1))
         self.bias = Parameter(F.zeros((self.gates * features,)))
@@ -51,14 +56,17 @@ class Recurrent(Module):
         return tuple(states[0] for states in self.states_after(F.stack([F.dense(x, self.weight, self.bias)]), state))
 
     def forward(self, x: Tensor, state: State | None = None) -> Tensor:
-        """h after each step of x, from a given state or from `start`."""
+        """h after each step of x; the first step begins from state, by default from `start`."""
         expect_sequences(x, self.in_features)
         inputs = F.dense(x.transpose(1, 0, 2), self.weight, self.bias)
         return self.states_after(inputs, self.start(len(x)) if state is None else state)[0].transpose(1, 0, 2)
 
     def states_after(self, inputs: Tensor, state: State) -> State:
-        """Each part of the state, after each step, (T, N, features); inputs and bias add `inputs` (T, N, gates features) to the gates."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what its steps do")
+        """Each Tensor of the state after each step, (T, N, features).
+
+        `inputs` (T, N, gates features) is x W + b, the part of all gates that does not depend on states.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no states_after")
 
     def describe(self) -> str:
         return f"{type(self).__name__}({self.in_features} -> {self.features})"
@@ -72,7 +80,10 @@ class RNN(Recurrent):
 
 
 class GRU(Recurrent):
-    """The gated recurrent unit, `functional.gru` of x W + b. It is ONNX's GRU with linear_before_reset = 1 and no bias beside h U_n."""
+    """The gated recurrent unit, `functional.gru` of x W + b (Cho et al., 2014).
+
+    It is ONNX's GRU with linear_before_reset = 1 and without a bias beside h U_n.
+    """
 
     gates = 3
 
@@ -81,9 +92,10 @@ class GRU(Recurrent):
 
 
 class LSTM(Recurrent):
-    """Long short-term memory, `functional.lstm` of x W + b. The state is (h, c), and the gates lie in ONNX's order.
+    """Long short-term memory, `functional.lstm` of x W + b (Hochreiter & Schmidhuber, 1997).
 
-    The forget gate's bias starts at 1, so that at first c lasts (Jozefowicz et al., 2015).
+    The state is (h, c), and the gates are in ONNX's order. The bias of the forget gate starts at 1, so
+    that c is kept at first (Jozefowicz et al., 2015).
     """
 
     gates, states = 4, 2

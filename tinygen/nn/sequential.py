@@ -8,9 +8,10 @@ from tinygen.nn.module import Module
 
 
 class Sequential(Module):
-    """The layers one after the other. `model[i]` is a layer, `model[i:j]` is a Sequential of the same layers.
+    """The layers one after the other.
 
-    Raises TypeError where a layer is not a Module.
+    `model[i]` is a layer, and `model[i:j]` is a Sequential of the same layers. Raises TypeError if a
+    layer is not a Module.
     """
 
     def __init__(self, *layers: Module) -> None:

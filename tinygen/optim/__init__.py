@@ -1,4 +1,4 @@
-"""How weights are moved: optimisers, and what is done to gradients before a step."""
+"""How parameters are updated: optimisers, and what is done to gradients before a step."""
 
 from tinygen.optim.adam import Adam, AdamW
 from tinygen.optim.clip import clip_grad_norm

@@ -10,9 +10,13 @@ from tinygen.optim.optimizer import Optimizer
 
 
 class Adam(Optimizer):
-    """m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; p -= lr m^ / (sqrt(v^) + eps), m^ = m / (1 - b1^t), v^ = v / (1 - b2^t).
+    """Steps by running means of the gradient and of its square (Kingma & Ba, 2015).
 
-    Kingma & Ba, 2015. The custom for GANs is lr 2e-4 and betas (0.5, 0.999).
+        m = b1 m + (1 - b1) g,    v = b2 v + (1 - b2) g^2,
+        p -= lr m' / (sqrt(v') + eps)    with m' = m / (1 - b1^t), v' = v / (1 - b2^t).
+
+    For GANs lr 2e-4 and betas (0.5, 0.999) are usual. Raises ValueError for betas that are not two
+    numbers from 0 to below 1, and for a negative eps.
     """
 
     slots = ("m", "v")
@@ -35,7 +39,11 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam, with p -= lr weight_decay p beside it instead of a penalty in the loss (Loshchilov & Hutter, 2019)."""
+    """Adam with decoupled weight decay: each step also does p -= lr weight_decay p (Loshchilov & Hutter, 2019).
+
+    A penalty in the loss would be divided by sqrt(v) instead. Raises ValueError for a negative
+    weight_decay.
+    """
 
     def __init__(
         self,

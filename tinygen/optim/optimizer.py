@@ -1,8 +1,8 @@
-"""Optimisers: rules that move parameters against their gradients, in place.
+"""Optimisers: rules that update parameters by their gradients, in place.
 
-Each keeps arrays of state for every parameter, on the parameter's device. In the formulas p is a
-parameter, g its gradient, and t counts the steps of this parameter, from 1. A graph that was
-recorded before a step must not be differentiated after it: it would meet the new parameters.
+An optimiser keeps arrays of state for every parameter, on the parameter's device. In the formulas p is
+a parameter, g its gradient, and t counts the steps of this parameter, from 1. Differentiate a graph
+before a step, not after it: the graph refers to the parameters as they were.
 """
 
 import math
@@ -32,12 +32,11 @@ def listed(parameters: Iterable[Tensor], owner: str) -> list[Tensor]:
 class Optimizer:
     """What the optimisers share.
 
-    A subclass names its arrays of state in `slots` and its further numbers in `settings`, and
-    defines `update`.
+    A subclass lists its arrays of state in `slots` and the numbers of its formula in `settings`, and
+    defines `update`. A frozen parameter of a module is skipped until it is unfrozen.
 
-    Raises TypeError where parameters are not Tensors, and ValueError where there are none, one is
-    given twice or cannot be trained, and for a learning rate that is not positive. A parameter of
-    a module may be frozen for a time: no step moves what requires no gradient.
+    Raises TypeError if the parameters are not Tensors. Raises ValueError if there are none, if one is
+    given twice or cannot be trained, and if the learning rate is not positive.
     """
 
     slots: ClassVar[tuple[str, ...]] = ()
@@ -62,7 +61,7 @@ class Optimizer:
         self.state = [{slot: backend.to_device(numpy.zeros(p.shape, p.dtype), p.device) for slot in self.slots} for p in self.parameters]
 
     def update(self, p: Array, g: Array, t: int, **state: Array) -> None:
-        """Move the array p and its state in place, given its gradient g, in its step number t."""
+        """Update the array p and its state in place, by the gradient g; t is the number of this step of p, from 1."""
         raise NotImplementedError(f"{type(self).__name__} has no update")
 
     def _expect(self, what: str, value: float, below: float = math.inf) -> None:
@@ -70,10 +69,10 @@ class Optimizer:
             raise ValueError(f"{type(self).__name__}: {what} must be at least 0 and below {below:g}, got {value!r}")
 
     def step(self) -> None:
-        """One step for every parameter that requires gradients and has one.
+        """Update every parameter that requires gradients and has one.
 
-        Raises ValueError, with nothing moved, where no parameter has a gradient and where a
-        parameter does not have the shape and dtype of its gradient.
+        Raises ValueError, with nothing updated, if no parameter has a gradient, and if a parameter
+        does not have the shape and dtype of its gradient.
         """
         moving = [(i, p, p.grad) for i, p in enumerate(self.parameters) if p.requires_grad and p.grad is not None]
         self._expect_sound(moving)
@@ -90,8 +89,8 @@ class Optimizer:
         kind = type(self).__name__
         if not moving:
             raise ValueError(
-                f"{kind}: none of its parameters has a gradient; they need part in the loss that backward() starts from, "
-                f"and a layer that was made after this {kind} has other parameters"
+                f"{kind}: none of its parameters has a gradient; call backward() on a loss that depends on them "
+                f"(a layer that was made after this {kind} has other parameters)"
             )
         for i, p, g in moving:
             for array in (g.data, *self.state[i].values()):
@@ -100,15 +99,15 @@ class Optimizer:
                     raise ValueError(f"{kind}: parameter {i} is {unlike}; make a new optimiser for a new parameter")
 
     def zero_grad(self) -> None:
-        """Forget all gradients, those of frozen parameters too."""
+        """Clear all gradients, those of frozen parameters too."""
         for p in self.parameters:
             p.grad = None
 
     def minimize(self, loss: Tensor) -> None:
         """One step down the gradient of loss: `zero_grad`, `backward`, `step`.
 
-        No gradient is computed but those of this optimiser's parameters that are not frozen.
-        Raises ValueError where none of them has part in the loss.
+        Only the gradients of this optimiser's parameters are computed, without the frozen ones.
+        Raises ValueError if the loss depends on none of them.
         """
         self.zero_grad()
         loss.backward(inputs=[p for p in self.parameters if p.requires_grad])
@@ -118,21 +117,20 @@ class Optimizer:
         return {f"{i}.{slot}": array for i, state in enumerate(self.state) for slot, array in state.items()}
 
     def _numbers(self) -> dict[str, numpy.ndarray]:
-        """What a state holds besides arrays; states of before have only the first two."""
+        """The numbers in a saved state. Older states have only steps and lr."""
         updates = {f"{i}.t": numpy.array(t) for i, t in enumerate(self.updates)}
         settings = {name: numpy.array(getattr(self, name), numpy.float64) for name in self.settings}
         return {"steps": numpy.array(self.steps), "lr": numpy.array(float(self.lr)), **settings, **updates}
 
     def state_dict(self) -> dict[str, numpy.ndarray]:
-        """A copy on the host: learning rate and settings, numbers of steps, arrays of state."""
+        """A copy on the host of the learning rate, the settings, the numbers of steps and the arrays of state."""
         arrays = {name: numpy.array(backend.to_device(array, "cpu")) for name, array in self._arrays().items()}
         return {**self._numbers(), **arrays}
 
     def load_state_dict(self, state: Mapping[str, numpy.ndarray]) -> None:
-        """Go on from what `state_dict` gave.
+        """Continue from what `state_dict` returned, with its learning rate.
 
-        Raises ValueError, with nothing changed, where it is of other parameters or was saved with
-        other settings; the learning rate is taken over.
+        Raises ValueError, with nothing changed, if it was saved for other parameters or settings.
         """
         kind, own = type(self).__name__, self._numbers()
         kept = {name: array for name, array in own.items() if name in state or name in ("steps", "lr")}

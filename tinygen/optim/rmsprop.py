@@ -8,7 +8,10 @@ from tinygen.optim.optimizer import Optimizer
 
 
 class RMSprop(Optimizer):
-    """v = decay v + (1 - decay) g^2; p -= lr g / (sqrt(v) + eps) (Tieleman & Hinton, 2012)."""
+    """v = decay v + (1 - decay) g^2; p -= lr g / (sqrt(v) + eps) (Tieleman & Hinton, 2012).
+
+    Raises ValueError for a decay that is not from 0 to below 1, and for a negative eps.
+    """
 
     slots = ("v",)
     settings = ("decay", "eps")

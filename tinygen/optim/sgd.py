@@ -8,9 +8,11 @@ from tinygen.optim.optimizer import Optimizer
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent: v = momentum v + g; p -= lr v, or with Nesterov's look ahead p -= lr (g + momentum v).
+    """Stochastic gradient descent with momentum (Sutskever et al., 2013).
 
-    Sutskever et al., 2013.
+        v = momentum v + g,    p -= lr v,    or with Nesterov's momentum p -= lr (g + momentum v).
+
+    Raises ValueError for a momentum that is not from 0 to below 1, and for nesterov without momentum.
     """
 
     slots = ("velocity",)

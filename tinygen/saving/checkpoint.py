@@ -1,10 +1,11 @@
-"""Named arrays and strings in one safetensors file, which is written whole or not at all, and never pickled.
+"""Named arrays and strings in one safetensors file, written atomically and never pickled.
 
 The format (https://github.com/huggingface/safetensors):
 
-    8 bytes   the length of the header, little-endian
-    header    JSON: {"__metadata__": {name: text, ...}, name: {"dtype", "shape", "data_offsets": [begin, end]}, ...}
-    the rest  the arrays' bytes, little-endian, in C order; the offsets count from here
+    8 bytes    the length of the header, little-endian
+    header     JSON: {"__metadata__": {name: text, ...},
+                      name: {"dtype": ..., "shape": ..., "data_offsets": [begin, end]}, ...}
+    the rest   the arrays' bytes, little-endian, in C order; offsets are relative to this point
 """
 
 import json
@@ -27,15 +28,17 @@ DTYPES = {
 
 
 def save(path: str | Path, arrays: Mapping[str, numpy.ndarray], metadata: Mapping[str, str] | None = None) -> None:
-    """Write arrays of any memory layout and strings to path, replacing what is there. Equal contents make equal files, byte for byte.
+    """Write arrays of any memory layout and strings to path, replacing the file that is there.
 
-    Whatever happens, a crash or a full disk, path holds the old file or the new one, whole. No array is copied but one that is not
-    contiguous or little-endian, for as long as it is being written. Byte order is not kept.
+    Equal contents give equal files, byte for byte. After a crash or on a full disk, path holds
+    either the old file or the new one, complete. Memory: an array is copied only if it is not
+    contiguous or not little-endian, one at a time. The byte order is not preserved.
 
-    Raises ValueError for an array whose dtype is not in DTYPES or whose name is the format's own and for text that is not Unicode,
-    TypeError for metadata that are not strings, OSError if the file cannot be written.
+    Raises ValueError for an array whose dtype is not in DTYPES or whose name is `__metadata__`, and
+    for text that is not Unicode; TypeError for metadata that are not strings; OSError if the file
+    cannot be written.
     """
-    # Larger elements come first, so that every array is aligned to its elements.
+    # Large elements first, so that every array is aligned to its element size.
     ordered = sorted(((name, numpy.asarray(array)) for name, array in arrays.items()), key=lambda item: (-item[1].itemsize, item[0]))
     header = _header(ordered, metadata or {})
     with replacing(Path(path)) as file:
@@ -45,9 +48,10 @@ def save(path: str | Path, arrays: Mapping[str, numpy.ndarray], metadata: Mappin
 
 
 def load(path: str | Path) -> tuple[dict[str, numpy.ndarray], dict[str, str]]:
-    """Read (arrays, metadata) from a safetensors file, tinygen's or another's; the arrays are new, writable and in no particular order.
+    """Read (arrays, metadata) from a safetensors file, whichever program wrote it.
 
-    Raises UsageError if there is no such file, or it is damaged, foreign, or has an array whose dtype is not in DTYPES.
+    The arrays are new, writable and in no particular order. Raises UsageError if the file does not
+    exist, is damaged, has another format, or has an array whose dtype is not in DTYPES.
     """
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
@@ -63,7 +67,7 @@ def load(path: str | Path) -> tuple[dict[str, numpy.ndarray], dict[str, str]]:
 
 
 def _header(arrays: Iterable[tuple[str, numpy.ndarray]], metadata: Mapping[str, str]) -> bytes:
-    """The JSON that says what the arrays, written one after the other, are."""
+    """The JSON header of a file that holds the arrays one after the other."""
     for key, value in metadata.items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise TypeError(f"checkpoint: metadata must be strings, not {key!r}: {value!r}")
@@ -76,19 +80,19 @@ def _header(arrays: Iterable[tuple[str, numpy.ndarray]], metadata: Mapping[str, 
             raise ValueError(f"checkpoint: array {name!r} is of {array.dtype}, and only {', '.join(DTYPES)} can be saved")
         begin, end = end, end + array.nbytes
         header[name] = {"dtype": DTYPES[array.dtype.name], "shape": array.shape, "data_offsets": [begin, end]}
-    encoded = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()  # escapes could hide what is not Unicode
-    return encoded + b" " * (-len(encoded) % 8)  # the format wants the arrays aligned to 8 bytes
+    encoded = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()  # escapes would hide text that is not Unicode
+    return encoded + b" " * (-len(encoded) % 8)  # the format aligns the arrays to 8 bytes
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Make content the file at path in one step, on disk when this returns."""
+    """Replace the file at path by content, atomically; it is on disk when this returns."""
     with replacing(path) as file:
         file.write(content)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, which takes path's place in one step when the block ends, and is gone where the block fails."""
+    """A temporary file that atomically replaces path at the end of the block, unless it fails."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:

@@ -1,20 +1,26 @@
-"""What lies in the folder of a run, and what its checkpoint says about it.
+"""The files in the folder of a run, and what its checkpoint says about the run.
 
-log.jsonl                 one line of JSON per epoch: the means of what the steps returned, and the evaluation
-samples/epoch-001.png     what the model generates after each epoch, and samples.gif of all of them at the end
-checkpoint.safetensors    everything needed to go on bit for bit as if never stopped
-generated.safetensors     1,000 images that a finished model generated, for `python -m tinygen.evaluate`
-evaluation.json           what that found
+log.jsonl                one line of JSON per epoch: means of the steps' numbers, and the evaluation
+samples/epoch-001.png    what the model generates after each epoch
+samples.gif              these pictures as a film, once the run is finished
+checkpoint.safetensors   all state; a resumed run ends with the same bits as an uninterrupted one
+generated.safetensors    1,000 images from the finished model, for `python -m tinygen.evaluate`
+evaluation.json          its result
 
-The checkpoint's arrays are parts/PART/NAME, the state of each network and optimiser, run/random, the state of the random stream, and
-run/totals/NAME, the sum and count of what the steps of an unfinished epoch returned. Its metadata are
+The checkpoint's arrays:
 
-    format     "1"; the first format had no such number, no prefixes of arrays, and of the metadata progress and options alone
-    tinygen    the version that wrote it
-    script     the name of the program, such as dcgan; it is only ever compared, never run
-    options    JSON: all options, paths absolute
+    parts/PART/NAME   the state of each network and optimiser
+    run/random        the state of the random stream
+    run/totals/NAME   sum and count of a number that the steps of the unfinished epoch returned
+
+Its metadata:
+
+    format     "1". Format 0 had no number, no prefixes of array names, only progress and options
+    tinygen    the version that wrote the checkpoint
+    script     the name of the program, such as dcgan; it is compared, never executed
+    options    JSON: all options; paths are absolute
     data       SHA-256 of the data
-    progress   JSON: epochs done, batches done in the epoch after those, seconds spent on these batches
+    progress   JSON: epochs completed, batches completed in the next epoch, seconds spent on those
 """
 
 import json
@@ -34,7 +40,7 @@ FORMAT = 1
 
 
 class RunFolder:
-    """The places of a run's files."""
+    """The paths of a run's files."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -46,20 +52,23 @@ class RunFolder:
         self.evaluation = path / "evaluation.json"
 
     def picture(self, epoch: int) -> Path:
-        """The samples after an epoch, from 1."""
+        """The samples of an epoch; the first epoch is 1."""
         return self.samples / f"epoch-{epoch:03}.png"
 
     def holds_a_run(self) -> bool:
         return self.checkpoint.exists() or self.log.exists()
 
     def cut_log(self, epochs: int) -> None:
-        """Drop what a run that died between a line of its log and the checkpoint has left: later epochs, and half a line."""
+        """Drop log lines of later epochs and incomplete lines.
+
+        A run that was killed between writing its log and its checkpoint leaves such lines.
+        """
         if self.log.exists():
             lines = self.log.read_bytes().splitlines(keepends=True)
             checkpoint.write_whole(self.log, b"".join(line for line in lines if 1 <= _epoch_of(line) <= epochs))
 
     def discard(self) -> None:
-        """Remove the checkpoint, and the folder where nothing else is in it."""
+        """Remove the checkpoint, and the folder if it is empty then."""
         self.checkpoint.unlink(missing_ok=True)
         with suppress(OSError):
             self.samples.rmdir()
@@ -67,7 +76,7 @@ class RunFolder:
 
 
 def _epoch_of(line: bytes) -> int:
-    """The epoch of a whole line of the log; 0 for any other bytes."""
+    """The epoch of a complete line of the log; 0 for other bytes."""
     try:
         return int(json.loads(line)["epoch"]) if line.endswith(b"\n") else 0
     except (ValueError, TypeError, KeyError):
@@ -76,7 +85,7 @@ def _epoch_of(line: bytes) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What a checkpoint holds. `script`, `data` (a digest) and `tinygen` are None where the first format did not tell."""
+    """The contents of a checkpoint. `script`, `data` (a digest) and `tinygen` are None in format 0."""
 
     script: str | None
     options: Mapping[str, Any]
@@ -101,7 +110,10 @@ class Run:
 
 
 def read_run(path: Path) -> Run:
-    """Read a checkpoint. Raises UsageError if the file is damaged, is not one of a run's, or is of a later format."""
+    """Read a checkpoint.
+
+    Raises UsageError if the file is damaged, is not a run's checkpoint, or has a later format.
+    """
     arrays, metadata = checkpoint.load(path)
     if not {"options", "progress"} <= metadata.keys():
         raise UsageError(f"{path} is not a checkpoint of a training run")
@@ -111,7 +123,7 @@ def read_run(path: Path) -> Run:
     try:
         progress = json.loads(metadata["progress"])
         if min(progress["epoch"], progress["batch"]) < 0:
-            raise ValueError("a run cannot be before its beginning")
+            raise ValueError("negative progress")
         parts, own = _sorted_arrays(arrays, prefixed=int(number) > 0)
         return Run(
             script=metadata.get("script"),
@@ -132,7 +144,10 @@ def read_run(path: Path) -> Run:
 def _sorted_arrays(
     arrays: Mapping[str, numpy.ndarray], prefixed: bool
 ) -> tuple[dict[str, dict[str, numpy.ndarray]], dict[str, numpy.ndarray]]:
-    """The states of the parts, and the run's own arrays. The first format had no prefixes, so that `random` and `totals` were reserved."""
+    """The states of the parts, and the run's own arrays.
+
+    Format 0 has no prefixes: there, the names `random` and `totals` are reserved.
+    """
     parts: dict[str, dict[str, numpy.ndarray]] = {}
     own: dict[str, numpy.ndarray] = {}
     for name, array in arrays.items():

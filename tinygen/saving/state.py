@@ -12,7 +12,9 @@ def check_state(own: Mapping[str, Any], state: Mapping[str, Any], owner: str) ->
     if unexpected := [name for name in state if name not in own]:
         problems.append(f"unexpected {', '.join(unexpected)}")
     for name, mine in own.items():
-        if name in state and (state[name].shape != mine.shape or state[name].dtype != mine.dtype):
+        if name in state and not hasattr(state[name], "dtype"):
+            problems.append(f"{name} is a {type(state[name]).__name__}, not an array")
+        elif name in state and (state[name].shape != mine.shape or state[name].dtype != mine.dtype):
             problems.append(f"{name} is {state[name].dtype} {state[name].shape} instead of {mine.dtype} {mine.shape}")
     if problems:
         raise ValueError(f"this state does not fit {owner}: {'; '.join(problems)}")

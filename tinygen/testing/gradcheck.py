@@ -5,9 +5,11 @@
         gradcheck(my_function, x)
         gradgradcheck(my_function, x)
 
-All checks work in float64 and compare numbers along random directions: the directional derivative of the scalar <f(x), c>, for a random
-array c, against <gradient, v>, for a random direction v. At higher orders this derivative is itself the function that is checked, with c
-among its inputs: gradients must be right as functions of the gradients that they are made from, too.
+All checks work in float64 and compare numbers along random directions. <a, b> stands for the sum of the
+products of the elements of a and b. For a random array c, <f(x), c> is a number, and its derivative along a
+random direction v is <gradient, v>; the difference quotient of <f(x), c> must agree. At higher orders this
+derivative is itself the function that is checked, with c among its inputs: gradients must be right as
+functions of the gradients that they are made from, too.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,21 +22,26 @@ from tinygen.engine.grad import grad
 from tinygen.engine.tensor import Tensor
 
 STEP = 1e-5  # of the central difference: its error is about STEP^2 f''' / 6 + 1e-16 f / STEP
+ROUNDING = 1e-15 / STEP  # the second term, for f = 1, with some room
 
 
 def gradcheck(function: Callable[..., Tensor], *inputs: Tensor, order: int = 1, seed: int = 0, tolerance: float = 1e-6) -> None:
-    """Assert that the gradients of function, up to `order`, agree with central differences.
+    """Check that the gradients of function, up to `order`, agree with central differences.
 
-    `function` maps the float64 inputs, all of which require gradients, to one Tensor; it must be deterministic, and smooth near the
-    inputs. Raises AssertionError, with the input, the order and both numbers, where they differ by more than `tolerance` relative to the
-    larger and to 1, and where function changes its inputs.
+    `function` maps the float64 inputs, all of which require gradients, to one Tensor; it must be
+    deterministic, and smooth near the inputs. Both numbers may differ by `tolerance` of the larger, and by
+    what rounding does to a difference quotient. Where they differ by more, quotients of other steps show
+    how uncertain the quotient is.
+
+    Raises AssertionError, with the input, the order and both numbers, where they do not agree, and where
+    function changes its inputs. Works under `python -O`, too.
     """
     for i, x in enumerate(inputs):
         if x.dtype != numpy.float64 or not x.requires_grad:
             raise TypeError(
                 f"gradcheck: input {i} must be float64 and require gradients, it is {x.dtype} with requires_grad={x.requires_grad}"
             )
-    _check(function, inputs, order, 1, numpy.random.default_rng(seed), tolerance)
+    _check(function, inputs, order, 1, numpy.random.default_rng(seed), tolerance, 0.0)
 
 
 def gradgradcheck(function: Callable[..., Tensor], *inputs: Tensor, seed: int = 0, tolerance: float = 1e-6) -> None:
@@ -43,7 +50,7 @@ def gradgradcheck(function: Callable[..., Tensor], *inputs: Tensor, seed: int = 
 
 
 def adjoint_check(function: Callable[[Tensor], Tensor], x: Tensor, seed: int = 0, tolerance: float = 1e-12) -> None:
-    """Assert <f(x), c> = <x, f*(c)> for a function that is linear in x, where f* is its backward and c a random array.
+    """Check that <f(x), c> = <x, f*(c)> for a function that is linear in x, where f* is its backward and c a random array.
 
     Needs no step and no oracle, and so holds to rounding. Raises AssertionError with both numbers.
     """
@@ -52,27 +59,31 @@ def adjoint_check(function: Callable[[Tensor], Tensor], x: Tensor, seed: int = 0
     g = grad(y, x, c)
     left, right = _dot(y, c), _dot(x, g)
     scale = float((abs(y.data) * abs(c.data)).sum() + (abs(x.data) * abs(g.data)).sum()) + 1e-300  # each rounds its own terms
-    assert abs(left - right) <= tolerance * scale, f"<f(x), c> = {left} but <x, f*(c)> = {right}"
+    if not abs(left - right) <= tolerance * scale:
+        raise AssertionError(f"<f(x), c> = {left} but <x, f*(c)> = {right}")
 
 
 def _check(
-    function: Callable[..., Tensor], inputs: Sequence[Tensor], orders: int, order: int, rng: numpy.random.Generator, tolerance: float
+    function: Callable[..., Tensor],
+    inputs: Sequence[Tensor],
+    orders: int,
+    order: int,
+    rng: numpy.random.Generator,
+    tolerance: float,
+    size: float,
 ) -> None:
+    """`size` is that of <|f|, |c|> at the orders below: numbers of that size were rounded on the way."""
     before = [x.data.copy() for x in inputs]
     y = function(*inputs)
     c = _random_like(y, rng)
+    size = max(size, float(abs(y.data * c.data).sum()))
     gradients = grad(y, inputs, c) if y.requires_grad else [x * 0.0 for x in inputs]
     directions = [_random_like(x, rng) for x in inputs]
     for i, (gradient, v) in enumerate(zip(gradients, directions, strict=True)):
-        expected, found = _quotient(function, inputs, i, v, c, STEP), _dot(gradient, v)
-        bound = tolerance * max(abs(expected), abs(found), 1.0)
-        if abs(expected - found) > bound:  # f may bend too much for the step: extrapolation (Richardson, 1911) takes STEP^2 f''' away
-            expected = (4 * _quotient(function, inputs, i, v, c, STEP / 2) - expected) / 3
-        assert abs(expected - found) <= bound, (
-            f"order {order}, input {i} {inputs[i].shape}: the difference quotient is {expected}, the gradient gives {found}"
-        )
+        _expect_agreement(function, inputs, i, v, c, _dot(gradient, v), tolerance, size, order)
     for i, (x, copy) in enumerate(zip(inputs, before, strict=True)):
-        assert (x.data == copy).all(), f"the function changed its input {i}"
+        if not (x.data == copy).all():
+            raise AssertionError(f"the function changed its input {i}")
     if order < orders:
 
         def directional_derivative(*arguments: Tensor) -> Tensor:
@@ -83,13 +94,45 @@ def _check(
             found = [(g * v).sum() for g, v in zip(grad(y, xs, c, create_graph=True), directions, strict=True)]
             return sum(found[1:], start=found[0])
 
-        _check(directional_derivative, [*inputs, Tensor(c.data, requires_grad=True)], orders, order + 1, rng, tolerance)
+        _check(directional_derivative, [*inputs, Tensor(c.data, requires_grad=True)], orders, order + 1, rng, tolerance, size)
+
+
+def _expect_agreement(
+    function: Callable[..., Tensor],
+    inputs: Sequence[Tensor],
+    i: int,
+    v: Tensor,
+    c: Tensor,
+    found: float,
+    tolerance: float,
+    size: float,
+    order: int,
+) -> None:
+    """Compare the derivative of <function, c> along v of input i, as it was found, with the difference quotient."""
+    expected = _quotient(function, inputs, i, v, c, STEP)
+    bound = tolerance * max(abs(expected), abs(found)) + ROUNDING * size
+    if not abs(expected - found) <= bound:
+        expected, doubt = _extrapolated(function, inputs, i, v, c)
+        bound = max(bound, min(doubt, tolerance))
+    if not abs(expected - found) <= bound:
+        raise AssertionError(
+            f"order {order}, input {i} {inputs[i].shape}: the difference quotient is {expected}, the gradient gives {found}"
+        )
 
 
 def _quotient(function: Callable[..., Tensor], inputs: Sequence[Tensor], i: int, v: Tensor, c: Tensor, step: float) -> float:
     """The central difference of <function, c> as input i moves along v."""
     ahead, behind = (_dot(function(*_moved(inputs, i, v, signed)), c) for signed in (step, -step))
     return (ahead - behind) / (2 * step)
+
+
+def _extrapolated(function: Callable[..., Tensor], inputs: Sequence[Tensor], i: int, v: Tensor, c: Tensor) -> tuple[float, float]:
+    """The quotient without STEP^2 f''', which f may have much of (Richardson, 1911), and how far quotients of several steps lie apart.
+
+    Those differ by little but what rounding and bending do to them.
+    """
+    half, full, more = (_quotient(function, inputs, i, v, c, step) for step in (STEP / 2, STEP, STEP * 1.5))
+    return (4 * half - full) / 3, 4 * (max(half, full, more) - min(half, full, more))
 
 
 def _moved(inputs: Sequence[Tensor], i: int, v: Tensor, step: float) -> list[Tensor]:

@@ -1,6 +1,6 @@
-"""What the scripts that train a generator against a discriminator share: the two with their optimisers, noise, pictures, and the run.
+"""What all GAN scripts share: networks with their optimisers, noise, pictures, and the run.
 
-The step in which the two learn from each other is each script's own; examples/dcgan.py has the plainest.
+Each script defines its own training step; the simplest is in examples/dcgan.py.
 """
 
 from collections.abc import Callable
@@ -36,9 +36,9 @@ class GANOptions(Options):
 
 
 class GAN:
-    """A generator of images from -1 to 1, a discriminator, which judges them, an Adam for each, and the data with the real images.
+    """A generator of images from -1 to 1, a discriminator, an Adam for each, and the data.
 
-    Adam's first beta is 0.5 by the custom for GANs (Radford et al., 2016).
+    Adam's first beta is 0.5, as usual for GANs (Radford et al., 2016).
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class GAN:
         return F.tensor(to_float(batch, -1, 1), device=self.options.device)
 
     def sample(self, *inputs: Tensor) -> numpy.ndarray:
-        """What the generator makes of the inputs outside training, where each image is independent of the others."""
+        """Generated images, in evaluation mode, in which they do not depend on each other."""
         with evaluating(self.generator):
             return self.generator(*inputs).numpy()
 
@@ -76,11 +76,17 @@ class GAN:
         columns: int = 8,
         evaluate: Callable[[], Metrics] = dict,
     ) -> None:
-        """Run the training. `step(batch, *labels)` is that of `Training`; labels, one for each image, need not be given.
+        """Run the training.
 
-        After each epoch `samples()`, in as many columns, are the picture, and of `generate(256)`, made of random inputs, the diversity is
-        measured, their mean distance over that of the real images; further numbers for the log come from `evaluate()`. A finished run
-        leaves what `generate` makes. Both give images from -1 to 1, like `sample`.
+        step        step(batch, *labels) trains on a batch, as `Training` describes
+        samples     samples() gives the images, from -1 to 1, of the picture after each epoch
+        generate    generate(n) gives n images, from -1 to 1, from random inputs
+        labels      arrays with one row for each image, passed to step
+        columns     columns of the picture
+        evaluate    evaluate() gives further numbers for the log after each epoch
+
+        The log has the diversity of 256 generated images: their mean distance from each other,
+        divided by that of the real images. It is near 0 if the generator has collapsed.
         """
         images = self.data.train_images
         real_distance = mean_distance(to_float(images[:: max(1, len(images) // 256)], -1, 1))
@@ -98,6 +104,6 @@ class GAN:
 
 
 def mean_distance(images: numpy.ndarray) -> float:
-    """The mean Euclidean distance between two different images."""
+    """The mean Euclidean distance between two different images of (N, H, W, C)."""
     flat = images.reshape(len(images), -1)
     return float(metrics.distances(flat, flat).sum() / (len(flat) * (len(flat) - 1)))

@@ -1,4 +1,4 @@
-"""The signals that ask a program to end: Ctrl-C, SIGTERM, which schedulers send, and SIGHUP, of a terminal that closes."""
+"""Signals that ask a program to end: Ctrl-C, SIGTERM of schedulers, SIGHUP of a closed terminal."""
 
 import signal
 import sys
@@ -11,10 +11,10 @@ NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 
 
 class Interruption:
-    """Within the block, the first of these signals is only noted in `number`; a second one acts as it would have without.
+    """Within the block, the first of these signals is only recorded in `number`.
 
-    Signals that are ignored, as `nohup` has it, stay ignored. Python handles signals in the main thread alone: in another one, nothing
-    is changed.
+    A second signal has its usual effect. A signal that is ignored, as SIGHUP under `nohup`, stays
+    ignored. Python handles signals in the main thread only; in other threads, nothing changes.
     """
 
     def __init__(self) -> None:

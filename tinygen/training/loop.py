@@ -1,4 +1,7 @@
-"""The training loop, with its progress bar, log, sample pictures and checkpoints. `saving/run_folder.py` says what a run leaves."""
+"""The training loop, with progress bar, log, sample pictures and checkpoints.
+
+`saving/run_folder.py` describes the files of a run.
+"""
 
 import json
 import math
@@ -24,8 +27,8 @@ from tinygen.saving.run_folder import Run, RunFolder, read_run
 from tinygen.training.interruption import Interruption
 from tinygen.training.options import RunOptions
 
-GENERATED = 1000  # images that a finished run leaves
-READ_EVERY = 10  # steps between two looks at their numbers
+GENERATED = 1000  # images that a finished run saves
+READ_EVERY = 10  # steps whose numbers are read from the device at once
 
 
 class Stateful(Protocol):
@@ -50,19 +53,18 @@ Metrics = Mapping[str, Tensor | Array | float]
 class Training:
     """A training run.
 
-    options     those of `RunOptions`, and a script's own
-    parts       the modules and optimisers, by the names that they have in the checkpoint
-    loader      gives the batches
-    step        step(*batch) trains on one batch of the loader's arrays, which are on the device already, and returns numbers
-    samples     gives a picture after each epoch, uint8 (H, W, C)
-    evaluate    gives further numbers after each epoch
-    generate    generate(n), of a model that generates images, gives n of them, independent of each other, (n, H, W, C) with values from
-                0 to 1; it is called when the run is finished
-    data        what the loader's arrays were taken from, so that a run does not go on with other data; else these arrays count
+    parts       the modules and optimisers, by their names in the checkpoint
+    step        step(*batch) trains on a batch of the loader, already on the device; returns numbers
+    samples     samples() gives a picture after each epoch, uint8 (H, W, C)
+    evaluate    evaluate() gives further numbers after each epoch
+    generate    generate(n) gives n independent images (n, H, W, C) from 0 to 1 after the last epoch
+    data        the data set, which must be the same when the run is resumed; by default it is the
+                loader's arrays that must be the same
 
-    Each number is averaged over the steps of the epoch that returned it, and the averages are logged once per epoch. Reading an array
-    from a GPU makes the host wait, so the numbers are read every ten steps. The run ends with a UsageError where one of them is not
-    finite, at most nine steps after the step that returned it, and the checkpoint of before is kept.
+    Each number is averaged over the steps that returned it, and the averages are logged once per
+    epoch. Reading an array from a GPU makes the host wait, so numbers are read every ten steps. If
+    a number is NaN or infinite, the run stops with a UsageError that names the step, at most nine
+    steps after it, and keeps the last checkpoint.
     """
 
     options: RunOptions
@@ -78,25 +80,27 @@ class Training:
         if wrong := [part for part in self.parts if "/" in part]:
             raise ValueError(f"the name of a part must not contain /, which separates names in the checkpoint: {', '.join(wrong)}")
         self.folder = RunFolder(self.options.out)
-        self.epoch = 0  # epochs done
-        self.batch = 0  # batches done in the epoch after those
-        self.seconds = 0.0  # spent on these batches
-        self.unread: list[dict[str, Array]] = []  # what the latest of them gave
-        self.latest: dict[str, float] = {}  # what the one before those gave
-        self.totals: dict[str, float] = {}  # sums over those of them, read so far, that gave a number of this name
-        self.counts: dict[str, int] = {}  # how many did
-        self.claimed = False  # whether this run made the checkpoint
-        self.saved: tuple[int, int] | None = None  # epoch and batch of the last one that is worth going on with
+        self.epoch = 0  # epochs completed
+        self.batch = 0  # batches completed in the next epoch
+        self.seconds = 0.0  # time spent on these batches
+        self.totals: dict[str, float] = {}  # sums of the numbers that these batches returned
+        self.counts: dict[str, int] = {}  # how many batches returned each
+        self.unread: list[dict[str, Array]] = []  # numbers of the latest batches, not yet in the sums
+        self.latest: dict[str, float] = {}  # numbers of the last batch in the sums
+        self.claimed = False  # whether this run has created the checkpoint
+        self.saved: tuple[int, int] | None = None  # epoch and batch of the last checkpoint but the claim
 
     @cached_property
     def digest(self) -> str:
-        """What data the run is on."""
+        """The digest of the data."""
         return self.data.digest() if self.data else digest(*self.loader.arrays)
 
     def run(self) -> None:
-        """Train up to options.epochs. Ctrl-C, SIGTERM and SIGHUP end the run after the step in hand, with a checkpoint to resume from.
+        """Train until options.epochs epochs are completed.
 
-        A run that fails before its first epoch is done leaves nothing behind.
+        Ctrl-C, SIGTERM and SIGHUP end the run after the current step, with a checkpoint. A run
+        that fails in its first epoch leaves nothing behind. Raises UsageError if the folder holds
+        another run, and SystemExit with status 128 + signal after a signal.
         """
         if self.options.resume:
             self._resume()
@@ -145,7 +149,7 @@ class Training:
             print(line, flush=True)
 
     def _read(self) -> None:
-        """Add up what the latest steps have returned, all of it read from a GPU at once."""
+        """Add the unread numbers to the sums. Reads all of them from the device at once."""
         unread, self.unread = self.unread, []
         values = iter(backend.floats(array for numbers in unread for array in numbers.values()))
         for batch, numbers in enumerate(unread, start=self.batch - len(unread) + 1):
@@ -164,14 +168,14 @@ class Training:
         cure = f"--lr {self.options.lr:g} may be too large" if hasattr(self.options, "lr") else "the learning rate may be too large"
         kept = "nothing of this run is kept"
         if self.saved is not None:
-            kept = f"{self.folder.checkpoint} keeps what it was after {self.saved[0]} epochs and {self.saved[1]} batches"
+            kept = f"{self.folder.checkpoint} keeps the state after {self.saved[0]} epochs and {self.saved[1]} batches"
         return f"{told}; {cure}; {kept}"
 
     def _means(self) -> dict[str, float]:
         return {name: total / self.counts[name] for name, total in self.totals.items()}
 
     def _close_epoch(self, title: str) -> str:
-        """Evaluate, draw samples, and write the epoch's line of the log; gives what is told of it."""
+        """Evaluate, draw samples, write the epoch's log line. Returns the line for the terminal."""
         numbers = self._means()
         if self.evaluate is not None:
             evaluation = self.evaluate()
@@ -191,7 +195,7 @@ class Training:
             raise UsageError(f"{self.folder.path} already holds a run; go on with --resume, or give another folder with --out")
 
     def _claim(self) -> None:
-        """Make the folder, once the first step has worked, and write to it what keeps other runs out."""
+        """Create the folder after the first step, with a checkpoint that keeps other runs out."""
         self._refuse_another_run()
         try:
             self.folder.samples.mkdir(parents=True, exist_ok=True)
@@ -215,7 +219,7 @@ class Training:
         ).save(self.folder.checkpoint)
 
     def _save_generated(self, generate: Callable[[int], numpy.ndarray]) -> None:
-        """Ten hundreds of images as uint8, with the number of epochs behind them."""
+        """Save 1,000 images as uint8, generated 100 at a time, and the number of epochs."""
         images = numpy.concatenate([generate(GENERATED // 10) for _ in range(10)])
         arrays = {"images": numpy.rint(numpy.clip(images, 0, 1) * 255).astype(numpy.uint8)}
         checkpoint.save(self.folder.generated, arrays, {"epoch": str(self.epoch)})
@@ -241,19 +245,19 @@ class Training:
         print(f"resuming after {self.epoch} epochs and {self.batch} batches")
 
     def _refuse_unlike(self, run: Run) -> None:
-        """Refuse to go on with a run of another script, other options, other data or other parts."""
+        """Raise UsageError if the run is of another script, options, data or parts."""
         path, script = self.folder.checkpoint, self.options.script
         if run.script not in (script, None):
-            raise UsageError(f"{path} is of a run of {run.script}, and {script} cannot go on with it")
+            raise UsageError(f"{path} is from a run of {run.script}, which {script} cannot resume")
         if changed := self.options.differences(run.options, by_path=run.data is None):
-            raise UsageError(f"{path} is of a run with other options: {', '.join(changed)}")
+            raise UsageError(f"{path} is from a run with other options: {', '.join(changed)}")
         if run.data not in (self.digest, None):
             source = self.data.source if self.data else "the loader"
-            raise UsageError(f"{path} is of a run on other data: {source} does not hold what it was trained on")
+            raise UsageError(f"{source} holds other data than those that the run of {path} was trained on")
         if unknown := sorted(set(run.parts) - set(self.parts)):
-            raise UsageError(f"{path} is of another model: it has {', '.join(unknown)}, this one has {', '.join(self.parts)}")
+            raise UsageError(f"{path} is from another model: it has {', '.join(unknown)}, this one has {', '.join(self.parts)}")
 
 
 def _copied(value: Tensor | Array | float) -> Array:
-    """A number as a step returned it, on its device: the step may use the array again."""
+    """A copy of a number on its device, since the step may reuse the array."""
     return numpy.float64(value) if isinstance(value, int | float) else array_of(value).astype(numpy.float64)

@@ -17,7 +17,7 @@ from tinygen.data import ImageDataset, load_images
 Number = TypeVar("Number", int, float)
 Positive = Annotated[Number, "positive"]
 
-# What a run and its continuation need not have in common. Data are compared by their contents.
+# Options that may change when a run is resumed. Data are compared by content, not by path.
 MAY_DIFFER = {"out", "epochs", "device", "resume", "data"}
 
 
@@ -28,7 +28,7 @@ def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(kw_only=True)
 class RunOptions:
-    """The options of every training script. An option that is `Positive[int]` or `Positive[float]` is checked to be so."""
+    """The options of every training script. `check` checks those of type `Positive`."""
 
     out: Path
     """folder of the run: log, samples, checkpoint"""
@@ -39,7 +39,7 @@ class RunOptions:
     seed: int = 0
     """of the initial weights, the noise and the order of the examples"""
     device: str = "cpu"
-    """where to compute: "cpu", "cuda", "cuda:1", ..., or "auto", which is "cuda" where there is a GPU"""
+    """where to compute: "cpu", "cuda", "cuda:1", ...; "auto" is "cuda" if there is a GPU"""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """go on from the checkpoint in the run's folder"""
 
@@ -48,7 +48,7 @@ class RunOptions:
             self.device = backend.best_device()
 
     def check(self) -> None:
-        """Raise UsageError for a number that is out of its range; a script with rules of its own adds them."""
+        """Raise UsageError for a number that is out of range. A subclass adds its own rules."""
         kinds = get_type_hints(type(self), include_extras=True)
         for name, number in vars(self).items():
             if "positive" in get_args(kinds[name]) and not 0 < number < float("inf"):
@@ -58,20 +58,20 @@ class RunOptions:
 
     @property
     def script(self) -> str:
-        """The name of the program whose options these are: of the file that defines them, or else of the one that was started."""
+        """The name of the program: of the file that defines these options, or that was started."""
         module = type(self).__module__
         started = sys.modules["__main__" if module.startswith("tinygen.") else module]
         return Path(getattr(started, "__file__", None) or "interactive").stem
 
     def plain(self) -> dict[str, Any]:
-        """All options as JSON knows them, paths made absolute."""
+        """All options as JSON types; paths are absolute."""
         return _plain(dataclasses.asdict(self))
 
     def differences(self, before: Mapping[str, Any], by_path: bool = False) -> list[str]:
-        """What may not differ from the options of a run that these go on with, and does.
+        """The options that differ from those of a run to be resumed, and must not.
 
-        An option that the run did not know had its default; one that is no longer known does not count. Data may be elsewhere, but
-        `by_path`, for runs that know them by nothing else.
+        An option that the run did not have is compared with its default; an option that no longer
+        exists is left out. With `by_path` the path of the data counts: format 0 has no digest.
         """
         known = {field.name: field.default for field in dataclasses.fields(self) if field.default is not dataclasses.MISSING}
         before = {**_plain(known), **before}
@@ -87,7 +87,7 @@ class Options(RunOptions):
     """The options of every script that trains on images; each script adds its own."""
 
     data: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER|FILE")] = None
-    """your own images: a folder of IDX files, of CIFAR-10's binary files or of folders of images, or an .npz file; else Fashion-MNIST"""
+    """your own images: a folder of IDX files, CIFAR-10's binary files or images, or an .npz file"""
     size: int | None = None
     """resize the central square of each image to SIZE x SIZE pixels"""
     crop: int | None = None

@@ -1,4 +1,4 @@
-"""What the scripts that train variational autoencoders share: the optimiser, evaluation on the test images, pictures, and the run.
+"""What all VAE scripts share: the optimiser, evaluation on the test images, pictures, and the run.
 
 The models and their loss are in examples/vae.py.
 """
@@ -29,24 +29,27 @@ class VariationalOptions(Options):
 
 
 class LatentModel(Module):
-    """Images (N, H, W, C) from 0 to 1, and latent Gaussians (N, latent). `decoder` gives the logits of the pixels from (N, latent)."""
+    """A model that encodes images, (N, H, W, C) from 0 to 1, as Gaussians in latent space.
+
+    decoder   (N, latent) -> (N, H, W, C), the logits of the pixels
+    """
 
     decoder: Module
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of the latent Gaussian of each image, (N, latent) each."""
+        """(N, H, W, C) -> mean and log-variance of each image's Gaussian, (N, latent) each."""
         raise NotImplementedError(f"{type(self).__name__} has no encode")
 
 
 class Variational:
-    """A variational autoencoder, its Adam, and the images that it is trained and tested on, uint8."""
+    """A variational autoencoder, its Adam, and its data."""
 
     def __init__(self, options: VariationalOptions, data: ImageDataset, model: LatentModel) -> None:
         self.options, self.data, self.model = options, data, model.to(options.device)
         self.adam = Adam(model.parameters(), options.lr)
 
     def pixels(self, images: numpy.ndarray) -> Tensor:
-        """Images of the data, from 0 to 1."""
+        """uint8 images of the data as a tensor from 0 to 1."""
         return F.tensor(to_float(images, 0, 1), device=self.options.device)
 
     def decode(self, z: Tensor) -> numpy.ndarray:
@@ -55,7 +58,12 @@ class Variational:
             return F.sigmoid(self.model.decoder(z)).numpy()
 
     def train(self, step: Callable[[numpy.ndarray], Metrics], losses: Callable[[Tensor], dict[str, Tensor]]) -> None:
-        """Run the training. `step(batch)` is that of `Training`; `losses(x)`, means over x, are logged for the test images as test_..."""
+        """Run the training.
+
+        step      step(batch) trains on a batch, as `Training` describes
+        losses    losses(x) gives means over the images x; those of the test images are logged, with
+                  test_ before their names
+        """
         training = Training(
             self.options,
             {"model": self.model, "adam": self.adam},
@@ -69,7 +77,7 @@ class Variational:
         training.run()
 
     def _evaluate(self, losses: Callable[[Tensor], dict[str, Tensor]]) -> dict[str, float]:
-        """The means over the test images, which are taken 500 at a time."""
+        """The means over all test images, computed in batches of 500."""
         images, sums = self.data.test_images, dict[str, float]()
         with evaluating(self.model):
             for start in range(0, len(images), 500):
@@ -79,7 +87,10 @@ class Variational:
         return {name: total / len(images) for name, total in sums.items()}
 
     def _samples(self) -> numpy.ndarray:
-        """Ten test images, their reconstructions, and six rows of ten steps from one to another; few images repeat."""
+        """Ten test images, their reconstructions, and six rows of interpolations between two.
+
+        Fewer than 22 test images are repeated.
+        """
         images = self.data.draw_test_images(22)
         test = self.pixels(images[numpy.arange(22) % len(images)])
         with evaluating(self.model):
