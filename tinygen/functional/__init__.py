@@ -4,6 +4,7 @@ The user calls the lowercase function; it makes a node of the graph, an instance
 package also binds the operators and methods of Tensor.
 """
 
+from tinygen.engine.arguments import checked
 from tinygen.functional.activation import leaky_relu, log_softmax, relu, sigmoid, softmax, softplus, tanh
 from tinygen.functional.attention import attention, attention_weights
 from tinygen.functional.conv import conv2d, conv_transpose2d
@@ -148,3 +149,8 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]
+
+for _name in __all__:
+    _checked = checked(globals()[_name])
+    _checked.__module__ = __name__  # where pickle finds it
+    globals()[_name] = _checked

@@ -78,8 +78,10 @@ def arange(
 ) -> Tensor:
     """A new leaf of the numbers start, start + step, ... before stop; arange(stop) begins at 0.
 
-    They are integers where all arguments are, else float32, unless dtype is given.
+    They are integers where all arguments are, else float32, unless dtype is given. Raises ValueError where step is 0.
     """
+    if step == 0:
+        raise ValueError("arange: step must not be 0")
     numbers = numpy.arange(0, start, step) if stop is None else numpy.arange(start, stop, step)
     kind = (numbers.dtype if numbers.dtype.kind == "i" else numpy.float32) if dtype is None else numeric_dtype("arange", dtype)
     return Tensor(backend.to_device(numbers.astype(kind), device), requires_grad)

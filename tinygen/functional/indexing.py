@@ -1,5 +1,6 @@
 """Functions that pick elements by index, and their adjoint, which adds them back."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,16 +114,18 @@ def checked_labels(name: str, labels: Any, classes: int) -> Array:
     return array
 
 
-def embedding(weight: Tensor, labels: Tensor | Array) -> Tensor:
+def embedding(weight: Tensor, labels: Tensor | Array | Sequence[int]) -> Tensor:
     """weight[labels], a row for each label: weight (classes, features), labels (...) integers -> (..., features).
 
     Raises ValueError where a label is not a class; labels on a GPU wrap around instead. Raises TypeError where labels are not
     integers.
     """
+    if weight.ndim != 2:
+        raise ValueError(f"embedding: weight must be (classes, features), got {weight.shape}")
     return getitem(weight, checked_labels("embedding", labels, len(weight)))
 
 
-def one_hot(labels: Tensor | Array, classes: int, dtype: Any = numpy.float32) -> Tensor:
+def one_hot(labels: Tensor | Array | Sequence[int], classes: int, dtype: Any = numpy.float32) -> Tensor:
     """1 at each label and 0 elsewhere: labels (...) integers -> (..., classes).
 
     Raises ValueError where a label is not a class (on a GPU its row is all 0), and TypeError where labels are not integers.

@@ -66,7 +66,9 @@ def dense(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     Raises ValueError where x does not end in the weight's `in` features or bias is not (out,).
     """
-    if x.ndim < 1 or weight.ndim != 2 or x.shape[-1] != weight.shape[0]:
+    if weight.ndim != 2:
+        raise ValueError(f"dense: weight must be (in, out), got {weight.shape}")
+    if x.shape[-1:] != weight.shape[:1]:
         raise ValueError(f"dense: x {x.shape} must end in the {weight.shape[0]} features that weight {weight.shape} (in, out) takes")
     if bias is not None and bias.shape != weight.shape[1:]:
         raise ValueError(f"dense: bias has shape {bias.shape} but weight {weight.shape} gives {weight.shape[1]} features")

@@ -1,8 +1,9 @@
 """Losses. Those on probabilities take logits, so that no probability is ever rounded to 0 or 1."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tinygen.backend import Array, array_module, generator, to_device
+from tinygen.engine.arguments import shown
 from tinygen.engine.grad import grad
 from tinygen.engine.mode import is_recording, switched
 from tinygen.engine.tensor import Operand, Tensor
@@ -14,7 +15,7 @@ from tinygen.functional.reduce import sum as sum_
 from tinygen.functional.selection import maximum
 
 
-def cross_entropy(logits: Tensor, labels: Tensor | Array) -> Tensor:
+def cross_entropy(logits: Tensor, labels: Tensor | Array | Sequence[int]) -> Tensor:
     """mean_n -log softmax(logits_n)[labels_n], in nats: logits (N, classes), labels (N,) integers.
 
     Raises ValueError where the shapes do not agree or a label is not a class, and TypeError where labels are not integers.
@@ -102,7 +103,7 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     Holds the slope of a critic near 1 between real and made examples (N, ...), by the norm of its gradient to each,
     |v| = sqrt(v.v + 1e-12). The critic must judge each example by itself: no batch norm. The random stream gives the e_n.
 
-    Raises ValueError where the shapes of real and fake differ.
+    Raises ValueError where the shapes of real and fake differ, and TypeError where the critic does not give a Tensor.
     """
     if real.shape != fake.shape:
         raise ValueError(f"gradient_penalty: real {real.shape} and fake {fake.shape} must have one shape")
@@ -112,6 +113,9 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
         x = Tensor(x.data, requires_grad=True)
     differentiable = is_recording()
     with switched("recording", True):
-        slope = grad(sum_(critic(x)), x, create_graph=differentiable)
+        scores = critic(x)
+        if not isinstance(scores, Tensor):
+            raise TypeError(f"gradient_penalty: critic must give a Tensor, got {shown(scores)}")
+        slope = grad(sum_(scores), x, create_graph=differentiable)
     norm = sqrt(sum_(slope * slope, tuple(range(1, x.ndim))) + 1e-12)  # a root has no derivative at 0
     return mse_loss(norm, 1.0)

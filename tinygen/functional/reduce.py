@@ -215,6 +215,10 @@ def argmin(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor
 
 def _index_of(name: str, x: Tensor, axis: int | None, keepdims: bool) -> Tensor:
     xp = array_module(x.data)
+    if axis is not None:
+        normalize_axis_index(axis, x.ndim, name)
+    if not x.size:
+        raise ValueError(f"{name}: there is no element in {x.shape}")
     return Tensor(xp.asarray(getattr(xp, name)(x.data, axis=axis, keepdims=keepdims)))
 
 

@@ -14,6 +14,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from tinygen.backend import Array, array_module
 from tinygen.engine.function import Function
 from tinygen.engine.tensor import Axis, Shape, Tensor, tensor_method
+from tinygen.functional.indexing import getitem
 from tinygen.functional.selection import where
 
 
@@ -107,19 +108,20 @@ def shape_arguments(arguments: tuple[Any, ...]) -> tuple[int, ...]:
 
 
 @tensor_method("reshape")
-def reshape(x: Tensor, *shape: Any) -> Tensor:
+def reshape(x: Tensor, *shape: int | Sequence[int]) -> Tensor:
     """The elements of x, in row-major order, in another shape; one size may be -1."""
     return ReshapeFunction(shape_arguments(shape))(x)
 
 
 @tensor_method("transpose")
-def transpose(x: Tensor, *axes: Any) -> Tensor:
+def transpose(x: Tensor, *axes: int | Sequence[int] | None) -> Tensor:
     """x with its axes in the given order, reversed if none is given; axis i of the result is axis axes[i] of x."""
     order = shape_arguments(axes) if axes and axes != (None,) else tuple(reversed(range(x.ndim)))
-    order_from_0 = tuple(axis + x.ndim if axis < 0 else axis for axis in order)
-    if sorted(order_from_0) != list(range(x.ndim)):
-        raise ValueError(f"transpose: axes {order} are no order of the {x.ndim} axes of shape {x.shape}")
-    return TransposeFunction(order_from_0)(x)
+    from_0 = tuple(axis + x.ndim if isinstance(axis, int) and axis < 0 else axis for axis in order)
+    if set(from_0) != set(range(x.ndim)) or len(from_0) != x.ndim:
+        cure = f"; x.swapaxes{order} exchanges two" if len(order) == 2 < x.ndim else ""
+        raise ValueError(f"transpose: axes {order} are not a permutation of the {x.ndim} axes of shape {x.shape}{cure}")
+    return TransposeFunction(from_0)(x)
 
 
 @tensor_method("swapaxes")
@@ -159,7 +161,7 @@ def concatenate(xs: Sequence[Tensor], axis: int = 0) -> Tensor:
     """The tensors one after the other along an axis that they have."""
     if not xs:
         raise ValueError("concatenate: there is nothing to concatenate")
-    return ConcatenateFunction(normalize_axis_index(axis, xs[0].ndim))(*xs)
+    return ConcatenateFunction(normalize_axis_index(axis, xs[0].ndim, "concatenate"))(*xs)
 
 
 def stack(xs: Sequence[Tensor], axis: int = 0) -> Tensor:
@@ -167,7 +169,7 @@ def stack(xs: Sequence[Tensor], axis: int = 0) -> Tensor:
     shapes = {x.shape for x in xs}
     if len(shapes) != 1:
         raise ValueError(f"stack: takes tensors of one shape, got {[x.shape for x in xs]}")
-    at = normalize_axis_index(axis, xs[0].ndim + 1)
+    at = normalize_axis_index(axis, xs[0].ndim + 1, "stack")
     return concatenate([reshape(x, (*x.shape[:at], 1, *x.shape[at:])) for x in xs], at)
 
 
@@ -185,7 +187,7 @@ def split(x: Tensor, indices_or_sections: int | Sequence[int], axis: int = 0) ->
         between = [size // indices_or_sections * i for i in range(1, indices_or_sections)]
     else:
         between = list(indices_or_sections)
-    return [x[_along(x.ndim, axis, slice(start, stop))] for start, stop in itertools.pairwise([0, *between, size])]
+    return [getitem(x, _along(x.ndim, axis, slice(start, stop))) for start, stop in itertools.pairwise([0, *between, size])]
 
 
 @tensor_method("repeat")
@@ -231,12 +233,14 @@ def pad(x: Tensor, widths: Sequence[tuple[int, int]]) -> Tensor:
 def flip(x: Tensor, axis: int | tuple[int, ...]) -> Tensor:
     """x with the order of its elements reversed along the axes."""
     index = [slice(None)] * x.ndim
-    for a in normalize_axis_tuple(axis, x.ndim):
+    for a in normalize_axis_tuple(axis, x.ndim, "flip"):
         index[a] = slice(None, None, -1)
-    return x[tuple(index)]
+    return getitem(x, tuple(index))
 
 
 @tensor_method("flatten")
 def flatten(x: Tensor) -> Tensor:
-    """(N, ...) -> (N, features): everything but the first axis in one."""
+    """(N, ...) -> (N, features): all axes but the first in one. Raises ValueError where x has no axes."""
+    if not x.ndim:
+        raise ValueError("flatten: takes (N, ...), got a tensor without axes")
     return reshape(x, (x.shape[0], math.prod(x.shape[1:])))

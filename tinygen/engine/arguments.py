@@ -1,0 +1,101 @@
+"""Arguments of wrong types, explained by the signature of the function that they were given to.
+
+They are looked at after a call has failed, so a call that works pays for one `try`. That is why
+the annotations of public functions are complete: the message is made of them.
+"""
+
+import functools
+import inspect
+import types
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy
+
+from tinygen.engine.tensor import Tensor
+
+F = TypeVar("F", bound=Callable[..., Any])
+_WORDS = {int: "an integer", float: "a number", bool: "True or False", str: "a string", Tensor: "a Tensor", types.NoneType: "None"}
+_KINDS = {int: int | numpy.integer, float: int | float | numpy.number, bool: bool | numpy.bool_}
+
+
+def checked(function: F) -> F:
+    """The function; where a call fails and an argument is not of the type that the signature says, the TypeError says that."""
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **options: Any) -> Any:
+        try:
+            return function(*arguments, **options)
+        except Exception as error:
+            expect_types(function, function.__qualname__.removesuffix(".__init__"), arguments, options, error)
+            raise
+
+    return typing.cast(F, call)
+
+
+def expect_types(function: Callable[..., Any], name: str, arguments: Sequence[Any], options: dict[str, Any], error: Exception) -> None:
+    """Raise TypeError, from the error, where an argument does not fit its annotation."""
+    try:
+        given = inspect.signature(function).bind(*arguments, **options).arguments
+    except TypeError:  # too many arguments, or of an unknown name, which Python's own message says
+        return
+    parameters, hints = inspect.signature(function).parameters, typing.get_type_hints(function)
+    for key, value in given.items():
+        hint = hints.get(key, Any)
+        several = parameters[key].kind is inspect.Parameter.VAR_POSITIONAL
+        for part in value if several else [value]:
+            if not _fits(part, hint):
+                cure = "; make one with tinygen.tensor(...)" if _is_data(part) and Tensor in (hint, *typing.get_args(hint)) else ""
+                raise TypeError(f"{name}: {key} must be {_words(hint)}, got {shown(part)}{cure}") from error
+
+
+def shown(value: Any) -> str:
+    """A value in an error message: its type, and as much of it as fits in a sentence."""
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return f"{'a Tensor' if isinstance(value, Tensor) else 'an array'} {value.dtype} {value.shape}"
+    if value is None or isinstance(value, type):
+        return "None" if value is None else f"the class {value.__name__}"
+    text = " ".join(repr(value).split())
+    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
+
+
+def _is_data(value: Any) -> bool:
+    return isinstance(value, int | float | list | tuple) or hasattr(value, "dtype")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is what an annotation says. `Tensor | Array`, where Array is Any, takes arrays beside Tensors."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any or isinstance(hint, TypeVar):
+        return True
+    if origin in (typing.Union, types.UnionType):
+        return any(hasattr(value, "dtype") if part is Any else _fits(value, part) for part in parts)
+    if origin is tuple and Ellipsis not in parts:
+        return isinstance(value, tuple | list) and len(value) == len(parts) and all(map(_fits, value, parts))
+    if origin in (tuple, list, Sequence):
+        return isinstance(value, tuple | list | range) and all(_fits(part, parts[0]) for part in value)
+    if origin is not None:
+        return isinstance(value, origin)
+    return isinstance(value, _KINDS.get(hint, hint))
+
+
+def _words(hint: Any) -> str:
+    """An annotation in words."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        *first, last = dict.fromkeys("an array" if part is Any else _words(part) for part in parts)
+        return f"{', '.join(first)} or {last}" if first else last
+    if origin is tuple and Ellipsis not in parts:
+        return f"({', '.join(_words(part) for part in parts)})"
+    if origin in (tuple, list, Sequence):
+        return f"a {'tuple' if origin is tuple else 'list'} of {_plural(_words(parts[0]))}"
+    if origin is not None:
+        return "a function" if origin is typing.get_origin(Callable[..., Any]) else f"a {origin.__name__}"
+    return _WORDS.get(hint) or f"a {hint.__name__}"
+
+
+def _plural(words: str) -> str:
+    """ "an integer" -> "integers"; what is longer keeps its article."""
+    article, _, noun = words.partition(" ")
+    return f"{noun}s" if article in ("a", "an") and " " not in noun else words
