@@ -221,13 +221,12 @@ def test_compilation_is_no_op_s() -> None:
     layer = Layer()
     with tg.profile() as profile:
         layer(tg.ones((2,)))
-    assert profile.compilation.calls >= 1
     assert profile.ops["Compiled"].forward.seconds < profile.compilation.seconds / 2
     assert profile.layers["Layer Layer()"].forward.seconds < profile.compilation.seconds / 2
-    assert re.search(r"^\(compilation of kernels\) +\d+ +[\d.]+ +[\d.]+%$", str(profile), re.MULTILINE)
+    assert re.search(r"^\(compiling or loading kernels\) +[\d.]+ +[\d.]+%$", str(profile), re.MULTILINE)
     with tg.profile() as again:
         layer(tg.ones((2,)))
-    assert again.compilation.calls == 0 and "compilation" not in str(again)
+    assert again.compilation.seconds == 0 and "compiling" not in str(again)
 
 
 def test_layers_of_nodes_that_died_are_not_mixed_up() -> None:

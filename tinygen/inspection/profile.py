@@ -78,7 +78,8 @@ class Stopwatch:
 class Profile(Listener):
     """The numbers of one profile: `total` time, `ops` by the name of their Function, `layers` by their path and description.
 
-    `compilation` is the time that Numba compiled kernels: once on a machine, and no op's or layer's.
+    `compilation` is the time in which Numba compiled kernels, or loaded those that an earlier run
+    compiled. It is part of no op and no layer.
     """
 
     def __init__(self) -> None:
@@ -150,7 +151,10 @@ class Profile(Listener):
 
     @contextmanager
     def _timing_compilation(self) -> Iterator[None]:
-        """Within, what Numba compiles in this thread is timed apart."""
+        """Within, the time in which Numba compiles or loads a kernel in this thread is kept apart.
+
+        Numba holds its compiler lock while it does either, and tells so.
+        """
         for_array(numpy.zeros(1))  # imports the kernels, if this is their first use
         if "numba" not in sys.modules:  # the plain kernels were asked for
             yield
@@ -162,7 +166,6 @@ class Profile(Listener):
         class Compilation(event.Listener):
             def on_start(self, _: Any) -> None:
                 if threading.get_ident() == thread:
-                    report.compilation.calls += 1
                     report._op_watch.start(report.compilation)
                     report._layer_watch.start(Cost())
 
@@ -171,14 +174,14 @@ class Profile(Listener):
                     report._op_watch.stop()
                     report._layer_watch.stop()
 
-        with event.install_listener("numba:compile", Compilation()):
+        with event.install_listener("numba:compiler_lock", Compilation()):
             yield
 
     def __str__(self) -> str:
         ops = [(f"{name} {way}", cost) for name, costs in self.ops.items() for way, cost in vars(costs).items() if cost.calls]
         ops.sort(key=lambda op: -op[1].seconds)
-        if self.compilation.calls:
-            ops.append(("(compilation of kernels)", self.compilation))
+        if self.compilation.seconds:
+            ops.append(("(compiling or loading kernels)", self.compilation))
         ops.append(("(the rest)", Cost(seconds=self.total.seconds - sum(cost.seconds for _, cost in ops))))
         rows = [("op", "calls", "ms", "share", "GFLOP/s", "MB")]
         for name, c in ops:
@@ -197,10 +200,10 @@ def profile() -> Iterator[Profile]:
     """Within, every op and every layer is timed; at the end two tables are printed, and the numbers stay in the Profile.
 
     Times are wall-clock, of this thread alone. Each moment belongs to one op and one layer: what an op's
-    backward calls is that backward's, and the backward of an op is its layer's. Kernels that have to be
-    compiled first are "(compilation of kernels)", which a second run does without. "(the rest)" is the
-    optimiser, the data and Python between the ops. GPU kernels run after the call that starts them, so
-    that there the times are those of starting. Raises RuntimeError within another profile.
+    backward calls belongs to that backward, and the backward of an op belongs to its layer. "(compiling or
+    loading kernels)" happens once in a process. "(the rest)" is the optimiser, the data and Python between
+    the ops. GPU kernels run after the call that starts them, so on a GPU the times are those of starting.
+    Raises RuntimeError within another profile.
     """
     if any(isinstance(listener, Profile) for listener in switches.listeners):
         raise RuntimeError("tinygen.profile: a profile is running already; end it before the next one begins")
