@@ -1,16 +1,20 @@
-"""A self-attention GAN: in both networks every pixel of the 16x16 maps looks at all others (Zhang et al., 2019).
+"""A self-attention GAN: in both networks, every pixel of the 16x16 maps attends to all others.
 
-What a convolution sees ends with its kernel; attention relates a left sleeve to the right one. Every layer's weight, but those of the
-attention and of G's last layer, is divided by its largest singular value (Miyato et al., 2018), and the hinge loss judges (Lim & Ye, 2017):
+A convolution sees only what its kernel covers; attention relates a left sleeve to the right one
+(Zhang et al., 2019). Spectral norm (Miyato et al., 2018) divides the weight of every layer, except
+those of the attention and G's last layer, by its largest singular value. The loss is the hinge loss
+(Lim & Ye, 2017):
 
     D minimises max(0, 1 - D(x)) + max(0, 1 + D(G(z))),    G minimises -D(G(z)).
 
-    python examples/attention_gan.py                  20 epochs on the embedded Fashion-MNIST subset, four to five minutes on 2 cores
+    python examples/attention_gan.py                  20 epochs on the embedded Fashion-MNIST
+                                                      subset, four to five minutes on 2 cores
     python examples/attention_gan.py --data FOLDER    your own images
 
-Watch samples/epoch-*.png. At the end attention.png shows eight samples, one a row: the image, and then where its pixel under the cross
-looks, the brighter the more, for four such pixels. In the log, D(x) and D(G(z)) are D's scores; a real one counts as told above 1, a
-made one below -1.
+Watch samples/epoch-*.png. At the end, attention.png shows eight samples, one in each row: first the
+image, then, for each of four pixels (at the crosses), where that pixel attends; brighter is more.
+In the log, D(x) and D(G(z)) are D's scores: the loss is zero for real images above 1 and generated
+images below -1.
 """
 
 from dataclasses import dataclass
@@ -27,7 +31,7 @@ from tinygen.report.pictures import grid, save_png
 from tinygen.training.gan import GAN
 from tinygen.training.options import Positive
 
-LOOKING = [(4, 4), (4, 11), (8, 8), (12, 5)]  # row and column of the pixels whose attention is drawn
+QUERIES = [(4, 4), (4, 11), (8, 8), (12, 5)]  # row and column of the pixels whose attention is drawn
 
 
 @dataclass(kw_only=True)
@@ -70,23 +74,23 @@ def discriminator(channels: int) -> nn.Sequential:
 
 
 def attention_picture(g: nn.Sequential, z: tg.Tensor) -> numpy.ndarray:
-    """For each z a row: what the generator makes, and where the pixels LOOKING look, each at its cross."""
+    """One row for each z: the generated image, and the attention of each pixel of QUERIES."""
     at = next(i for i, layer in enumerate(g) if isinstance(layer, nn.SelfAttention2D))
     with nn.evaluating(g):
         maps = g[:at](z)
         weights = g[at].weights(maps).numpy().reshape(len(z), 16, 16, 16, 16)
         images = (g[at:](maps).numpy() + 1) / 2
-    cells = numpy.repeat(images[:, None], 1 + len(LOOKING), axis=1)
-    for i, (row, column) in enumerate(LOOKING, start=1):
+    cells = numpy.repeat(images[:, None], 1 + len(QUERIES), axis=1)
+    for i, (row, column) in enumerate(QUERIES, start=1):
         looks = weights[:, row, column]
         looks = looks / looks.max(axis=(1, 2), keepdims=True)
         cells[:, i] = looks.repeat(2, axis=1).repeat(2, axis=2)[..., None]
         cells[:, i, 2 * row, 2 * column - 2 : 2 * column + 3] = cells[:, i, 2 * row - 2 : 2 * row + 3, 2 * column] = 1
-    return grid(cells.reshape(-1, *cells.shape[2:]), columns=1 + len(LOOKING))
+    return grid(cells.reshape(-1, *cells.shape[2:]), columns=1 + len(QUERIES))
 
 
 def build(options: AttentionGANOptions, data: ImageDataset) -> dict[str, nn.Module]:
-    """The networks for images of the data's channels, by their names in the checkpoint; their weights are from N(0, 0.02^2)."""
+    """The networks, by their names in the checkpoint, with weights from N(0, 0.02^2)."""
     channels = data.train_images.shape[-1]
     networks = {"generator": generator(options.latent, channels), "discriminator": discriminator(channels)}
     for network in networks.values():
@@ -101,7 +105,7 @@ def main(options: AttentionGANOptions) -> None:
     gan = GAN(options, data, **build(options, data), betas=(0.0, 0.9))
     train(gan, tg.hinge_discriminator_loss, tg.wasserstein_generator_loss, answer=lambda score: score)
     save_png(options.out / "attention.png", attention_picture(gan.generator, gan.noise(8)))
-    print(f"where pixels look: {options.out / 'attention.png'}")
+    print(f"attention: {options.out / 'attention.png'}")
 
 
 if __name__ == "__main__":

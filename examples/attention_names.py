@@ -1,16 +1,21 @@
-"""New first names, character after character, by causal self-attention (Vaswani et al., 2017; pre-norm as Radford et al., 2019).
+"""New first names, character by character, by causal self-attention (Vaswani et al., 2017).
 
-A name c_1 ... c_n, with 0 behind it, has the probability p(c_1) p(c_2 | c_1) ... p(0 | c_1 ... c_n). The model gives the logits of each
-factor from the characters before: a step asks (query) which of them matter (key) and takes the mean of what they tell (value), weighted
-by softmax(<q, k> / sqrt(d)), or by softmax(scale <q, k> / (|q| |k|)) with --similarity cosine. What is minimised is the mean of -log p
-over all characters and ends, in nats.
+A name c_1 ... c_n, followed by the end mark 0, has the probability p(c_1) p(c_2 | c_1) ... p(0 |
+c_1 ... c_n). The model computes the logits of each factor from the characters before it. Attention
+compares the query q of a step with the keys k of the steps before and averages their values,
+weighted by softmax(<q, k> / sqrt(d)), or, with --similarity cosine, by softmax(scale <q, k> / (|q|
+|k|)). Layer norm comes before each block (Radford et al., 2019). The loss is the mean of -log p
+over all characters and end marks, in nats.
 
-    python examples/attention_names.py                       20 epochs on 4,646 first names, half a minute on 2 cores
+    python examples/attention_names.py                  20 epochs on 4,646 first names, half a
+                                                        minute on 2 cores
     python examples/attention_names.py --similarity cosine --out runs/cosine_names
-    python examples/attention_names.py --data FILE           your own, one a line
+    python examples/attention_names.py --data FILE      your own names, one a line
 
-Expect 1.9 nats on held-out names (a bigram model: 2.35) and seven of ten samples to be new; none is longer than the data's longest. Each
-epoch draws some in samples/epoch-*.png; attention.png shows, for a name, which characters before (column) decide the next one (row).
+Expect 1.9 nats on held-out names (a bigram model has 2.35) and seven of ten samples to be new. No
+sample is longer than the longest name of the data. samples/epoch-*.png shows samples of each epoch;
+attention.png shows, for one name, which previous characters (columns) each character (row) attends
+to.
 """
 
 from dataclasses import dataclass
@@ -52,7 +57,7 @@ class NamesOptions(RunOptions):
 
 
 class Block(nn.Module):
-    """x + attention(x), then x + network(x), which sees each step by itself: (N, T, features) -> (N, T, features)."""
+    """x + attention(x), then x + network(x) for each step: (N, T, features) -> (N, T, features)."""
 
     def __init__(self, features: int, heads: int, similarity: Similarity) -> None:
         self.attention = nn.SelfAttention(features, heads, causal=True, similarity=similarity)
@@ -65,7 +70,7 @@ class Block(nn.Module):
 
 
 class NameModel(nn.Module):
-    """Labels (N, T) of the characters before, 0 first -> the logits (N, T, characters) of those that come next."""
+    """Labels (N, T) of previous characters, 0 first -> logits (N, T, characters) of the next."""
 
     def __init__(self, characters: int, steps: int, similarity: Similarity, features: int = 64) -> None:
         self.characters, self.places = nn.Embedding(characters, features), nn.Embedding(steps, features)
@@ -91,7 +96,7 @@ def negative_log_likelihood(model: NameModel, rows: Array) -> tg.Tensor:
 
 
 def sample(model: NameModel, n: int, longest: int) -> numpy.ndarray:
-    """n names as rows of labels, each character drawn from the probabilities that the model gives after those before."""
+    """n names as rows of labels, drawn character by character from the model's probabilities."""
     rows = numpy.zeros((n, longest + 1), numpy.int64)
     with nn.evaluating(model):
         for t in range(longest):
@@ -102,8 +107,8 @@ def sample(model: NameModel, n: int, longest: int) -> numpy.ndarray:
     return rows
 
 
-def looks(model: NameModel, row: numpy.ndarray) -> numpy.ndarray:
-    """A picture of the attention weights of every head, one row a block, for one name: white is 0, black is 1."""
+def attention_picture(model: NameModel, row: numpy.ndarray) -> numpy.ndarray:
+    """A picture of the attention weights for one name, one row for each block: white 0, black 1."""
     with nn.evaluating(model):
         x, maps = model.embed(context(row)[0]), []
         for block in model.blocks:
@@ -115,7 +120,7 @@ def looks(model: NameModel, row: numpy.ndarray) -> numpy.ndarray:
 
 
 def build(options: NamesOptions, data: NameDataset) -> dict[str, NameModel]:
-    """The network for the data's alphabet and lengths, by its name in the checkpoint."""
+    """The network, by its name in the checkpoint."""
     return {"model": NameModel(len(data.alphabet) + 1, data.longest + 1, options.similarity)}
 
 
@@ -133,11 +138,11 @@ def main(options: NamesOptions) -> None:
         return {"nats": loss}
 
     def evaluate() -> dict[str, tg.Tensor | float]:
-        """The loss of the held-out names, a bigram model's beside it, and the share of 1,000 samples that are no names of the data."""
+        """The loss on held-out names, a bigram model's, the share of new names in 1,000 samples."""
         with nn.evaluating(model):
             nats = negative_log_likelihood(model, to_device(held_out, options.device))
-        made = data.decode(sample(model, 1000, data.longest))
-        return {"test_nats": nats, "bigram_nats": bigram_nats(rows, held_out), "new": sum(name not in known for name in made) / 1000}
+        new = sum(name not in known for name in data.decode(sample(model, 1000, data.longest)))
+        return {"test_nats": nats, "bigram_nats": bigram_nats(rows, held_out), "new": new / 1000}
 
     def samples() -> numpy.ndarray:
         names = data.decode(sample(model, 60, data.longest))
@@ -147,8 +152,8 @@ def main(options: NamesOptions) -> None:
     loader = Loader(rows, batch_size=options.batch_size, seed=options.seed)
     Training(options, {"model": model, "adam": adam}, loader, step, samples, evaluate, data=data).run()
     name = max(data.test, key=len)
-    save_png(options.out / "attention.png", looks(model, data.encode((name,))))
-    print(f"where it looks while it spells {name}: {options.out / 'attention.png'}")
+    save_png(options.out / "attention.png", attention_picture(model, data.encode((name,))))
+    print(f"attention for {name}: {options.out / 'attention.png'}")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,17 @@
-"""A convolutional autoencoder beside principal component analysis (Hinton & Salakhutdinov, 2006, with convolutions).
+"""A convolutional autoencoder, compared with principal component analysis (PCA).
 
-The encoder f squeezes an image into 64 numbers, the decoder g makes an image of those, and both learn to lose little on the way: what is
-minimised is |x - g(f(x))|^2, summed over the pixels of an image. With linear f and g the best that can be done is known: it is to
-project x onto the first 64 principal components of the training images (Baldi & Hornik, 1989). Bending the way there has to beat that.
+The encoder f compresses an image to 64 numbers and the decoder g reconstructs it (Hinton &
+Salakhutdinov, 2006, with convolutions). Both minimise |x - g(f(x))|^2, summed over the pixels of an
+image. If f and g are linear, the optimum is known: the projection onto the first 64 principal
+components of the training images (Baldi & Hornik, 1989). A nonlinear autoencoder has to beat it.
 
-    python examples/autoencoder.py                    30 epochs on the embedded Fashion-MNIST subset, a minute on 2 cores
+    python examples/autoencoder.py                    30 epochs on the embedded Fashion-MNIST
+                                                      subset, a minute on 2 cores
     python examples/autoencoder.py --data FOLDER      your own images
 
-Compare test_error, the squared error per test image, with PCA_error, that of the principal components: expect 6.7 against 8.1. In
-samples/epoch-*.png, test images stand above their reconstructions, and these above those from the principal components.
+Compare test_error, the squared error per test image, with PCA_error: expect 6.7 and 8.1.
+samples/epoch-*.png shows test images, below them the autoencoder's reconstructions, and below these
+the reconstructions by PCA.
 """
 
 from dataclasses import dataclass
@@ -32,7 +35,7 @@ class AutoencoderOptions(Options):
     lr: Positive[float] = 1e-3
     """learning rate of Adam"""
     bottleneck: Positive[int] = 64
-    """numbers that an image is squeezed into, and principal components"""
+    """dimensions of the code, and number of principal components"""
 
 
 def encoder(shape: tuple[int, int, int], bottleneck: int) -> nn.Sequential:
@@ -73,14 +76,14 @@ def squared_error(x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
 
 
 def projected(images: numpy.ndarray, training: numpy.ndarray, count: int) -> numpy.ndarray:
-    """The images, projected onto the training images' mean and first principal components; both are (N, H, W, C)."""
+    """The images (N, H, W, C), reconstructed from `count` principal components of `training`."""
     flat, mean = training.reshape(len(training), -1), training.mean(axis=0).ravel()
     components = numpy.linalg.svd(flat - mean, full_matrices=False)[2][:count]
     return (mean + (images.reshape(len(images), -1) - mean) @ components.T @ components).reshape(images.shape)
 
 
 def build(options: AutoencoderOptions, data: ImageDataset) -> dict[str, nn.Module]:
-    """The network for images of the data's shape, by its name in the checkpoint."""
+    """The network, by its name in the checkpoint."""
     height, width, channels = data.train_images.shape[1:]
     if height % 4 or width % 4 or min(height, width) < 8:
         raise UsageError(f"images of {height}x{width} do not fit: height and width must be divisible by 4, and 8 at least; --size 32")
@@ -104,7 +107,7 @@ def main(options: AutoencoderOptions) -> None:
         return {"error": error}
 
     def reconstructed(images: tg.Tensor) -> tg.Tensor:
-        """What comes back of the images, in batches of 500."""
+        """The reconstructions of the images, in batches of 500."""
         with nn.evaluating(model):
             return tg.concatenate([model(images[i : i + 500].to(options.device)).to("cpu") for i in range(0, len(images), 500)])
 

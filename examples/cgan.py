@@ -1,14 +1,16 @@
-"""A class-conditional GAN: both networks are told the label, and so G learns to make what it is asked for (Mirza & Osindero, 2014).
+"""A class-conditional GAN: both networks are given the label (Mirza & Osindero, 2014).
 
-The game is DCGAN's on pairs of image x and label y: with sigmoid s, D minimises -log s(D(x, y)) - log(1 - s(D(G(z, y), y))) and G
--log s(D(G(z, y), y)). A good image with the wrong label is easily told, so G must obey. Each network embeds the label: G takes the
-embedding e as further numbers beside the noise, and D's logit is w h + e h for the features h of the image, whose part e h asks whether
-they are those of the class (the projection of Miyato & Koyama, 2018).
+The losses are DCGAN's for pairs of image x and label y. With the sigmoid s, D minimises -log s(D(x,
+y)) - log(1 - s(D(G(z, y), y))) and G minimises -log s(D(G(z, y), y)). D rejects a good image with a
+wrong label, so G learns to generate what the label says. Each network embeds the label as a vector
+e. G takes e beside the noise. D's logit is w h + e h for the features h of the image; the term e h
+measures whether they are features of that class (projection: Miyato & Koyama, 2018).
 
-    python examples/cgan.py                  30 epochs on the embedded Fashion-MNIST subset, two minutes on 2 cores
+    python examples/cgan.py                  30 epochs on the embedded Fashion-MNIST subset,
+                                             two minutes on 2 cores
     python examples/cgan.py --data FOLDER    your own images
 
-samples/epoch-*.png has one row for each class, and each column the same noise.
+samples/epoch-*.png has one row for each class; the images of a column share their noise.
 """
 
 from dataclasses import dataclass
@@ -45,7 +47,7 @@ class ConditionalGenerator(nn.Module):
 
 
 class ConditionalDiscriminator(nn.Module):
-    """Images (N, 32, 32, channels) and labels (N,) -> (N, 1), the logit of being real and of this class."""
+    """Images (N, 32, 32, channels), labels (N,) -> (N, 1), the logit of real and of the class."""
 
     def __init__(self, classes: int, channels: int) -> None:
         *features, self.score = discriminator(channels)
@@ -58,7 +60,7 @@ class ConditionalDiscriminator(nn.Module):
 
 
 def build(options: CGANOptions, data: ImageDataset) -> dict[str, nn.Module]:
-    """The networks for the data's channels and classes, by their names in the checkpoint; their weights are from N(0, 0.02^2)."""
+    """The networks, by their names in the checkpoint, with weights from N(0, 0.02^2)."""
     classes, channels = len(data.classes), data.train_images.shape[-1]
     networks = {
         "generator": ConditionalGenerator(options.latent, classes, channels),

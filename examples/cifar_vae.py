@@ -1,13 +1,16 @@
-"""A VAE for 32x32 images in colour, such as CIFAR-10's: a convolutional encoder and a dense decoder (Kingma & Welling, 2014).
+"""A VAE for 32x32 colour images such as CIFAR-10's (Kingma & Welling, 2014).
 
-The loss and its training are those of vae.py; here 100 latent numbers make three logits per pixel, one for each of red, green and blue.
+The encoder is convolutional, the decoder dense. Loss and training are those of vae.py; the latent
+space has 100 dimensions, and each pixel three logits: red, green and blue.
 
-    python examples/cifar_vae.py                    30 epochs on the embedded Fashion-MNIST subset, coloured by class, a minute on 2 cores
-    python examples/cifar_vae.py --data FOLDER      your own 32x32 images: CIFAR-10's binary files, a folder of images, ...
+    python examples/cifar_vae.py                    30 epochs on the embedded Fashion-MNIST subset,
+                                                    coloured by class, a minute on 2 cores
+    python examples/cifar_vae.py --data FOLDER      your own 32x32 images: CIFAR-10's binary files,
+                                                    a folder of images, ...
 
-The first line that is printed says which images these are. samples/epoch-*.png shows test images, their reconstructions below them, and
-then images on the straight way in latent space from the first of each row to the last: on the embedded images, see how colour and shape
-change together.
+The first line of output names the images. samples/epoch-*.png shows test images, below them their
+reconstructions, and then interpolations in latent space from the first image of a row to the last.
+On the embedded images, colour and shape change together.
 """
 
 from dataclasses import dataclass
@@ -59,7 +62,7 @@ class CifarVAE(VAE):
 
 
 def build(options: CifarVAEOptions, data: ImageDataset) -> dict[str, VAE]:
-    """The network by its name in the checkpoint."""
+    """The network, by its name in the checkpoint."""
     return {"model": CifarVAE(options.latent)}
 
 

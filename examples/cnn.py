@@ -1,12 +1,15 @@
-"""A convolutional classifier: three convolutions with max pooling, then two dense layers (LeCun et al., 1998, with ReLU).
+"""A convolutional classifier: three convolutions with max pooling, then two dense layers.
 
-The network gives logits z, one per class, and learns by the cross-entropy -log softmax(z)[label].
+It is the architecture of LeCun et al. (1998), with ReLU. The network computes logits z, one for
+each class, and minimises the cross-entropy -log softmax(z)[label].
 
-    python examples/cnn.py                    12 epochs on the embedded Fashion-MNIST subset, a quarter of a minute on 2 cores
+    python examples/cnn.py                    12 epochs on the embedded Fashion-MNIST subset,
+                                              a quarter of a minute on 2 cores
     python examples/cnn.py --data FOLDER      your own images
 
-Expect a test accuracy of 0.86 to 0.89 from the 4,000 embedded images. After each epoch, samples/epoch-*.png shows the 25 test images that
-the network got wrong with most confidence; confusion.png, at the end, counts class against class.
+Expect a test accuracy of 0.86 to 0.89 with the 4,000 embedded images. samples/epoch-*.png shows the
+25 misclassified test images with the highest confidence after each epoch; confusion.png shows the
+confusion matrix at the end.
 """
 
 from dataclasses import dataclass
@@ -65,7 +68,7 @@ def predict(model: nn.Module, images: numpy.ndarray, device: str) -> numpy.ndarr
 
 
 def worst_mistakes(probabilities: numpy.ndarray, data: ImageDataset, count: int = 25) -> numpy.ndarray:
-    """A picture of the test images that were given a wrong class with most confidence, the worst first."""
+    """A picture of the misclassified test images, those with the highest confidence first."""
     predicted = probabilities.argmax(axis=1)
     wrong_by = probabilities.max(axis=1) - probabilities[numpy.arange(len(predicted)), data.test_labels]
     worst = numpy.argsort(-wrong_by, kind="stable")[: max(1, min(count, int((wrong_by > 0).sum())))]
@@ -74,7 +77,7 @@ def worst_mistakes(probabilities: numpy.ndarray, data: ImageDataset, count: int 
 
 
 def build(options: CNNOptions, data: ImageDataset) -> dict[str, nn.Module]:
-    """The network for images of the data's shape and classes, by its name in the checkpoint."""
+    """The network, by its name in the checkpoint."""
     _, rows, columns, channels = data.train_images.shape
     return {"model": classifier((rows, columns), channels, len(data.classes))}
 

@@ -1,14 +1,18 @@
-"""DCGAN: a generator and a discriminator, both convolutional, learn against each other (Radford, Metz & Chintala, 2016).
+"""DCGAN: a convolutional generator and a convolutional discriminator, trained against each other.
 
-The generator G turns noise z ~ N(0, 1) of 100 numbers into an image; the discriminator D gives a logit that says how real an image
-looks. With sigmoid s, D minimises -log s(D(x)) - log(1 - s(D(G(z)))) and G the non-saturating -log s(D(G(z))) (Goodfellow et al., 2014).
+The generator G maps noise z ~ N(0, 1) of 100 dimensions to an image; the discriminator D computes
+the logit of an image being real (Radford, Metz & Chintala, 2016). With the sigmoid s, D minimises
+-log s(D(x)) - log(1 - s(D(G(z)))) and G the non-saturating -log s(D(G(z))) (Goodfellow et al.,
+2014).
 
-    python examples/dcgan.py                  30 epochs on the embedded Fashion-MNIST subset, two minutes on 2 cores
+    python examples/dcgan.py                  30 epochs on the embedded Fashion-MNIST subset,
+                                              two minutes on 2 cores
     python examples/dcgan.py --data FOLDER    your own images
 
-Watch samples/epoch-*.png: after 3 epochs there are shapes, after 20 to 30 a person names the garments. In the log, D(x) and D(G(z))
-are mean probabilities, near 0.55 and 0.45 when the two are balanced, and diversity is the mean distance between samples over that
-between real images: near 1 when healthy, near 0 when G makes the same image again and again.
+Watch samples/epoch-*.png: shapes appear after 3 epochs; after 20 to 30 the garments can be
+recognised. In the log, D(x) and D(G(z)) are mean probabilities, near 0.55 and 0.45 when the
+networks are balanced. Diversity is the mean distance between samples divided by that between real
+images: near 1 in a healthy run, near 0 when G always generates the same image.
 """
 
 from collections.abc import Callable
@@ -33,10 +37,10 @@ class DCGANOptions(GANOptions):
     out: Path = Path("runs/dcgan")
     """folder of the run: log, samples, checkpoint"""
     lr: Positive[float] = 6e-4
-    """learning rate of Adam, for both networks; the paper's 2e-4 is for a hundred times as many images"""
+    """learning rate of Adam, for both networks; the paper's 2e-4 is for 100 times as many images"""
 
     def load_data(self) -> ImageDataset:
-        """The images, with a black border where they are smaller than 32x32."""
+        """The images, with a black border if they are smaller than 32x32."""
         return super().load_data().padded(32)
 
 
@@ -83,7 +87,10 @@ def generator_loss(fake: tg.Tensor) -> tg.Tensor:
 
 
 def train(gan: GAN, discriminator_loss: TensorFunction, generator_loss: TensorFunction, answer: TensorFunction = tg.sigmoid) -> None:
-    """Train D and G in turn by these losses of D's logits. What the log shows as D(x) and D(G(z)) is the mean answer(logit)."""
+    """Train D and G in turn with these losses, which take D's logits.
+
+    The log has the means of answer(logit) as D(x) and D(G(z)).
+    """
     g, d = gan.generator, gan.discriminator
 
     def step(batch: numpy.ndarray) -> Metrics:
@@ -94,7 +101,7 @@ def train(gan: GAN, discriminator_loss: TensorFunction, generator_loss: TensorFu
         gan.adam_d.minimize(loss_d)
 
         loss_g = generator_loss(d(fake))
-        gan.adam_g.minimize(loss_g)  # D passes the gradient on, and computes none of its own
+        gan.adam_g.minimize(loss_g)  # the gradient flows through D; D's own are not computed
         return {"D": loss_d, "G": loss_g, "D(x)": answer(real_logits).mean(), "D(G(z))": answer(fake_logits).mean()}
 
     shown = gan.noise(64)
@@ -102,7 +109,7 @@ def train(gan: GAN, discriminator_loss: TensorFunction, generator_loss: TensorFu
 
 
 def build(options: DCGANOptions, data: ImageDataset) -> dict[str, nn.Module]:
-    """The networks for images of the data's channels, by their names in the checkpoint; their weights are from N(0, 0.02^2)."""
+    """The networks, by their names in the checkpoint, with weights from N(0, 0.02^2)."""
     channels = data.train_images.shape[-1]
     networks = {"generator": generator(options.latent, channels), "discriminator": discriminator(channels)}
     for network in networks.values():

@@ -1,16 +1,21 @@
-"""The first GAN: a generator and a discriminator of dense layers (Goodfellow et al., 2014), which know nothing of neighbouring pixels.
+"""The first GAN: generator and discriminator are dense (Goodfellow et al., 2014).
 
-The game is DCGAN's: with sigmoid s, D minimises -log s(D(x)) - log(1 - s(D(G(z)))) and G the non-saturating -log s(D(G(z))). Unlike
-the first one, G has batch norm, and so have convolutions as D: without it G makes only a few kinds of images.
+The losses are DCGAN's: with the sigmoid s, D minimises -log s(D(x)) - log(1 - s(D(G(z)))) and G the
+non-saturating -log s(D(G(z))). Unlike the first GAN, G has batch norm, and so has a convolutional
+D: without it, G generates only a few kinds of images.
 
-    python examples/gan.py                  100 epochs on the embedded Fashion-MNIST subset, two minutes on 2 cores
+    python examples/gan.py                  100 epochs on the embedded Fashion-MNIST subset,
+                                            two minutes on 2 cores
     python examples/gan.py --data FOLDER    your own images
-    python examples/gan.py --wide --epochs 50 --out runs/wide_gan                layers four times as wide, seven minutes
-    python examples/gan.py --conv-discriminator --lr 6e-4 --out runs/conv_gan    a small dense generator against convolutions
-    python examples/gan.py --conv-discriminator --lr 6e-4 --colour --out runs/colour_gan    the same in colour, 32x32, five minutes
+    python examples/gan.py --wide --epochs 50 --out runs/wide_gan
+                                            layers four times as wide, seven minutes
+    python examples/gan.py --conv-discriminator --lr 6e-4 --out runs/conv_gan
+                                            a small dense generator against convolutions
+    python examples/gan.py --conv-discriminator --lr 6e-4 --colour --out runs/colour_gan
+                                            the same in colour, 32x32, five minutes
 
-Watch samples/epoch-*.png, and compare them with those of dcgan.py: the garments are there, under a grain that no single pixel's weight
-can know to be wrong.
+Compare samples/epoch-*.png with those of dcgan.py: the garments are there, but they are grainy,
+since a dense layer does not know which pixels are neighbours.
 """
 
 from dataclasses import dataclass
@@ -47,7 +52,7 @@ class FirstGANOptions(GANOptions):
             raise UsageError("--wide and --conv-discriminator are two pairs of networks: choose one")
 
     def load_data(self) -> ImageDataset:
-        """The images, in colour where that is asked for."""
+        """The images, in colour with --colour."""
         data = super().load_data()
         return coloured(data) if self.colour else data
 
@@ -69,9 +74,9 @@ def dense_discriminator(widths: tuple[int, ...], shape: tuple[int, ...]) -> nn.S
 
 
 def conv_discriminator(shape: tuple[int, ...]) -> nn.Sequential:
-    """(N, *shape) -> (N, 1): two convolutions of 5x5 for grey images, three of 4x4 for coloured ones, each of stride 2.
+    """(N, *shape) -> (N, 1). Two convolutions of 5x5 for grey images, three of 4x4 for colour.
 
-    Batch norm lets it see a batch as a whole, in which a generator that makes the same again and again stands out.
+    With batch norm it sees the batch as a whole, and so recognises a generator that has collapsed.
     """
     rows, columns, channels = shape
     filters, kernel_size = ((64, 128), 5) if channels == 1 else ((64, 128, 128), 4)
@@ -84,7 +89,7 @@ def conv_discriminator(shape: tuple[int, ...]) -> nn.Sequential:
 
 
 def build(options: FirstGANOptions, data: ImageDataset) -> dict[str, nn.Module]:
-    """The networks for images of the data's shape, by their names in the checkpoint."""
+    """The networks, by their names in the checkpoint."""
     shape = data.train_images.shape[1:]
     if options.conv_discriminator:
         return {"generator": generator(options.latent, (128, 128), shape), "discriminator": conv_discriminator(shape)}

@@ -1,19 +1,23 @@
-"""InfoGAN: a GAN whose input has parts that must be readable from the image, and so come to mean something (Chen et al., 2016).
+"""InfoGAN: a GAN whose codes can be read from the image, and so acquire a meaning.
 
-Beside noise z, G is given codes c: a category of ten, and two numbers uniform from -1 to 1. A second head Q on the discriminator's layers
-guesses the codes of a made image, and both networks maximise, beside DCGAN's game and with weight --information, a lower bound on the
-mutual information of c and G(z, c):
+Beside the noise z, G takes codes c: one of ten categories, and two numbers uniform from -1 to 1. A
+second head Q on the discriminator's layers predicts the codes of a generated image. Besides playing
+DCGAN's game, both networks maximise, with weight --information, a lower bound on the mutual
+information of c and G(z, c) (Chen et al., 2016):
 
-    E log Q(c | G(z, c)) + constants = -(cross-entropy of the category) - 1/2 (squared error of the numbers),
+    E log Q(c | G(z, c)) + constants
+        = -(cross-entropy of the category) - 1/2 (squared error of the numbers),
 
-the log-likelihood of a categorical distribution and of a Gaussian of variance 1. No label is ever seen.
+the log-likelihood of a categorical distribution and of Gaussians of variance 1. No labels are used.
 
-    python examples/infogan.py                  50 epochs on the embedded Fashion-MNIST subset, three minutes on 2 cores
+    python examples/infogan.py                  50 epochs on the embedded Fashion-MNIST subset,
+                                                three minutes on 2 cores
     python examples/infogan.py --data FOLDER    your own images
 
-samples/epoch-*.png has one column for each category; down the first five rows the first number goes from -1 to 1, down the other five
-the second, and the noise is the same everywhere. In the log, accuracy is that of Q as it sorts the test images into the ten
-categories, these best matched with the true classes; 0.1 is chance.
+samples/epoch-*.png has one column for each category. Down the first five rows the first number goes
+from -1 to 1, down the other five the second; the noise is the same everywhere. In the log, accuracy
+is that of Q's categories on the test images after the best matching of categories and classes;
+chance is 0.1.
 """
 
 from dataclasses import dataclass
@@ -40,13 +44,13 @@ class InfoGANOptions(DCGANOptions):
     epochs: Positive[int] = 50
     """passes over the training data, those before --resume included"""
     latent: Positive[int] = 32
-    """dimensions of the noise; the more there are, the less is left for the codes to say"""
+    """dimensions of the noise; the more there are, the less the codes determine"""
     information: float = 0.15
-    """weight of the mutual information beside the game of G and D; with more of it, kinds of images go missing"""
+    """weight of the mutual information; with more, G generates fewer kinds of images"""
 
 
 class InfoDiscriminator(nn.Module):
-    """Images (N, 32, 32, channels) -> the logit of being real (N, 1), those of the categories (N, 10), and the numbers (N, 2)."""
+    """(N, 32, 32, channels) -> logits of real (N, 1) and of categories (N, 10), numbers (N, 2)."""
 
     def __init__(self, channels: int) -> None:
         *trunk, self.real = discriminator(channels)
@@ -78,10 +82,10 @@ def clusters_of(images: numpy.ndarray, gan: GAN) -> numpy.ndarray:
 
 
 def clustering_accuracy(clusters: numpy.ndarray, labels: numpy.ndarray, classes: int) -> float:
-    """The share of examples in their class's cluster, by the matching of clusters and classes, one to one, where it is largest."""
+    """The accuracy of the best one-to-one matching of clusters and classes."""
     counts = numpy.zeros((classes, CATEGORIES), int)
     numpy.add.at(counts, (labels, clusters), 1)
-    best = {frozenset[int](): 0}  # the most of the classes so far, by the set of clusters that they are matched to
+    best = {frozenset[int](): 0}  # most matches of the classes so far, by the set of clusters used
     for row in counts:
         longer = dict(best)  # this class without a cluster
         for used, total in best.items():
@@ -92,7 +96,7 @@ def clustering_accuracy(clusters: numpy.ndarray, labels: numpy.ndarray, classes:
 
 
 def build(options: InfoGANOptions, data: ImageDataset) -> dict[str, nn.Module]:
-    """The networks for images of the data's channels, by their names in the checkpoint; their weights are from N(0, 0.02^2)."""
+    """The networks, by their names in the checkpoint, with weights from N(0, 0.02^2)."""
     channels = data.train_images.shape[-1]
     networks = {"generator": generator(options.latent + CATEGORIES + NUMBERS, channels), "discriminator": InfoDiscriminator(channels)}
     for network in networks.values():

@@ -1,19 +1,23 @@
-"""Filling in: the missing half of an image, found by descending through the latent space of a VAE (after Yeh et al., 2017).
+"""Inpainting: the hidden half of an image, found by gradient descent in a VAE's latent space.
 
-A VAE's decoder gives p(x | z) for z ~ N(0, 1). Of an image, only the pixels V are visible; of all the z that could have made it the most
-probable is the one that minimises
+A VAE's decoder defines p(x | z) for z ~ N(0, 1). Only the pixels V of an image are visible. The
+most probable z given these pixels minimises
 
     -log p(x_V | z) + |z|^2 / 2 = -log p(z | x_V) + constant.
 
-The network stays as it is, and gradients flow to its input z: Adam descends from several random z for each image, and the lowest
-place that one of them found fills in what is hidden.
+The network is fixed, and gradients flow to its input z (after Yeh et al., 2017): Adam descends from
+several random z for each image, and the best z found fills in the hidden pixels.
 
-    python examples/inpaint.py                              trains vae.py's VAE first, half a minute on 2 cores
-    python examples/inpaint.py --out runs/vae --resume      takes the one that vae.py has trained
+    python examples/inpaint.py                            trains vae.py's VAE first, half a minute
+                                                          on 2 cores
+    python examples/inpaint.py --out runs/vae --resume    uses the VAE that vae.py has trained; the
+                                                          runs of the two programs are the same
 
-inpainted.png, in the run's folder, has a test image in each column: whole, its visible half, filled in by the VAE, and by the lower half
-of the training image whose upper half is nearest. Expect garments that fit their upper halves, blurred where the VAE cannot know,
-and a squared error of the hidden halves (findings.txt) of 14.2, where the nearest training images have 22.5 and their mean has 38.9.
+In the run's folder, each column of inpainted.png shows a test image: complete, its visible half,
+filled in by the VAE, and filled in from the training image with the most similar upper half. Expect
+garments that fit their upper halves and are blurred where the VAE is uncertain. findings.txt has
+the squared errors of the hidden halves: 14.2 for the VAE, 22.5 for the nearest training images,
+38.9 for their mean.
 """
 
 from dataclasses import dataclass
@@ -38,18 +42,21 @@ class InpaintOptions(VAEOptions):
 
     @property
     def script(self) -> str:
-        """vae: what is trained here is its model, so that either goes on with the other's runs."""
+        """vae: this program trains its model, so each of the two can resume the other's runs."""
         return "vae"
 
 
 def energy(model: VAE, z: tg.Tensor, x: tg.Tensor, visible: tg.Tensor) -> tg.Tensor:
-    """-log p(x_V | z) + |z|^2 / 2 for each z (N, latent) and its x (N, H, W, channels); `visible` (H, W, 1) is 1 for those of V, else 0."""
+    """-log p(x_V | z) + |z|^2 / 2 for z (N, latent) and x (N, H, W, channels): (N,).
+
+    visible   (H, W, 1), 1 for the pixels V and 0 for the others
+    """
     logits = model.decoder(z)
     return ((tg.softplus(logits) - x * logits) * visible).sum(axis=(1, 2, 3)) + 0.5 * (z * z).sum(axis=1)
 
 
 def fill_in(model: VAE, images: numpy.ndarray, visible: numpy.ndarray, latent: int, device: str) -> numpy.ndarray:
-    """The images (N, H, W, channels), from 0 to 1, with what is not visible as the VAE would have it."""
+    """The images (N, H, W, channels), from 0 to 1, with the hidden pixels filled in by the VAE."""
     x = tg.tensor(images.repeat(STARTS, axis=0), device=device)
     seen = tg.tensor(visible, device=device)
     z = tg.randn((len(x), latent), device=device, requires_grad=True)
@@ -58,12 +65,12 @@ def fill_in(model: VAE, images: numpy.ndarray, visible: numpy.ndarray, latent: i
         adam.minimize(energy(model, z, x, seen).sum())
     with tg.no_grad():
         lowest = energy(model, z, x, seen).numpy().reshape(-1, STARTS).argmin(axis=1)
-        made = tg.sigmoid(model.decoder(z)).numpy()[numpy.arange(len(images)) * STARTS + lowest]
-    return numpy.where(visible, images, made)
+        generated = tg.sigmoid(model.decoder(z)).numpy()[numpy.arange(len(images)) * STARTS + lowest]
+    return numpy.where(visible, images, generated)
 
 
 def nearest(images: numpy.ndarray, training: numpy.ndarray, visible: numpy.ndarray) -> numpy.ndarray:
-    """The images, filled in from the training image whose visible part is nearest to each."""
+    """The images, filled in from the training images with the nearest visible pixels."""
     a, b = ((part * visible).reshape(len(part), -1) for part in (images, training))
     squares = (b * b).sum(axis=1) - 2 * a @ b.T
     return numpy.where(visible, images, training[squares.argmin(axis=1)])

@@ -1,16 +1,18 @@
-"""Least squares GAN: DCGAN's two networks with squared errors in place of logarithms (Mao et al., 2017).
+"""Least squares GAN: DCGAN's networks with squared errors instead of logarithms (Mao et al., 2017).
 
-D regresses 1 on real images and 0 on made ones, and G moves D's answer to 1:
+D regresses 1 on real images and 0 on generated ones, and G moves D's output towards 1:
 
     D minimises 1/2 (D(x) - 1)^2 + 1/2 D(G(z))^2,    G minimises 1/2 (D(G(z)) - 1)^2.
 
-The gradient of a squared error grows with the error, where that of a logarithm of a sigmoid fades: an image that D is sure about still
-teaches G something.
+The gradient of a squared error grows with the error, whereas that of log s(D) vanishes when the
+sigmoid saturates. So G learns even from images that D rejects with certainty.
 
-    python examples/lsgan.py                  30 epochs on the embedded Fashion-MNIST subset, two minutes on 2 cores
+    python examples/lsgan.py                  30 epochs on the embedded Fashion-MNIST subset,
+                                              two minutes on 2 cores
     python examples/lsgan.py --data FOLDER    your own images
 
-Watch samples/epoch-*.png. In the log, D(x) and D(G(z)) are D's plain answers: 1/2 for both when it cannot tell them apart.
+Watch samples/epoch-*.png. In the log, D(x) and D(G(z)) are D's outputs: both are 1/2 if D cannot
+tell real from generated images.
 """
 
 from dataclasses import dataclass

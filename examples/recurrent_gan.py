@@ -1,20 +1,22 @@
-"""A recurrent GAN: an image is a sequence of rows, which the generator writes from top to bottom and the discriminator reads.
+"""A recurrent GAN: the generator writes an image row by row, and the discriminator reads the rows.
 
-At each step the generator's cell is fed the noise z and the row that it wrote before, and its state h, which starts as a function of z,
-becomes the next row:
+At each step the generator's cell takes the noise z and the previous row. Its state h, which starts
+as a function of z, gives the next row:
 
     h_t = cell([z, row_(t-1)], h_(t-1)),    row_t = tanh(W h_t + b).
 
-It learns through all steps at once, its own rows included (as C-RNN-GAN does for music: Mogren, 2016). The discriminator's cell reads
-the rows, and all of its states together, with how much they differ from image to image, give the logit; it learns faster, and so has a
-quarter of the generator's features. The losses are DCGAN's.
+Gradients flow through all steps, and through the generated rows (as in C-RNN-GAN for music: Mogren,
+2016). The discriminator's logit is computed from all states of its cell and from their standard
+deviation over the batch. It learns faster, so it has a quarter of the generator's features. The
+losses are DCGAN's.
 
-    python examples/recurrent_gan.py                  60 epochs on the embedded Fashion-MNIST subset, three minutes on 2 cores
+    python examples/recurrent_gan.py                  60 epochs on the embedded Fashion-MNIST
+                                                      subset, three minutes on 2 cores
     python examples/recurrent_gan.py --cell lstm      another cell: rnn, gru or lstm
     python examples/recurrent_gan.py --data FOLDER    your own images
 
-Watch samples/epoch-*.png: no layer knows that a column is the same in each row, and so sleeves and trouser legs that run straight down
-have been learned.
+Watch samples/epoch-*.png: no layer knows that the pixels of a column belong together, so straight
+sleeves and trouser legs have been learned.
 """
 
 from dataclasses import dataclass
@@ -68,9 +70,10 @@ class Generator(nn.Module):
 
 
 class BatchDeviation(nn.Module):
-    """(N, features) -> (N, features + 1): beside each example, ten times the mean standard deviation of the features over the batch.
+    """(N, features) -> (N, features + 1): appends ten times the features' mean standard deviation.
 
-    By it a generator that makes the same again and again gives itself away (after Karras et al., 2018).
+    The deviation is over the batch; a small one reveals a collapsed generator (after Karras et al.,
+    2018).
     """
 
     def forward(self, x: tg.Tensor) -> tg.Tensor:
@@ -92,7 +95,7 @@ def discriminator(cell: str, features: int, shape: tuple[int, ...]) -> nn.Sequen
 
 
 def build(options: RecurrentGANOptions, data: ImageDataset) -> dict[str, nn.Module]:
-    """The networks for images of the data's shape, by their names in the checkpoint."""
+    """The networks, by their names in the checkpoint."""
     shape = data.train_images.shape[1:]
     return {
         "generator": Generator(options.cell, options.features, options.latent, shape),

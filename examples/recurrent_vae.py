@@ -1,13 +1,15 @@
-"""A recurrent variational autoencoder: an image is a sequence of rows with one latent Gaussian (Fabius & van Amersfoort, 2015).
+"""A recurrent VAE: an image is a sequence of rows (Fabius & van Amersfoort, 2015).
 
-A GRU reads the rows from the top, and its last state gives mean and log-variance. From z, drawn there, come the first state of a second
-GRU and its input at every step; its states give the logits of the rows, from the top again. The bound is that of vae.py.
+A GRU reads the rows from the top; its last state gives mean and log-variance of one latent
+Gaussian. A second GRU decodes a sample z: z gives its first state and is its input at every step,
+and its states give the logits of the rows, from the top. The loss is vae.py's.
 
-    python examples/recurrent_vae.py                    30 epochs on the embedded Fashion-MNIST subset, a minute on 2 cores
+    python examples/recurrent_vae.py                    30 epochs on the embedded Fashion-MNIST
+                                                        subset, a minute on 2 cores
     python examples/recurrent_vae.py --data FOLDER      your own images
 
-Expect a -ELBO on the test images of about 247 nats; the convolutions of vae.py, which know what is near, come to 244. What is in
-samples/epoch-*.png is told there, too.
+Expect a -ELBO on the test images of about 247 nats; the convolutions of vae.py, which know which
+pixels are neighbours, reach 244. samples/epoch-*.png shows the same as there.
 """
 
 from dataclasses import dataclass
@@ -69,7 +71,7 @@ class RecurrentVAE(VAE):
 
 
 def build(options: RecurrentVAEOptions, data: ImageDataset) -> dict[str, VAE]:
-    """The network for images of the data's shape, by its name in the checkpoint."""
+    """The network, by its name in the checkpoint."""
     return {"model": RecurrentVAE(data.train_images.shape[1:], options.latent, options.features)}
 
 

@@ -1,19 +1,22 @@
-"""Variational autoencoders, convolutional and fully connected (Kingma & Welling, 2014).
+"""Variational autoencoders, convolutional and dense (Kingma & Welling, 2014).
 
-The encoder gives mean m and log-variance l of a Gaussian over 20 latent numbers; z = m + e^(l/2) noise is decoded to one logit per
-pixel. What is minimised is the negative of a lower bound on log p(x), in nats per image:
+The encoder computes mean m and log-variance l of a Gaussian in a latent space of 20 dimensions. A
+sample z = m + e^(l/2) noise is decoded to one logit for each pixel. The loss is the negative of a
+lower bound on log p(x), in nats per image:
 
     -ELBO = reconstruction + KL = -log p(x | z) + KL(N(m, e^l) || N(0, 1)),
 
-where p(x | z) is a Bernoulli distribution for each pixel, x from 0 to 1.
+where p(x | z) is a Bernoulli distribution for each pixel, and x is from 0 to 1.
 
-    python examples/vae.py                    30 epochs on the embedded Fashion-MNIST subset, a quarter of a minute on 2 cores
+    python examples/vae.py                    30 epochs on the embedded Fashion-MNIST subset,
+                                              a quarter of a minute on 2 cores
     python examples/vae.py --dense --out runs/dense_vae
-                                              the fully connected one, of 23 million weights; about two minutes
+                                              the dense one, with 23 million weights, two minutes
     python examples/vae.py --data FOLDER      your own images
 
-Expect a -ELBO on the test images of about 244 nats from either. samples/epoch-*.png shows test images, their reconstructions below them,
-and then images on the straight way in latent space from the first of each row to the last.
+Expect a -ELBO on the test images of about 244 nats from either. samples/epoch-*.png shows test
+images, below them their reconstructions, and then interpolations in latent space from the first
+image of a row to the last.
 """
 
 import math
@@ -42,8 +45,8 @@ class VAEOptions(VariationalOptions):
 class VAE(LatentModel):
     """Images (N, H, W, channels) and their latent Gaussians (N, latent).
 
-    A subclass makes the networks: `encoder` from images to features, `mean` and `log_var` from those to (N, latent), and `decoder` from
-    there to one logit per pixel and channel.
+    A subclass makes the networks: `encoder` from images to features, `mean` and `log_var` from
+    features to (N, latent), `decoder` from (N, latent) to one logit for each pixel and channel.
     """
 
     encoder: nn.Module
@@ -55,7 +58,7 @@ class VAE(LatentModel):
         return self.mean(h), self.log_var(h)
 
     def forward(self, x: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor, tg.Tensor]:
-        """The logits of the pixels for one z drawn for each image, and mean and log-variance."""
+        """The logits of the pixels for one sample z of each image, mean, and log-variance."""
         mean, log_var = self.encode(x)
         noise = tg.randn(mean.shape, mean.dtype, mean.device)
         return self.decoder(mean + tg.exp(0.5 * log_var) * noise), mean, log_var
@@ -89,7 +92,7 @@ class ConvolutionalVAE(VAE):
 
 
 class DenseVAE(VAE):
-    """For images (H, W, channels) of any shape, which it takes for rows of numbers."""
+    """For images (H, W, channels) of any shape, flattened."""
 
     def __init__(self, shape: tuple[int, int, int], latent: int) -> None:
         pixels = math.prod(shape)
@@ -107,13 +110,16 @@ class DenseVAE(VAE):
 
 
 def negative_elbo(x: tg.Tensor, logits: tg.Tensor, mean: tg.Tensor, log_var: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor]:
-    """Its two parts, each averaged over the batch: -log p(x | z) = sum over pixels of softplus(logit) - x logit, and the KL divergence."""
+    """Its two terms, averaged over the batch: reconstruction and KL divergence.
+
+    -log p(x | z) = sum over pixels of softplus(logit) - x logit.
+    """
     reconstruction = (tg.softplus(logits) - x * logits).sum(axis=(1, 2, 3)).mean()
     return reconstruction, tg.gaussian_kl(mean, log_var)
 
 
 def train(model: VAE, data: ImageDataset, options: VariationalOptions) -> None:
-    """Train any VAE; its samples and evaluation are of the test images."""
+    """Train any VAE."""
     run = Variational(options, data, model)
 
     def losses(x: tg.Tensor) -> dict[str, tg.Tensor]:
@@ -129,7 +135,7 @@ def train(model: VAE, data: ImageDataset, options: VariationalOptions) -> None:
 
 
 def build(options: VAEOptions, data: ImageDataset) -> dict[str, VAE]:
-    """The network for images of the data's shape, by its name in the checkpoint."""
+    """The network, by its name in the checkpoint."""
     kind = DenseVAE if options.dense else ConvolutionalVAE
     return {"model": kind(data.train_images.shape[1:], options.latent)}
 

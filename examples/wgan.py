@@ -1,18 +1,24 @@
-"""Wasserstein GAN: the discriminator becomes a critic, whose scores estimate how far G's images are from real ones.
+"""Wasserstein GAN: the discriminator is a critic that estimates a distance between distributions.
 
-Over all functions f whose slope is nowhere above 1, the largest E f(x) - E f(G(z)) is the Wasserstein distance between real and made
-images (Arjovsky, Chintala & Bottou, 2017). The critic learns to be that f, by several steps for each step of G, and G makes the distance
-smaller: it minimises -f(G(z)). The critic's slope is bounded in one of three ways:
+Over all functions f whose slope is at most 1, the maximum of E f(x) - E f(G(z)) is the Wasserstein
+distance between real and generated images (Arjovsky, Chintala & Bottou, 2017). The critic learns
+such an f, in several steps for each step of G; G minimises the distance, that is, -f(G(z)). The
+critic's slope is bounded in one of three ways:
 
-    python examples/wgan.py --out RUN                    every weight clipped to +-0.03 after each step, after that paper
-    python examples/wgan.py --penalty --out RUN          the critic also minimises 10 (|grad f| - 1)^2 between real and made images
-                                                         (Gulrajani et al., 2017); layer norm in it, since batch norm mixes the images
-    python examples/wgan.py --spectral-norm --out RUN    every layer's weight divided by its largest singular value (Miyato et al., 2018)
-    python examples/wgan.py --data FOLDER                your own images
+    python examples/wgan.py --out RUN         clips every weight to [-0.03, 0.03] after each step,
+                                              after that paper
+    python examples/wgan.py --penalty --out RUN
+                                              adds 10 (|grad f| - 1)^2 at points between real and
+                                              generated images to the critic's loss (Gulrajani et
+                                              al., 2017); layer norm, as batch norm mixes images
+    python examples/wgan.py --spectral-norm --out RUN
+                                              divides every layer's weight by its largest singular
+                                              value (Miyato et al., 2018)
+    python examples/wgan.py --data FOLDER     your own images
 
-50 epochs on the embedded Fashion-MNIST subset take two minutes on 2 cores, four with --penalty. In the log, W is the critic's estimate
-of the distance, as a multiple of its slope. Unlike the losses of other GANs it means something: it falls as the samples in
-samples/epoch-*.png get better.
+50 epochs on the embedded Fashion-MNIST subset take two minutes on 2 cores, four with --penalty. In
+the log, W is the critic's estimate of the distance, times its slope. Unlike other GANs' losses, it
+falls as the samples in samples/epoch-*.png get better.
 """
 
 from dataclasses import dataclass
@@ -78,7 +84,7 @@ def clip_weights(network: nn.Module, limit: float) -> None:
 
 
 def build(options: WGANOptions, data: ImageDataset) -> dict[str, nn.Module]:
-    """The networks for images of the data's channels, by their names in the checkpoint; their weights are from N(0, 0.02^2)."""
+    """The networks, by their names in the checkpoint, with weights from N(0, 0.02^2)."""
     channels = data.train_images.shape[-1]
     networks = {"generator": generator(options.latent, channels), "discriminator": critic(channels, options)}
     nn.init.initialize(networks["generator"], nn.init.normal)

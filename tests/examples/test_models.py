@@ -160,11 +160,11 @@ def test_the_picture_of_attention_shows_where_the_pixel_at_the_cross_looks(examp
     nn.init.initialize(g, nn.init.normal)
     (layer,) = (layer for layer in g.layers if isinstance(layer, nn.SelfAttention2D))
     looks = numpy.zeros((1, 256, 256), numpy.float32)
-    for row, column in attention_gan.LOOKING:
+    for row, column in attention_gan.QUERIES:
         looks[0, 16 * row + column, 16 * (row + 8 if row < 8 else row - 8) + column] = 0.25  # eight rows away
     layer.weights = lambda x: tg.tensor(looks)
     picture = attention_gan.attention_picture(g, tg.randn((1, 8)))[::2, ::2, 0]  # each pixel is drawn twice
-    for i, (row, column) in enumerate(attention_gan.LOOKING, start=1):
+    for i, (row, column) in enumerate(attention_gan.QUERIES, start=1):
         expected = numpy.zeros((32, 32), numpy.uint8)
         away = 2 * (row + 8 if row < 8 else row - 8)
         expected[away : away + 2, 2 * column : 2 * column + 2] = 255
