@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 
+import tinygen as tg
+from tinygen import nn
 from tinygen.saving import checkpoint
 
 modest = settings(deadline=None, max_examples=50)
@@ -90,6 +92,15 @@ def test_equal_contents_make_equal_files(tmp_path: Path) -> None:
     assert len(contents) == 1
     (content,) = contents
     assert int.from_bytes(content[:8], "little") % 8 == 0, "the arrays are not aligned"
+
+
+def test_weights_by_the_public_names(tmp_path: Path) -> None:
+    first, second = nn.Dense(3, 2), nn.Dense(3, 2)
+    tg.save(tmp_path / "weights", first.state_dict())
+    arrays, metadata = tg.load(tmp_path / "weights")
+    second.load_state_dict(arrays)
+    numpy.testing.assert_array_equal(second.weight.numpy(), first.weight.numpy())
+    assert metadata == {}
 
 
 def test_another_programs_file_without_metadata_is_read(tmp_path: Path) -> None:

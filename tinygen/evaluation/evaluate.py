@@ -57,7 +57,7 @@ from tinygen.evaluation.estimate import Estimate
 from tinygen.evaluation.features import train_classifier
 from tinygen.evaluation.judge import class_shares, judge_novelty, judge_quality, nearest_training_distances
 from tinygen.saving import checkpoint
-from tinygen.saving.run_folder import read_run
+from tinygen.saving.run_folder import RunFolder, read_run
 
 FORMAT = 1  # of evaluation.json; the first one had no number
 SEEDS = (0, 1, 2)  # of the classifiers
@@ -119,15 +119,16 @@ def _permutation(n: int) -> numpy.ndarray:
 def _read_run(run: Path, moved: Path | None) -> tuple[numpy.ndarray, int, ImageDataset]:
     """The images that a finished run generated, after how many epochs, and the data in the form in
     which the model saw them."""
-    if not (run / "checkpoint.safetensors").exists():
+    folder = RunFolder(run)
+    if not folder.checkpoint.exists():
         raise UsageError(f"{run} is not the folder of a run: it has no checkpoint.safetensors")
-    trained = read_run(run / "checkpoint.safetensors")
+    trained = read_run(folder.checkpoint)
     options = trained.options
-    if not (run / "generated.safetensors").exists():
+    if not folder.generated.exists():
         raise UsageError(
             f"{run} has no generated.safetensors: it is not finished and --resume goes on with it, or its model generates no images"
         )
-    arrays, metadata = checkpoint.load(run / "generated.safetensors")
+    arrays, metadata = checkpoint.load(folder.generated)
     epochs = int(metadata["epoch"])
     if (epochs, 0) != (trained.epoch, trained.batch):
         raise UsageError(
@@ -184,5 +185,5 @@ def in_words(number: Estimate) -> str:
 
 def main(options: EvaluateOptions) -> None:
     evaluation = evaluate(options.run, options.data)
-    checkpoint.write_whole(options.run / "evaluation.json", (json.dumps(evaluation, indent=2) + "\n").encode())
+    checkpoint.write_whole(RunFolder(options.run).evaluation, (json.dumps(evaluation, indent=2) + "\n").encode())
     print(table(evaluation))
