@@ -1,5 +1,3 @@
-import platform
-import subprocess
 import sys
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -83,23 +81,3 @@ class TestDevices:
         there = [to_device(numpy.array(value, "float64"), device) for value in (0.1, [2.0])]
         assert floats(iter([there[0], 3, numpy.float32(0.5), there[1]])) == [0.1, 3.0, 0.5, 2.0]
         assert floats([]) == []
-
-
-def page_faults_of_a_loop() -> int:
-    """Ten times 25 MB, where every new page would be a fault, in a process of its own."""
-    code = """
-import resource, numpy, tinygen.backend
-def step(): return [numpy.ones(1_000_000 + 100_000 * i, "float32") for i in range(5)]
-def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-step(), step()
-before = faults()
-for _ in range(10): step()
-print(faults() - before)
-"""
-    return int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
-
-
-if platform.libc_ver()[0] == "glibc":  # elsewhere the kernels keep memory themselves: tests/kernels/test_cpu_memory.py
-
-    def test_the_memory_of_freed_arrays_serves_the_next_ones() -> None:
-        assert page_faults_of_a_loop() < 100

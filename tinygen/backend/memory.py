@@ -1,21 +1,30 @@
 """How the C library keeps the memory of freed arrays.
 
-Where the C library is glibc, importing this module tells it to keep the memory of freed arrays for the next ones, which a training step
-asks for in the same sizes again and again: new memory from the system is paid for with one page fault for every 4 KiB. Elsewhere the
-kernels keep that of their own results (`tinygen_kernels.cpu.memory`).
+A training step asks for arrays of the same sizes again and again, and new memory from the system costs
+one page fault for every 4 KiB. Where the C library is glibc, importing this module tells it to keep the
+memory of freed arrays for the next ones. Elsewhere the kernels keep that of their own results
+(`tinygen_kernels.cpu.memory`).
+
+The setting holds for the whole process. Whoever has set one of glibc's own variables for it,
+MALLOC_TRIM_THRESHOLD_, MALLOC_MMAP_THRESHOLD_ or glibc.malloc in GLIBC_TUNABLES, keeps that instead.
 """
 
 import ctypes
+import os
 import platform
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
 
 
 def _keep_memory() -> None:
     """Have malloc serve arrays of up to 32 MiB, the most that it takes, from memory that it never gives back."""
-    trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
-    if platform.libc_ver()[0] == "glibc":
+    chosen = {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"} & set(os.environ) or "glibc.malloc" in os.environ.get(
+        "GLIBC_TUNABLES", ""
+    )
+    if platform.libc_ver()[0] == "glibc" and not chosen:
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(trim_threshold, 2**31 - 1)
-        mallopt(mmap_threshold, 32 * 2**20)
+        mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_MMAP_THRESHOLD, 32 * 2**20)
 
 
 _keep_memory()
