@@ -78,7 +78,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: a[2], IndexError, "GetItem: index 2 is out of bounds for axis 0 with size 2; arguments: float32 (2, 3) on cpu"),
     (lambda: a.sum(axis=2), ValueError, "Sum: axis 2 is out of bounds for array of dimension 2; arguments: float32 (2, 3) on cpu"),
     (lambda: F.zeros((0, 3)).mean(axis=0), ValueError, "there is no mean of no elements: shape (0, 3) over axis 0"),
-    (lambda: a.item(), ValueError, "item() takes a tensor of one element, this one has shape (2, 3)"),
+    (lambda: a.item(), ValueError, "item() takes a tensor of one element, this one has shape (2, 3); .tolist() gives them all"),
     # tensors that require gradients
     (
         lambda: tensor([1, 2], requires_grad=True),
@@ -96,15 +96,23 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     ),
     (lambda: grad(a * 2.0, a, b), ValueError, "grad_output is float32 (4,) on cpu, but its output is float32 (2, 3) on cpu"),
     (lambda: grad(a * 2.0, a, double), ValueError, "grad_output is float64 (2, 3) on cpu, but its output is float32 (2, 3) on cpu"),
-    (lambda: (a * 2.0).backward(raw), ValueError, "grad_output is a ndarray, not a Tensor, but its output is float32 (2, 3) on cpu"),
-    (lambda: grad(a.sum(), a, 1.0), ValueError, "grad_output is a float, not a Tensor, but its output is float32 () on cpu"),
+    (
+        lambda: (a * 2.0).backward(raw),
+        TypeError,
+        "backward: grad_output must be a Tensor or None, got an array float32 (2, 3); make one with tinygen.tensor(...)",
+    ),
+    (
+        lambda: grad(a.sum(), a, 1.0),
+        TypeError,
+        "grad: grad_outputs must be a Tensor, a list of Tensors or None, got float 1.0; make one with tinygen.tensor(...)",
+    ),
     (lambda: grad(a * 2.0, a, [a, a]), ValueError, "grad: 1 outputs but 2 grad_outputs"),
     (freed, ValueError, f"the graph behind Sum was freed by an earlier backward; {keep_or_detach}"),
     # functions that users write
     (
         lambda: TensorsInForward(a)(a),
         TypeError,
-        "TensorsInForward: forward takes and returns arrays, but Exp takes Tensors; "
+        "TensorsInForward: forward takes and returns arrays, but exp takes Tensors; "
         "compute with array_module(x), as in array_module(x).exp(x); arguments: float32 (2, 3) on cpu",
     ),
     (
@@ -247,7 +255,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     ),
     (lambda: a @ [[1.0]], TypeError, "matmul takes two Tensors, got Tensor and list; make one with tinygen.tensor(...)"),
     (lambda: F.concatenate([]), ValueError, "concatenate: there is nothing to concatenate"),
-    (lambda: list(a.sum()), TypeError, "len() of unsized object"),
+    (lambda: list(a.sum()), TypeError, "a tensor of shape () has no length and no rows; .item() is its number"),
     (lambda: F.stack([a, b]), ValueError, "stack: takes tensors of one shape, got [(2, 3), (4,)]"),
     (lambda: F.add(1.0, 2), TypeError, "Add takes at least one Tensor, got 1.0, 2; make one with tinygen.tensor(...)"),
     (lambda: F.where(b > 0, 1.0, 0.0), TypeError, "Where takes at least one Tensor, got 1.0, 0.0; make one with tinygen.tensor(...)"),

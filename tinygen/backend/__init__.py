@@ -8,5 +8,5 @@ memory.py     how the C library keeps the memory of freed arrays
 from tinygen_kernels import Array, array_module
 
 from tinygen.backend import memory
-from tinygen.backend.devices import best_device, compute_where, copied_ahead, device_of, floats, to_device
+from tinygen.backend.devices import best_device, compute_where, copied_ahead, device_of, expect_array, floats, to_device
 from tinygen.backend.random import generator, manual_seed, random_state, set_random_state

@@ -19,6 +19,18 @@ def device_of(x: Array) -> str:
     return "cpu" if isinstance(x, numpy.ndarray | numpy.generic) else f"cuda:{x.device.id}"
 
 
+def expect_array(x: Any) -> Array:
+    """x, an array of NumPy's or CuPy's; one of NumPy's scalars, which its arrays of shape () turn into, as an array.
+
+    Raises TypeError for anything else.
+    """
+    if isinstance(x, numpy.generic):
+        return numpy.asarray(x)
+    if not isinstance(x, numpy.ndarray) and not hasattr(type(x), "__cuda_array_interface__"):
+        raise TypeError(f"Tensor takes an array, got a {type(x).__name__}; tinygen.tensor(...) makes one of numbers and lists")
+    return x
+
+
 def _cuda_index(device: str) -> int:
     """The number in a CUDA device's name; "cuda" is number 0."""
     kind, _, index = device.partition(":")

@@ -13,9 +13,9 @@ def generator() -> numpy.random.Generator:
 
 
 def manual_seed(seed: int) -> None:
-    """Start the stream of random numbers anew. Raises ValueError if seed is negative."""
-    if seed < 0:
-        raise ValueError(f"seed must be at least 0, got {seed}")
+    """Start the stream of random numbers anew. Raises ValueError if seed is not an integer of at least 0."""
+    if not isinstance(seed, int | numpy.integer) or seed < 0:
+        raise ValueError(f"seed must be an integer of at least 0, got {seed!r}")
     _generator.bit_generator.state = numpy.random.Philox(seed).state
 
 
@@ -27,9 +27,10 @@ def random_state() -> numpy.ndarray:
 
 
 def set_random_state(state: numpy.ndarray) -> None:
-    """Go on from where `random_state` was taken."""
-    if state.shape != (13,) or state.dtype != numpy.uint64:
-        raise ValueError(f"a random state is 13 uint64 numbers, got {state.dtype} of shape {state.shape}")
+    """Continue from where `random_state` was taken. Raises ValueError if state is not what that returned."""
+    if not isinstance(state, numpy.ndarray) or state.shape != (13,) or state.dtype != numpy.uint64:
+        what = f"{state.dtype} of shape {state.shape}" if isinstance(state, numpy.ndarray) else f"a {type(state).__name__}"
+        raise ValueError(f"a random state is 13 uint64 numbers, got {what}")
     _generator.bit_generator.state = {
         "bit_generator": "Philox",
         "state": {"counter": state[:4], "key": state[4:6]},

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import numpy
 
+from tinygen.engine import errors
 from tinygen.engine.tensor import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -40,14 +41,26 @@ def expect_types(function: Callable[..., Any], name: str, arguments: Sequence[An
         given = inspect.signature(function).bind(*arguments, **options).arguments
     except TypeError:  # too many arguments, or of an unknown name, which Python's own message says
         return
-    parameters, hints = inspect.signature(function).parameters, typing.get_type_hints(function)
+    try:
+        hints = typing.get_type_hints(function)
+    except Exception:  # annotations that only the type checker can resolve
+        return
+    parameters = inspect.signature(function).parameters
     for key, value in given.items():
         hint = hints.get(key, Any)
         several = parameters[key].kind is inspect.Parameter.VAR_POSITIONAL
         for part in value if several else [value]:
             if not _fits(part, hint):
-                cure = "; make one with tinygen.tensor(...)" if _is_data(part) and Tensor in (hint, *typing.get_args(hint)) else ""
-                raise TypeError(f"{name}: {key} must be {_words(hint)}, got {shown(part)}{cure}") from error
+                raise _wrong_type(name, key, hint, part) from error
+
+
+def _wrong_type(name: str, key: str, hint: Any, value: Any) -> TypeError:
+    tensors = Tensor in (hint, *typing.get_args(hint))
+    if tensors and hasattr(value, "shape") and (within := errors.array_within_a_function(name, value)):
+        return within
+    data = isinstance(value, int | float | list | tuple) or hasattr(value, "dtype")
+    cure = "; make one with tinygen.tensor(...)" if tensors and data else ""
+    return TypeError(f"{name}: {key} must be {_words(hint)}, got {shown(value)}{cure}")
 
 
 def shown(value: Any) -> str:
@@ -58,10 +71,6 @@ def shown(value: Any) -> str:
         return "None" if value is None else f"the class {value.__name__}"
     text = " ".join(repr(value).split())
     return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
-
-
-def _is_data(value: Any) -> bool:
-    return isinstance(value, int | float | list | tuple) or hasattr(value, "dtype")
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -44,13 +44,20 @@ def applied_twice(node: object) -> ValueError:
 
 
 def not_an_operand(node: object, x: Any) -> TypeError:
-    within = _running_method() if hasattr(x, "shape") else None
-    if within == "forward":
-        return TypeError(f"forward takes and returns arrays, but {name(node)} takes Tensors; {_ARRAYS}")
-    if within == "backward":
-        return TypeError(f"{name(node)} takes Tensors, got an array of shape {x.shape}; in backward use tinygen's functions, not NumPy's")
+    if hasattr(x, "shape") and (within := array_within_a_function(name(node), x)):
+        return within
     what = f"an array of shape {x.shape}" if hasattr(x, "shape") else f"{type(x).__name__} {x!r}"
     return TypeError(f"{name(node)} takes Tensors and Python numbers, got {what}; make it a Tensor with tinygen.tensor(...)")
+
+
+def array_within_a_function(name: str, x: Array) -> TypeError | None:
+    """What an array means that the function of this name was given in the place of a Tensor; None outside of a Function's methods."""
+    within = _running_method()
+    if within == "forward":
+        return TypeError(f"forward takes and returns arrays, but {name} takes Tensors; {_ARRAYS}")
+    if within == "backward":
+        return TypeError(f"{name} takes Tensors, got an array of shape {x.shape}; in backward use tinygen's functions, not NumPy's")
+    return None
 
 
 def mixed_dtypes(node: object, inputs: Sequence[Any], y: Array | None = None) -> TypeError:

@@ -8,6 +8,7 @@ from typing import Any, overload
 
 from tinygen.backend import array_module
 from tinygen.engine import errors
+from tinygen.engine.arguments import checked
 from tinygen.engine.backward import backpropagate
 from tinygen.engine.tensor import Tensor, Tensors, tensor_method
 
@@ -18,10 +19,11 @@ def grad(outputs: Tensors, inputs: Tensor, grad_outputs: Any = None, create_grap
 def grad(
     outputs: Tensors, inputs: Sequence[Tensor], grad_outputs: Any = None, create_graph: bool = False, retain_graph: bool = False
 ) -> list[Tensor]: ...
+@checked
 def grad(
     outputs: Tensors,
     inputs: Tensors,
-    grad_outputs: "Tensors | None" = None,
+    grad_outputs: Tensors | None = None,
     create_graph: bool = False,
     retain_graph: bool = False,
 ) -> Tensor | list[Tensor]:
@@ -46,11 +48,12 @@ def grad(
 
 
 @tensor_method("backward")
+@checked
 def backward(
     y: Tensor,
     grad_output: Tensor | None = None,
     create_graph: bool = False,
-    inputs: "Tensors | None" = None,
+    inputs: Tensors | None = None,
     retain_graph: bool = False,
 ) -> None:
     """Add the gradients of <y, grad_output> to the `grad` of every leaf that y depends on, or of `inputs` (one or more) alone.

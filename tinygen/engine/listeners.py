@@ -59,10 +59,12 @@ class Listener:
 class listening(switched):
     """Within, the listener hears what this thread does, after the listeners that are there already.
 
-    Raises TypeError where one of its events is not a generator.
+    Raises TypeError where it is not a Listener, and where one of its events is not a generator.
     """
 
     def __init__(self, listener: Listener) -> None:
+        if not isinstance(listener, Listener):
+            raise TypeError(f"listening takes a Listener, got a {type(listener).__name__}")
         for event in EVENTS:
             if not inspect.isgeneratorfunction(getattr(listener, event)):
                 raise TypeError(f"{type(listener).__name__}.{event} must be a generator: let it yield once, where the event happens")

@@ -68,11 +68,18 @@ def is_recording() -> bool:
     return switches.recording
 
 
+def expect_module(name: str, model: Any) -> None:
+    """Raise TypeError where the model that the function `name` was given is not an `nn.Module`."""
+    if not hasattr(model, "named_modules"):
+        raise TypeError(f"{name} takes a Module, got a {type(model).__name__}")
+
+
 @contextmanager
 def evaluating(model: Any) -> Iterator[None]:
     """Within, the model (an `nn.Module`) is in evaluation mode and nothing is recorded. Afterwards, even
     after an error, each of its modules is in the mode that it had before.
     """
+    expect_module("evaluating", model)
     modes = [(module, module.training) for module in model.modules()]
     try:
         with no_grad():

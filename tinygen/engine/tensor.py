@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 else:
     Methods = object
 
-Operand: TypeAlias = "Tensor | float"
-Tensors: TypeAlias = "Tensor | Sequence[Tensor]"
 Axis: TypeAlias = int | tuple[int, ...] | None
 Shape: TypeAlias = tuple[int, ...]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -46,7 +44,7 @@ def array_of(x: Any) -> Any:
 
 
 def _comparison(compare: Callable[[Any, Any], Any]) -> Any:
-    return lambda a, b: Tensor(backend.array_module(a.data).asarray(compare(a.data, array_of(b))))
+    return lambda a, b: Tensor(compare(a.data, array_of(b)))
 
 
 class Tensor(Methods):
@@ -59,7 +57,7 @@ class Tensor(Methods):
     before that is refused: it would be differentiated at values that it was not computed at. What
     tinygen changes it changes through `writable`; an assignment to `data`, or to a part of it, is not noticed.
 
-    Raises TypeError for data that require gradients and are not floating-point numbers.
+    Raises TypeError for data that are not an array, and for integers that require gradients.
     """
 
     __slots__ = ("__weakref__", "changed_by", "data", "grad", "node", "requires_grad", "version")
@@ -67,11 +65,10 @@ class Tensor(Methods):
     changed_by: str
 
     def __init__(self, data: Array, requires_grad: bool = False, node: "Function | None" = None) -> None:
-        if requires_grad and node is None:
-            if isinstance(data, numpy.generic):  # the scalars that NumPy turns arrays of shape () into
-                data = numpy.asarray(data)
-            if data.dtype.kind != "f":
-                raise TypeError(f"only floating-point tensors can require gradients, this one is {data.dtype} of shape {data.shape}")
+        if type(data) is not numpy.ndarray:
+            data = backend.expect_array(data)
+        if requires_grad and node is None and data.dtype.kind != "f":
+            raise TypeError(f"only floating-point tensors can require gradients, this one is {data.dtype} of shape {data.shape}")
         self.data = data
         self.requires_grad = requires_grad
         self.node = node
@@ -119,41 +116,18 @@ class Tensor(Methods):
         """The same array outside any graph."""
         return Tensor(self.data)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> numpy.ndarray:
-        """The array for NumPy's functions, which record nothing.
-
-        Raises TypeError where that would lose gradients (the tensor is part of a graph), and where the
-        array lies on a GPU.
-        """
-        if self.node is not None:
-            raise TypeError(
-                f"NumPy's functions record no gradients, and this tensor of shape {self.shape} is part of a graph; "
-                "use tinygen's functions, or take the values with .numpy()"
-            )
-        return numpy.array(self.data, dtype, copy=copy)
-
     def numpy(self) -> numpy.ndarray:
         """The array on the host, without a copy where it is there already."""
         return backend.to_device(self.data, "cpu")
 
-    def item(self) -> float:
-        """The one element as a Python number. Waits for the device."""
-        if self.size != 1:
-            raise ValueError(f"item() takes a tensor of one element, this one has shape {self.shape}")
-        return self.data.item()
-
-    def __float__(self) -> float:
-        return float(self.item())
-
     def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("a tensor of shape () has no length and no rows; .item() is its number")
         return len(self.data)
 
     def __iter__(self) -> "Iterator[Tensor]":
         """The rows, along the first axis."""
         return (self[i] for i in range(len(self)))
-
-    def __bool__(self) -> bool:
-        return bool(self.item())
 
     def __repr__(self) -> str:
         values = numpy.array2string(self.numpy(), separator=", ", prefix="tensor(", precision=4, threshold=100)
@@ -171,3 +145,7 @@ class Tensor(Methods):
     __gt__ = _comparison(operator.gt)
     __ge__ = _comparison(operator.ge)
     __hash__ = object.__hash__  # by identity, although == compares elements
+
+
+Operand: TypeAlias = Tensor | float
+Tensors: TypeAlias = Tensor | Sequence[Tensor]

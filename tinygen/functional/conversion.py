@@ -71,9 +71,29 @@ def _tolist(x: Tensor) -> Any:
     return x.numpy().tolist()
 
 
+@tensor_method("item")
+def _item(x: Tensor) -> float:
+    """The one element as a Python number. Waits for the device. Raises ValueError where there is not one element."""
+    if x.size != 1:
+        raise ValueError(f"item() takes a tensor of one element, this one has shape {x.shape}; .tolist() gives them all")
+    return x.data.item()
+
+
+@tensor_method("__float__")
+def _float(x: Tensor) -> float:
+    return float(x.item())
+
+
 @tensor_method("__int__")
 def _int(x: Tensor) -> int:
     return int(x.item())
+
+
+@tensor_method("__bool__")
+def _bool(x: Tensor) -> bool:
+    if x.size != 1:
+        raise ValueError(f"a tensor of shape {x.shape} is neither true nor false; ask x.numpy().all() or x.numpy().any()")
+    return bool(x.item())
 
 
 @tensor_method("__round__")
@@ -89,6 +109,21 @@ def _format(x: Tensor, specification: str) -> str:
     if x.size != 1:
         raise ValueError(f"the format {specification!r} is for one number, this tensor has shape {x.shape}; take one, say its .mean()")
     return format(x.item(), specification)
+
+
+@tensor_method("__array__")
+def _array(x: Tensor, dtype: Any = None, copy: bool | None = None) -> numpy.ndarray:
+    """The array for NumPy's functions, which record nothing.
+
+    Raises TypeError where that would lose gradients (the tensor is part of a graph), and where the
+    array lies on a GPU.
+    """
+    if x.node is not None:
+        raise TypeError(
+            f"NumPy's functions record no gradients, and this tensor of shape {x.shape} is part of a graph; "
+            "use tinygen's functions, or take the values with .numpy()"
+        )
+    return numpy.array(x.data, dtype, copy=copy)
 
 
 @tensor_method("__array_function__")

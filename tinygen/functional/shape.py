@@ -109,7 +109,7 @@ def shape_arguments(arguments: tuple[Any, ...]) -> tuple[int, ...]:
 
 @tensor_method("reshape")
 def reshape(x: Tensor, *shape: int | Sequence[int]) -> Tensor:
-    """The elements of x, in row-major order, in another shape; one size may be -1."""
+    """The elements of x, in row-major order, in another shape; one size may be -1. Raises ValueError where they do not fit it."""
     return ReshapeFunction(shape_arguments(shape))(x)
 
 

@@ -7,7 +7,7 @@ import numpy
 
 from tinygen.backend import Array
 from tinygen.engine.listeners import Event, Listener, listening
-from tinygen.engine.mode import evaluating
+from tinygen.engine.mode import evaluating, expect_module
 from tinygen.engine.tensor import Shape, Tensor
 from tinygen.functional import zeros
 
@@ -19,6 +19,7 @@ def summary(model: Any, *inputs: Shape | Tensor | Array) -> str:
     as for the labels that an Embedding takes, a Tensor or an array. Runs the model once, outside training
     mode, and leaves it as it was. A module that has both parts and tensors of its own is listed after its parts.
     """
+    expect_module("summary", model)
     rows = _Rows()
     some = next((t for _, t in model.named_parameters()), Tensor(numpy.zeros(0, numpy.float32)))
     arguments = [zeros(tuple(x), some.dtype, some.device) if isinstance(x, tuple | list) else x for x in inputs]

@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 
 from tinygen import backend
 from tinygen.backend import Array
+from tinygen.engine.arguments import checked, expect_types
 from tinygen.engine.grad import leaves
 from tinygen.engine.listeners import announced, everywhere
 from tinygen.engine.tensor import Tensor, array_of
@@ -56,6 +57,7 @@ class Module:
             return self.forward(*inputs, **options)
         except Exception as error:
             error.add_note(f"in {self.describe()}")
+            expect_types(self.forward, type(self).__name__, inputs, options, error)
             raise
         finally:
             _forwards.running -= 1
@@ -169,7 +171,7 @@ class Module:
         """
 
         def converted(array: Array) -> Array:
-            if target not in FLOATING:
+            if not isinstance(target, str | type | numpy.dtype) or target not in FLOATING:
                 return backend.to_device(array, str(target))
             return array.astype(target, copy=False) if array.dtype.kind == "f" else array
 
@@ -194,6 +196,7 @@ class Module:
         """A copy on the host of every parameter and buffer, by name."""
         return {name: numpy.array(t.numpy()) for name, t in self._by_name().items()}
 
+    @checked
     def load_state_dict(self, state: Mapping[str, numpy.ndarray], strict: bool = True) -> tuple[list[str], list[str]]:
         """Set every parameter and buffer from what `state_dict` returned.
 

@@ -20,7 +20,7 @@ class Reshape(Module):
         self.shape = shape_arguments(shape)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.reshape(x, (x.shape[0], *self.shape))
+        return F.reshape(x, (*x.shape[:1], *self.shape))
 
     def describe(self) -> str:
         return f"Reshape({', '.join(map(str, self.shape))})"

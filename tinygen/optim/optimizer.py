@@ -13,6 +13,7 @@ import numpy
 
 from tinygen import backend
 from tinygen.backend import Array
+from tinygen.engine.arguments import checked
 from tinygen.engine.tensor import Tensor
 from tinygen.saving.state import check_state
 
@@ -103,6 +104,7 @@ class Optimizer:
         for p in self.parameters:
             p.grad = None
 
+    @checked
     def minimize(self, loss: Tensor) -> None:
         """One step down the gradient of loss: `zero_grad`, `backward`, `step`.
 

@@ -1,0 +1,102 @@
+"""Layers, optimisers and the engine's functions refuse an argument of a wrong type in one sentence, or do what is meant."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from wrong_arguments import ARRAY, try_each
+
+import tinygen as tg
+from tinygen import Tensor, nn, optim
+
+x, w = tg.tensor(ARRAY, requires_grad=True), nn.Parameter(ARRAY)
+images, sequences = tg.ones((2, 4, 4, 8)), tg.ones((2, 3, 4))
+
+# The arguments of each layer's constructor, and an input.
+LAYERS: dict[type[nn.Module], tuple[tuple[Any, ...], Any]] = {
+    nn.AvgPool2D: ((2, 2, 0), images),
+    nn.BatchNorm: ((8, 0.9, 1e-5, 1.0), images),
+    nn.Conv2D: ((8, 2, 3, 1, 1, 1, True), images),
+    nn.ConvTranspose2D: ((8, 2, 3, 2, 1, 1, True), images),
+    nn.Dense: ((3, 2, True), x),
+    nn.Dropout: ((0.5,), x),
+    nn.Embedding: ((4, 2), [1, 2]),
+    nn.Flatten: ((), images),
+    nn.GlobalAvgPool2D: ((), images),
+    nn.GRU: ((4, 2), sequences),
+    nn.LayerNorm: ((8, 1e-5), images),
+    nn.LeakyReLU: ((0.2,), x),
+    nn.LSTM: ((4, 2), sequences),
+    nn.MaxPool2D: ((2, 2, 0), images),
+    nn.ReLU: ((), x),
+    nn.Reshape: ((3,), x),
+    nn.RNN: ((4, 2), sequences),
+    nn.SelfAttention: ((4, 2, True, "dot"), sequences),
+    nn.SelfAttention2D: ((8,), images),
+    nn.Sequential: ((nn.ReLU(), nn.Tanh()), x),
+    nn.Sigmoid: ((), x),
+    nn.SpectralNorm: ((nn.Dense(3, 2),), x),
+    nn.Tanh: ((), x),
+    nn.Upsample2D: ((2,), images),
+}
+
+
+def trained() -> nn.Parameter:
+    weight = nn.Parameter(ARRAY)
+    weight.grad = tg.ones_like(weight)
+    return weight
+
+
+def steps(optimizer: type[optim.Optimizer]) -> Callable[..., None]:
+    return lambda *arguments: optimizer(*arguments).step()
+
+
+OTHERS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
+    "SGD": (steps(optim.SGD), ([trained()], 0.1, 0.9, True)),
+    "Adam": (steps(optim.Adam), ([trained()], 0.1, (0.9, 0.99), 1e-8)),
+    "AdamW": (steps(optim.AdamW), ([trained()], 0.1, (0.9, 0.99), 1e-8, 0.1)),
+    "RMSprop": (steps(optim.RMSprop), ([trained()], 0.1, 0.9, 1e-8)),
+    "minimize": (lambda loss: optim.SGD([w], 0.1).minimize(loss), ((w * 2.0).sum(),)),
+    "clip_grad_norm": (optim.clip_grad_norm, ([trained()], 1.0)),
+    "grad": (tg.grad, ((x * x).sum(), x, None, False, True)),
+    "backward": (lambda *arguments: (x * 2.0).sum().backward(*arguments), (None, False, None, False)),
+    "Tensor": (lambda *arguments: repr(Tensor(*arguments)), (ARRAY, False)),
+    "Parameter": (lambda data: nn.Parameter(data) * 2.0, (ARRAY,)),
+    "Buffer": (lambda data: nn.Buffer(data) * 2.0, (ARRAY,)),
+    "manual_seed": (tg.manual_seed, (0,)),
+    "set_random_state": (tg.set_random_state, (tg.random_state(),)),
+    "summary": (nn.summary, (nn.Dense(3, 2), (1, 3))),
+    "evaluating": (lambda model: nn.evaluating(model).__enter__(), (nn.ReLU(),)),
+    "listening": (lambda listener: tg.listening(listener), (tg.Listener(),)),
+    "Module.to": (nn.Dense(3, 2).to, ("cpu",)),
+    "load_state_dict": (nn.Dense(3, 2).load_state_dict, (nn.Dense(3, 2).state_dict(),)),
+}
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.__name__)
+def test_layers(layer: type[nn.Module]) -> None:
+    arguments, given = LAYERS[layer]
+    layer(*arguments)(given)
+    try_each(lambda *arguments: layer(*arguments)(given), arguments, {})
+    try_each(layer(*arguments), (given,), {})
+
+
+def test_every_layer_is_among_them() -> None:
+    named = {value for value in vars(nn).values() if isinstance(value, type) and issubclass(value, nn.Module)}
+    assert named - {nn.Module} == set(LAYERS)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_everything_else(name: str) -> None:
+    function, arguments = OTHERS[name]
+    function(*arguments)
+    try_each(function, arguments, {})
+
+
+def test_the_sentence_names_the_argument_and_the_layer() -> None:
+    with pytest.raises(TypeError) as caught:
+        nn.Sequential(nn.GRU(4, 2))([1.0, 2.0])
+    assert str(caught.value) == "Sequential: x must be a Tensor, got list [1.0, 2.0]; make one with tinygen.tensor(...)"
+    with pytest.raises(TypeError) as caught:
+        nn.GRU(4, 2)(sequences, ARRAY)
+    assert str(caught.value) == "GRU: state must be a tuple of Tensors or None, got an array float32 (2, 3)"
