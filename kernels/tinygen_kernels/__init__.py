@@ -32,7 +32,7 @@ from typing import Any, Protocol
 
 import numpy
 
-Array = Any  # numpy.ndarray, or the array type of another device
+Array = numpy.ndarray  # or CuPy's, which has the same methods: for type checkers they are one
 _HOST = numpy.ndarray, numpy.generic
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
@@ -175,7 +175,8 @@ def for_array(x: Array, *others: Array | None) -> Kernels:
     if module is numpy:
         kernels = _host_kernels()
     else:
-        x.device.use()
+        device: Any = x.device  # CuPy's
+        device.use()
         from tinygen_kernels import cuda as kernels
     if x.dtype.char not in "fd" or not x.dtype.isnative:
         raise TypeError(f"the kernels take float32 and float64, not {x.dtype}")

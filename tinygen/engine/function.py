@@ -78,7 +78,7 @@ class Function:
         return self._apply(inputs)
 
     def _apply(self, inputs: tuple[Any, ...]) -> Tensor:
-        arrays = []
+        arrays: list[Any] = []
         dtype = None
         requires_grad = False
         for x in inputs:

@@ -260,4 +260,4 @@ class Training:
 
 def _copied(value: Tensor | Array | float) -> Array:
     """A copy of a number on its device, since the step may reuse the array."""
-    return numpy.float64(value) if isinstance(value, int | float) else array_of(value).astype(numpy.float64)
+    return numpy.asarray(value, numpy.float64) if isinstance(value, int | float) else array_of(value).astype(numpy.float64)

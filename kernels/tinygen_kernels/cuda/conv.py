@@ -109,7 +109,7 @@ def _read_as(tile: Tile, a_width: int, c_width: int) -> Tile:
     return SHALLOW if tile == SMALL and a_width == c_width == 1 else tile
 
 
-def _aligned(array: Array) -> bool:
+def _aligned(array: Any) -> bool:
     return array.__cuda_array_interface__["data"][0] % 16 == 0
 
 

@@ -75,8 +75,8 @@ _compiled = functools.cache(cuda.jit)
 
 def _argument(value: Any) -> Any:
     if isinstance(value, cupy.ndarray):
-        # In the simulator, CuPy is a stand-in around NumPy.
-        return flat(value).unwrap() if SIMULATED else flat(value)
+        array: Any = flat(value)
+        return array.unwrap() if SIMULATED else array  # in the simulator, CuPy is a stand-in around NumPy
     if isinstance(value, tuple):
         return _integers(type(value), value)
     return numpy.int32(value) if isinstance(value, int) else value

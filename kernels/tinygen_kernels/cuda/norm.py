@@ -74,7 +74,7 @@ def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
     yield "batch_norm_backward", _combine, (*7 * (numbers,), float32, numbers, int32), THREADS
 
 
-def _sums(term: Any, x: Array, g: Array = None, y: Array = None, mean: Array = None, slope: Any = 0) -> Array:
+def _sums(term: Any, x: Array, g: Array | None = None, y: Array | None = None, mean: Array | None = None, slope: Any = 0) -> Array:
     """(2, channels): the sums of the two values of `term` at each element.
 
     Arguments that `term` does not use may be left out.
