@@ -229,6 +229,18 @@ def test_compilation_is_no_op_s() -> None:
     assert again.compilation.seconds == 0 and "compiling" not in str(again)
 
 
+def test_compilation_in_another_thread_is_left_out() -> None:
+    @numba.njit
+    def slow_to_compile(x: float) -> float:
+        return x * 2.0
+
+    with tg.profile() as profile:
+        other = threading.Thread(target=slow_to_compile, args=(1.0,))
+        other.start()
+        other.join()
+    assert profile.compilation.seconds == 0
+
+
 def test_layers_of_nodes_that_died_are_not_mixed_up() -> None:
     """A node may get the memory, and so the id, of one that another layer applied."""
     tanh, network = nn.Sequential(nn.Tanh()), nn.Sequential(nn.Sigmoid())
