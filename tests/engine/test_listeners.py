@@ -114,3 +114,21 @@ def test_what_is_heard_has_the_same_bits() -> None:
     with tg.listening(Diary()):
         heard = tg.grad(layer(x).sum(), layer.weight)
     assert plain.data.tobytes() == heard.data.tobytes()
+
+
+def test_detect_anomaly_nests_is_entered_again_and_decorates() -> None:
+    search = tg.detect_anomaly()
+
+    @search
+    def decorated() -> tg.Tensor:
+        return tg.log(tg.tensor([-1.0]))
+
+    def within() -> tg.Tensor:
+        with search, search:
+            return tg.log(tg.tensor([-1.0]))
+
+    with numpy.errstate(invalid="ignore"):
+        for found in (decorated, within):
+            with pytest.raises(FloatingPointError, match=r"^Log: output is not finite"):
+                found()
+        assert numpy.isnan(tg.log(tg.tensor([-1.0])).item()) and not everywhere

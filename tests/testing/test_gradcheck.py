@@ -1,5 +1,6 @@
 """The checks that users write their tests with: they must fail on what is wrong, and draw what they say."""
 
+import re
 import subprocess
 import sys
 from typing import Any
@@ -109,6 +110,17 @@ class TestGradcheck:
     def test_fails_on_a_gradient_that_is_missing(self) -> None:
         with pytest.raises(AssertionError, match=r"order 1, input 1 \(3,\): .* the gradient gives 0\.0"):
             gradcheck(applied(NoGradientToTheSecond), some(3), some(3))
+
+    @pytest.mark.parametrize(
+        "factor, hint", [(-1.0, "-1 times as much: a wrong sign?"), (0.0, "is it left out?"), (0.5, "half of it"), (2.0, "twice as much")]
+    )
+    def test_names_a_simple_factor(self, factor: float, hint: str) -> None:
+        class Scaled(Square):
+            def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+                return g * (2.0 * factor) * x
+
+        with pytest.raises(AssertionError, match=re.escape(f"({hint})")):
+            gradcheck(applied(Scaled), some(4, 5))
 
     def test_fails_at_second_order_where_smooth_data_is_kept_raw(self) -> None:
         gradcheck(applied(RawSquare), some(4, 5))

@@ -1,11 +1,11 @@
-"""Reverse-mode automatic differentiation, to any order: the walk from the outputs back to the inputs.
+"""Reverse-mode automatic differentiation, to any order: the walk from outputs back to inputs.
 
 It goes from node to node, the newest first, and adds up the gradients that arrive at each tensor.
 
-Why the newest first? With h = 2x, k = 3h and y = h + k, the gradient of h is 1 from y and 3 from k. If
-h's node came before k's, it would pass on the 1 alone, and x would get 2 in place of 8. A node is newer
-than all that it depends on, so from the newest to the oldest every gradient is complete when its turn
-comes (a topological order).
+Why the newest first? Let h = 2x, k = 3h and y = h + k. The gradient of h is the sum of 1, from y, and
+3, from k. If the walk came to h before k, it would pass on the 1 alone, and x would get 2 instead of 8.
+A node is newer than everything it depends on. So in the order from the newest to the oldest, which is a
+topological order, each gradient is complete when the walk reaches it.
 """
 
 from collections.abc import Sequence, Set
@@ -20,7 +20,7 @@ from tinygen.engine.tensor import Tensor
 
 
 class Freed:
-    """What a walk leaves in place of the inputs of the nodes that it has passed; and what made it fail, if it did."""
+    """Takes the place of the inputs of nodes that a walk has passed. `failure` says what stopped that walk, if anything."""
 
     failure = ""
 
@@ -95,7 +95,7 @@ def _path(outputs: Sequence[Tensor], wanted: Set[Tensor], stop: Set[Tensor]) -> 
 
 
 def _backpropagate_through(g: Tensor, y: Any, pending: dict[Tensor, Tensor], sums: set[int]) -> Sequence[Tensor | None]:
-    """Add the gradients of the inputs of y's node, given that of y, to the pending ones. Returns what its backward gave."""
+    """Run the backward of y's node on g, and add the gradients that it returns to the pending ones."""
     node = y.node
     xs = node.inputs
     if node.add_to is not None and id(xs[0]) in sums:
@@ -136,7 +136,7 @@ def _announced_step(g: Tensor, y: Any, *state: Any) -> Sequence[Tensor | None]:
 
 
 def _unbroadcast(g: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """The gradient g of an input x of y's node, summed down to the shape of x where x was broadcast to that of y."""
+    """The gradient g of an input x of y's node. If x was broadcast to the shape of y, g is summed to the shape of x."""
     small, large = x.shape, g.shape
     if small != large == y.shape and len(small) <= len(large) and all(s in (1, n) for s, n in zip(small[::-1], large[::-1], strict=False)):
         g = g.sum_to(small)

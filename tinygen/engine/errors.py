@@ -1,4 +1,4 @@
-"""What the engine says when something is wrong: one sentence that names the function and its arguments."""
+"""The engine's error messages: one sentence that names the function and its arguments."""
 
 import inspect
 import traceback
@@ -51,7 +51,7 @@ def not_an_operand(node: object, x: Any) -> TypeError:
 
 
 def array_within_a_function(name: str, x: Array) -> TypeError | None:
-    """What an array means that the function of this name was given in the place of a Tensor; None outside of a Function's methods."""
+    """The error for an array where this function takes a Tensor, within a Function's forward or backward. None elsewhere."""
     within = _running_method()
     if within == "forward":
         return TypeError(f"forward takes and returns arrays, but {name} takes Tensors; {_ARRAYS}")
@@ -85,7 +85,7 @@ def not_an_array(node: object, y: Any) -> TypeError:
 
 
 def misnamed_backward(node: Any, arguments: Sequence[Any]) -> TypeError | None:
-    """What a TypeError from a backward means that does not take the arguments that it is given; None where it takes them."""
+    """The error for a backward whose signature does not fit its arguments; None if it fits."""
     try:
         inspect.signature(node.backward).bind(*arguments)
     except TypeError:
@@ -111,7 +111,7 @@ def changed(node: object, x: Tensor) -> ValueError:
 
 
 def _running_method() -> str | None:
-    """ "forward" or "backward", where that of a Function is running in this thread; the innermost of them."""
+    """ "forward" or "backward": the innermost method of a Function that is running in this thread."""
     for frame, _ in traceback.walk_stack(None):
         if frame.f_code.co_name in ("forward", "backward") and hasattr(frame.f_locals.get("self"), "needs"):
             return frame.f_code.co_name

@@ -65,7 +65,7 @@ class Function:
 
     @property
     def needs(self) -> Sequence[bool]:
-        """Within backward: for each input, whether its gradient is wanted. Two threads may want different ones of one node."""
+        """For each input, whether backward has to compute its gradient. Read from the thread: two threads may walk one graph."""
         return switches.needs
 
     def __repr__(self) -> str:
@@ -114,7 +114,10 @@ class Function:
 
 
 def _constant(node: Function, x: Any, inputs: Sequence[Any]) -> float | None:
-    """A Python number, which takes the dtype of the arrays around it. NumPy's own scalars would drag float32 up to float64."""
+    """An input that is not a Tensor, as a Python number, which takes the dtype of the arrays around it.
+
+    NumPy's own scalars would turn float32 into float64.
+    """
     if not (x is None or isinstance(x, int | float | numpy.generic)):
         raise errors.not_an_operand(node, x)
     if not any(isinstance(other, Tensor) for other in inputs):

@@ -1,4 +1,4 @@
-"""Functions with a kernel for their gradient, and the composite of plain functions that says what they mean."""
+"""Functions that have a kernel for their gradient, and a composite of plain functions for its derivatives."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from tinygen.engine.tensor import Tensor, array_of
 
 
 class Alias(Function):
-    """The same values as a tensor of its own."""
+    """The identity: the same values in another tensor, at which a walk can stop."""
 
     __slots__ = ()
 
@@ -24,9 +24,9 @@ class Alias(Function):
 class Fused(Function):
     """A function with its own kernel for first-order gradients.
 
-    `composite(*xs)` states its meaning in plain functions of Tensors. `kernel_backward(g, y, *xs)`, on
-    arrays, gives the first-order gradients; where they must be differentiable themselves, backward goes
-    through the composite.
+    `composite(*xs)` computes the same in plain functions of Tensors. `kernel_backward(g, y, *xs)` takes
+    arrays and returns the first-order gradients. If those have to be differentiated in turn, backward
+    differentiates the composite instead.
     """
 
     __slots__ = ()

@@ -1,4 +1,4 @@
-"""What a program asks of the engine: `tinygen.grad`, the one primitive, and `Tensor.backward()`, which stores into the leaves' `grad`.
+"""How a program asks for gradients: `tinygen.grad` returns them, `Tensor.backward()` stores them in the leaves.
 
 <a, b> stands for the sum of the products of the elements of a and b, which have one shape.
 """
@@ -56,13 +56,13 @@ def backward(
     inputs: Tensors | None = None,
     retain_graph: bool = False,
 ) -> None:
-    """Add the gradients of <y, grad_output> to the `grad` of every leaf that y depends on, or of `inputs` (one or more) alone.
+    """Add the gradients of <y, grad_output> to the `grad` of every leaf that y depends on, or only of `inputs`.
 
-    With `inputs`, what leads to no input is not computed: a generator's step skips the discriminator's
-    weight gradients. `create_graph` and `retain_graph` are those of `grad`.
+    `inputs` is one tensor or several. Gradients that lead to none of them are not computed: a generator's
+    step skips the discriminator's weight gradients. `create_graph` and `retain_graph` are those of `grad`.
 
-    With `create_graph` each leaf holds, by its `grad`, a graph that holds the leaf: a cycle, whose memory
-    is given back only when Python's collector comes by. Set `grad` to None when done, or use `tinygen.grad`.
+    With `create_graph` each leaf's `grad` refers to a graph, and the graph to the leaf. Such a cycle is
+    freed only when Python's garbage collector runs. Set `grad` to None after use, or call `tinygen.grad`.
     """
     xs = leaves(y) if inputs is None else [inputs] if isinstance(inputs, Tensor) else list(dict.fromkeys(inputs))
     first = _first_gradients([y], [grad_output], xs)
@@ -73,7 +73,7 @@ def backward(
 
 
 def _first_gradients(ys: Sequence[Tensor], gs: Sequence[Tensor | None], xs: Sequence[Tensor]) -> list[Tensor]:
-    """The gradients that the walk from ys to xs starts with, 1 for an output of one element, once all that is asked makes sense."""
+    """The gradients of the outputs, 1 for an output of one element. Raises ValueError for a request that makes no sense."""
     if len(gs) != len(ys):
         raise ValueError(f"grad: {len(ys)} outputs but {len(gs)} grad_outputs")
     first = []
@@ -111,7 +111,10 @@ def _memory(a: Any) -> Any:
 
 
 def _own(g: Tensor, taken: set[int]) -> Tensor:
-    """g for a leaf to keep: with a copy of its array where that is not g's alone, or repeats an element and so cannot be written to."""
+    """g, for a leaf to keep and change in place.
+
+    Its array is copied if another leaf has it, if it repeats elements (a broadcast view), and if it is read-only.
+    """
     a = g.data
     memory = id(_memory(a))
     if memory in taken or 0 in a.strides or not getattr(a.flags, "writeable", True):

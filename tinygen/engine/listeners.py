@@ -1,7 +1,7 @@
 """Listeners: how a program hears what the engine does, function by function and layer by layer.
 
-The profile, the search for values that are not finite, and `nn.summary` are listeners. Nothing is
-paid for them while nobody listens: the engine asks once for each function, and once for each walk.
+The profile, `detect_anomaly` and `nn.summary` are listeners. While there is none they cost one test for
+each function and each walk.
 """
 
 import inspect
@@ -18,15 +18,15 @@ T = TypeVar("T")
 Event: TypeAlias = Generator[None, Any, None]
 EVENTS = ("forward", "backward", "layer")
 
-# The listeners of all threads: while it is empty, no thread need look for its own.
+# The listeners of all threads. While it is empty, no thread has to look for its own.
 everywhere: list[Any] = []
 
 
 class Listener:
-    """The base of listeners. A subclass overrides the events that it wants to hear of.
+    """The base of listeners. A subclass overrides the methods of the events that it listens to.
 
-    Each is a generator that yields once. What is written before the yield runs before the event, what
-    is written after it runs after the event, and the yield gives what the event gave:
+    Each is a generator that yields once. The lines before the yield run before the event, and the lines
+    after it run after the event. The yield returns the result of the event:
 
         class Shapes(tg.Listener):
             def layer(self, module, inputs):
@@ -36,28 +36,28 @@ class Listener:
         with tg.listening(Shapes()):
             model(x)
 
-    Where the event raises an error, the yield raises it, so `try`, `finally` and `with` work as ever.
-    Events nest: a function may be applied within a layer, and within another function's backward.
+    If the event raises an error, so does the yield: `try`, `finally` and `with` work as usual. Events
+    nest: a function may be applied within a layer, and within another function's backward.
     """
 
     def forward(self, node: "Function", inputs: Sequence[Any]) -> Event:
-        """A function is applied to its inputs. Gives the output, a Tensor."""
+        """A function is applied to its inputs. The result is its output, a Tensor."""
         yield
 
     def backward(self, node: "Function", g: "Tensor", y: "Tensor", inputs: Sequence[Any]) -> Event:
-        """Gradients pass a node: g, that of its output y, comes in. Gives those of the inputs, one for each.
+        """A walk passes a node. g is the gradient of its output y; the result is a tuple with that of each input.
 
-        `node.needs` says which of them are wanted. Those that are not may be None.
+        `node.needs` says which of them are wanted. The others may be None.
         """
         yield
 
     def layer(self, module: Any, inputs: Sequence[Any]) -> Event:
-        """A module runs. Gives whatever its forward gave."""
+        """A module runs on its inputs. The result is whatever its forward returns."""
         yield
 
 
 class listening(switched):
-    """Within, the listener hears what this thread does, after the listeners that are there already.
+    """Within, the listener hears the events of this thread. Listeners nest in the order in which they are entered.
 
     Raises TypeError where it is not a Listener, and where one of its events is not a generator.
     """
@@ -81,7 +81,7 @@ class listening(switched):
 
 
 def announced(event: str, run: Callable[[], T], *what: Any) -> T:
-    """run(), within the event of this name of every listener; the last one stands nearest to it."""
+    """run(), between the two halves of each listener's method for this event. The last listener is the innermost."""
     hooks = [getattr(listener, event)(*what) for listener in switches.listeners]
     for hook in hooks:
         next(hook)
@@ -99,7 +99,7 @@ def announced(event: str, run: Callable[[], T], *what: Any) -> T:
                 hook.throw(failure)
         except StopIteration:
             pass
-        except BaseException as error:  # which may say more than the one that was thrown in
+        except BaseException as error:  # a listener may raise another error, which says more
             failure = error
     if failure is not None:
         raise failure
@@ -107,7 +107,7 @@ def announced(event: str, run: Callable[[], T], *what: Any) -> T:
 
 
 def notes(node: "Function") -> dict[Any, Any]:
-    """What listeners keep with a node, each under a key of its own."""
+    """What listeners keep with a node, each under its own key."""
     if not hasattr(node, "notes"):
         node.notes = {}
     return node.notes

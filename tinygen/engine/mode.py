@@ -1,6 +1,6 @@
-"""The state of the engine in one thread: whether it records, who listens, and the gradients wanted now.
+"""The state of the engine in one thread: whether it records, and which listeners there are.
 
-Each thread has its own, so that one thread may train while another one samples.
+Each thread has its own, so that one thread can train while another one samples.
 """
 
 import inspect
@@ -18,21 +18,21 @@ F = TypeVar("F", bound=Callable[..., Any])
 class _Switches(threading.local):
     recording = True
     listeners: "tuple[Listener, ...]" = ()
-    needs: Sequence[bool] = ()  # of the node whose backward runs: which inputs' gradients are wanted
+    needs: Sequence[bool] = ()  # which gradients are wanted of the node whose backward is running
 
     def __init__(self) -> None:
-        self.before: list[Any] = []  # what the blocks that are open have to restore, the innermost last
+        self.before: list[Any] = []  # the values that the open blocks will restore, the innermost last
 
 
 switches = _Switches()
 
 
 class switched(ContextDecorator):
-    """Within, the switch of this name has this value, for this thread. Also a decorator of functions.
+    """A context in which the switch of this name has this value, for this thread. Also a decorator.
 
-    Blocks nest, and one object may be entered again, also by another thread. A generator must not
-    yield within a block: the code that loops over the generator would run with the block's value.
-    Raises TypeError where it decorates a generator or coroutine function, for the same reason.
+    Contexts nest, and one object may be entered repeatedly, also by several threads. A generator must
+    not yield within one: the code that loops over the generator would run with that value, too. For the
+    same reason it raises TypeError if it decorates a generator or coroutine function.
     """
 
     def __init__(self, name: str, value: Any) -> None:
@@ -55,10 +55,10 @@ class switched(ContextDecorator):
 
 
 def no_grad() -> switched:
-    """Within `with no_grad():`, or in a function decorated with `@no_grad()`, nothing is recorded.
+    """Nothing is recorded within `with no_grad():`, or in a function decorated with `@no_grad()`.
 
-    Results require no gradients and keep no graph. A generator must not yield within such a block,
-    as nothing would be recorded in the code that loops over it.
+    Results require no gradients and keep no graph. A generator must not yield within such a block:
+    nothing would be recorded in the code that loops over it.
     """
     return switched("recording", False)
 

@@ -20,7 +20,7 @@ Axis: TypeAlias = int | tuple[int, ...] | None
 Shape: TypeAlias = tuple[int, ...]
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Numbers, in the order in which they happen, the functions applied and the changes of data in place.
+# Numbers two kinds of events in the order in which they happen: a function is applied, data is changed in place.
 clock = itertools.count(1)
 
 
@@ -48,16 +48,16 @@ def _comparison(compare: Callable[[Any, Any], Any]) -> Any:
 
 
 class Tensor(Methods):
-    """An array (`data`) that may take part in differentiation. `Tensor(array)` shares the array; `tensor(data)` copies.
+    """An array, `data`, that can take part in differentiation. `Tensor(array)` shares the array; `tensor(data)` copies.
 
     `requires_grad` says whether gradients flow to it. `node` is the Function that computed it, None for
     a leaf. `grad` is where `backward()` adds up the gradients of leaves; its array belongs to it alone.
 
-    `version` is the time of the last change in place, 0 before the first. A graph that read the data
-    before that is refused: it would be differentiated at values that it was not computed at. What
-    tinygen changes it changes through `writable`; an assignment to `data`, or to a part of it, is not noticed.
+    `version` is the time of the last change in place, 0 if there was none. A graph that read the data
+    before that time is refused, since its gradients would be computed from the new values. All changes
+    that tinygen makes go through `writable`. Your own assignments to `data` or `data[...]` are not noticed.
 
-    Raises TypeError for data that are not an array, and for integers that require gradients.
+    Raises TypeError for data that is not an array, and for integers that require gradients.
     """
 
     __slots__ = ("__weakref__", "changed_by", "data", "grad", "node", "requires_grad", "version")
@@ -76,12 +76,15 @@ class Tensor(Methods):
         self.version = 0
 
     def __setstate__(self, state: tuple[dict[str, Any] | None, dict[str, Any]]) -> None:
-        """What copy and pickle restore, its version aside: another process has another clock."""
+        """Restore a copied or pickled tensor. Its version starts at 0, as another process has another clock."""
         for name, value in {**(state[0] or {}), **state[1], "version": 0}.items():
             setattr(self, name, value)
 
     def writable(self, by: str) -> Array:
-        """The array, for `by` ("SGD.step") to write to in place. A graph that has read it cannot be differentiated any more."""
+        """The array, to be written to in place by whatever `by` names ("SGD.step").
+
+        A graph that has read it can no longer be differentiated.
+        """
         if isinstance(self.data, numpy.generic):
             self.data = numpy.asarray(self.data)
         self.version, self.changed_by = next(clock), by

@@ -26,9 +26,11 @@ OUTSIDE = "(outside layers)"
 
 @dataclass
 class Cost:
-    """What one thing did. `flops` counts convolutions and matrix products alone, a multiply-add as two, zeros of a border too.
+    """What an op or layer cost in one pass.
 
-    `bytes` are those of the inputs and the output; of a backward, of what arrives, the inputs, and the gradients that are wanted.
+    `flops` counts only convolutions and matrix products: two for each multiply-add, those with the zeros
+    of a border included. `bytes` is the size of the inputs and the output; for a backward, of the incoming
+    gradient, the inputs, and the gradients that are wanted.
     """
 
     calls: int = 0
@@ -76,7 +78,7 @@ class Stopwatch:
 
 
 class Profile(Listener):
-    """The numbers of one profile: `total` time, `ops` by the name of their Function, `layers` by their path and description.
+    """The numbers of one profile: `total`, `ops` by the name of their Function, `layers` by path and description.
 
     `compilation` is the time in which Numba compiled kernels, or loaded those that an earlier run
     compiled. It is part of no op and no layer.
@@ -93,7 +95,7 @@ class Profile(Listener):
         self._models: dict[str, int] = {}  # how many outermost modules of each class there are
 
     def forward(self, node: Function, inputs: Sequence[Any]) -> Event:
-        """What a function costs that is applied within a backward is that backward's."""
+        """A function that is applied within a backward counts towards that backward."""
         if self._backward is not None:
             y = yield
             self._backward.flops += _flops(node, inputs, y)
@@ -108,14 +110,16 @@ class Profile(Listener):
         notes(node)[self] = self._running
 
     def backward(self, node: Function, g: Tensor, y: Tensor, inputs: Sequence[Any]) -> Event:
-        """The walk passes a node, unless it is a part of a backward that is running already."""
+        """A walk within a backward counts towards that backward, too."""
         if self._backward is not None:
             yield
             return
         cost = self.ops.setdefault(errors.name(node), Costs()).backward
         cost.calls += 1
         cost.bytes += _bytes(g) + sum(_bytes(x) * (1 + need) for x, need in zip(inputs, node.needs, strict=True))
-        if isinstance(node, Recurrence) and not is_recording():  # by a kernel: as often for the states, and once more for the weight
+        if (
+            isinstance(node, Recurrence) and not is_recording()
+        ):  # the kernel multiplies as often for the states, and once more for the weight
             cost.flops += 2 * _flops(node, inputs, y)
         before, self._running, self._backward = self._running, notes(node).get(self, OUTSIDE), cost
         layer = self.layers.setdefault(self._running, Costs()).backward
@@ -126,7 +130,7 @@ class Profile(Listener):
             self._running, self._backward = before, None
 
     def layer(self, module: Any, inputs: Sequence[Any]) -> Event:
-        """A module runs; one without parts is a layer."""
+        """Only modules without parts count as layers."""
         if module not in self._names:
             self._name(module)
         if any(True for _ in module.children()):
@@ -142,7 +146,7 @@ class Profile(Listener):
             self._running = before
 
     def _name(self, model: Any) -> None:
-        """Name an outermost module by its class, the second of a class with a number, and its parts by the way from there."""
+        """Name an outermost module by its class, numbered from the second one on, and its parts by their paths."""
         kind = type(model).__name__
         number = self._models[kind] = self._models.get(kind, 0) + 1
         root = kind if number == 1 else f"{kind}#{number}"
@@ -197,7 +201,7 @@ class Profile(Listener):
 
 @contextmanager
 def profile() -> Iterator[Profile]:
-    """Within, every op and every layer is timed; at the end two tables are printed, and the numbers stay in the Profile.
+    """Time every op and every layer within the block. At its end two tables are printed; the Profile keeps the numbers.
 
     Times are wall-clock, of this thread alone. Each moment belongs to one op and one layer: what an op's
     backward calls belongs to that backward, and the backward of an op belongs to its layer. "(compiling or

@@ -13,11 +13,12 @@ from tinygen.functional import zeros
 
 
 def summary(model: Any, *inputs: Shape | Tensor | Array) -> str:
-    """A table of the layers in the order they run, with the shapes of their outputs and the numbers of their parameters.
+    """A table of the layers in the order in which they run, with their output shapes and parameter counts.
 
-    Each input is a shape, its first axis the batch, for zeros of that shape; or, where zeros will not do,
-    as for the labels that an Embedding takes, a Tensor or an array. Runs the model once, outside training
-    mode, and leaves it as it was. A module that has both parts and tensors of its own is listed after its parts.
+    Each input is a shape, which stands for zeros of that shape, with the batch as its first axis; or a
+    Tensor or array, for a model that takes other inputs, such as the labels for an Embedding. The model
+    runs once in evaluation mode and is left as it was. A module that has both sub-modules and parameters
+    of its own is listed after its sub-modules.
     """
     expect_module("summary", model)
     rows = _Rows()
@@ -34,7 +35,7 @@ def summary(model: Any, *inputs: Shape | Tensor | Array) -> str:
 
 
 class _Rows(Listener):
-    """Writes a row for each layer that runs."""
+    """Adds a row for each layer that runs."""
 
     def __init__(self) -> None:
         self.rows: list[tuple[str, str, str]] = []
@@ -48,12 +49,12 @@ class _Rows(Listener):
 
 
 def _own(module: Any) -> set[Tensor]:
-    """The parameters and buffers of a module that belong to none of its parts."""
+    """The parameters and buffers of a module that do not belong to its sub-modules."""
     return {t for _, t in module.named_tensors()} - {t for _, part in module.children() for _, t in part.named_tensors()}
 
 
 def _shapes(output: Any) -> str:
-    """The shape of a tensor, or those of all in a tuple, list or dict."""
+    """The shape of a tensor, or the shapes of all tensors in a tuple, list or dict."""
     if isinstance(output, dict):
         output = list(output.values())
     if isinstance(output, list | tuple):

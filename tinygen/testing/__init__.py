@@ -9,7 +9,7 @@ __all__ = [*_STRATEGIES, "adjoint_check", "gradcheck", "gradgradcheck", "random_
 
 
 def __getattr__(name: str) -> Any:
-    """The strategies need hypothesis, which the checks do without: it is imported with the first of them."""
+    """Import the strategies when they are first used: they need hypothesis, the checks do not."""
     if name not in _STRATEGIES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from tinygen.testing import strategies

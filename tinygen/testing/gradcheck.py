@@ -50,9 +50,10 @@ def gradgradcheck(function: Callable[..., Tensor], *inputs: Tensor, seed: int = 
 
 
 def adjoint_check(function: Callable[[Tensor], Tensor], x: Tensor, seed: int = 0, tolerance: float = 1e-12) -> None:
-    """Check that <f(x), c> = <x, f*(c)> for a function that is linear in x, where f* is its backward and c a random array.
+    """Check that backward is the adjoint f* of a function f that is linear in x: <f(x), c> = <x, f*(c)>.
 
-    Needs no step and no oracle, and so holds to rounding. Raises AssertionError with both numbers.
+    c is a random array. The check needs no step, so it holds up to rounding. Raises AssertionError with
+    both numbers.
     """
     y = function(x)
     c = _random_like(y, numpy.random.default_rng(seed))
@@ -72,7 +73,7 @@ def _check(
     tolerance: float,
     size: float,
 ) -> None:
-    """`size` is that of <|f|, |c|> at the orders below: numbers of that size were rounded on the way."""
+    """`size` is the largest <|f|, |c|> of the lower orders: numbers of that size have been rounded."""
     before = [x.data.copy() for x in inputs]
     y = function(*inputs)
     c = _random_like(y, rng)
@@ -108,16 +109,21 @@ def _expect_agreement(
     size: float,
     order: int,
 ) -> None:
-    """Compare the derivative of <function, c> along v of input i, as it was found, with the difference quotient."""
+    """Compare the derivative of <function, c> along v of input i, which was found to be `found`, with the quotient."""
     expected = _quotient(function, inputs, i, v, c, STEP)
     bound = tolerance * max(abs(expected), abs(found)) + ROUNDING * size
     if not abs(expected - found) <= bound:
         expected, doubt = _extrapolated(function, inputs, i, v, c)
         bound = max(bound, min(doubt, tolerance))
     if not abs(expected - found) <= bound:
-        raise AssertionError(
-            f"order {order}, input {i} {inputs[i].shape}: the difference quotient is {expected}, the gradient gives {found}"
-        )
+        numbers = f"the difference quotient is {expected}, the gradient gives {found}"
+        raise AssertionError(f"order {order}, input {i} {inputs[i].shape}: {numbers}{_hint(found, expected)}")
+
+
+def _hint(found: float, expected: float) -> str:
+    """What is often wrong with a gradient that is a simple multiple of the right one."""
+    causes = {-1.0: "-1 times as much: a wrong sign?", 0.0: "is it left out?", 0.5: "half of it", 2.0: "twice as much"}
+    return next((f" ({cause})" for factor, cause in causes.items() if abs(found - factor * expected) <= 1e-6 * abs(expected)), "")
 
 
 def _quotient(function: Callable[..., Tensor], inputs: Sequence[Tensor], i: int, v: Tensor, c: Tensor, step: float) -> float:
@@ -127,9 +133,10 @@ def _quotient(function: Callable[..., Tensor], inputs: Sequence[Tensor], i: int,
 
 
 def _extrapolated(function: Callable[..., Tensor], inputs: Sequence[Tensor], i: int, v: Tensor, c: Tensor) -> tuple[float, float]:
-    """The quotient without STEP^2 f''', which f may have much of (Richardson, 1911), and how far quotients of several steps lie apart.
+    """The quotient extrapolated to step 0 (Richardson, 1911), and how uncertain it is.
 
-    Those differ by little but what rounding and bending do to them.
+    Extrapolation removes the error STEP^2 f''' / 6. Quotients of several steps differ by their rounding
+    errors and the curvature of f, so their spread is a measure of the uncertainty.
     """
     half, full, more = (_quotient(function, inputs, i, v, c, step) for step in (STEP / 2, STEP, STEP * 1.5))
     return (4 * half - full) / 3, 4 * (max(half, full, more) - min(half, full, more))

@@ -10,13 +10,13 @@ from tinygen.testing.gradcheck import random_tensor
 
 
 def shapes(min_dims: int = 0, max_dims: int = 4, max_side: int = 4) -> st.SearchStrategy[tuple[int, ...]]:
-    """Shapes, sizes 1 among them."""
+    """Shapes with sizes from 1 to max_side."""
     return st.lists(st.integers(1, max_side), min_size=min_dims, max_size=max_dims).map(tuple)
 
 
 @st.composite
 def broadcastable_shapes(draw: st.DrawFn, number: int = 2, max_dims: int = 3, max_side: int = 4) -> tuple[tuple[int, ...], ...]:
-    """As many shapes that broadcast together, by axes of size 1 and by leading axes left out."""
+    """A tuple of shapes that broadcast together: some axes have size 1, some leading axes are missing."""
     full = draw(shapes(0, max_dims, max_side))
     drawn = []
     for _ in range(number):
@@ -29,9 +29,10 @@ def broadcastable_shapes(draw: st.DrawFn, number: int = 2, max_dims: int = 3, ma
 def tensors(
     draw: st.DrawFn, shape: Any = None, low: float = -2.0, high: float = 2.0, dtype: Any = numpy.float64, contiguous: bool | None = None
 ) -> Tensor:
-    """Leaves that require gradients, of a shape or a strategy of shapes, with values from low to high, distinct and none within 1e-3 of 0.
+    """Leaves that require gradients, with distinct values from low to high, none of them within 1e-3 of 0.
 
-    So kinks at 0 and ties are farther away than the step of `gradcheck`. One in two is not contiguous in memory unless `contiguous` says.
+    So kinks at 0 and ties are farther away than the step of `gradcheck`. `shape` is a shape or a strategy
+    of shapes. Half of the tensors are not contiguous in memory, unless `contiguous` says which.
     """
     size = draw(shape if isinstance(shape, st.SearchStrategy) else st.just(shape) if shape is not None else shapes())
     rng = numpy.random.default_rng(draw(st.integers(0, 2**32 - 1)))
