@@ -31,7 +31,7 @@ from tinygen.backend import Array, array_module, to_device
 from tinygen.command_line import command_line
 from tinygen.data import Loader, NameDataset, load_names
 from tinygen.data.readers.names import bigram_nats, context
-from tinygen.report.pictures import captioned, save_png, text
+from tinygen.report.pictures import captioned_grid, save_png, text
 from tinygen.training.loop import Training
 from tinygen.training.options import Positive, RunOptions
 
@@ -116,7 +116,7 @@ def attention_picture(model: NameModel, row: numpy.ndarray) -> numpy.ndarray:
             x = block(x)
     heads = len(maps[0])
     captions = [f"block {i + 1}, head {j + 1}" for i in range(len(maps)) for j in range(heads)]
-    return captioned(numpy.concatenate(maps)[..., None], captions, columns=heads, scale=12)
+    return captioned_grid(numpy.concatenate(maps)[..., None], captions, columns=heads, scale=12)
 
 
 def build(options: NamesOptions, data: NameDataset) -> dict[str, NameModel]:

@@ -21,7 +21,7 @@ from vae import VAE, train
 import tinygen as tg
 from tinygen import nn
 from tinygen.command_line import command_line
-from tinygen.data import ImageDataset, coloured
+from tinygen.data import ImageDataset, to_colour
 from tinygen.training.options import Positive
 from tinygen.training.vae import VariationalOptions
 
@@ -35,7 +35,7 @@ class CifarVAEOptions(VariationalOptions):
 
     def load_data(self) -> ImageDataset:
         """The images, 32x32 and in colour."""
-        return coloured(super().load_data(), 32)
+        return to_colour(super().load_data(), 32)
 
 
 class CifarVAE(VAE):

@@ -22,7 +22,7 @@ from tinygen import nn, optim
 from tinygen.backend import to_device
 from tinygen.command_line import UsageError, command_line
 from tinygen.data import ImageDataset, Loader, to_float
-from tinygen.report.pictures import captioned, confusion, save_png
+from tinygen.report.pictures import captioned_grid, confusion_matrix, save_png
 from tinygen.training.loop import Metrics, Training
 from tinygen.training.options import Options, Positive
 
@@ -73,7 +73,7 @@ def worst_mistakes(probabilities: numpy.ndarray, data: ImageDataset, count: int 
     wrong_by = probabilities.max(axis=1) - probabilities[numpy.arange(len(predicted)), data.test_labels]
     worst = numpy.argsort(-wrong_by, kind="stable")[: max(1, min(count, int((wrong_by > 0).sum())))]
     captions = [f"{data.classes[predicted[i]]} {probabilities[i].max():.2f}\nis {data.classes[data.test_labels[i]]}" for i in worst]
-    return captioned(data.test_images[worst] / 255, captions, columns=5)
+    return captioned_grid(data.test_images[worst] / 255, captions, columns=5)
 
 
 def build(options: CNNOptions, data: ImageDataset) -> dict[str, nn.Module]:
@@ -119,7 +119,7 @@ def main(options: CNNOptions) -> None:
     predicted = predict(model, data.test_images, options.device).argmax(axis=1)
     counts = numpy.zeros((len(data.classes), len(data.classes)), int)
     numpy.add.at(counts, (data.test_labels, predicted), 1)
-    save_png(options.out / "confusion.png", confusion(counts, data.classes))
+    save_png(options.out / "confusion.png", confusion_matrix(counts, data.classes))
     print(f"confusion matrix: {options.out / 'confusion.png'}")
 
 

@@ -28,7 +28,7 @@ from dcgan import discriminator_loss, generator_loss, train
 import tinygen as tg
 from tinygen import nn
 from tinygen.command_line import UsageError, command_line
-from tinygen.data import ImageDataset, coloured
+from tinygen.data import ImageDataset, to_colour
 from tinygen.training.gan import GAN, GANOptions
 from tinygen.training.options import Positive
 
@@ -54,7 +54,7 @@ class FirstGANOptions(GANOptions):
     def load_data(self) -> ImageDataset:
         """The images, in colour with --colour."""
         data = super().load_data()
-        return coloured(data) if self.colour else data
+        return to_colour(data) if self.colour else data
 
 
 def generator(latent: int, widths: tuple[int, ...], shape: tuple[int, ...]) -> nn.Sequential:

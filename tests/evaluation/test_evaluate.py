@@ -14,7 +14,7 @@ import pytest
 import tinygen as tg
 from tinygen import nn
 from tinygen.command_line import UsageError
-from tinygen.data import ImageDataset, Loader, coloured, load_images
+from tinygen.data import ImageDataset, Loader, load_images, to_colour
 from tinygen.evaluation.evaluate import EvaluateOptions, evaluate, in_words, main
 from tinygen.saving import checkpoint
 from tinygen.training.loop import Training
@@ -172,7 +172,7 @@ def test_other_data_than_those_of_the_run_are_refused(few_images: Path, tmp_path
     ("seen", "shape"),
     [
         (lambda data: data.padded(12), "12x12x1"),
-        (lambda data: coloured(data, 12), "12x12x3"),
+        (lambda data: to_colour(data, 12), "12x12x3"),
     ],
     ids=["padded", "coloured by class"],
 )

@@ -10,7 +10,7 @@ from numpy import ndarray
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from tinygen.report.pictures import captioned, confusion, grid, save_gif, save_png, text
+from tinygen.report.pictures import captioned_grid, confusion_matrix, grid, save_gif, save_png, text
 
 modest = settings(deadline=None, max_examples=50)
 channels = st.sampled_from([1, 3])
@@ -50,10 +50,10 @@ class TestGrid:
         assert grid(numpy.zeros((5, 28, 28, 1))).shape == (2 * (28 + 2 + 28), 2 * (28 + 2 + 28 + 2 + 28), 1)
 
 
-class TestCaptioned:
+class TestCaptionedGrid:
     def test_shows_each_image_above_its_caption(self) -> None:
         images = numpy.stack([numpy.full((20, 30, 3), shade) for shade in (0.2, 0.4, 0.6)])
-        picture = captioned(images, ["one", "", "two\nlines"], columns=2, scale=2)
+        picture = captioned_grid(images, ["one", "", "two\nlines"], columns=2, scale=2)
         height = 20 * 2 + 4 + 2 * 13
         assert picture.shape == (2 * height + 6, 2 * 30 * 2 + 6, 3)
         for i, (shade, lines) in enumerate([(51, [True, False]), (102, [False, False]), (153, [True, True])]):
@@ -65,7 +65,7 @@ class TestCaptioned:
 
     def test_needs_a_caption_for_every_image(self) -> None:
         with pytest.raises(ValueError, match="shorter"):
-            captioned(numpy.zeros((2, 4, 4, 1)), ["one"], columns=2)
+            captioned_grid(numpy.zeros((2, 4, 4, 1)), ["one"], columns=2)
 
 
 class TestText:
@@ -119,7 +119,7 @@ class TestConfusion:
     @given(counts=st.integers(1, 4).flatmap(lambda n: stn.arrays("int64", (n, n), elements=st.integers(0, 500))))
     def test_the_larger_a_count_in_its_row_the_darker_its_cell(self, counts: ndarray) -> None:
         n = len(counts)
-        _, cells = self.cells(confusion(counts, ["name"] * n), n)
+        _, cells = self.cells(confusion_matrix(counts, ["name"] * n), n)
         shades = cells[:, :, 0, 0]
         for row, dark in zip(counts, shades, strict=True):
             order = numpy.argsort(row)
@@ -130,7 +130,7 @@ class TestConfusion:
 
     @pytest.mark.parametrize(("names", "margin"), [(["a", "bb", "a"], 38), (["sandal", "", "bag"], 74)])
     def test_names_stand_at_the_rows_and_below_the_columns(self, names: list[str], margin: int) -> None:
-        picture = confusion(numpy.eye(3, dtype=int), names)
+        picture = confusion_matrix(numpy.eye(3, dtype=int), names)
         assert picture.dtype == numpy.uint8
         assert picture.shape == (40 + 3 * 44 + margin, margin + 3 * 44 + 10, 1)
         left, _ = self.cells(picture, 3)

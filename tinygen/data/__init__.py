@@ -1,6 +1,6 @@
 """Images, labels and names as NumPy arrays, and the batches made of them."""
 
-from tinygen.data.colour import coloured
+from tinygen.data.colour import to_colour
 from tinygen.data.dataset import ImageDataset, pad_to, to_float
 from tinygen.data.fashion_mnist import CLASSES, load_fashion_mnist
 from tinygen.data.load import load_images
@@ -16,7 +16,6 @@ __all__ = [
     "ImageDataset",
     "Loader",
     "NameDataset",
-    "coloured",
     "load_cifar10",
     "load_fashion_mnist",
     "load_idx",
@@ -26,5 +25,6 @@ __all__ = [
     "load_npz",
     "pad_to",
     "read_idx",
+    "to_colour",
     "to_float",
 ]

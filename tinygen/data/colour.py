@@ -8,7 +8,7 @@ from tinygen.command_line import UsageError
 from tinygen.data.dataset import ImageDataset, pad_to
 
 
-def coloured(data: ImageDataset, side: int = 32) -> ImageDataset:
+def to_colour(data: ImageDataset, side: int = 32) -> ImageDataset:
     """Colour images of side x side: those of data, where they are in colour, else its grey ones, coloured by class.
 
     A grey image is centred on black, and each of its pixels multiplied by the colour of its class: of K classes, class k has the hue k / K

@@ -12,7 +12,8 @@ one would reach that repeats its training images: which of the two it is, novelt
     feature_frechet_distance    squared distance to the test images over their variance, by the 64
                                 features of a small classifier that is trained here; smaller is
                                 better
-    precision, density          is a generated image near test images, and how many? Larger is better
+    precision, density          is a generated image near test images, and near how many? Larger is
+                                better
     recall, coverage            is a test image near generated images? Larger is better
     class_entropy               entropy of the classes that the classifier sees, in nats: log K for
                                 K classes of the same size
@@ -51,7 +52,7 @@ import numpy
 import tyro
 
 from tinygen.command_line import UsageError
-from tinygen.data import ImageDataset, coloured, load_images
+from tinygen.data import ImageDataset, load_images, to_colour
 from tinygen.data.dataset import digest
 from tinygen.evaluation.estimate import Estimate
 from tinygen.evaluation.features import train_classifier
@@ -148,7 +149,7 @@ def _as_seen(data: ImageDataset, shape: tuple[int, ...], run: Path) -> ImageData
     """The data in the form of the generated images: coloured by class if only those have colour, and
     padded with black if they are larger."""
     if shape[2] == 3 and data.train_images.shape[3] == 1:
-        data = coloured(data, shape[0])
+        data = to_colour(data, shape[0])
     if shape[0] == shape[1] >= max(data.train_images.shape[1:3]):
         data = data.padded(shape[0])
     if data.train_images.shape[1:] != shape:

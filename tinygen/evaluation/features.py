@@ -39,7 +39,7 @@ class FeatureClassifier(nn.Module):
         return self.head(self.body(x))
 
     def describe_images(self, images: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
-        """The features (N, FEATURES) and the probabilities (N, classes) of uint8 images, in batches of 500."""
+        """The features (N, FEATURES) and the probabilities (N, classes) of uint8 images."""
         described = []
         with no_grad():
             for start in range(0, len(images), 500):

@@ -1,4 +1,4 @@
-"""Images to pictures: grids, captions, a confusion matrix, PNG and GIF files."""
+"""Pictures of images, words and confusion matrices, and their PNG and GIF files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,9 +7,10 @@ import numpy
 
 
 def grid(images: numpy.ndarray, columns: int | None = None, gap: int = 2, scale: int = 2) -> numpy.ndarray:
-    """One image of many: (N, H, W, C) with values from 0 to 1 -> uint8 (H', W', C), row after row, in a near-square unless columns says.
+    """One picture of N images: (N, H, W, C) with values from 0 to 1 -> uint8 (H', W', C).
 
-    Images are `gap` pixels apart, and each pixel is drawn as scale x scale. Values outside 0 to 1 are clipped.
+    Images are placed row by row, in a near-square grid unless `columns` is given, and `gap` pixels
+    apart. Each pixel is drawn as scale x scale pixels. Values outside 0 to 1 are clipped.
     """
     n, h, w, c = images.shape
     columns = columns or int(numpy.ceil(numpy.sqrt(n)))
@@ -21,8 +22,12 @@ def grid(images: numpy.ndarray, columns: int | None = None, gap: int = 2, scale:
     return sheet[: height - gap, : width - gap].repeat(scale, axis=0).repeat(scale, axis=1)
 
 
-def captioned(images: numpy.ndarray, captions: Sequence[str], columns: int, scale: int = 3) -> numpy.ndarray:
-    """A grid like `grid`'s with a caption of one or more lines below each image, uint8 (H', W', C)."""
+def captioned_grid(images: numpy.ndarray, captions: Sequence[str], columns: int, scale: int = 3) -> numpy.ndarray:
+    """A picture like that of `grid`, uint8 (H', W', C), with a caption of one or more lines below
+    each image.
+
+    Raises ValueError if there is not one caption per image.
+    """
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.load_default(11)
@@ -45,16 +50,16 @@ def save_png(path: Path, image: numpy.ndarray) -> None:
 
 
 def save_gif(path: Path, frames: Sequence[Path], milliseconds: int = 200) -> None:
-    """Write the pictures in the files `frames` one after the other; the last one stays ten times as long."""
+    """Write the pictures in the files `frames` as a film. The last one is shown ten times as long."""
     from PIL import Image
 
-    images = [Image.open(frame).quantize() for frame in frames]  # to 256 colours of its own; convert("P") would dither to fixed ones
+    images = [Image.open(frame).quantize() for frame in frames]  # 256 colours of its own each; convert("P") would dither to fixed ones
     durations = [milliseconds] * (len(images) - 1) + [10 * milliseconds]
     images[0].save(path, save_all=True, append_images=images[1:], duration=durations, loop=0)
 
 
 def text(words: Sequence[str], columns: int, width: int) -> numpy.ndarray:
-    """Words in columns with room for so many characters each, row after row, black on white: uint8 (H, W, 1)."""
+    """Words, row by row, in columns of `width` characters, black on white: uint8 (H, W, 1)."""
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.load_default(16)
@@ -67,8 +72,12 @@ def text(words: Sequence[str], columns: int, width: int) -> numpy.ndarray:
     return numpy.asarray(image)[..., None]
 
 
-def confusion(counts: numpy.ndarray, names: Sequence[str]) -> numpy.ndarray:
-    """A confusion matrix as a picture, uint8 (H, W, 1): counts[true class, predicted class], the darker the larger within its row."""
+def confusion_matrix(counts: numpy.ndarray, names: Sequence[str]) -> numpy.ndarray:
+    """A confusion matrix as a picture, uint8 (H, W, 1).
+
+    counts[i, j] is the number of images of class i that were predicted to be of class j. A cell is
+    darker the larger its share of the row.
+    """
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.load_default(14)

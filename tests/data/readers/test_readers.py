@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as stn
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
-from tinygen.data import ImageDataset, coloured, load_cifar10, load_image_folder, load_images, load_npz
+from tinygen.data import ImageDataset, load_cifar10, load_image_folder, load_images, load_npz, to_colour
 
 modest = settings(deadline=None, max_examples=50)
 RECORD = 3073
@@ -391,7 +391,7 @@ class TestColoured:
     def test_each_class_has_a_colour_of_its_own_and_every_pixel_its_grey(self, classes: int) -> None:
         images, labels = random_images(0, 2 * classes, 28, 20, 1), numpy.arange(2 * classes) % classes
         data = ImageDataset(images, labels, images, labels, tuple(map(str, range(classes))), "here")
-        result = coloured(data)
+        result = to_colour(data)
         assert result.source == "here, coloured by class" and result.train_images.shape == (2 * classes, 32, 32, 3)
         assert_array_equal(result.train_images, result.test_images)
         assert_array_equal(result.train_images.max(axis=3)[:, 2:30, 6:26], images[..., 0]), "the brightest channel is the grey"
@@ -402,6 +402,6 @@ class TestColoured:
 
     def test_colour_images_stay_as_they_are(self, tmp_path: Path) -> None:
         data = load_cifar10(write_cifar10(tmp_path))
-        assert coloured(data) is data
+        assert to_colour(data) is data
         with pytest.raises(ValueError, match=f"{tmp_path}: images in colour must be 16x16 here, not 32x32; --size 16 resizes them"):
-            coloured(data, 16)
+            to_colour(data, 16)
