@@ -33,7 +33,7 @@ def expect_array(x: Any) -> Array:
 
 def _cuda_index(device: str) -> int:
     """The number in a CUDA device's name; "cuda" is number 0."""
-    kind, _, index = device.partition(":")
+    kind, _, index = str(device).partition(":")
     if kind != "cuda" or not (index.isdecimal() or device == "cuda"):
         raise UsageError(f'unknown device "{device}": devices are "cpu", "cuda" and "cuda:1", "cuda:2", ...')
     return int(index or 0)

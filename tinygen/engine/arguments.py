@@ -17,7 +17,15 @@ from tinygen.engine import errors
 from tinygen.engine.tensor import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
-_WORDS = {int: "an integer", float: "a number", bool: "True or False", str: "a string", Tensor: "a Tensor", types.NoneType: "None"}
+_WORDS = {
+    bool: "True or False",
+    int: "an integer",
+    float: "a number",
+    str: "a string",
+    types.NoneType: "None",
+    numpy.ndarray: "an array",
+    Tensor: "a Tensor",
+}
 _KINDS = {int: int | numpy.integer, float: int | float | numpy.number, bool: bool | numpy.bool_}
 
 
@@ -39,8 +47,9 @@ def expect_types(function: Callable[..., Any], name: str, arguments: Sequence[An
     """Raise TypeError, from the error, where an argument does not fit its annotation."""
     try:
         given = inspect.signature(function).bind(*arguments, **options).arguments
-    except TypeError:  # too many arguments, or of an unknown name, which Python's own message says
-        return
+    except TypeError as wrong:  # arguments that are missing, too many, or of an unknown name
+        takes = ", ".join(inspect.signature(function).parameters)
+        raise TypeError(f"{name}: {wrong}; it takes ({takes})") from error
     try:
         hints = typing.get_type_hints(function)
     except Exception:  # annotations that only the type checker can resolve
@@ -60,6 +69,8 @@ def _wrong_type(name: str, key: str, hint: Any, value: Any) -> TypeError:
         return within
     data = isinstance(value, int | float | list | tuple) or hasattr(value, "dtype")
     cure = "; make one with tinygen.tensor(...)" if tensors and data else ""
+    if isinstance(value, Tensor) and typing.get_origin(hint) is Sequence:
+        cure = "; put it in a list"
     return TypeError(f"{name}: {key} must be {_words(hint)}, got {shown(value)}{cure}")
 
 
@@ -74,12 +85,14 @@ def shown(value: Any) -> str:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value is what an annotation says. `Tensor | Array`, where Array is Any, takes arrays beside Tensors."""
+    """Whether a value is what an annotation says."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any or isinstance(hint, TypeVar):
         return True
+    if hint is numpy.ndarray:  # or an array of CuPy's, or the scalar that one of shape () turns into
+        return hasattr(value, "dtype") and not isinstance(value, Tensor)
     if origin in (typing.Union, types.UnionType):
-        return any(hasattr(value, "dtype") if part is Any else _fits(value, part) for part in parts)
+        return any(_fits(value, part) for part in parts)
     if origin is tuple and Ellipsis not in parts:
         return isinstance(value, tuple | list) and len(value) == len(parts) and all(map(_fits, value, parts))
     if origin in (tuple, list, Sequence):
@@ -93,7 +106,7 @@ def _words(hint: Any) -> str:
     """An annotation in words."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        *first, last = dict.fromkeys("an array" if part is Any else _words(part) for part in parts)
+        *first, last = dict.fromkeys(_words(part) for part in parts)
         return f"{', '.join(first)} or {last}" if first else last
     if origin is tuple and Ellipsis not in parts:
         return f"({', '.join(_words(part) for part in parts)})"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinygen.backend import Array
+from tinygen.command_line import UsageError
 from tinygen.engine.tensor import Tensor
 
 _ARRAYS = "compute with array_module(x), as in array_module(x).exp(x)"
@@ -22,13 +23,15 @@ def listed(inputs: Sequence[Any]) -> str:
 
 
 def explained(node: object, error: Exception, inputs: Sequence[Any]) -> Exception:
-    """The error of a forward, said in terms of the function and its arguments."""
+    """The error of a forward, said in terms of the function and its arguments. What the user can mend says enough itself."""
+    if isinstance(error, UsageError):
+        return error
     held = [getattr(node, field) for field in getattr(node, "__dataclass_fields__", ()) if hasattr(node, field)]
     arguments = [*(Tensor(value) for value in held if hasattr(value, "dtype")), *inputs]
     if len({x.device for x in arguments if isinstance(x, Tensor)}) > 1:
         return ValueError(f"{name(node)}: arguments on different devices: {listed(arguments)}; move them to one with .to(device)")
     kind = next(kind for kind in (ValueError, TypeError, IndexError) if isinstance(error, kind))  # subclasses may take other arguments
-    return kind(f"{name(node)}: {error}; arguments: {listed(inputs)}")
+    return kind(f"{name(node)}: {str(error).rstrip(' .')}; arguments: {listed(inputs)}")
 
 
 def no_tensor(node: object, inputs: Sequence[Any]) -> TypeError:
@@ -62,7 +65,8 @@ def array_within_a_function(name: str, x: Array) -> TypeError | None:
 
 def mixed_dtypes(node: object, inputs: Sequence[Any], y: Array | None = None) -> TypeError:
     given = "" if y is None else f" give {y.dtype}"
-    return TypeError(f"{name(node)}: arguments {listed(inputs)}{given}; all of them and the result must have one floating dtype")
+    rule = "all of them and the result must have one floating dtype; convert with .astype('float32')"
+    return TypeError(f"{name(node)}: arguments {listed(inputs)}{given}; {rule}")
 
 
 def wrong_gradient(node: object, g: Any, x: Tensor) -> ValueError:
@@ -74,7 +78,7 @@ def wrong_gradient(node: object, g: Any, x: Tensor) -> ValueError:
 def wrong_grad_output(g: Any, y: Tensor) -> ValueError:
     if g is None:
         return ValueError(
-            f"the gradient of an output of shape {y.shape} needs a grad_output of that shape; only one element can do without"
+            f"the gradient of an output of shape {y.shape} needs a grad_output of that shape; of its .mean() or .sum() it is 1"
         )
     what = listed([g]) if isinstance(g, Tensor) else f"a {type(g).__name__}, not a Tensor"
     return ValueError(f"grad_output is {what}, but its output is {listed([y])}")

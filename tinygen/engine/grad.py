@@ -84,10 +84,13 @@ def _first_gradients(ys: Sequence[Tensor], gs: Sequence[Tensor | None], xs: Sequ
             raise errors.wrong_grad_output(g, y)
         first.append(g)
     if not any(y.requires_grad for y in ys):
-        raise ValueError("there is no gradient: the output does not depend on any tensor that requires gradients")
+        raise ValueError(
+            "there is no gradient: the output does not depend on any tensor that requires gradients; "
+            "make one with requires_grad=True, and compute the output outside of no_grad()"
+        )
     for i, x in enumerate(xs):
         if not x.requires_grad:
-            raise ValueError(f"input {i} of shape {x.shape} does not require gradients")
+            raise ValueError(f"input {i} of shape {x.shape} does not require gradients; make it with requires_grad=True")
     return first
 
 

@@ -68,7 +68,9 @@ class Tensor(Methods):
         if type(data) is not numpy.ndarray:
             data = backend.expect_array(data)
         if requires_grad and node is None and data.dtype.kind != "f":
-            raise TypeError(f"only floating-point tensors can require gradients, this one is {data.dtype} of shape {data.shape}")
+            raise TypeError(
+                f"only floating-point tensors can require gradients, this one is {data.dtype} of shape {data.shape}; say dtype='float32'"
+            )
         self.data = data
         self.requires_grad = requires_grad
         self.node = node
@@ -132,6 +134,12 @@ class Tensor(Methods):
         """The rows, along the first axis."""
         return (self[i] for i in range(len(self)))
 
+    def __invert__(self) -> "Tensor":
+        return Tensor(~self.data)
+
+    def __setitem__(self, *_: Any) -> None:
+        raise TypeError("a tensor cannot be written to, for a graph may have read it; x.data[...] = y writes outside of any graph")
+
     def __repr__(self) -> str:
         values = numpy.array2string(self.numpy(), separator=", ", prefix="tensor(", precision=4, threshold=100)
         notes = [f"dtype={self.dtype}"] if self.dtype != numpy.float32 else []
@@ -140,13 +148,15 @@ class Tensor(Methods):
             notes.append(f"node={type(self.node).__name__.removesuffix('Function')}" if self.node else "requires_grad=True")
         return f"tensor({', '.join([values, *notes])})"
 
-    # Comparisons give masks, which have no gradient.
+    # Comparisons give masks, which have no gradient. & | ~ combine them.
     __eq__ = _comparison(operator.eq)
     __ne__ = _comparison(operator.ne)
     __lt__ = _comparison(operator.lt)
     __le__ = _comparison(operator.le)
     __gt__ = _comparison(operator.gt)
     __ge__ = _comparison(operator.ge)
+    __and__ = _comparison(operator.and_)
+    __or__ = _comparison(operator.or_)
     __hash__ = object.__hash__  # by identity, although == compares elements
 
 

@@ -36,9 +36,11 @@ def image_size(x: Tensor) -> Pair:
 def expect_images(name: str, x: Tensor) -> None:
     """Refuse what is no batch of images (N, H, W, C) of floating-point numbers."""
     if x.ndim != 4:
-        raise ValueError(f"{name}: input must be (N, H, W, C), got {x.shape}")
+        cure = "; one image is x[None], and images of one channel are x[..., None]" if x.ndim == 3 else ""
+        raise ValueError(f"{name}: input must be (N, H, W, C), got {x.shape}{cure}")
     if x.dtype.kind != "f":
-        raise TypeError(f"{name}: input must be floating point, got {x.dtype} {x.shape}; convert it, say with tensor(x, dtype='float32')")
+        cure = "tinygen.data.to_float(images, low, high) scales bytes" if x.dtype == "uint8" else "convert it with .astype('float32')"
+        raise TypeError(f"{name}: input must be floating point, got {x.dtype} {x.shape}; {cure}")
 
 
 def positive_pair(value: PairLike, what: str) -> Pair:
@@ -152,8 +154,9 @@ def _expect(name: str, x: Tensor, weight: Tensor, takes: tuple[int, ...], bias: 
     if weight.ndim != 4:
         raise ValueError(f"{name}: weight must have four axes, two of them the kernel's size, got {weight.shape}")
     if x.shape[3:] != takes:
-        raise ValueError(f"{name}: input has {x.shape[3]} channels but weight {weight.shape} takes {takes[0]}; x is {x.shape}, NHWC")
+        cure = "; x.transpose(0, 2, 3, 1) makes NHWC of NCHW" if x.shape[1:2] == takes else ""
+        raise ValueError(f"{name}: input has {x.shape[3]} channels but weight {weight.shape} takes {takes[0]}; x is {x.shape}, NHWC{cure}")
     if x.dtype != weight.dtype:
-        raise TypeError(f"{name}: input is {x.dtype} but weight is {weight.dtype}; both must have one floating dtype")
+        raise TypeError(f"{name}: input is {x.dtype} but weight is {weight.dtype}; convert one with .astype('float32')")
     if bias is not None and bias.shape != gives:
         raise ValueError(f"{name}: bias has shape {bias.shape} but weight {weight.shape} gives {gives[0]} channels")

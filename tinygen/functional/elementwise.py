@@ -4,6 +4,7 @@ Binary functions broadcast as NumPy does and take Python numbers on either side.
 """
 
 import math
+from typing import Any
 
 from tinygen.backend import Array, array_module
 from tinygen.engine.function import Function
@@ -230,6 +231,17 @@ def cos(x: Tensor) -> Tensor:
 def abs(x: Tensor) -> Tensor:
     """|x|; the gradient at 0 is 0."""
     return x * Tensor(array_module(x.data).sign(x.data))
+
+
+@tensor_method("__iadd__", "__isub__", "__imul__", "__itruediv__", "__imatmul__", "__ipow__")
+def _in_place(x: Tensor, _: Operand) -> Any:
+    """`x += y` is x = x + y: a new tensor. Of a parameter it would take the name, and train it no more."""
+    if x.requires_grad and x.node is None:
+        raise TypeError(
+            "this would make a new tensor in the place of a leaf that requires gradients; a step of one's own is "
+            "`w.data -= lr * w.grad.data`, an optimiser's is optim.SGD, and for a new tensor write x = x + y"
+        )
+    return NotImplemented
 
 
 @tensor_method("sign")

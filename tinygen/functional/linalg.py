@@ -1,5 +1,7 @@
 """Products of matrices."""
 
+import math
+
 import numpy
 from tinygen_kernels import for_array
 
@@ -69,7 +71,8 @@ def dense(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if weight.ndim != 2:
         raise ValueError(f"dense: weight must be (in, out), got {weight.shape}")
     if x.shape[-1:] != weight.shape[:1]:
-        raise ValueError(f"dense: x {x.shape} must end in the {weight.shape[0]} features that weight {weight.shape} (in, out) takes")
+        cure = "; flatten it first" if math.prod(x.shape[1:]) == weight.shape[0] else ""
+        raise ValueError(f"dense: x {x.shape} must end in the {weight.shape[0]} features that weight {weight.shape} (in, out) takes{cure}")
     if bias is not None and bias.shape != weight.shape[1:]:
         raise ValueError(f"dense: bias has shape {bias.shape} but weight {weight.shape} gives {weight.shape[1]} features")
     y = matmul(reshape(x, (-1, weight.shape[0])), weight)

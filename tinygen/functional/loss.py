@@ -23,15 +23,23 @@ def cross_entropy(logits: Tensor, labels: Tensor | Array | Sequence[int]) -> Ten
     """
     classes = checked_labels("cross_entropy", labels, logits.shape[-1] if logits.ndim else 0)
     if logits.ndim != 2 or classes.shape != logits.shape[:1]:
-        raise ValueError(f"cross_entropy: logits must be (N, classes) and labels (N,), got {logits.shape} and {classes.shape}")
+        cure = {
+            logits.shape: "; labels.argmax(axis=1) makes labels of one-hot rows",
+            (*logits.shape[:1], 1): "; labels.reshape(-1) is (N,)",
+        }
+        got = f"got {logits.shape} and {classes.shape}{cure.get(classes.shape, '')}"
+        raise ValueError(f"cross_entropy: logits must be (N, classes) and labels (N,), {got}")
     rows = array_module(logits.data).arange(len(logits))
     return mean(logsumexp(logits, axis=1) - logits[rows, classes])
 
 
 def _expect_target(name: str, a: Tensor, b: Operand) -> None:
-    """Refuse a target that would stretch a: (N, 1) scores and (N,) targets make N^2 differences."""
+    """Refuse a target of another dtype, or one that would stretch a: (N, 1) scores and (N,) targets make N^2 differences."""
+    if isinstance(b, Tensor) and b.dtype != a.dtype:
+        raise TypeError(f"{name}: the target is {b.dtype}, but must be {a.dtype}; convert it with .astype('{a.dtype}')")
     if isinstance(b, Tensor) and (b.ndim > a.ndim or any(n not in (1, m) for n, m in zip(b.shape[::-1], a.shape[::-1], strict=False))):
-        raise ValueError(f"{name}: the target {b.shape} does not broadcast to {a.shape}")
+        cure = f"; write target.reshape{a.shape}" if a.size == b.size else ""
+        raise ValueError(f"{name}: the target {b.shape} does not broadcast to {a.shape}{cure}")
 
 
 def binary_cross_entropy_with_logits(logits: Tensor, targets: Operand) -> Tensor:

@@ -38,7 +38,7 @@ def _count(x: Tensor, axis: Axis) -> int:
     """How many elements are reduced to one."""
     count = math.prod(n for n, kept in zip(x.shape, _kept(x.shape, axis), strict=True) if kept == 1)
     if count == 0:
-        raise ValueError(f"there is no mean of no elements: shape {x.shape} over axis {axis}")
+        raise ValueError(f"mean: there are no elements in {x.shape} over axis {axis}")
     return count
 
 

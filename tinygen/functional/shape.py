@@ -23,7 +23,10 @@ class ReshapeFunction(Function):
     shape: Shape
 
     def forward(self, x: Array) -> Array:
-        return x.reshape(self.shape)
+        try:
+            return x.reshape(self.shape)
+        except ValueError:
+            raise ValueError(f"{x.size} elements cannot make the shape {self.shape}") from None
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
         return reshape(g, x.shape)

@@ -1,5 +1,7 @@
 """The embedding of labels."""
 
+from collections.abc import Sequence
+
 from tinygen import functional as F
 from tinygen.backend import Array
 from tinygen.engine.tensor import Tensor
@@ -20,7 +22,7 @@ class Embedding(Module):
         expect_sizes("Embedding", num_embeddings=num_embeddings, features=features)
         self.weight = Parameter(F.randn((num_embeddings, features)))
 
-    def forward(self, labels: Tensor | Array, weight: Tensor | None = None) -> Tensor:
+    def forward(self, labels: Tensor | Array | Sequence[int], weight: Tensor | None = None) -> Tensor:
         return F.embedding(self.weight if weight is None else weight, labels)
 
     def describe(self) -> str:

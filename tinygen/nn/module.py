@@ -43,7 +43,7 @@ class Module:
     training: bool = True
 
     def forward(self, *inputs: Any, **options: Any) -> Any:
-        raise NotImplementedError(f"{type(self).__name__} has no forward")
+        raise NotImplementedError(f"{type(self).__name__} has no forward; define forward(self, x), which gives the output")
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         """Call `forward`. If it raises an error, a note names this module; type and traceback stay."""

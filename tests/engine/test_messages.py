@@ -1,4 +1,4 @@
-"""What a user reads when something is wrong: one sentence, with the function's name and the numbers."""
+"""What a user reads when the engine refuses something: one sentence, with the function's name and the numbers."""
 
 import re
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy
 import pytest
+from refusals import Refusal, expect
 
 import tinygen
 import tinygen.functional as F
@@ -16,9 +17,12 @@ a, b = F.ones((2, 3), requires_grad=True), F.ones((4,), requires_grad=True)
 double = F.ones((2, 3), "float64", requires_grad=True)
 raw = numpy.ones((2, 3), "float32")
 image = F.ones((1, 4, 4, 1))
-weight = F.ones((3, 3, 1, 2))
-one_dtype = "all of them and the result must have one floating dtype"
+one_dtype = "all of them and the result must have one floating dtype; convert with .astype('float32')"
 make_one = "make it a Tensor with tinygen.tensor(...)"
+on_nothing = (
+    "the output does not depend on any tensor that requires gradients; "
+    "make one with requires_grad=True, and compute the output outside of no_grad()"
+)
 keep_or_detach = "keep it there with retain_graph=True, or leave it out here with h.detach(), where h is what both have in common"
 both_on_cpu = "float32 (2, 3) on cpu, float32 (4,) on cpu"
 
@@ -66,33 +70,41 @@ def freed() -> Tensor:
     return grad(y, a)
 
 
-REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
+REFUSED: list[Refusal] = [
     # operands
     (lambda: a + raw, TypeError, f"Add takes Tensors and Python numbers, got an array of shape (2, 3); {make_one}"),
     (lambda: raw * a, TypeError, f"Mul takes Tensors and Python numbers, got an array of shape (2, 3); {make_one}"),
     (lambda: a - [1.0], TypeError, f"Sub takes Tensors and Python numbers, got list [1.0]; {make_one}"),
-    (lambda: a * b, ValueError, f"Mul: operands could not be broadcast together with shapes (2,3) (4,) ; arguments: {both_on_cpu}"),
+    (lambda: a * b, ValueError, f"Mul: operands could not be broadcast together with shapes (2,3) (4,); arguments: {both_on_cpu}"),
     (lambda: a + double, TypeError, f"Add: arguments float32 (2, 3) on cpu, float64 (2, 3) on cpu; {one_dtype}"),
     (lambda: a + tensor([1, 2, 3]), TypeError, f"Add: arguments float32 (2, 3) on cpu, int64 (3,) on cpu; {one_dtype}"),
     (lambda: a @ b, ValueError, "matmul: (2, 3) @ (4,): the last axis of the first and the last but one of the second must agree"),
     (lambda: a[2], IndexError, "GetItem: index 2 is out of bounds for axis 0 with size 2; arguments: float32 (2, 3) on cpu"),
     (lambda: a.sum(axis=2), ValueError, "Sum: axis 2 is out of bounds for array of dimension 2; arguments: float32 (2, 3) on cpu"),
-    (lambda: F.zeros((0, 3)).mean(axis=0), ValueError, "there is no mean of no elements: shape (0, 3) over axis 0"),
+    (lambda: F.zeros((0, 3)).mean(axis=0), ValueError, "mean: there are no elements in (0, 3) over axis 0"),
     (lambda: a.item(), ValueError, "item() takes a tensor of one element, this one has shape (2, 3); .tolist() gives them all"),
     # tensors that require gradients
     (
         lambda: tensor([1, 2], requires_grad=True),
         TypeError,
-        "only floating-point tensors can require gradients, this one is int64 of shape (2,)",
+        "only floating-point tensors can require gradients, this one is int64 of shape (2,); say dtype='float32'",
     ),
     # grad and backward
-    (lambda: grad(a.sum(), [a, image]), ValueError, "input 1 of shape (1, 4, 4, 1) does not require gradients"),
-    (lambda: (b * image).sum().backward(inputs=[image]), ValueError, "input 0 of shape (1, 4, 4, 1) does not require gradients"),
-    (lambda: image.sum().backward(), ValueError, "there is no gradient: the output does not depend on any tensor that requires gradients"),
+    (
+        lambda: grad(a.sum(), [a, image]),
+        ValueError,
+        "input 1 of shape (1, 4, 4, 1) does not require gradients; make it with requires_grad=True",
+    ),
+    (
+        lambda: (b * image).sum().backward(inputs=[image]),
+        ValueError,
+        "input 0 of shape (1, 4, 4, 1) does not require gradients; make it with requires_grad=True",
+    ),
+    (lambda: image.sum().backward(), ValueError, f"there is no gradient: {on_nothing}"),
     (
         lambda: (a * 2.0).backward(),
         ValueError,
-        "the gradient of an output of shape (2, 3) needs a grad_output of that shape; only one element can do without",
+        "the gradient of an output of shape (2, 3) needs a grad_output of that shape; of its .mean() or .sum() it is 1",
     ),
     (lambda: grad(a * 2.0, a, b), ValueError, "grad_output is float32 (4,) on cpu, but its output is float32 (2, 3) on cpu"),
     (lambda: grad(a * 2.0, a, double), ValueError, "grad_output is float64 (2, 3) on cpu, but its output is float32 (2, 3) on cpu"),
@@ -154,117 +166,6 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     ),
     (lambda: Double((a, a))(a).sum().backward(), ValueError, "Double.backward gave 2 gradients for 1 inputs"),
     (lambda: Function()(a), NotImplementedError, "Function has no forward"),
-    # layers
-    (
-        lambda: F.conv2d(F.ones((64, 28, 28, 3)), weight),
-        ValueError,
-        "conv2d: input has 3 channels but weight (3, 3, 1, 2) takes 1; x is (64, 28, 28, 3), NHWC",
-    ),
-    (lambda: F.conv2d(image, weight, b), ValueError, "conv2d: bias has shape (4,) but weight (3, 3, 1, 2) gives 2 channels"),
-    (lambda: F.conv2d(a, weight), ValueError, "conv2d: input must be (N, H, W, C), got (2, 3)"),
-    (lambda: F.conv2d(image, a), ValueError, "conv2d: weight must have four axes, two of them the kernel's size, got (2, 3)"),
-    (
-        lambda: F.conv2d(F.ones((1, 4, 4, 1), "uint8"), weight),
-        TypeError,
-        "conv2d: input must be floating point, got uint8 (1, 4, 4, 1); convert it, say with tensor(x, dtype='float32')",
-    ),
-    (
-        lambda: F.conv_transpose2d(F.ones((1, 4, 4, 2), "float64"), weight),
-        TypeError,
-        "conv_transpose2d: input is float64 but weight is float32; both must have one floating dtype",
-    ),
-    (lambda: F.conv2d(image, weight, stride=0), ValueError, "stride must be at least 1, got 0"),
-    (lambda: F.conv2d(image, weight, dilation=(1, -2)), ValueError, "dilation must be at least 1, got (1, -2)"),
-    (lambda: F.max_pool2d(image, 0), ValueError, "kernel_size must be at least 1, got 0"),
-    (lambda: F.upsample2d(a, 2), ValueError, "upsample2d: input must be (N, H, W, C), got (2, 3)"),
-    (lambda: F.dense(a, F.ones((4, 5))), ValueError, "dense: x (2, 3) must end in the 4 features that weight (4, 5) (in, out) takes"),
-    (lambda: F.dense(a, F.ones((3, 4)), F.ones((4, 1))), ValueError, "dense: bias has shape (4, 1) but weight (3, 4) gives 4 features"),
-    (lambda: F.batch_norm(a, b, b), ValueError, "batch_norm: gamma has shape (4,) but x (2, 3) has 3 channels"),
-    (lambda: F.batch_norm(F.ones((1, 4)), b, b), ValueError, "batch_norm: training needs more than one value per channel, x is (1, 4)"),
-    (
-        lambda: F.batch_norm(F.ones((2, 4)), b, b, training=False),
-        ValueError,
-        "batch_norm: outside training it needs running_mean and running_var",
-    ),
-    (
-        lambda: F.batch_norm(F.ones((2, 4)), b, b, negative_slope=-1.0),
-        ValueError,
-        "batch_norm: negative_slope must be at least 0, got -1.0",
-    ),
-    (
-        lambda: F.lstm(F.zeros((5, 2, 12)), F.zeros((3, 12)), F.zeros((4, 3)), F.zeros((2, 3))),
-        ValueError,
-        "lstm: x (5, 2, 12), weight (3, 12) and state (4, 3), (2, 3) must be (T, N, 4 features) with at least one step, "
-        "(features, 4 features) and (N, features)",
-    ),
-    (
-        lambda: F.rnn(F.zeros((0, 2, 3)), F.zeros((3, 3)), F.zeros((2, 3))),
-        ValueError,
-        "rnn: x (0, 2, 3), weight (3, 3) and state (2, 3) must be (T, N, features) with at least one step, (features, features) and "
-        "(N, features)",
-    ),
-    (lambda: F.layer_norm(a, b, b), ValueError, "layer_norm: x (2, 3) must end in the shape of gamma (4,) and beta (4,)"),
-    (lambda: F.cross_entropy(a, numpy.array([0, 3])), ValueError, "cross_entropy: labels from 0 to 3, but 3 classes count from 0 to 2"),
-    (lambda: F.embedding(a, numpy.array([[0], [2]])), ValueError, "embedding: labels from 0 to 2, but 2 classes count from 0 to 1"),
-    (lambda: F.embedding(a, numpy.array([-1])), ValueError, "embedding: labels from -1 to -1, but 2 classes count from 0 to 1"),
-    (lambda: F.gradient_penalty(F.sum, a, a[:1]), ValueError, "gradient_penalty: real (2, 3) and fake (1, 3) must have one shape"),
-    (
-        lambda: F.cross_entropy(a, numpy.zeros(2)),
-        TypeError,
-        "cross_entropy: labels must be integers, got float64; the classes count from 0, say labels.astype('int64')",
-    ),
-    (
-        lambda: F.cross_entropy(a, numpy.array([0])),
-        ValueError,
-        "cross_entropy: logits must be (N, classes) and labels (N,), got (2, 3) and (1,)",
-    ),
-    (lambda: F.dropout(a, 1.0), ValueError, "dropout: p must be at least 0 and below 1, got 1.0"),
-    (
-        lambda: F.dropout(F.ones((2, 3), "int64")),
-        TypeError,
-        "Dropout: the kernels take float32 and float64, not int64; arguments: int64 (2, 3) on cpu",
-    ),
-    (lambda: F.leaky_relu(a, -0.1), ValueError, "leaky_relu: negative_slope must be at least 0, got -0.1"),
-    (lambda: F.clip(a, 1.0, 0.0), ValueError, "clip: low 1.0 is above high 0.0"),
-    (lambda: F.transpose(a, 0, 0), ValueError, "transpose: axes (0, 0) are not a permutation of the 2 axes of shape (2, 3)"),
-    (lambda: F.transpose(a, 3, 0), ValueError, "transpose: axes (3, 0) are not a permutation of the 2 axes of shape (2, 3)"),
-    (lambda: a.sum_to((3, 2)), ValueError, "sum_to: (3, 2) does not broadcast to (2, 3)"),
-    (lambda: F.stack([a, a], 5), ValueError, "stack: axis 5 is out of bounds for array of dimension 3"),
-    (lambda: F.flip(a, 5), ValueError, "flip: axis 5 is out of bounds for array of dimension 2"),
-    (lambda: F.concatenate([a, a], 2), ValueError, "concatenate: axis 2 is out of bounds for array of dimension 2"),
-    (
-        lambda: F.ones((1000, 300)).sum(axis=2),
-        ValueError,
-        "Sum: axis 2 is out of bounds for array of dimension 2; arguments: float32 (1000, 300) on cpu",
-    ),
-    (lambda: a.sum().mean(axis=0), ValueError, "axis 0 is out of bounds for array of dimension 0"),
-    (lambda: tensor("abc"), TypeError, "tensor: takes integers, booleans and floating-point numbers, not <U3: 'abc'"),
-    (lambda: tensor(None), TypeError, "tensor: takes integers, booleans and floating-point numbers, not object: None"),
-    (lambda: F.mse_loss(F.ones((2, 1)), F.ones((2,))), ValueError, "mse_loss: the target (2,) does not broadcast to (2, 1)"),
-    (lambda: F.l1_loss(a, F.ones((1, 2, 3))), ValueError, "l1_loss: the target (1, 2, 3) does not broadcast to (2, 3)"),
-    (
-        lambda: F.binary_cross_entropy_with_logits(F.ones((2, 1)), F.ones((2, 2))),
-        ValueError,
-        "binary_cross_entropy_with_logits: the target (2, 2) does not broadcast to (2, 1)",
-    ),
-    (lambda: F.gaussian_kl(a, F.ones((2, 1))), ValueError, "gaussian_kl: mean (2, 3) and log_var (2, 1) must have one shape"),
-    (
-        lambda: F.attention_weights(a, a, mask=numpy.zeros((2, 2), "float32")),
-        ValueError,
-        "attention: mask must be booleans, true where a query may look, got float32",
-    ),
-    (lambda: a @ [[1.0]], TypeError, "matmul takes two Tensors, got Tensor and list; make one with tinygen.tensor(...)"),
-    (lambda: F.concatenate([]), ValueError, "concatenate: there is nothing to concatenate"),
-    (lambda: list(a.sum()), TypeError, "a tensor of shape () has no length and no rows; .item() is its number"),
-    (lambda: F.stack([a, b]), ValueError, "stack: takes tensors of one shape, got [(2, 3), (4,)]"),
-    (lambda: F.add(1.0, 2), TypeError, "Add takes at least one Tensor, got 1.0, 2; make one with tinygen.tensor(...)"),
-    (lambda: F.where(b > 0, 1.0, 0.0), TypeError, "Where takes at least one Tensor, got 1.0, 0.0; make one with tinygen.tensor(...)"),
-    (
-        lambda: F.where(True, a, 0.0),
-        TypeError,
-        "where: condition must be a Tensor or an array, got bool True; make one with tinygen.tensor(...)",
-    ),
-    (lambda: F.pad(a, [(1, 1)]), ValueError, "pad: takes one (before, after) >= 0 for each of the 2 axes of (2, 3), got [(1, 1)]"),
 ]
 
 
@@ -275,11 +176,9 @@ def test_a_node_is_applied_once() -> None:
         double(F.ones((2,), requires_grad=True))
 
 
-@pytest.mark.parametrize("ask, kind, message", REFUSED, ids=[message[:40] for _, _, message in REFUSED])
-def test_refused_in_one_sentence(ask: Callable[[], Any], kind: type[Exception], message: str) -> None:
-    with pytest.raises(kind) as caught:
-        ask()
-    assert str(caught.value) == message
+@pytest.mark.parametrize("refusal", REFUSED, ids=lambda refusal: refusal[2][:40])
+def test_refused_in_one_sentence(refusal: Refusal) -> None:
+    expect(refusal)
 
 
 @pytest.mark.parametrize("scalar", [2, 2.0, numpy.float64(2), numpy.float32(2), numpy.int64(2)], ids=lambda scalar: type(scalar).__name__)
