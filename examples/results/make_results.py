@@ -99,18 +99,18 @@ def page(commands: Mapping[str, str], runs: Path) -> str:
     lines = [
         "# Results",
         "",
-        f"Written by `make results` on {os.cpu_count()} cores of the kind {binding.get_host_cpu_name()}. The seed is 0, and times are",
-        "those of training. `python -m tinygen.evaluate --help` says what the numbers mean. A number stands with the margin of its 95%",
-        "interval; a difference within the margins may be chance. The last two rows of each table are the baselines: training images in",
-        "the place of generated ones, compared with the same test images, and test images in the place of generated ones, compared with",
-        "all training images. The last two columns are the share of the smallest class and the number of classes with 2% or more.",
+        f"Written by `make results` on {os.cpu_count()} cores of the kind {binding.get_host_cpu_name()}, with seed 0.",
+        "`python -m tinygen.evaluate --help` says what the numbers mean. Each number stands with the margin of its 95% interval, and a",
+        "difference within the margins may be chance. The last two rows of each table are the baselines: training images in the place of",
+        "generated images, compared with the same test images, and test images in their place, compared with all training images. The",
+        "last two columns are the share of the smallest class and the number of classes with a share of 2% or more.",
         *_tables(runs, list(commands)),
     ]
     for name, command in commands.items():
-        log = _log(runs / name)
+        log = [json.loads(line) for line in RunFolder(runs / name).log.read_text().splitlines()]
         last = ", ".join(f"{key} {value:.4g}" for key, value in log[-1].items() if key not in ("epoch", "seconds") and value is not None)
         whole = f"python examples/{command} --out runs/{name}"
-        lines += ["", f"## {name}", "", f"`{whole}`: {len(log)} epochs in {_minutes(log)} minutes; in the last one {last}."]
+        lines += ["", f"## {name}", "", f"`{whole}`: {len(log)} epochs; in the last one {last}."]
         if (findings := runs / name / "findings.txt").exists():
             lines += ["", findings.read_text().strip()]
         lines += ["", *(f"![{title}]({file})" for file, (title, _) in _pictures(name, runs / name).items())]
@@ -122,7 +122,7 @@ def _tables(runs: Path, names: Sequence[str]) -> list[str]:
     evaluations = {
         name: json.loads(RunFolder(runs / name).evaluation.read_text()) for name in names if RunFolder(runs / name).generated.exists()
     }
-    heads = ["images", "minutes", *QUALITY, *NOVELTY, "smallest_class", "classes"]
+    heads = ["images", *QUALITY, *NOVELTY, "smallest_class", "classes"]
     lines: list[str] = []
     for data in dict.fromkeys(evaluation["data"] for evaluation in evaluations.values()):
         group = {name: evaluation for name, evaluation in evaluations.items() if evaluation["data"] == data}
@@ -137,28 +137,20 @@ def _tables(runs: Path, names: Sequence[str]) -> list[str]:
         ]
         for name, evaluation in group.items():
             quality, novelty, shares = (evaluation[block]["generated"] for block in ("quality", "novelty", "class_shares"))
-            lines.append(_row(f"[{name}](#{name})", _minutes(_log(runs / name)), *_cells(quality, novelty, shares)))
-        lines.append(_row("training images", "", *_cells(first["quality"]["training_images"], {}, {})))
-        lines.append(_row("test images", "", *_cells({}, first["novelty"]["test_images"], first["class_shares"]["test_images"])))
+            lines.append(_row(f"[{name}](#{name})", *_cells(quality, novelty, shares)))
+        lines.append(_row("training images", *_cells(first["quality"]["training_images"], {}, {})))
+        lines.append(_row("test images", *_cells({}, first["novelty"]["test_images"], first["class_shares"]["test_images"])))
     return lines
 
 
 def _cells(quality: Mapping[str, Estimate], novelty: Mapping[str, Estimate], shares: Mapping[str, Estimate]) -> list[str]:
-    """The cells of a row from the third one on; empty where there are no numbers."""
+    """The cells of a row from the second one on; empty where there are no numbers."""
     numbers = {**quality, **novelty}
     cells = [in_words(numbers[name]) if name in numbers else "" for name in (*QUALITY, *NOVELTY)]
     if not shares:
         return [*cells, "", ""]
     smallest = min(shares.values(), key=lambda share: share["value"])
     return [*cells, in_words(smallest), str(sum(share["value"] >= 0.02 for share in shares.values()))]
-
-
-def _log(folder: Path) -> list[dict[str, float | None]]:
-    return [json.loads(line) for line in RunFolder(folder).log.read_text().splitlines()]
-
-
-def _minutes(log: Sequence[Mapping[str, float | None]]) -> str:
-    return f"{sum(line['seconds'] or 0 for line in log) / 60:.1f}"
 
 
 def _row(*cells: str) -> str:
