@@ -6,8 +6,8 @@ A generator should draw from the distribution of its training images, without re
 test images are of that distribution, and no generator has seen them. Two questions follow:
 
 Quality: are the generated images like the test images? The same is asked of training images in
-their place. That column is what a generator would reach that has learnt everything, and also what
-one would reach that repeats its training images: which of the two it is, novelty shows.
+their place. A generator that has learnt everything reaches that second column, and so does one that
+repeats its training images. Novelty tells the two apart.
 
     feature_frechet_distance    squared distance to the test images over their variance, by the 64
                                 features of a small classifier that is trained here; smaller is
@@ -25,9 +25,9 @@ images in their place.
     nearest_training_distance   median distance to the nearest training image, in root mean square
                                 per pixel, from 0 to 1
     copies                      share of images nearer to a training image than 99 of 100 test
-                                images are. One half of the test images sets that bound, and the
-                                other half is the column beside. With a share far above that column
-                                the generator repeats training images, or generates blurred ones
+                                images are. One half of the n test images sets that bound, and the
+                                other half is the second column. A generator whose share is far
+                                above that column repeats training images, or generates blurred ones
 
 How the images are chosen: each column has n of them, n being as large as the generated images, the
 test images and half of the training images allow. They are drawn at random, since data sets and
