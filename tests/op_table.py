@@ -4,7 +4,7 @@ A row is an `Op`. Everything that must hold for every function is said once, in 
 and holds for a new function by adding its row here. Shapes, axes, strides and paddings are drawn by hypothesis.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -48,8 +48,8 @@ from op_strategies import (
 )
 
 import tinygen.functional as F
-from tinygen import Tensor, manual_seed
-from tinygen.backend import to_device
+from tinygen import Tensor, grad, manual_seed
+from tinygen.backend import array_module, to_device
 from tinygen.testing import random_tensor, shapes
 
 
@@ -96,6 +96,19 @@ class Op:
         arrays = tuple(part.reshape(size) for part, size in zip(parts, sizes, strict=True))
         expected = None if self.oracle is None else numpy.asarray(self.oracle(*arrays, **arguments))
         return Example(partial(self.function or getattr(F, self.name), **arguments), arrays, expected)
+
+
+def derivatives(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
+    """y = f(x), then the gradients of <y, c> to x, and then the gradients to x and c of the squares of those.
+
+    c takes part in the last step, so that it is never empty: even a linear function has a gradient that moves with c.
+    """
+    y = function(*inputs)
+    module = array_module(y.data)
+    c = Tensor(module.linspace(1.0, 2.0, y.size, dtype=y.dtype).reshape(y.shape), requires_grad=True)
+    first = grad(y, inputs, c, create_graph=True)
+    second = grad(first, [*inputs, c], [g.detach() for g in first])
+    return [y, *first, *second]
 
 
 def same(name: str, calls: st.SearchStrategy[Call], expression: Callable[..., Any], **row: Any) -> Op:
@@ -146,7 +159,7 @@ def numpy_softmax(x: ndarray, axis: int) -> ndarray:
 
 
 def numpy_attention_weights(query: ndarray, key: ndarray, scale: float | None, mask: ndarray | None) -> ndarray:
-    similarity = numpy.exp(query @ key.swapaxes(-1, -2) * (query.shape[-1] ** -0.5 if scale is None else scale))
+    similarity = numpy.exp(query @ key.swapaxes(-1, -2) * (max(1, query.shape[-1]) ** -0.5 if scale is None else scale))
     similarity = similarity if mask is None else similarity * mask
     return similarity / similarity.sum(-1, keepdims=True)
 
@@ -204,7 +217,7 @@ OPS = [
     Op("swapaxes", takes(st.just([(2, 3, 1)]), axis1=axis_of_three, axis2=axis_of_three), numpy.swapaxes, linear=True),
     Op("squeeze", squeezes(), numpy.squeeze, linear=True),
     Op("expand_dims", takes(st.just([(2, 3)]), axis=st.sampled_from([0, 1, -1, (0, 2), (-1, 1, 0)])), numpy.expand_dims, linear=True),
-    Op("flatten", takes(st.tuples(shapes(1, 3, 3))), lambda x: x.reshape(len(x), -1), linear=True),
+    Op("flatten", takes(st.tuples(shapes(1, 3, 3))), lambda x: x.reshape(len(x), numpy.prod(x.shape[1:], dtype=int)), linear=True),
     same("getitem", takes(st.just([(4, 3)]), index=st.sampled_from(PLACES)), lambda x, index: x[index], linear=True),
     Op("embedding", embeddings(), lambda weight, labels: weight[labels], linear=True),
     Op("concatenate", joined(differ=True), a_list(numpy.concatenate), function=a_list(F.concatenate)),

@@ -1,6 +1,6 @@
 """What must hold for every function, said once and asked of every row of the table."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy
@@ -9,12 +9,11 @@ from geometry_strategies import geometries
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from op_table import CONSTANTS, OPS, Arguments, Example, Op
+from op_table import CONSTANTS, OPS, Arguments, Example, Op, derivatives
 from tinygen_kernels.geometry import output_size
 
 import tinygen.functional as F
-from tinygen import Tensor, grad, no_grad
-from tinygen.backend import array_module
+from tinygen import no_grad
 from tinygen.functional.conv import Conv2DWeightFunction
 from tinygen.testing import adjoint_check, gradcheck, gradgradcheck, tensors
 
@@ -29,19 +28,6 @@ LAYOUTS: list[Callable[[numpy.ndarray], numpy.ndarray]] = [
     lambda a: numpy.flip(numpy.flip(a).copy()),
     lambda a: numpy.repeat(a, 2, -1)[..., ::2] if a.ndim else a,
 ]
-
-
-def derivatives(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
-    """y = f(x), then the gradients of <y, c> to x, and then the gradients to x and c of the squares of those.
-
-    c takes part in the last step, so that it is never empty: even a linear function has a gradient that moves with c.
-    """
-    y = function(*inputs)
-    module = array_module(y.data)
-    c = Tensor(module.linspace(1.0, 2.0, y.size, dtype=y.dtype).reshape(y.shape), requires_grad=True)
-    first = grad(y, inputs, c, create_graph=True)
-    second = grad(first, [*inputs, c], [g.detach() for g in first])
-    return [y, *first, *second]
 
 
 def test_the_table_covers_every_public_function() -> None:

@@ -19,7 +19,7 @@ def attention_weights(query: Tensor, key: Tensor, scale: Tensor | float | None =
     """
     if query.ndim < 2 or key.ndim < 2 or query.shape[-1] != key.shape[-1]:
         raise ValueError(f"attention: query {query.shape} and key {key.shape} must be (..., number, features) with as many features")
-    scores = matmul(query * (1.0 / math.sqrt(query.shape[-1]) if scale is None else scale), swapaxes(key, -1, -2))
+    scores = matmul(query * (1.0 / math.sqrt(max(1, query.shape[-1])) if scale is None else scale), swapaxes(key, -1, -2))
     if mask is not None:
         if array_of(mask).dtype != bool:
             raise ValueError(f"attention: mask must be booleans, true where a query may look, got {array_of(mask).dtype}")

@@ -153,6 +153,8 @@ def _expect(name: str, x: Tensor, weight: Tensor, takes: tuple[int, ...], bias: 
     expect_images(name, x)
     if weight.ndim != 4:
         raise ValueError(f"{name}: weight must have four axes, two of them the kernel's size, got {weight.shape}")
+    if 0 in _kernel_size(weight):
+        raise ValueError(f"{name}: the kernel of weight {weight.shape} has no pixels")
     if x.shape[3:] != takes:
         cure = "; x.transpose(0, 2, 3, 1) makes NHWC of NCHW" if x.shape[1:2] == takes else ""
         raise ValueError(f"{name}: input has {x.shape[3]} channels but weight {weight.shape} takes {takes[0]}; x is {x.shape}, NHWC{cure}")
