@@ -18,8 +18,9 @@ from repository import EXAMPLES, OF_NAMES
 from tqdm import tqdm
 
 import tinygen as tg
-from tinygen import manual_seed, nn, optim, training
+from tinygen import manual_seed, nn, optim
 from tinygen.data import Loader
+from tinygen.training import loop
 
 pytestmark = pytest.mark.gpu
 
@@ -175,7 +176,7 @@ def train(example: str, **options: Any) -> None:
 def waits_of_epochs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """What makes the host wait during each epoch, after its first step, as the stand-in counts it; the progress bar is shown."""
     found: list[list[str]] = []
-    epoch, claim, close = Loader.epoch, training.Training._claim, training.Training._close_epoch
+    epoch, claim, close = Loader.epoch, loop.Training._claim, loop.Training._close_epoch
     counted: list[str] = sys.modules[STAND_IN].waits if STAND_IN in sys.modules else []
 
     def from_here(*arguments: Any, **keywords: Any) -> Any:
@@ -194,9 +195,9 @@ def waits_of_epochs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         return tqdm(*arguments, disable=False, file=io.StringIO(), **keywords)
 
     monkeypatch.setattr(Loader, "epoch", from_here)
-    monkeypatch.setattr(training.Training, "_claim", uncounted)
-    monkeypatch.setattr(training.Training, "_close_epoch", up_to_here)
-    monkeypatch.setattr(training, "tqdm", shown)
+    monkeypatch.setattr(loop.Training, "_claim", uncounted)
+    monkeypatch.setattr(loop.Training, "_close_epoch", up_to_here)
+    monkeypatch.setattr(loop, "tqdm", shown)
     return found
 
 
@@ -205,7 +206,7 @@ def waits_of_epochs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 def test_an_example_s_log_is_the_cpu_s_and_the_host_waits_every_ten_steps(
     example: str, few_images: Path, few_names: Path, waits_of_epochs: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "GENERATED", 10)
+    monkeypatch.setattr(loop, "GENERATED", 10)
     logs = []
     for device in ("cpu", "cuda"):
         data = few_names if example in OF_NAMES else few_images
