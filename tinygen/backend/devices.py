@@ -1,6 +1,7 @@
 """Where arrays live.
 
-A device is "cpu" (NumPy arrays) or "cuda", "cuda:0", "cuda:1", ... (CuPy arrays). CuPy is imported only when a CUDA device is asked for.
+A device is "cpu" (NumPy arrays) or "cuda", "cuda:0", "cuda:1", ... (CuPy arrays). CuPy is imported
+only when a CUDA device is asked for.
 """
 
 import functools
@@ -20,7 +21,9 @@ def device_of(x: Array) -> str:
 
 
 def expect_array(x: Any) -> Array:
-    """x, an array of NumPy's or CuPy's; one of NumPy's scalars, which its arrays of shape () turn into, as an array.
+    """x, which must be an array. A scalar of NumPy becomes an array of shape ().
+
+    NumPy turns results of shape () into scalars.
 
     Raises TypeError for anything else.
     """
@@ -42,9 +45,11 @@ def _cuda_index(device: str) -> int:
 def to_device(x: Array, device: str) -> Array:
     """x on the device; x itself where it lives there already.
 
-    CuPy computes on its current device, which from now on is the one named here: a program on several moves arrays as it goes along.
+    CuPy computes on its current device, which from now on is the one named here: a program on
+    several moves arrays as it goes along.
 
-    Raises UsageError for a name that is not a device, and where CUDA is asked for but CuPy or the device is missing.
+    Raises UsageError for a name that is not a device, and where CUDA is asked for but CuPy or the
+    device is missing.
     """
     if device == "cpu":
         return numpy.asarray(x) if isinstance(x, numpy.ndarray | numpy.generic) else x.get()
@@ -95,10 +100,11 @@ def _copying_stream(index: int) -> Any:
 
 
 def copied_ahead(batches: Iterable[tuple[Array, ...]], device: str) -> Iterator[tuple[Array, ...]]:
-    """The batches, on the device. Each is on its way to a GPU, on a stream of its own, while the step before it computes.
+    """The batches, on the device. A batch travels to a GPU while the step before it computes.
 
-    CuPy copies from page-locked memory, so that the host need not wait, and memory that was freed serves the same stream again. So two
-    waits between the streams are enough: a copy waits for the steps that may still read what its memory held, and a step for its batch.
+    CuPy copies from page-locked memory, so that the host need not wait, and memory that was freed
+    serves the same stream again. So two waits between the streams are enough: a copy waits for the
+    steps that may still read what its memory held, and a step for its batch.
     """
     if device == "cpu":
         yield from batches
@@ -122,7 +128,7 @@ def copied_ahead(batches: Iterable[tuple[Array, ...]], device: str) -> Iterator[
 
 
 def floats(numbers: Iterable[Array | float]) -> list[float]:
-    """The values of arrays of one element. All of them are read from a GPU at once, since reading waits for it."""
+    """The values of arrays of one element. Reading waits for a GPU, so all of them are read at once."""
     values: Any = list(numbers)
     there = [x for x in values if hasattr(type(x), "__cuda_array_interface__")]
     if there:

@@ -8,12 +8,12 @@ _generator = numpy.random.Generator(numpy.random.Philox(0))
 
 
 def generator() -> numpy.random.Generator:
-    """The one stream of random numbers. It runs on the host for every device, so that all devices see the same noise."""
+    """The one stream of random numbers. It runs on the host, so that all devices see the same noise."""
     return _generator
 
 
 def manual_seed(seed: int) -> None:
-    """Start the stream of random numbers anew. Raises ValueError if seed is not an integer of at least 0."""
+    """Start the stream of random numbers anew. Raises ValueError unless seed is an integer >= 0."""
     if not isinstance(seed, int | numpy.integer) or seed < 0:
         raise ValueError(f"seed must be an integer of at least 0, got {seed!r}")
     _generator.bit_generator.state = numpy.random.Philox(seed).state
@@ -27,7 +27,7 @@ def random_state() -> numpy.ndarray:
 
 
 def set_random_state(state: numpy.ndarray) -> None:
-    """Continue from where `random_state` was taken. Raises ValueError if state is not what that returned."""
+    """Continue from where `random_state` was taken. Raises ValueError if state is not one of its."""
     if not isinstance(state, numpy.ndarray) or state.shape != (13,) or state.dtype != numpy.uint64:
         what = f"{state.dtype} of shape {state.shape}" if isinstance(state, numpy.ndarray) else f"a {type(state).__name__}"
         raise ValueError(f"a random state is 13 uint64 numbers, got {what}")

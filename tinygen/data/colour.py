@@ -1,4 +1,4 @@
-"""Colour for models that want it where there is none."""
+"""Colour for models that need it, where images are grey."""
 
 import colorsys
 
@@ -9,11 +9,12 @@ from tinygen.data.dataset import ImageDataset, pad_to
 
 
 def to_colour(data: ImageDataset, side: int = 32) -> ImageDataset:
-    """Colour images of side x side: those of data, where they are in colour, else its grey ones, coloured by class.
+    """The images of data in colour, side x side. Grey images get a colour for each class.
 
-    A grey image is centred on black, and each of its pixels multiplied by the colour of its class: of K classes, class k has the hue k / K
-    (from red over yellow, green and blue back to red), saturation 0.6 and full brightness. The source then says so. A classifier of these
-    images need look at nothing but colour: on its features, `python -m tinygen.evaluate` judges colours more than shapes.
+    A grey image is centred on black, and its pixels are multiplied by the colour of its class. Of K
+    classes, class k has the hue k / K (from red over yellow, green and blue back to red), saturation
+    0.6 and full brightness. The source then says so. A classifier can tell such classes by colour
+    alone, so `python -m tinygen.evaluate` judges colours more than shapes.
 
     Raises UsageError if images in colour are of another size, or grey ones are larger.
     """

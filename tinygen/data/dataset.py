@@ -12,12 +12,14 @@ from tinygen.command_line import UsageError
 
 @dataclass(frozen=True, eq=False)
 class ImageDataset:
-    """Labelled images for training and testing. Raises ValueError if the parts do not agree, or one is empty.
+    """Labelled images for training and testing.
 
-    train_images, test_images   uint8 (N, H, W, C), 0 black to 255 white; N may differ, (H, W, C) may not
+    train_images, test_images   uint8 (N, H, W, C), 0 black, 255 white; only N may differ
     train_labels, test_labels   int64 (N,), each an index into classes
     classes                     the names of the classes
     source                      where the images come from, in words
+
+    Raises UsageError if the parts do not agree or one is empty.
     """
 
     train_images: numpy.ndarray
@@ -40,7 +42,7 @@ class ImageDataset:
         return f"data: {self.source}, {counts} of {_size(self.train_images.shape[1:])}"
 
     def digest(self) -> str:
-        """SHA-256 of all images, labels and classes: the same for the same data, wherever they come from."""
+        """SHA-256 of all images, labels and classes, the same wherever the data come from."""
         return digest(self.train_images, self.train_labels, self.test_images, self.test_labels, numpy.array(self.classes))
 
     def padded(self, size: int) -> "ImageDataset":
@@ -48,9 +50,9 @@ class ImageDataset:
         return replace(self, train_images=pad_to(self.train_images, size), test_images=pad_to(self.test_images, size))
 
     def draw_test_images(self, n: int) -> numpy.ndarray:
-        """n test images (n, H, W, C), drawn at random but always the same; all of them, where they are fewer.
+        """n test images (n, H, W, C), or all if there are fewer: random, but always the same ones.
 
-        The first n would be of the first classes alone, where a folder is read class by class.
+        In a folder that is read class by class, the first n would all be of the first classes.
         """
         return self.test_images[numpy.random.Philox(0).random_raw(len(self.test_images)).argsort(kind="stable")[:n]]
 
@@ -80,9 +82,12 @@ def digest(*arrays: numpy.ndarray) -> str:
 
 
 def pad_to(images: numpy.ndarray, size: int) -> numpy.ndarray:
-    """Centre uint8 images (N, H, W, C) on black squares: (N, size, size, C). Of an odd border the extra line is at the bottom or right.
+    """Centre uint8 images (N, H, W, C) on black squares: (N, size, size, C).
 
-    Raises ValueError if the images are larger than size, or are not uint8: in scaled images zero need not be black.
+    Where a border is odd, the extra line is at the bottom or right.
+
+    Raises ValueError if the images are larger than size, or are not uint8: in scaled images zero
+    need not be black.
     """
     _require_bytes("pad_to", images)
     _, height, width, _ = images.shape
@@ -93,10 +98,11 @@ def pad_to(images: numpy.ndarray, size: int) -> numpy.ndarray:
 
 
 def to_float(images: Array, low: float, high: float, dtype: DTypeLike = numpy.float32) -> Array:
-    """Map uint8 images of any shape, where they live, to evenly spaced numbers: 0 to exactly low, 255 to exactly high.
+    """Map uint8 images, of any shape, to evenly spaced numbers: 0 to exactly low, 255 to exactly high.
 
-    A tanh generator takes low=-1, high=1; a Bernoulli decoder low=0, high=1. The result of float32 is four times as large
-    as the images, so convert a large set batch by batch. Raises ValueError if the images are not uint8.
+    A tanh generator takes low=-1, high=1; a Bernoulli decoder low=0, high=1. The result of float32
+    is four times as large as the images, so convert a large set batch by batch. Raises ValueError
+    if the images are not uint8.
     """
     _require_bytes("to_float", images)
     return to_device(numpy.linspace(low, high, 256, dtype=dtype), device_of(images))[images]

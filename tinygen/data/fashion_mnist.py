@@ -1,6 +1,7 @@
-"""Fashion-MNIST: 28x28 greyscale images of clothes in ten classes, in the file format and under the file names of MNIST.
+"""Fashion-MNIST: 28x28 greyscale images of clothes in ten classes, in files like those of MNIST.
 
-Source: H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms" (2017).
+Source: H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking
+Machine Learning Algorithms" (2017).
 """
 
 from pathlib import Path
@@ -15,9 +16,10 @@ DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 
 
 def load_fashion_mnist() -> ImageDataset:
-    """Load the full set of Debian's package dataset-fashion-mnist where it is installed, else the embedded subset.
+    """Load the full set of Debian's package dataset-fashion-mnist if it is there, else the subset here.
 
-    A folder that is there is never passed over: FileNotFoundError says which files it lacks, ValueError what is wrong in them.
+    Raises FileNotFoundError if the package's folder exists but lacks files, and UsageError if they
+    are damaged.
     """
     if DEBIAN_FOLDER.is_dir():
         return ImageDataset(*read_idx_folder(DEBIAN_FOLDER), CLASSES, f"Fashion-MNIST in {DEBIAN_FOLDER}")

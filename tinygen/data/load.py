@@ -1,4 +1,4 @@
-"""One entry to every kind of images that tinygen reads."""
+"""One function for every kind of images that tinygen reads."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,18 +16,18 @@ from tinygen.data.resize import fit_arrays
 
 
 def load_images(path: str | Path | None = None, size: int | None = None, crop: int | None = None, grey: bool = False) -> ImageDataset:
-    """Load the images at path, of whichever kind they are; without a path, Fashion-MNIST (`load_fashion_mnist`).
+    """Load the images at path, whatever their format. Without a path: `load_fashion_mnist`.
 
     an .npz file                                  `load_npz`
     a folder of IDX files, named as MNIST's       `load_idx`
     a folder of CIFAR-10's binary files           `load_cifar10`
     a folder of images, or of folders of images   `load_image_folder`
 
-    Of every image the central crop x crop pixels are cut out, the central square of that is resized to size x size, and colours become
-    grey, each only where it is asked for.
+    On request, the central crop x crop pixels of every image are cut out, their central square is
+    resized to size x size, and colours become grey.
 
-    Raises FileNotFoundError if there is nothing at path, and UsageError if what is there is none of these or more than one, is damaged, or
-    does not agree.
+    Raises FileNotFoundError if path does not exist, and UsageError if it holds none of these formats
+    or more than one, or if files are damaged or do not agree.
     """
     for name, number in (("size", size), ("crop", crop)):
         if number is not None and number < 1:

@@ -1,4 +1,4 @@
-"""Batches in a random order that depends on nothing but a seed and the number of the epoch."""
+"""Batches in a random order that depends only on a seed and the number of the epoch."""
 
 from collections.abc import Iterator
 
@@ -8,11 +8,12 @@ from tinygen.command_line import UsageError
 
 
 class Loader:
-    """Cuts arrays of equal length N into shuffled batches; row i of every array stays with row i of the others.
+    """Cuts arrays of equal length N into shuffled batches. Rows with one index stay together.
 
     batch_size   rows in a batch, 1 to N
     seed         0 to 2**64 - 1
-    drop_last    leave out the rows that do not fill a last batch (other ones in each epoch); else the last batch is short
+    drop_last    leave out the rows that do not fill a last batch, other rows in each epoch; otherwise
+                 the last batch is short
 
     Raises ValueError if the arrays' lengths differ or a number is out of its range.
     """
@@ -36,9 +37,10 @@ class Loader:
         return whole if self.drop_last or rest == 0 else whole + 1
 
     def epoch(self, number: int, start: int = 0) -> Iterator[tuple[numpy.ndarray, ...]]:
-        """The batches of epoch `number` from batch `start` on: the very ones that a run stopped before batch `start` still had to see.
+        """The batches of epoch `number` from batch `start` on: the rest of an epoch that was stopped.
 
-        Each batch is a tuple with as many new arrays as the loader was given. Raises ValueError unless 0 <= start <= len(self).
+        Each batch is a tuple with as many new arrays as the loader was given. Raises ValueError
+        unless 0 <= start <= len(self).
         """
         if not 0 <= number < 2**64:
             raise ValueError(f"Loader: the number of an epoch must be 0 to 2**64 - 1, not {number}")
@@ -49,7 +51,7 @@ class Loader:
         return (tuple(array[rows] for array in self.arrays) for rows in chosen)
 
     def _permutation(self, number: int) -> numpy.ndarray:
-        # Ranking raw random numbers, because NumPy keeps the raw stream of Philox the same in all its versions,
-        # and Generator.permutation not.
+        # Raw random numbers are ranked, since all versions of NumPy have the same raw stream of Philox.
+        # Generator.permutation may change.
         key = numpy.array([self.seed, number], dtype=numpy.uint64)
         return numpy.random.Philox(key=key).random_raw(len(self.arrays[0])).argsort(kind="stable")

@@ -1,4 +1,4 @@
-"""Images brought to size, by Pillow."""
+"""Images are cropped and resized, by Pillow."""
 
 from typing import TYPE_CHECKING
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def fit(image: "Image.Image", size: int | None = None, crop: int | None = None) -> "Image.Image":
-    """The central crop x crop pixels of an image; of these, or of the whole image, the central square, resized to size x size.
+    """The central crop x crop pixels of an image, then their central square resized to size x size.
 
-    Either may be None, and is then left out. Resizing is bicubic, and averages where it shrinks. Raises UsageError if the image has no
-    crop x crop pixels.
+    A step whose number is None is left out. Resizing is bicubic, and averages where it shrinks.
+    Raises UsageError if the image is smaller than crop x crop.
     """
     from PIL import Image, ImageOps
 
@@ -28,7 +28,7 @@ def fit(image: "Image.Image", size: int | None = None, crop: int | None = None) 
 
 
 def fit_arrays(images: numpy.ndarray, size: int | None = None, crop: int | None = None, grey: bool = False) -> numpy.ndarray:
-    """`fit` for uint8 images (N, H, W, 1 or 3); `grey` makes one channel of three, by the weights of ITU-R 601."""
+    """`fit` for uint8 images (N, H, W, 1 or 3). `grey` makes one channel of three (ITU-R 601)."""
     from PIL import Image
 
     pictures = (Image.fromarray(image[..., 0] if image.shape[2] == 1 else image) for image in images)

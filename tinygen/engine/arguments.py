@@ -30,7 +30,7 @@ _KINDS = {int: int | numpy.integer, float: int | float | numpy.number, bool: boo
 
 
 def checked(function: F) -> F:
-    """The function; where a call fails and an argument is not of the type that the signature says, the TypeError says that."""
+    """The function, with a TypeError that names the argument where a call fails by a wrong type."""
 
     @functools.wraps(function)
     def call(*arguments: Any, **options: Any) -> Any:

@@ -1,7 +1,7 @@
 """Functions of Tensors, one family a file, all differentiable to any order.
 
-The user calls the lowercase function; it makes a node of the graph, an instance of the capitalised Function, and applies it. Importing this
-package also binds the operators and methods of Tensor.
+The user calls the lowercase function; it makes a node of the graph, an instance of the capitalised
+Function, and applies it. Importing this package also binds the operators and methods of Tensor.
 """
 
 from tinygen.engine.arguments import checked

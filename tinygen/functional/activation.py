@@ -23,7 +23,7 @@ class LeakyReLUFunction(Function):
 
 @dataclass(slots=True, eq=False)
 class LeakyReLUGradientFunction(Function):
-    """g, but negative_slope g where y <= 0. Linear in g and its own adjoint, so that it serves to any order."""
+    """g, but negative_slope g where y <= 0. Linear in g, and its own adjoint."""
 
     y: Array
     negative_slope: float
@@ -83,13 +83,13 @@ class SoftmaxFunction(Function):
 
 @tensor_method("relu")
 def relu(x: Tensor) -> Tensor:
-    """x where x > 0, 0 elsewhere, and NaN of NaN; the gradient at 0 is 0. Raises TypeError where x is not floating point."""
+    """max(x, 0), and NaN of NaN. The gradient at 0 is 0. Raises TypeError unless x is floating point."""
     return leaky_relu(x, 0.0)
 
 
 @tensor_method("leaky_relu")
 def leaky_relu(x: Tensor, negative_slope: float = 0.2) -> Tensor:
-    """x, but negative_slope x where x <= 0, which is 0 for a slope of 0; the gradient at 0 is negative_slope (Maas et al., 2013).
+    """x where x > 0, else negative_slope x (Maas et al., 2013). The gradient at 0 is negative_slope.
 
     Raises ValueError where negative_slope is negative, and TypeError where x is not floating point.
     """
@@ -118,7 +118,7 @@ def softplus(x: Tensor) -> Tensor:
 
 @tensor_method("softmax")
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """e^x_i / sum_j e^x_j along the axis; NaN where all x_j are -inf, for then no distribution is meant."""
+    """e^x_i / sum_j e^x_j along the axis; NaN where all x_j are -inf, which means no distribution."""
     return SoftmaxFunction(axis)(x)
 
 

@@ -1,4 +1,4 @@
-"""Attention: means of values, weighted by how alike a query is to the key of each."""
+"""Attention: means of values, weighted by the similarity of a query to each value's key."""
 
 import math
 
@@ -11,11 +11,12 @@ from tinygen.functional.shape import swapaxes
 
 
 def attention_weights(query: Tensor, key: Tensor, scale: Tensor | float | None = None, mask: Tensor | Array | None = None) -> Tensor:
-    """a[i, j] = softmax over j of scale <query_i, key_j>: how much of the value j query i gets. They sum to 1 over j.
+    """a[i, j] = softmax over j of scale <query_i, key_j>, the weight of value j for query i.
 
-    query (..., queries, features), key (..., keys, features) -> (..., queries, keys); the leading axes broadcast. `scale` is
-    1 / sqrt(features) unless given. `mask`, booleans that broadcast to the weights, is true where a query may look; a query that
-    may look nowhere looks everywhere alike. Raises ValueError where features differ, and where mask is of numbers.
+    query (..., queries, features), key (..., keys, features) -> (..., queries, keys); the leading
+    axes broadcast. `scale` is 1 / sqrt(features) unless given. `mask`, booleans that broadcast to
+    the weights, is true where a query may look; a query that may look nowhere looks everywhere
+    alike. Raises ValueError where features differ, and where mask is of numbers.
     """
     if query.ndim < 2 or key.ndim < 2 or query.shape[-1] != key.shape[-1]:
         raise ValueError(f"attention: query {query.shape} and key {key.shape} must be (..., number, features) with as many features")
@@ -30,6 +31,7 @@ def attention_weights(query: Tensor, key: Tensor, scale: Tensor | float | None =
 def attention(query: Tensor, key: Tensor, value: Tensor, scale: Tensor | float | None = None, mask: Tensor | Array | None = None) -> Tensor:
     """y_i = sum_j a[i, j] value_j with the weights a of `attention_weights` (Vaswani et al., 2017).
 
-    query (..., queries, features), key (..., keys, features), value (..., keys, channels) -> (..., queries, channels).
+    query (..., queries, features), key (..., keys, features), value (..., keys, channels) -> (...,
+    queries, channels).
     """
     return matmul(attention_weights(query, key, scale, mask), value)

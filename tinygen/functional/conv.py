@@ -1,18 +1,25 @@
-"""Convolution and transposed convolution: three functions that are each other's derivatives, to any order.
+"""Convolution and transposed convolution: three functions, each the derivative of the others.
 
-With g an array of the shape of y = conv2d(x, w),
+<a, b> is the sum of the products of the elements of a and b, which have one shape. A function f that
+is linear in x has an adjoint f* with <f(x), g> = <x, f*(g)> for all x and g. Its derivative needs no
+more than that: in <y, g>, with g the gradient of the output y, backward returns what the input is
+multiplied with, which is f*(g).
+
+A convolution y = conv2d(x, w) is linear in x and in w, so it has an adjoint for each:
 
     <conv2d(x, w), g> = <x, conv2d_data(g, w)> = <w, conv2d_weight(x, g)>
 
-so all three are bilinear, and each is the derivative of the other two:
+x is always the large image, y and g are small ones, and w is the weight. Each of the three functions
+is linear in both of its inputs, and the identity above names all of their adjoints:
 
     function                         backward to the first      backward to the second
     conv2d(x, w)                     conv2d_data(g, w)          conv2d_weight(x, g)
     conv2d_data(y, w)                conv2d(g, w)               conv2d_weight(g, y)
     conv2d_weight(x, y)              conv2d_data(y, g)          conv2d(x, g)
 
-conv2d_data is the transposed convolution. Images are (N, H, W, C); weights are (kh, kw, C, K) for a convolution from C to K channels,
-and a transposed convolution takes the weight of the convolution that it transposes (Dumoulin & Visin, 2016).
+conv2d_data is the transposed convolution: it takes the small image y and gives a large one, x. Images
+are (N, H, W, C). The weight of a convolution from C to K channels is (kh, kw, C, K), and a transposed
+convolution takes the weight of the convolution that it transposes (Dumoulin & Visin, 2016).
 """
 
 from dataclasses import dataclass
@@ -34,7 +41,7 @@ def image_size(x: Tensor) -> Pair:
 
 
 def expect_images(name: str, x: Tensor) -> None:
-    """Refuse what is no batch of images (N, H, W, C) of floating-point numbers."""
+    """Raise an error unless x is a batch of images (N, H, W, C) of floating-point numbers."""
     if x.ndim != 4:
         cure = "; one image is x[None], and images of one channel are x[..., None]" if x.ndim == 3 else ""
         raise ValueError(f"{name}: input must be (N, H, W, C), got {x.shape}{cure}")
@@ -108,13 +115,21 @@ class Conv2DWeightFunction(Function):
 def conv2d(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: PairLike = 1, padding: PaddingLike = 0, dilation: PairLike = 1
 ) -> Tensor:
-    """y[n,i,j,k] = bias[k] + sum_{a,b,c} x[n, i*stride + a*dilation - top, j*stride + b*dilation - left, c] weight[a,b,c,k].
+    """The convolution of images with a kernel.
 
-    x (N, H, W, C), weight (kh, kw, C, K), bias (K,) -> (N, H', W', K) with H' = (H + top + bottom - dilation (kh - 1) - 1) // stride + 1.
-    `padding` is a number of zeros on all sides, (rows, columns), ((top, bottom), (left, right)), "valid" (none) or "same": as many as
-    make H' = ceil(H / stride), an odd one at the bottom and right, as TensorFlow does.
+        y[n, i, j, k] = bias[k] + sum over a, b, c of x[n, p, q, c] weight[a, b, c, k]
+        p = i stride + a dilation - top,    q = j stride + b dilation - left
 
-    Raises ValueError where shapes do not agree or the window does not fit, and TypeError where dtypes do not agree.
+    x (N, H, W, C), weight (kh, kw, C, K), bias (K,) -> y (N, H', W', K) with
+
+        H' = (H + top + bottom - dilation (kh - 1) - 1) // stride + 1
+
+    Pixels outside of x count as zeros, the padding. `padding` is the number of them on all sides,
+    (rows, columns), ((top, bottom), (left, right)), "valid" (none) or "same": as many as make
+    H' = ceil(H / stride), an odd one at the bottom and right, as in TensorFlow.
+
+    Raises ValueError where shapes do not agree or the window does not fit, and TypeError where
+    dtypes do not agree.
     """
     _expect("conv2d", x, weight, weight.shape[2:3], bias, weight.shape[3:])
     kernel_size, strides, dilations = _kernel_size(weight), positive_pair(stride, "stride"), positive_pair(dilation, "dilation")
@@ -133,14 +148,18 @@ def conv_transpose2d(
     output_size: PairLike | None = None,
     dilation: PairLike = 1,
 ) -> Tensor:
-    """The adjoint of the convolution with this weight, stride and padding, plus bias: each pixel of x paints the kernel onto the output.
+    """The transposed convolution: each pixel of x adds its multiple of the kernel to the output.
 
+    It is the adjoint of the convolution with this weight, stride and padding, plus bias.
     x (N, H, W, C_in), weight (kh, kw, C_out, C_in), bias (C_out,) -> (N, H', W', C_out) with
-    H' = (H - 1) stride + dilation (kh - 1) + 1 - top - bottom + output_padding; with padding "same", H' = H stride. A convolution maps
-    several sizes to one, so `output_size` may name the one that is meant.
 
-    Raises ValueError where shapes do not agree or no convolution leads from output_size to the size of x, and TypeError where dtypes
-    do not agree.
+        H' = (H - 1) stride + dilation (kh - 1) + 1 - top - bottom + output_padding
+
+    or H' = H stride with padding "same". A convolution maps several sizes to one, so `output_size`
+    may choose among them.
+
+    Raises ValueError where shapes do not agree or no convolution leads from output_size to the size
+    of x, and TypeError where dtypes do not agree.
     """
     _expect("conv_transpose2d", x, weight, weight.shape[3:], bias, weight.shape[2:3])
     strides, dilations = positive_pair(stride, "stride"), positive_pair(dilation, "dilation")
@@ -149,7 +168,7 @@ def conv_transpose2d(
 
 
 def _expect(name: str, x: Tensor, weight: Tensor, takes: tuple[int, ...], bias: Tensor | None, gives: tuple[int, ...]) -> None:
-    """Refuse arguments whose shapes or dtypes do not agree."""
+    """Raise an error unless the shapes and dtypes of the arguments agree."""
     expect_images(name, x)
     if weight.ndim != 4:
         raise ValueError(f"{name}: weight must have four axes, two of them the kernel's size, got {weight.shape}")

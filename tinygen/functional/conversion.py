@@ -1,4 +1,4 @@
-"""The same values on another device, of another dtype, or as numbers of Python's and arrays of NumPy's."""
+"""The same values on another device, in another dtype, as Python numbers or NumPy arrays."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -38,22 +38,25 @@ class AsTypeFunction(Function):
 
 @tensor_method("to")
 def to(x: Tensor, device: str) -> Tensor:
-    """x on the device ("cpu", "cuda", "cuda:1"); gradients travel back. Raises as `backend.to_device` does."""
+    """x on the device ("cpu", "cuda", "cuda:1"). Gradients travel back. Raises as `to_device` does."""
     return ToDeviceFunction(device)(x)
 
 
 @tensor_method("astype")
 def astype(x: Tensor, dtype: Any) -> Tensor:
-    """x in another dtype, always a copy. Gradients travel back between floating dtypes; integers and booleans have none.
+    """x in another dtype, always a copy. Gradients travel back between floating dtypes.
 
-    Raises TypeError where dtype is not one of integers, booleans or floating-point numbers.
+    Integers and booleans have no gradient. Raises TypeError for any other dtype.
     """
     kind = numeric_dtype("astype", dtype)
     return AsTypeFunction(kind)(x) if x.dtype.kind == kind.kind == "f" else Tensor(x.data.astype(kind))
 
 
 def numeric_dtype(name: str, dtype: Any) -> numpy.dtype:
-    """The dtype of that name, in the processor's byte order, for the function `name`. Raises TypeError where it is not one of numbers."""
+    """The dtype that the function `name` was given, in the processor's byte order.
+
+    Raises TypeError unless it is one of integers, booleans or floating-point numbers.
+    """
     found = None
     if dtype is not None:  # which is float64 to NumPy
         with suppress(TypeError, ValueError):
@@ -73,7 +76,10 @@ def _tolist(x: Tensor) -> Any:
 
 @tensor_method("item")
 def _item(x: Tensor) -> float:
-    """The one element as a Python number. Waits for the device. Raises ValueError where there is not one element."""
+    """The element of a tensor of one element, as a Python number. Waits for the device.
+
+    Raises ValueError where there are more elements, or none.
+    """
     if x.size != 1:
         raise ValueError(f"item() takes a tensor of one element, this one has shape {x.shape}; .tolist() gives them all")
     return x.data.item()

@@ -13,8 +13,8 @@ from tinygen.functional.conversion import numeric_dtype
 def tensor(data: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """A new leaf that holds a copy of data: a number, nested lists, or an array.
 
-    An array keeps its dtype, in the processor's byte order; Python numbers with a point become float32. Raises TypeError where data are
-    no numbers, and where gradients are asked of integers.
+    An array keeps its dtype, in the processor's byte order. Python's floats become float32. Raises
+    TypeError where data are not numbers, and where integers are to require gradients.
     """
     source = array_of(data)
     xp = backend.array_module(source) if hasattr(source, "dtype") else numpy
@@ -34,7 +34,7 @@ def _dtype_of(data: Any) -> numpy.dtype:
 
 
 def zeros(shape: int | Shape, dtype: Any = numpy.float32, device: str = "cpu", requires_grad: bool = False) -> Tensor:
-    """A new leaf full of zeros. Raises TypeError and ValueError where shape or dtype are not what the words say."""
+    """A new leaf full of zeros. Raises TypeError or ValueError for what is not a shape or a dtype."""
     return _leaf("zeros", numpy.zeros, shape, dtype, device, requires_grad)
 
 
@@ -59,12 +59,12 @@ def rand(shape: int | Shape, dtype: Any = numpy.float32, device: str = "cpu", re
 
 
 def zeros_like(x: Tensor, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """A new leaf full of zeros, of x's shape and device, and of its dtype unless another is given."""
+    """A new leaf full of zeros with the shape and device of x, and its dtype unless one is given."""
     return zeros(x.shape, x.dtype if dtype is None else dtype, x.device, requires_grad)
 
 
 def ones_like(x: Tensor, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """A new leaf full of ones, of x's shape and device, and of its dtype unless another is given."""
+    """A new leaf full of ones with the shape and device of x, and its dtype unless one is given."""
     return ones(x.shape, x.dtype if dtype is None else dtype, x.device, requires_grad)
 
 
@@ -78,7 +78,8 @@ def arange(
 ) -> Tensor:
     """A new leaf of the numbers start, start + step, ... before stop; arange(stop) begins at 0.
 
-    They are integers where all arguments are, else float32, unless dtype is given. Raises ValueError where step is 0.
+    They are integers where all arguments are, else float32, unless dtype is given. Raises
+    ValueError where step is 0.
     """
     if step == 0:
         raise ValueError("arange: step must not be 0")

@@ -12,7 +12,7 @@ from tinygen.engine.tensor import Tensor
 
 @dataclass(slots=True, eq=False)
 class DropoutFunction(Function):
-    """x times the random factors that belong to the seed. Linear in x and its own adjoint; no mask is stored."""
+    """x times random factors that the seed determines, not stored. Linear in x, and its own adjoint."""
 
     p: float
     seed: int
@@ -25,10 +25,10 @@ class DropoutFunction(Function):
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
-    """Each element set to 0 with probability p, the others divided by 1 - p (Srivastava et al., 2014); x itself outside training.
+    """Each element set to 0 with probability p, the others divided by 1 - p (Srivastava et al., 2014).
 
-    Which elements stay is decided by one number from the one random stream. Raises ValueError unless 0 <= p < 1, and
-    TypeError where x is not floating point.
+    Outside training it is x itself. One number from the random stream decides which elements stay.
+    Raises ValueError unless 0 <= p < 1, and TypeError where x is not floating point.
     """
     if not 0 <= p < 1:
         raise ValueError(f"dropout: p must be at least 0 and below 1, got {p}")

@@ -13,15 +13,19 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def einsum(subscripts: str, *operands: Tensor) -> Tensor:
-    """The sum, over all letters that the result lacks, of the products of the operands' elements (Einstein, 1916).
+    """Products of elements, summed over the letters that are not in the result (Einstein, 1916).
 
-        einsum("ik,kj->ij", a, b)      a @ b                    einsum("ij->ji", a)       its transpose
-        einsum("bij,bjk->bik", a, b)   products in a stack      einsum("ii->", a)         its trace
-        einsum("i,j->ij", a, b)        the outer product        einsum("...c->...", a)    sums over the last axis
+        einsum("ik,kj->ij", a, b)        the product of matrices, a @ b
+        einsum("bij,bjk->bik", a, b)     products of stacked matrices
+        einsum("i,j->ij", a, b)          the outer product
+        einsum("ij->ji", a)              the transpose
+        einsum("ii->", a)                the trace
+        einsum("...c->...", a)           sums over the last axis
 
-    A letter names an axis of each operand that has it, "..." the axes in front, between or behind, which broadcast. Without
-    "->" the result has the letters that occur once, in alphabetical order. Operands are contracted from left to right, each
-    pair by one `matmul`. Raises ValueError where subscripts and operands do not agree.
+    A letter names an axis of each operand that has it, "..." the axes in front, between or behind,
+    which broadcast. Without "->" the result has the letters that occur once, in alphabetical order.
+    Operands are contracted from left to right, each pair by one `matmul`. Raises ValueError where
+    subscripts and operands do not agree.
     """
     terms, output, sizes = _parsed(subscripts, operands)
     xs = [_without_repeats(term, x) for term, x in zip(terms, operands, strict=True)]
@@ -34,7 +38,7 @@ def einsum(subscripts: str, *operands: Tensor) -> Tensor:
 
 
 def _parsed(subscripts: str, operands: tuple[Tensor, ...]) -> tuple[list[str], str, dict[str, int]]:
-    """The letters of each operand and of the result, letters in the place of "...", and the size that each letter stands for."""
+    """The letters of each operand and of the result, "..." made letters, and the size of each letter."""
     inputs, arrow, output = subscripts.replace(" ", "").partition("->")
     terms = inputs.split(",")
     if len(terms) != len(operands):
@@ -81,7 +85,7 @@ def _summed(letters: str, x: Tensor, kept: Iterable[str]) -> tuple[str, Tensor]:
 
 
 def _contracted(a_letters: str, a: Tensor, b_letters: str, b: Tensor, later: set[str]) -> tuple[str, Tensor]:
-    """The product of two operands, summed over the letters that are not needed later: one product of matrices for each stack."""
+    """The product of two operands, summed over the letters that are not needed later, by one matmul."""
     a_letters, a = _summed(a_letters, a, later.union(b_letters))
     b_letters, b = _summed(b_letters, b, later.union(a_letters))
     shared = [letter for letter in a_letters if letter in b_letters]

@@ -1,6 +1,7 @@
 """Functions that act on each element alone. The derivative of each is another elementwise expression.
 
-Binary functions broadcast as NumPy does and take Python numbers on either side. Shapes and dtypes are the inputs'.
+Binary functions broadcast as NumPy does and take Python numbers on either side. Shapes and dtypes
+are the inputs'.
 """
 
 import math
@@ -235,7 +236,7 @@ def abs(x: Tensor) -> Tensor:
 
 @tensor_method("__iadd__", "__isub__", "__imul__", "__itruediv__", "__imatmul__", "__ipow__")
 def _in_place(x: Tensor, _: Operand) -> Any:
-    """`x += y` is x = x + y: a new tensor. Of a parameter it would take the name, and train it no more."""
+    """`x += y` means x = x + y, a new tensor. A parameter would lose its name to it."""
     if x.requires_grad and x.node is None:
         raise TypeError(
             "this would make a new tensor in the place of a leaf that requires gradients; a step of one's own is "

@@ -1,4 +1,4 @@
-"""Functions that pick elements by index, and their adjoint, which adds them back."""
+"""Functions that pick elements by index, and their adjoint, which adds to the same places."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class GetItemFunction(Function):
 
 @dataclass(slots=True, eq=False)
 class ScatterFunction(Function):
-    """The adjoint of GetItem: an array of zeros to which g is added at index; places that occur twice add up."""
+    """The adjoint of GetItem: g added to zeros at index. Where a place occurs twice, both are added."""
 
     index: Any
     shape: Shape
@@ -56,12 +56,12 @@ def _has_arrays(index: Any) -> bool:
 
 
 def _sums_by_position(positions: Array, values: Array, size: int) -> Array:
-    """The sums of the values that share a position, (size,), added up in an order that is always the same.
+    """The sums (size,) of the values at each position, in an order that is always the same.
 
-    NumPy adds up in double precision. CuPy's own functions would leave the order to chance. Sorted
-    by position, what belongs together is a run. In pass k each value takes in the one 2^k places
-    before it in its run, which by then is the sum of 2^k of them; so in the end the last of each run
-    is the sum of the run.
+    NumPy adds in double precision. CuPy's own functions would leave the order to chance. So there the
+    values are sorted by position: those of one position form a run. In pass k each value adds the one
+    2^k places before it in its run, which by then is a sum of 2^k values. In the end the last value of
+    each run is the sum of the run.
     """
     xp = array_module(values)
     if xp is numpy:
@@ -73,7 +73,9 @@ def _sums_by_position(positions: Array, values: Array, size: int) -> Array:
         values[step:] += xp.where(positions[step:] == positions[:-step], values[:-step], 0.0)
         step *= 2
     targets = positions.copy()
-    targets[:-1] = xp.where(positions[1:] == positions[:-1], size, positions[:-1])  # what is no sum goes behind the end
+    targets[:-1] = xp.where(
+        positions[1:] == positions[:-1], size, positions[:-1]
+    )  # values that are not the last of a run go behind the end
     sums = xp.zeros(size + 1, values.dtype)
     sums[targets] = values
     return sums[:size]
@@ -81,10 +83,11 @@ def _sums_by_position(positions: Array, values: Array, size: int) -> Array:
 
 @tensor_method("__getitem__")
 def getitem(x: Tensor, index: Any) -> Tensor:
-    """x[index] for integers, slices, None, ... and integer arrays (lists, arrays or Tensors; in a tuple also tuples), as in NumPy.
+    """x[index], as in NumPy: integers, slices, None, ... and integer arrays or masks.
 
-    Index arrays are kept for the backward, not copied. Places that occur twice add up their gradients. On a GPU, an index array's
-    numbers that lie outside wrap around, and a mask is waited for.
+    Lists, arrays and Tensors are index arrays, and so are tuples within a tuple. They are kept for
+    backward, not copied. A place that occurs twice gets both gradients. On a GPU, numbers in an index
+    array that lie outside wrap around, and a mask makes the host wait.
     """
     parts = index if isinstance(index, tuple) else (index,)
     return GetItemFunction(tuple(_index(part, x.device) for part in parts))(x)
@@ -101,8 +104,8 @@ def _index(part: Any, device: str) -> Any:
 def checked_labels(name: str, labels: Any, classes: int) -> Array:
     """The array of labels that are a Tensor, an array, a list, a tuple or one integer.
 
-    Raises TypeError unless they are integers, and ValueError unless these lie from 0 to classes - 1. Labels on a GPU are
-    not looked at, since the host would have to wait for it.
+    Raises TypeError unless they are integers, and ValueError unless these lie from 0 to classes -
+    1. Labels on a GPU are not looked at, since the host would have to wait for it.
     """
     array = array_of(labels)
     if not hasattr(array, "dtype"):
@@ -115,10 +118,10 @@ def checked_labels(name: str, labels: Any, classes: int) -> Array:
 
 
 def embedding(weight: Tensor, labels: Tensor | Array | Sequence[int]) -> Tensor:
-    """weight[labels], a row for each label: weight (classes, features), labels (...) integers -> (..., features).
+    """weight[labels], a row for each label: (classes, features), integers (...) -> (..., features).
 
-    Raises ValueError where a label is not a class; labels on a GPU wrap around instead. Raises TypeError where labels are not
-    integers.
+    Raises ValueError where a label is not a class; labels on a GPU wrap around instead. Raises
+    TypeError where labels are not integers.
     """
     if weight.ndim != 2:
         raise ValueError(f"embedding: weight must be (classes, features), got {weight.shape}")
@@ -128,7 +131,8 @@ def embedding(weight: Tensor, labels: Tensor | Array | Sequence[int]) -> Tensor:
 def one_hot(labels: Tensor | Array | Sequence[int], classes: int, dtype: Any = numpy.float32) -> Tensor:
     """1 at each label and 0 elsewhere: labels (...) integers -> (..., classes).
 
-    Raises ValueError where a label is not a class (on a GPU its row is all 0), and TypeError where labels are not integers.
+    Raises ValueError where a label is not a class (on a GPU its row is all 0), and TypeError where
+    labels are not integers.
     """
     array = checked_labels("one_hot", labels, classes)
     xp = array_module(array)

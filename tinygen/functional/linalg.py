@@ -10,7 +10,8 @@ from tinygen.engine.function import Function
 from tinygen.engine.tensor import Shape, Tensor, tensor_method
 from tinygen.functional.shape import reshape, swapaxes
 
-# From so many multiply-adds on, OpenBLAS (NumPy's own) splits a product among threads, and its last bits depend on how many there are.
+# From so many multiply-adds on, OpenBLAS splits a product among threads, and their number changes
+# its last bits.
 _MANY = 1 << 18
 
 
@@ -31,7 +32,7 @@ class MatMulFunction(Function):
 
 
 def _summed(g: Tensor, shape: Shape) -> Tensor:
-    """g, summed over the leading axes along which a stack of matrices of this shape was broadcast."""
+    """g, summed over the axes along which a stack of matrices of this shape was broadcast."""
     return g if g.shape == shape else g.sum_to(shape)
 
 
@@ -47,9 +48,10 @@ def _one_by_one(a: Array, b: Array) -> Array:
 
 @tensor_method("__matmul__")
 def matmul(a: Tensor, b: Tensor) -> Tensor:
-    """(..., m, k) @ (..., k, n) -> (..., m, n); the leading axes broadcast. A vector is a row on the left, a column on the right.
+    """The product of matrices, (..., m, k) @ (..., k, n) -> (..., m, n). The leading axes broadcast.
 
-    Raises ValueError where the inner sizes differ or an operand has no axes, TypeError where one is no Tensor.
+    A vector is a row on the left and a column on the right. Raises ValueError where the inner sizes
+    differ or an operand has no axes, and TypeError where one is not a Tensor.
     """
     if not (isinstance(a, Tensor) and isinstance(b, Tensor)):
         raise TypeError(f"matmul takes two Tensors, got {type(a).__name__} and {type(b).__name__}; make one with tinygen.tensor(...)")

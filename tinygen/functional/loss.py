@@ -18,8 +18,9 @@ from tinygen.functional.selection import maximum
 def cross_entropy(logits: Tensor, labels: Tensor | Array | Sequence[int]) -> Tensor:
     """mean_n -log softmax(logits_n)[labels_n], in nats: logits (N, classes), labels (N,) integers.
 
-    Raises ValueError where the shapes do not agree or a label is not a class, and TypeError where labels are not integers.
-    Labels on a GPU are not looked at, since the host would have to wait for it: there they wrap around.
+    Raises ValueError where the shapes do not agree or a label is not a class, and TypeError where
+    labels are not integers. Labels on a GPU are not looked at, since the host would have to wait
+    for it: there they wrap around.
     """
     classes = checked_labels("cross_entropy", labels, logits.shape[-1] if logits.ndim else 0)
     if logits.ndim != 2 or classes.shape != logits.shape[:1]:
@@ -34,7 +35,10 @@ def cross_entropy(logits: Tensor, labels: Tensor | Array | Sequence[int]) -> Ten
 
 
 def _expect_target(name: str, a: Tensor, b: Operand) -> None:
-    """Refuse a target of another dtype, or one that would stretch a: (N, 1) scores and (N,) targets make N^2 differences."""
+    """Raise an error unless the target has the dtype of a and broadcasts to its shape.
+
+    Scores (N, 1) and targets (N,) would make N^2 differences.
+    """
     if isinstance(b, Tensor) and b.dtype != a.dtype:
         raise TypeError(f"{name}: the target is {b.dtype}, but must be {a.dtype}; convert it with .astype('{a.dtype}')")
     if isinstance(b, Tensor) and (b.ndim > a.ndim or any(n not in (1, m) for n, m in zip(b.shape[::-1], a.shape[::-1], strict=False))):
@@ -43,9 +47,10 @@ def _expect_target(name: str, a: Tensor, b: Operand) -> None:
 
 
 def binary_cross_entropy_with_logits(logits: Tensor, targets: Operand) -> Tensor:
-    """The mean over all elements of -t log sigmoid(z) - (1 - t) log(1 - sigmoid(z)) = softplus(z) - t z, in nats.
+    """The mean of -t log sigmoid(z) - (1 - t) log(1 - sigmoid(z)) = softplus(z) - t z, in nats.
 
-    `targets` is a number or a Tensor that broadcasts to logits, from 0 to 1. Raises ValueError where it does not.
+    `targets` is a number or a Tensor that broadcasts to logits, from 0 to 1. Raises ValueError
+    where it does not.
     """
     _expect_target("binary_cross_entropy_with_logits", logits, targets)
     return mean(softplus(logits) - logits * targets)
@@ -65,9 +70,11 @@ def l1_loss(a: Tensor, b: Operand) -> Tensor:
 
 
 def gaussian_kl(mean_: Tensor, log_var: Tensor) -> Tensor:
-    """KL(N(mean, e^log_var) || N(0, 1)) in nats, summed over the last axis and averaged over the others (Kingma & Welling, 2014).
+    """KL(N(mean, e^log_var) || N(0, 1)) in nats (Kingma & Welling, 2014).
 
-    1/2 sum(mean^2 + e^log_var - 1 - log_var); both (..., dimensions). Raises ValueError where their shapes differ.
+    1/2 sum(mean^2 + e^log_var - 1 - log_var) over the last axis, averaged over the others. Both are
+    (..., dimensions). Raises ValueError where their
+    shapes differ.
     """
     if mean_.shape != log_var.shape:
         raise ValueError(f"gaussian_kl: mean {mean_.shape} and log_var {log_var.shape} must have one shape")
@@ -75,7 +82,7 @@ def gaussian_kl(mean_: Tensor, log_var: Tensor) -> Tensor:
 
 
 def least_squares_discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """1/2 mean (D(x) - 1)^2 + 1/2 mean D(G(z))^2, of the discriminator's scores `real` and `fake` (Mao et al., 2017)."""
+    """1/2 mean (D(x) - 1)^2 + 1/2 mean D(G(z))^2 of the scores `real` and `fake` (Mao et al., 2017)."""
     return (mse_loss(real, 1.0) + mse_loss(fake, 0.0)) * 0.5
 
 
@@ -85,9 +92,9 @@ def least_squares_generator_loss(fake: Tensor) -> Tensor:
 
 
 def hinge_discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """mean max(0, 1 - D(x)) + mean max(0, 1 + D(G(z))), of the discriminator's scores (Lim & Ye, 2017).
+    """mean max(0, 1 - D(x)) + mean max(0, 1 + D(G(z))) of the scores (Lim & Ye, 2017).
 
-    The generator's loss beside it is that of `wasserstein_generator_loss`.
+    The generator's loss is `wasserstein_generator_loss`.
     """
     return mean(maximum(0.0, 1.0 - real)) + mean(maximum(0.0, 1.0 + fake))
 
@@ -95,7 +102,8 @@ def hinge_discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
 def wasserstein_discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
     """mean D(G(z)) - mean D(x), of a critic's scores (Arjovsky, Chintala & Bottou, 2017).
 
-    Its negative is at most K times the Wasserstein distance between the images and G's where no slope of the critic is above K.
+    Its negative is at most K times the Wasserstein distance between the images and G's where no
+    slope of the critic is above K.
     """
     return mean(fake) - mean(real)
 
@@ -106,12 +114,16 @@ def wasserstein_generator_loss(fake: Tensor) -> Tensor:
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
-    """mean_n (|grad critic(x_n)| - 1)^2 at x_n = e_n real_n + (1 - e_n) fake_n, e_n ~ U(0, 1) (Gulrajani et al., 2017).
+    """The gradient penalty of a Wasserstein critic (Gulrajani et al., 2017).
 
-    Holds the slope of a critic near 1 between real and made examples (N, ...), by the norm of its gradient to each,
-    |v| = sqrt(v.v + 1e-12). The critic must judge each example by itself: no batch norm. The random stream gives the e_n.
+        mean_n (|grad critic(x_n)| - 1)^2  at  x_n = e_n real_n + (1 - e_n) fake_n,  e_n ~ U(0, 1)
 
-    Raises ValueError where the shapes of real and fake differ, and TypeError where the critic does not give a Tensor.
+    Holds the slope of a critic near 1 between real and generated examples (N, ...), by the norm of its
+    gradient to each, |v| = sqrt(v.v + 1e-12). The critic must judge each example by itself: no
+    batch norm. The random stream gives the e_n.
+
+    Raises ValueError where the shapes of real and fake differ, and TypeError where the critic does
+    not give a Tensor.
     """
     if real.shape != fake.shape:
         raise ValueError(f"gradient_penalty: real {real.shape} and fake {fake.shape} must have one shape")

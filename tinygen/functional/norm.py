@@ -1,4 +1,4 @@
-"""Normalisation. Both functions are centred and scaled copies of x with a learned scale gamma and shift beta."""
+"""Normalisation: x is centred and divided by its deviation, then scaled by gamma and shifted by beta."""
 
 from dataclasses import dataclass, field
 
@@ -48,15 +48,16 @@ def batch_norm(
     eps: float = 1e-5,
     negative_slope: float = 1.0,
 ) -> Tensor:
-    """gamma (x - mean) / sqrt(var + eps) + beta for each channel, the last axis of x (Ioffe & Szegedy, 2015).
+    """gamma (x - mean) / sqrt(var + eps) + beta for each channel (Ioffe & Szegedy, 2015).
 
-    In training, mean and (biased) variance are those of the batch over all other axes, and the running statistics, where given, move
-    towards them in place: running = momentum running + (1 - momentum) batch. Otherwise the running statistics are used.
-    x (..., C); gamma, beta and the running statistics (C,). `negative_slope` is that of the leaky ReLU that follows, in the same pass
-    over memory: 0 is a ReLU, and 1 is none.
+    x is (..., C); gamma, beta and the running statistics are (C,). In training, mean and (biased)
+    variance are taken over all axes but the last, and the running statistics, where given, change in
+    place: running = momentum running + (1 - momentum) batch. Outside training the running statistics
+    are used. A leaky ReLU of `negative_slope` follows in the same pass over memory: 0 gives a ReLU,
+    and 1 none.
 
-    Raises ValueError where shapes do not agree, where training sees one value per channel, where running statistics are missing, and
-    where negative_slope is negative.
+    Raises ValueError where shapes do not agree, where training sees one value per channel, where
+    running statistics are missing, and where negative_slope is negative.
     """
     if not negative_slope >= 0:
         raise ValueError(f"batch_norm: negative_slope must be at least 0, got {negative_slope}")
@@ -80,9 +81,10 @@ def batch_norm(
 
 
 def layer_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5) -> Tensor:
-    """gamma (x - mean) / sqrt(var + eps) + beta, mean and (biased) variance over the last axes of each example: those that gamma has.
+    """gamma (x - mean) / sqrt(var + eps) + beta for each example (Ba, Kiros & Hinton, 2016).
 
-    x (..., *gamma.shape) (Ba, Kiros & Hinton, 2016). Raises ValueError where x does not end in the shape of gamma and beta.
+    x is (..., *gamma.shape). Mean and (biased) variance are taken over the axes that gamma has.
+    Raises ValueError where x does not end in the shape of gamma and beta.
     """
     if gamma.shape != beta.shape or gamma.ndim == 0 or x.shape[-gamma.ndim :] != gamma.shape:
         raise ValueError(f"layer_norm: x {x.shape} must end in the shape of gamma {gamma.shape} and beta {beta.shape}")

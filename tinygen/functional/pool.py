@@ -1,4 +1,4 @@
-"""Pooling and upsampling of images (N, H, W, C). What lies in the padding takes no part in a window."""
+"""Pooling and upsampling of images (N, H, W, C). Windows leave the padding out."""
 
 from dataclasses import dataclass, field
 
@@ -94,12 +94,15 @@ def _windows(name: str, x: Tensor, kernel_size: PairLike, stride: PairLike | Non
 
 
 def max_pool2d(x: Tensor, kernel_size: PairLike, stride: PairLike | None = None, padding: PaddingLike = 0) -> Tensor:
-    """The maximum of each window; stride is the kernel size unless given. Of equal values the first gets the gradient."""
+    """The maximum of each window. The stride is the kernel size unless given.
+
+    Of equal values the first gets the gradient.
+    """
     return MaxPool2DFunction(*_windows("max_pool2d", x, kernel_size, stride, padding))(x)
 
 
 def avg_pool2d(x: Tensor, kernel_size: PairLike, stride: PairLike | None = None, padding: PaddingLike = 0) -> Tensor:
-    """The mean of each window over its pixels that lie inside the image; stride is the kernel size unless given."""
+    """The mean of each window, without the padding. The stride is the kernel size unless given."""
     return AvgPool2DFunction(*_windows("avg_pool2d", x, kernel_size, stride, padding))(x)
 
 
@@ -110,7 +113,7 @@ def global_avg_pool2d(x: Tensor) -> Tensor:
 
 
 def upsample2d(x: Tensor, factor: PairLike) -> Tensor:
-    """Each pixel repeated factor times along rows and columns (nearest neighbour): (N, H, W, C) -> (N, H f, W f, C)."""
+    """Each pixel repeated f times along rows and columns: (N, H, W, C) -> (N, H f, W f, C)."""
     expect_images("upsample2d", x)
     (n, h, w, c), (fh, fw) = x.shape, positive_pair(factor, "factor")
     return reshape(broadcast_to(reshape(x, (n, h, 1, w, 1, c)), (n, h, fh, w, fw, c)), (n, h * fh, w * fw, c))

@@ -1,7 +1,8 @@
-"""Recurrent sequences. All steps are one node of the graph, whose backward is backpropagation through time, written out.
+"""Recurrent sequences. All steps are one node, whose backward is backpropagation through time.
 
-A step adds what the state h before it tells the gates, h @ weight, to what its input tells them, which x holds for all steps. The gates
-lie side by side. That the steps share a node spares the graph of each of them, and makes the gradient to the weight a single product:
+Each step computes its gates from x[t], the part that depends on the input, plus h @ weight, the part
+that depends on the state before it. The gates are concatenated along the last axis. Because all steps
+form one node, no graph is recorded per step, and the gradient to the weight is a single product:
 
     g_weight = sum over t of h_(t-1).T @ g_sums_t = [h_0; h_1; ...].T @ [g_sums_1; g_sums_2; ...]
 """
@@ -23,7 +24,7 @@ _sigmoid = SigmoidFunction().forward
 
 
 class Recurrence(Fused):
-    """The states (T, N, states features) after each step of x (T, N, gates features), the parts of a state side by side."""
+    """x (T, N, gates features) -> the parts of the state after each step (T, N, states features)."""
 
     __slots__ = ()
 
@@ -53,11 +54,11 @@ class RNNFunction(Recurrence):
         return y
 
     def kernel_backward(self, g: Array, y: Array, x: Array, weight: Array, h: Array) -> tuple[Array, ...]:
-        xp, kernels, turned = array_module(x), for_array(x, weight, h), _turned(weight)
+        xp, kernels, transposed = array_module(x), for_array(x, weight, h), _transposed(weight)
         g_sums, g_h = xp.empty(x.shape, x.dtype), xp.zeros_like(h)
         for t in reversed(range(len(x))):
             g_sums[t] = (g_h + g[t]) * (1 - y[t] ** 2)
-            g_h = kernels.matmul(g_sums[t], turned)
+            g_h = kernels.matmul(g_sums[t], transposed)
         return g_sums, _weight_gradient(h, y, g_sums), g_h
 
 
@@ -89,7 +90,7 @@ class GRUFunction(Recurrence):
         return y
 
     def kernel_backward(self, g: Array, y: Array, x: Array, weight: Array, h: Array) -> tuple[Array, ...]:
-        xp, kernels, turned, n = array_module(x), for_array(x, weight, h), _turned(weight), h.shape[1]
+        xp, kernels, transposed, n = array_module(x), for_array(x, weight, h), _transposed(weight), h.shape[1]
         g_x, g_products, g_h = xp.empty(x.shape, x.dtype), xp.empty(x.shape, x.dtype), xp.zeros_like(h)
         for t in reversed(range(len(x))):
             z, r, new = _side_by_side(self.gates[t], n)
@@ -99,7 +100,7 @@ class GRUFunction(Recurrence):
             g_r = g_new * self.products[t] * r * (1 - r)
             g_x[t] = xp.concatenate([g_z, g_r, g_new], axis=1)
             g_products[t] = xp.concatenate([g_z, g_r, g_new * r], axis=1)
-            g_h = g_h * z + kernels.matmul(g_products[t], turned)
+            g_h = g_h * z + kernels.matmul(g_products[t], transposed)
         return g_x, _weight_gradient(h, y, g_products), g_h
 
 
@@ -132,7 +133,7 @@ class LSTMFunction(Recurrence):
         return y
 
     def kernel_backward(self, g: Array, y: Array, x: Array, weight: Array, h: Array, c: Array) -> tuple[Array, ...]:
-        xp, kernels, turned, n = array_module(x), for_array(x, weight, h, c), _turned(weight), h.shape[1]
+        xp, kernels, transposed, n = array_module(x), for_array(x, weight, h, c), _transposed(weight), h.shape[1]
         g_sums, g_h, g_c = xp.empty(x.shape, x.dtype), xp.zeros_like(h), xp.zeros_like(c)
         for t in reversed(range(len(x))):
             i, o, f, new = _side_by_side(self.gates[t], n)
@@ -142,7 +143,7 @@ class LSTMFunction(Recurrence):
             g_i, g_o = g_c * new * i * (1 - i), g_h * output * o * (1 - o)
             g_f, g_new = g_c * (y[t - 1, :, n:] if t else c) * f * (1 - f), g_c * i * (1 - new**2)
             g_sums[t] = xp.concatenate([g_i, g_o, g_f, g_new], axis=1)
-            g_h, g_c = kernels.matmul(g_sums[t], turned), g_c * f
+            g_h, g_c = kernels.matmul(g_sums[t], transposed), g_c * f
         return g_sums, _weight_gradient(h, y[..., :n], g_sums), g_h, g_c
 
 
@@ -151,8 +152,8 @@ def _side_by_side(gates: Array, n: int) -> list[Array]:
     return [gates[:, start : start + n] for start in range(0, gates.shape[1], n)]
 
 
-def _turned(weight: Array) -> Array:
-    """weight.T with rows that lie together: rearranged once, and not in each step's product."""
+def _transposed(weight: Array) -> Array:
+    """weight.T as a contiguous array: copied once, and not in each step's product."""
     return array_module(weight).ascontiguousarray(weight.T)
 
 
@@ -164,31 +165,35 @@ def _weight_gradient(h: Array, states: Array, g_sums: Array) -> Array:
 def rnn(x: Tensor, weight: Tensor, h: Tensor) -> Tensor:
     """h_t = tanh(x_t + h_(t-1) U) (Elman, 1990).
 
-    x (T, N, features), weight U (features, features) and the state h (N, features) before the first step give the state after each
-    step, (T, N, features). Raises ValueError where the shapes are not these.
+    x (T, N, features), weight U (features, features) and the state h (N, features) before the first
+    step give the state after each step, (T, N, features). Raises ValueError for other shapes.
     """
     _check("rnn", x, weight, 1, h)
     return RNNFunction()(x, weight, h)
 
 
 def gru(x: Tensor, weight: Tensor, h: Tensor) -> Tensor:
-    """h_t = z h_(t-1) + (1 - z) n: the gated recurrent unit (Cho et al., 2014), its reset gate r applied after the product, as cuDNN does.
+    """The gated recurrent unit (Cho et al., 2014): h_t = z h_(t-1) + (1 - z) n.
 
         z = s(x_z + h_(t-1) U_z),    r = s(x_r + h_(t-1) U_r),    n = tanh(x_n + r (h_(t-1) U_n))
 
-    with s the sigmoid; the gates lie in the order z, r, n. x (T, N, 3 features), weight U (features, 3 features) and h (N, features)
-    give (T, N, features). Raises ValueError where the shapes are not these.
+    with s the sigmoid. The gates are in the order z, r, n. The reset gate r is applied after the
+    product, as in cuDNN. x (T, N, 3 features), weight U (features, 3 features) and h (N, features)
+    give (T, N, features). Raises ValueError for other shapes.
     """
     _check("gru", x, weight, 3, h)
     return GRUFunction()(x, weight, h)
 
 
 def lstm(x: Tensor, weight: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """h_t = o tanh(c_t), c_t = f c_(t-1) + i tanh(x_c + h_(t-1) U_c): long short-term memory (Hochreiter & Schmidhuber, 1997).
+    """Long short-term memory (Hochreiter & Schmidhuber, 1997).
 
-    Input, output and forget gate (Gers et al., 2000) are i, o, f = s(x + h_(t-1) U), s the sigmoid; the gates lie in the order i, o, f, c.
-    x (T, N, 4 features), weight U (features, 4 features), h and c (N, features) give h and c after each step, (T, N, features) each.
-    Raises ValueError where the shapes are not these.
+        h_t = o tanh(c_t),    c_t = f c_(t-1) + i tanh(x_c + h_(t-1) U_c)
+
+    The input, output and forget gates (Gers et al., 2000) are i, o, f = s(x + h_(t-1) U) with s the
+    sigmoid. The gates are in the order i, o, f, c. x (T, N, 4 features), weight U (features,
+    4 features), h and c (N, features) give h and c after each step, (T, N, features) each. Raises
+    ValueError for other shapes.
     """
     _check("lstm", x, weight, 4, h, c)
     states = LSTMFunction()(x, weight, h, c)

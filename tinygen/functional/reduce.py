@@ -1,6 +1,7 @@
-"""Sums and what is made of them, and the largest and smallest elements.
+"""Sums, means and variances, and the largest and smallest elements.
 
-`axis` is an axis, a tuple of axes, or None for all of them; `keepdims` leaves the reduced axes with size 1.
+`axis` is an axis, a tuple of axes, or None for all of them; `keepdims` leaves the reduced axes with
+size 1.
 """
 
 import math
@@ -19,12 +20,12 @@ from tinygen.functional.shape import broadcast_to, flip, reshape
 # With fewer numbers NumPy's own sum is faster than starting threads.
 _MANY = 1 << 18
 
-# So many equal float32 numbers, added one after the other, are wrong by 3e-7 of their sum at most.
+# The sum of so many equal float32 numbers, added one after the other, has an error of at most 3e-7.
 _FEW = 16
 
 
 def _reduced(shape: Shape, axis: Axis) -> set[int]:
-    """The axes that a reduction over axis removes, from 0. Raises ValueError where there is no such axis, or twice the same."""
+    """The axes that a reduction over axis removes, none negative. Raises ValueError for a wrong axis."""
     return set(range(len(shape)) if axis is None else normalize_axis_tuple(axis, len(shape)))
 
 
@@ -43,10 +44,11 @@ def _count(x: Tensor, axis: Axis) -> int:
 
 
 def total(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The sum of an array over axis, in float32 accurate to about 1e-6 of the sum of |x| for any axes, sizes and strides.
+    """The sum of an array over axis, in float32 accurate to about 1e-6 of the sum of |x|.
 
-    NumPy sums pairwise (Higham, 1993) along neighbouring elements in memory only. Along any other
-    axis it adds row after row to one sum, whose error grows with the number of rows: 1% for 10^6.
+    That holds for any axes, sizes and strides. NumPy sums pairwise (Higham, 1993) only along elements
+    that are neighbours in memory. Along any other axis it adds row after row to one sum, whose error
+    grows with the number of rows: 1% for 10^6.
     """
     contiguous = x.flags.c_contiguous
     if x.size <= _FEW or (axis is None and contiguous) or x.dtype.kind != "f":
@@ -62,7 +64,7 @@ def total(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
 
 
 def _sum_pairwise(x: Array, axes: list[int]) -> Array:
-    """The sum over axes, one after the other: first those along which x is broadcast, then by falling stride."""
+    """The sum over axes, one after the other: first the broadcast ones, then by falling stride."""
     order = sorted(axes, key=lambda axis: (x.strides[axis] != 0, -abs(x.strides[axis])))
     x = x.transpose(*order, *(axis for axis in range(x.ndim) if axis not in axes))
     for _ in axes:
@@ -152,7 +154,7 @@ def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 @tensor_method("sum_to")
 def sum_to(x: Tensor, shape: Shape) -> Tensor:
-    """The adjoint of broadcast_to: x summed over the axes along which `shape` was broadcast to x's shape."""
+    """The adjoint of broadcast_to: x, summed over the axes along which `shape` would be broadcast."""
     lead = x.ndim - len(shape)
     if lead < 0 or any(n not in (1, m) for n, m in zip(shape, x.shape[lead:], strict=True)):
         raise ValueError(f"sum_to: {shape} does not broadcast to {x.shape}")
@@ -179,7 +181,10 @@ def var(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 @tensor_method("std")
 def std(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The square root of the biased variance over axis. It has no gradient where all elements are equal: infinite or NaN."""
+    """The square root of the biased variance over axis.
+
+    Where all elements are equal it has no derivative: the gradient is infinite or NaN.
+    """
     return sqrt(var(x, axis, keepdims))
 
 
@@ -203,13 +208,13 @@ def logsumexp(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 @tensor_method("argmax")
 def argmax(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """The index of the largest element along axis, the first of equal ones; without an axis, its index in x flattened."""
+    """The index of the (first) largest element along axis; without an axis, in x flattened."""
     return _index_of("argmax", x, axis, keepdims)
 
 
 @tensor_method("argmin")
 def argmin(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """The index of the smallest element along axis, the first of equal ones; without an axis, its index in x flattened."""
+    """The index of the (first) smallest element along axis; without an axis, in x flattened."""
     return _index_of("argmin", x, axis, keepdims)
 
 

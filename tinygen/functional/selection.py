@@ -1,4 +1,4 @@
-"""Functions that select elements: by a condition, the larger or the smaller, those within bounds."""
+"""Functions that select elements: by a condition, the larger or smaller, within bounds."""
 
 from dataclasses import dataclass
 
@@ -47,7 +47,7 @@ class WhereFunction(Function):
 
 
 def where(condition: Tensor | Array, a: Operand, b: Operand) -> Tensor:
-    """a where condition holds, b elsewhere. The condition is constant: no gradient flows to it, and it is kept, not copied."""
+    """a where condition holds, b elsewhere. The condition has no gradient, and is kept, not copied."""
     return WhereFunction(array_of(condition))(a, b)
 
 
@@ -63,7 +63,7 @@ def minimum(a: Operand, b: Operand) -> Tensor:
 
 @tensor_method("clip")
 def clip(x: Tensor, low: float, high: float) -> Tensor:
-    """x held between low and high; the gradient is 1 from low to high, the ends included, and 0 outside.
+    """x limited to low ... high. The gradient is 1 from low to high, ends included, and 0 outside.
 
     Raises ValueError if low > high.
     """

@@ -1,6 +1,7 @@
-"""Functions that move elements without changing them. Each is linear, and its adjoint is another of them (or a sum).
+"""Functions that move elements without changing them.
 
-Results may be views that share memory with the input.
+Each is linear, and its adjoint is another of them, or a sum. Results may be views that share memory
+with the input.
 """
 
 import itertools
@@ -112,13 +113,19 @@ def shape_arguments(arguments: tuple[Any, ...]) -> tuple[int, ...]:
 
 @tensor_method("reshape")
 def reshape(x: Tensor, *shape: int | Sequence[int]) -> Tensor:
-    """The elements of x, in row-major order, in another shape; one size may be -1. Raises ValueError where they do not fit it."""
+    """The elements of x, in row-major order, in another shape; one size may be -1.
+
+    Raises ValueError where the shape has not as many elements.
+    """
     return ReshapeFunction(shape_arguments(shape))(x)
 
 
 @tensor_method("transpose")
 def transpose(x: Tensor, *axes: int | Sequence[int] | None) -> Tensor:
-    """x with its axes in the given order, reversed if none is given; axis i of the result is axis axes[i] of x."""
+    """x with its axes in the given order, reversed by default: axis i of the result is axis axes[i] of x.
+
+    Raises ValueError where axes are not a permutation.
+    """
     order = shape_arguments(axes) if axes and axes != (None,) else tuple(reversed(range(x.ndim)))
     from_0 = tuple(axis + x.ndim if isinstance(axis, int) and axis < 0 else axis for axis in order)
     if set(from_0) != set(range(x.ndim)) or len(from_0) != x.ndim:
@@ -138,7 +145,10 @@ def swapaxes(x: Tensor, axis1: int, axis2: int) -> Tensor:
 
 @tensor_method("squeeze")
 def squeeze(x: Tensor, axis: Axis = None) -> Tensor:
-    """x without its axes of size 1, or without those that `axis` names. Raises ValueError where one of these has another size."""
+    """x without its axes of size 1, or without those named by `axis`.
+
+    Raises ValueError where such an axis has another size.
+    """
     dropped = [i for i, n in enumerate(x.shape) if n == 1] if axis is None else normalize_axis_tuple(axis, x.ndim, "squeeze")
     if any(x.shape[i] != 1 for i in dropped):
         raise ValueError(f"squeeze: only axes of size 1 can be dropped, not axis {axis} of shape {x.shape}")
@@ -178,7 +188,7 @@ def stack(xs: Sequence[Tensor], axis: int = 0) -> Tensor:
 
 @tensor_method("split")
 def split(x: Tensor, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
-    """The parts of x along axis: so many of equal size, or those that end before each of the indices and at the end of the axis.
+    """The parts of x along axis: so many of equal size, or those between the indices.
 
     Raises ValueError where the axis cannot be divided into so many equal parts.
     """
@@ -195,7 +205,7 @@ def split(x: Tensor, indices_or_sections: int | Sequence[int], axis: int = 0) ->
 
 @tensor_method("repeat")
 def repeat(x: Tensor, repeats: int, axis: int | None = None) -> Tensor:
-    """Each element along axis so many times, one after the other; without an axis, the elements of x flattened."""
+    """Each element along axis, repeated so many times in a row; without an axis, in x flattened."""
     if axis is None:
         return repeat(reshape(x, (-1,)), repeats, 0)
     at = normalize_axis_index(axis, x.ndim, "repeat") + 1
@@ -205,7 +215,7 @@ def repeat(x: Tensor, repeats: int, axis: int | None = None) -> Tensor:
 
 
 def tile(x: Tensor, reps: int | Sequence[int]) -> Tensor:
-    """x laid side by side, reps[i] times along axis i. Leading ones are added to the shorter of x's shape and reps."""
+    """x repeated reps[i] times along axis i. The shorter of x's shape and reps gets leading ones."""
     times = (reps,) if isinstance(reps, int) else tuple(reps)
     ndim = max(x.ndim, len(times))
     shape, times = (1,) * (ndim - x.ndim) + x.shape, (1,) * (ndim - len(times)) + times
@@ -215,12 +225,15 @@ def tile(x: Tensor, reps: int | Sequence[int]) -> Tensor:
 
 
 def roll(x: Tensor, shift: int | tuple[int, ...], axis: Axis = None) -> Tensor:
-    """x moved by shift places along axis; what leaves at the end comes in at the beginning. Without an axis, x moves as if flattened."""
+    """x moved by shift places along axis, around the end; without an axis, as if x were flattened."""
     return RollFunction(shift, axis)(x)
 
 
 def tril(x: Tensor, k: int = 0) -> Tensor:
-    """Matrices (..., n, m) with zeros above the k-th diagonal, where j - i > k. Raises ValueError where x has fewer than two axes."""
+    """Matrices (..., n, m) with zeros above the k-th diagonal, where j - i > k.
+
+    Raises ValueError where x has fewer than two axes.
+    """
     if x.ndim < 2:
         raise ValueError(f"tril: takes matrices (..., n, m), got {x.shape}")
     return where(array_module(x.data).tri(*x.shape[-2:], k, dtype=bool), x, 0.0)
@@ -243,7 +256,7 @@ def flip(x: Tensor, axis: int | tuple[int, ...]) -> Tensor:
 
 @tensor_method("flatten")
 def flatten(x: Tensor) -> Tensor:
-    """(N, ...) -> (N, features): all axes but the first in one. Raises ValueError where x has no axes."""
+    """(N, ...) -> (N, features): all axes but the first in one. Raises ValueError for shape ()."""
     if not x.ndim:
         raise ValueError("flatten: takes (N, ...), got a tensor without axes")
     return reshape(x, (x.shape[0], math.prod(x.shape[1:])))

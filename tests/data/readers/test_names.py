@@ -61,7 +61,7 @@ def test_spaces_around_and_repetitions_do_not_count(tmp_path: Path) -> None:
 
 def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"anna\n\xff\xfe\n")
-    with pytest.raises(ValueError, match=r"file is no UTF-8 text: .* position 5"):
+    with pytest.raises(ValueError, match=r"file is not UTF-8 text: .* position 5"):
         load_names(tmp_path / "file")
     with pytest.raises(FileNotFoundError, match="nowhere"):
         load_names(tmp_path / "nowhere")

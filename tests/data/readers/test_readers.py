@@ -151,7 +151,7 @@ class TestNpz:
         (numpy.savez_compressed if compressed else numpy.savez)(scratch / "cut.npz", **small_npz())
         whole = (scratch / "cut.npz").read_bytes()
         (scratch / "cut.npz").write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
-        with pytest.raises(ValueError, match=r"cut\.npz is no .npz file that can be read: ."):
+        with pytest.raises(ValueError, match=r"cut\.npz is not a readable .npz file: ."):
             load_npz(scratch / "cut.npz")
 
     @settings(deadline=None, max_examples=300)
@@ -172,7 +172,7 @@ class TestNpz:
 
     def test_nothing_is_unpickled(self, tmp_path: Path) -> None:
         numpy.savez(tmp_path / "set.npz", **small_npz(train_labels=numpy.array([0] * 6, dtype=object)))
-        with pytest.raises(ValueError, match=r"set\.npz is no .npz file that can be read: Object arrays cannot be loaded"):
+        with pytest.raises(ValueError, match=r"set\.npz is not a readable .npz file: Object arrays cannot be loaded"):
             load_npz(tmp_path / "set.npz")
 
     @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ class TestNpz:
                 content = io.BytesIO()
                 numpy.save(content, array)
                 file.writestr(f"{name}.npy", content.getvalue().replace(old, new, 1) + b"more")
-        with pytest.raises(ValueError, match=rf"set\.npz is no \.npz file that can be read: .*{message}"):
+        with pytest.raises(ValueError, match=rf"set\.npz is not a readable \.npz file: .*{message}"):
             load_npz(tmp_path / "set.npz")
 
     @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ class TestImageFolder:
         try:
             result = load_image_folder(folder)
         except ValueError as error:
-            assert str(error).startswith(f"{folder}/0.{suffix} is no image that can be read: ")
+            assert str(error).startswith(f"{folder}/0.{suffix} is not a readable image: ")
         else:
             assert_array_equal(result.train_images, expected)
 

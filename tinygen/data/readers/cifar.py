@@ -1,7 +1,9 @@
-"""CIFAR-10 in its binary version: 32x32 colour images in ten classes, one record of 3,073 bytes after the other, without a header.
+"""CIFAR-10 in its binary version: 32x32 colour images in ten classes.
+
+A file is a sequence of records of 3,073 bytes, without a header:
 
     byte  0           the label, 0 to 9
-    bytes 1-1024      red, row after row; then as many of green and of blue
+    bytes 1-1024      red, row after row; green and blue follow in the same way
 
 Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images" (2009).
 """
@@ -20,11 +22,11 @@ LABELS = 10
 def load_cifar10(folder: str | Path) -> ImageDataset:
     """Load data_batch_1.bin, data_batch_2.bin, ... for training and test_batch.bin for testing.
 
-    The classes are named by the lines of batches.meta.txt where it is there, else "0" to "9". CIFAR-10's own files hold 10,000 records
-    each; others may hold any number.
+    The classes are named by the lines of batches.meta.txt where it is there, else "0" to "9".
+    CIFAR-10's own files hold 10,000 records each; others may hold any number.
 
-    Raises FileNotFoundError that says which files are missing, ValueError for a file that is empty, ends inside a record or has a label
-    above 9, and for a batches.meta.txt without ten names.
+    Raises FileNotFoundError if files are missing, and UsageError for a file that is empty, ends
+    inside a record or has a label above 9, and for a batches.meta.txt without ten names.
     """
     folder = Path(folder)
     train = [folder / f"data_batch_{i + 1}.bin" for i in range(max(1, len(list(folder.glob("data_batch_*.bin")))))]

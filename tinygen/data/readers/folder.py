@@ -21,16 +21,18 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", "
 def load_image_folder(folder: str | Path, size: int | None = None, crop: int | None = None, grey: bool = False) -> ImageDataset:
     """Load the images of every class, in the order of their names, each brought to size by `fit`.
 
-    A folder with the subfolders train and test has the classes within those, and nothing else of it is read; of one without them, the
-    10th, 20th, ... image of each class is for testing. A class is a subfolder, its images lie directly in it; a folder of nothing but
-    images is one class, "image". Files are images by the ending of their names, one of SUFFIXES; other files, and whatever has a name
-    that begins with a dot, are passed over.
+    A folder with the subfolders train and test has the classes within those, and nothing else of it
+    is read; of one without them, the 10th, 20th, ... image of each class is for testing. A class is
+    a subfolder, its images lie directly in it; a folder of nothing but images is one class,
+    "image". Files are images by the ending of their names, one of SUFFIXES; other files, and
+    whatever has a name that begins with a dot, are passed over.
 
-    Images are (H, W, 1) if all are grey or if `grey` asks for it, else (H, W, 3). Transparent pixels become black, photographs are turned
-    upright, and of an animation the first picture counts.
+    Images are (H, W, 1) if all are grey or if `grey` asks for it, else (H, W, 3). Transparent
+    pixels become black, photographs are turned upright, and of an animation the first picture
+    counts.
 
-    Raises UsageError for a file that is damaged or not of 8 bits per channel, for images of different sizes where no size is given, and
-    for a folder that is built otherwise.
+    Raises UsageError for a file that is damaged or not of 8 bits per channel, for images of
+    different sizes where no size is given, and for a folder that is built otherwise.
     """
     folder = Path(folder)
     if (folder / "train").is_dir() and (folder / "test").is_dir():
@@ -121,7 +123,7 @@ def _read(path: Path) -> "Image.Image":
             mode, transparent = image.mode, image.has_transparency_data
             image = image.convert("RGBA") if transparent else image
     except damaged as error:
-        raise UsageError(f"{path} is no image that can be read: {error}") from error
+        raise UsageError(f"{path} is not a readable image: {error}") from error
     if mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"):
         raise UsageError(f"{path} has pixels of Pillow's mode {mode}, and only those of 8 bits per channel can be read")
     if transparent:

@@ -1,4 +1,4 @@
-"""IDX, the file format of MNIST and its descendants: a header that states type and shape, then the numbers, big-endian, row-major.
+"""IDX, the file format of MNIST and its descendants: a header, then the numbers, big-endian, row-major.
 
     bytes 0-1       zero
     byte  2         the type of the elements, a key of ELEMENT_TYPES
@@ -24,10 +24,10 @@ FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3
 
 
 def load_idx(folder: str | Path) -> ImageDataset:
-    """Load the images of a folder with the four FILES of MNIST and its descendants, each plain or with .gz appended.
+    """Load the four FILES of MNIST and its descendants from a folder, each plain or gzipped (.gz).
 
-    The classes are named "0", "1", ... up to the greatest label. Raises FileNotFoundError that says which files are missing, ValueError for
-    files that are damaged, hold something else or do not agree.
+    The classes are named "0", "1", ... up to the greatest label. Raises FileNotFoundError if
+    files are missing, and UsageError if files are damaged, hold something else or do not agree.
     """
     train_images, train_labels, test_images, test_labels = read_idx_folder(Path(folder))
     greatest = max(train_labels.max(initial=0), test_labels.max(initial=0))
@@ -51,9 +51,10 @@ def read_idx_folder(folder: Path) -> tuple[numpy.ndarray, numpy.ndarray, numpy.n
 
 
 def read_idx(path: str | Path) -> numpy.ndarray:
-    """Read an IDX file, gzipped or plain (its content tells, not its name), into a new array of the machine's own byte order.
+    """Read an IDX file, gzipped or plain, into a new array in the machine's byte order.
 
-    Raises UsageError if the file is damaged or not IDX, OSError (FileNotFoundError, ...) if it cannot be opened.
+    Its content tells whether it is gzipped. Raises UsageError if the file is damaged or not IDX,
+    and OSError (FileNotFoundError, ...) if it cannot be opened.
     """
     content = _read_unzipped(Path(path))
     if len(content) < 4:

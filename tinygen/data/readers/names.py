@@ -1,4 +1,4 @@
-"""Names, or other words, as rows of numbers: first names of the 1990 U.S. census, or a file of the user's own with one name a line."""
+"""Names as rows of numbers: first names of the 1990 U.S. census, or a text file of one name a line."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ HELD_OUT = 10  # every tenth name is for testing
 
 @dataclass(frozen=True)
 class NameDataset:
-    """Distinct names for training and testing. As numbers, the character i of the alphabet is i + 1, and 0 marks the end.
+    """Distinct names for training and testing. The numbers of characters begin at 1, and 0 is the end.
 
     train, test   the names
     source        where they come from, in words
@@ -59,16 +59,17 @@ class NameDataset:
 
 
 def load_names(path: str | Path | None = None) -> NameDataset:
-    """The distinct names in a text file of one a line, every tenth of them in sorted order for testing; without a file the embedded ones.
+    """The distinct names in a text file of one name a line; without a file, the embedded names.
 
-    Raises UsageError where the file is a folder, no UTF-8 text or has fewer than HELD_OUT names, OSError (FileNotFoundError, ...) if it
-    cannot be read.
+    Every tenth name in sorted order is for testing. Raises UsageError if the file is a folder, is not
+    UTF-8 text or has fewer than HELD_OUT names, and OSError (FileNotFoundError, ...) if it cannot be
+    read.
     """
     file = EMBEDDED_FILE if path is None else Path(path)
     try:
         lines = file.read_text("utf-8").splitlines()
     except UnicodeDecodeError as error:
-        raise UsageError(f"{file} is no UTF-8 text: {error}") from error
+        raise UsageError(f"{file} is not UTF-8 text: {error}") from error
     except IsADirectoryError as error:
         raise UsageError(f"{file} is a folder, and a text file of one name a line is needed") from error
     names = sorted({line.strip() for line in lines} - {""})
@@ -79,7 +80,7 @@ def load_names(path: str | Path | None = None) -> NameDataset:
 
 
 def context(rows: Array) -> tuple[Array, Array]:
-    """The label before each one, 0 before the first; and whether a label counts, as those up to a name's end do."""
+    """The label before each label, 0 before the first; and a mask of the labels up to a name's end."""
     before = array_module(rows).zeros_like(rows)
     before[:, 1:] = rows[:, :-1]
     counts = before > 0
@@ -88,9 +89,10 @@ def context(rows: Array) -> tuple[Array, Array]:
 
 
 def bigram_nats(train: numpy.ndarray, test: numpy.ndarray) -> float:
-    """The mean of -log p over the characters and ends of the test rows, where p is how often one follows another in the training rows.
+    """The mean of -log p over the characters and ends of the test rows, p being a bigram frequency.
 
-    One is added to each of these counts, so that none is 0.
+    p is the share with which one character follows another in the training rows. One is added to
+    each count, so that none is 0.
     """
     counts = numpy.ones((int(max(train.max(), test.max())) + 1,) * 2)
     before, inside = context(train)

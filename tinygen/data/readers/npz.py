@@ -1,4 +1,4 @@
-"""Images in one .npz file, as `numpy.savez` and `numpy.savez_compressed` write it: a zip file with an array in each member."""
+"""Images in one .npz file, as `numpy.savez` writes it: a zip file with an array in each member."""
 
 import io
 import tokenize
@@ -19,10 +19,11 @@ KEYS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
 def load_npz(path: str | Path) -> ImageDataset:
-    """Load the arrays named by KEYS, and `classes` where it is there; others are passed over. Nothing is unpickled.
+    """Load the arrays named by KEYS and, if present, `classes`; ignore others. Nothing is unpickled.
 
-    Images are uint8 (N, H, W), (N, H, W, 1) or (N, H, W, 3), labels integers (N,) or (N, 1). `classes` is an array of strings, which the
-    labels count from 0; without it the classes are the different labels in ascending order.
+    Images are uint8 (N, H, W), (N, H, W, 1) or (N, H, W, 3), labels integers (N,) or (N, 1).
+    `classes` is an array of strings, which the labels count from 0; without it the classes are the
+    different labels in ascending order.
 
     Raises UsageError if the file cannot be read, is damaged, lacks an array, or holds other ones.
     """
@@ -43,7 +44,7 @@ def load_npz(path: str | Path) -> ImageDataset:
 
 
 def _read_arrays(path: Path, keys: tuple[str, ...]) -> dict[str, numpy.ndarray]:
-    """Those of the arrays that the file holds. A member is read whole before it is parsed, so that its checksum is compared."""
+    """The arrays of these names. A member is read whole first, so that its checksum is compared."""
     arrays = {}
     try:
         with zipfile.ZipFile(path) as file:
@@ -54,7 +55,7 @@ def _read_arrays(path: Path, keys: tuple[str, ...]) -> dict[str, numpy.ndarray]:
                     if rest := content.read():
                         raise ValueError(f"{len(rest)} bytes follow the array {key}")
     except DAMAGED as error:
-        raise UsageError(f"{path} is no .npz file that can be read: {error}") from error
+        raise UsageError(f"{path} is not a readable .npz file: {error}") from error
     return arrays
 
 
