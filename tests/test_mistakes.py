@@ -1,6 +1,7 @@
 """The mistakes of a first week: what is written, and the sentence that answers, which names the cure."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -10,6 +11,7 @@ from refusals import Refusal, expect
 import tinygen as tg
 from tinygen import nn, optim
 from tinygen.data import to_float
+from tinygen.report.pictures import save_png
 
 array = numpy.ones((2, 3), "float32")
 x = tg.tensor(array, requires_grad=True)
@@ -182,6 +184,11 @@ MISTAKES: list[Refusal] = [
         lambda: optim.Adam(Net().parameters),
         TypeError,
         "Adam takes Tensors, got a method; pass model.parameters(), and make two optimisers for two groups",
+    ),
+    (
+        lambda: save_png(Path("x.png"), images[0]),  # type: ignore[arg-type]
+        TypeError,
+        "save_png: takes a uint8 array (H, W, C), got a Tensor; grid(images.numpy()) makes one of images from 0 to 1",
     ),
     (lambda: to_float(array, -1, 1), ValueError, "to_float: images must be uint8, 0 to 255, not float32"),
 ]

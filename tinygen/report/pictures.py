@@ -43,9 +43,12 @@ def captioned_grid(images: numpy.ndarray, captions: Sequence[str], columns: int,
 
 
 def save_png(path: Path, image: numpy.ndarray) -> None:
-    """Write a uint8 image (H, W, 1) or (H, W, 3)."""
+    """Write a uint8 image (H, W, 1) or (H, W, 3). Raises TypeError for anything else."""
     from PIL import Image
 
+    if not isinstance(image, numpy.ndarray) or image.dtype != numpy.uint8 or image.ndim != 3:
+        what = f"{image.dtype} {image.shape}" if isinstance(image, numpy.ndarray) else f"a {type(image).__name__}"
+        raise TypeError(f"save_png: takes a uint8 array (H, W, C), got {what}; grid(images.numpy()) makes one of images from 0 to 1")
     Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(path)
 
 
