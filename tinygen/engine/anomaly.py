@@ -25,7 +25,7 @@ class _Anomalies(Listener):
     def forward(self, node: Function, inputs: Sequence[Any]) -> Event:
         notes(node)[_Anomalies] = _users_line()
         y = yield
-        _expect_finite(y.data, "output", node, inputs)
+        _expect_finite(y, "output", node, inputs)
 
     def backward(self, node: Function, g: Tensor, y: Tensor, inputs: Sequence[Any]) -> Event:
         try:

@@ -9,6 +9,7 @@ topological order, each gradient is complete when the walk reaches it.
 """
 
 from collections.abc import Sequence, Set
+from operator import attrgetter
 from typing import Any
 
 import numpy
@@ -45,10 +46,11 @@ def backpropagate(
     with switched("recording", create_graph), switched("needs", ()):
         try:
             while order:
-                y, switches.needs = order.pop(), needs.pop()
+                y, needed = order.pop(), needs.pop()
                 gradient = pending.get(y) if y in wanted else pending.pop(y, None)
                 if gradient is not None:
-                    step(gradient, y, pending, sums)
+                    switches.needs = needed
+                    step(gradient, y, needed, pending, sums)
                     if freed:
                         y.node.inputs = freed
         except Exception as error:
@@ -80,7 +82,7 @@ def _path(outputs: Sequence[Tensor], wanted: Set[Tensor], stop: Set[Tensor]) -> 
                     stack.append(x)
                 elif x.version > node.number:
                     changed.append((t, x))
-    found.sort(key=lambda t: t.node.number)
+    found.sort(key=attrgetter("node.number"))
     order, needs, useful = list[Any](), list[list[bool]](), set(wanted)
     for t in found:
         needed = [x in useful for x in t.node.inputs]
@@ -94,7 +96,7 @@ def _path(outputs: Sequence[Tensor], wanted: Set[Tensor], stop: Set[Tensor]) -> 
     return order, needs
 
 
-def _backpropagate_through(g: Tensor, y: Any, pending: dict[Tensor, Tensor], sums: set[int]) -> Sequence[Tensor | None]:
+def _backpropagate_through(g: Tensor, y: Any, needs: list[bool], pending: dict[Tensor, Tensor], sums: set[int]) -> Sequence[Tensor | None]:
     """Run the backward of y's node on g, and add the gradients that it returns to the pending ones."""
     node = y.node
     xs = node.inputs
@@ -110,7 +112,7 @@ def _backpropagate_through(g: Tensor, y: Any, pending: dict[Tensor, Tensor], sum
     gradients = result if type(result) is tuple else (result,)
     if len(gradients) != len(xs):
         raise ValueError(f"{errors.name(node)}.backward gave {len(gradients)} gradients for {len(xs)} inputs")
-    for x, need, gx in zip(xs, switches.needs, gradients):  # noqa: B905  # strict costs time on the hottest path
+    for x, need, gx in zip(xs, needs, gradients):  # noqa: B905  # strict costs time on the hottest path
         if not need or gx is None:
             continue
         if type(gx) is not Tensor and not isinstance(gx, Tensor):

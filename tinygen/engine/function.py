@@ -73,11 +73,6 @@ class Function:
         return f"<{errors.name(self)} of {errors.listed(inputs)}>" if type(inputs) is tuple else f"<{errors.name(self)}>"
 
     def __call__(self, *inputs: Any) -> Tensor:
-        if everywhere and switches.listeners:
-            return announced("forward", lambda: self._apply(inputs), self, inputs)
-        return self._apply(inputs)
-
-    def _apply(self, inputs: tuple[Any, ...]) -> Tensor:
         arrays: list[Any] = []
         dtype = None
         requires_grad = False
@@ -94,7 +89,7 @@ class Function:
             else:
                 arrays.append(_constant(self, x, inputs))
         try:
-            y = self.forward(*arrays)
+            y = announced("forward", lambda: self.forward(*arrays), self, inputs) if everywhere else self.forward(*arrays)
         except (IndexError, TypeError, ValueError) as error:
             raise errors.explained(self, error, inputs) from error
         if type(y) is not numpy.ndarray:

@@ -41,7 +41,7 @@ class Listener:
     """
 
     def forward(self, node: "Function", inputs: Sequence[Any]) -> Event:
-        """A function is applied to its inputs. The result is its output, a Tensor."""
+        """The forward of a function runs on the arrays of its inputs. The result is its output, an array."""
         yield
 
     def backward(self, node: "Function", g: "Tensor", y: "Tensor", inputs: Sequence[Any]) -> Event:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy
-from tinygen_kernels import for_array
+from tinygen_kernels import Array, for_array
 
 from tinygen.engine import errors
 from tinygen.engine.function import Function
@@ -106,7 +106,7 @@ class Profile(Listener):
                 y = yield
             cost.calls += 1
             cost.flops += _flops(node, inputs, y)
-            cost.bytes += sum(_bytes(t) for t in (*inputs, y))
+            cost.bytes += y.nbytes + sum(_bytes(x) for x in inputs)
         notes(node)[self] = self._running
 
     def backward(self, node: Function, g: Tensor, y: Tensor, inputs: Sequence[Any]) -> Event:
@@ -120,7 +120,7 @@ class Profile(Listener):
         if (
             isinstance(node, Recurrence) and not is_recording()
         ):  # the kernel multiplies as often for the states, and once more for the weight
-            cost.flops += 2 * _flops(node, inputs, y)
+            cost.flops += 2 * _flops(node, inputs, y.data)
         before, self._running, self._backward = self._running, notes(node).get(self, OUTSIDE), cost
         layer = self.layers.setdefault(self._running, Costs()).backward
         try:
@@ -235,7 +235,7 @@ def _bytes(x: Any) -> int:
     return x.data.nbytes if isinstance(x, Tensor) else 0
 
 
-def _flops(node: Function, inputs: Sequence[Any], y: Tensor) -> int:
+def _flops(node: Function, inputs: Sequence[Any], y: Array) -> int:
     """Two for each multiply-add of a convolution or matrix product, by its formula; 0 for everything else."""
     match node:
         case MatMulFunction():
