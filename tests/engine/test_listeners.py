@@ -30,8 +30,8 @@ class Diary(tg.Listener):
     def forward(self, node: Any, inputs: Any) -> Event:
         yield from self.note(f"forward of {type(node).__name__}")
 
-    def backward(self, node: Any, g: Any, y: Any, inputs: Any) -> Event:
-        yield from self.note(f"backward of {type(node).__name__} for {node.needs}")
+    def backward(self, node: Any, g: Any, y: Any, inputs: Any, needs: Any) -> Event:
+        yield from self.note(f"backward of {type(node).__name__} for {needs}")
 
     def layer(self, module: Any, inputs: Any) -> Event:
         yield from self.note(f"layer {module.describe()}")

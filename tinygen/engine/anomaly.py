@@ -27,12 +27,12 @@ class _Anomalies(Listener):
         y = yield
         _expect_finite(y, "output", node, inputs)
 
-    def backward(self, node: Function, g: Tensor, y: Tensor, inputs: Sequence[Any]) -> Event:
+    def backward(self, node: Function, g: Tensor, y: Tensor, inputs: Sequence[Any], needs: Sequence[bool]) -> Event:
         try:
             gradients = yield
         except FloatingPointError as error:  # from a function within this backward: what the user wrote is this node
             raise _not_finite("gradient", node, inputs) from error
-        for gx, need in zip(gradients, node.needs, strict=False):
+        for gx, need in zip(gradients, needs, strict=False):
             if need and gx is not None:
                 _expect_finite(gx.data, "gradient", node, inputs)
 

@@ -43,13 +43,12 @@ def backpropagate(
     order, needs = _path(outputs, wanted, stop)
     freed = None if create_graph or retain_graph else Freed()
     step = _announced_step if switches.listeners else _backpropagate_through
-    with switched("recording", create_graph), switched("needs", ()):
+    with switched("recording", create_graph):
         try:
             while order:
                 y, needed = order.pop(), needs.pop()
                 gradient = pending.get(y) if y in wanted else pending.pop(y, None)
                 if gradient is not None:
-                    switches.needs = needed
                     step(gradient, y, needed, pending, sums)
                     if freed:
                         y.node.inputs = freed
@@ -104,9 +103,9 @@ def _backpropagate_through(g: Tensor, y: Any, needs: list[bool], pending: dict[T
         node.add_to(pending[xs[0]].data, g.data)
         return ()
     try:
-        result = node.backward(g, y, *xs)
+        result = node.backward(g, y, needs, *xs) if node.selective else node.backward(g, y, *xs)
     except TypeError as error:
-        if better := errors.misnamed_backward(node, (g, y, *xs)):
+        if better := errors.misnamed_backward(node, xs):
             raise better from error
         raise
     gradients = result if type(result) is tuple else (result,)
@@ -133,8 +132,8 @@ def _backpropagate_through(g: Tensor, y: Any, needs: list[bool], pending: dict[T
     return gradients
 
 
-def _announced_step(g: Tensor, y: Any, *state: Any) -> Sequence[Tensor | None]:
-    return announced("backward", lambda: _backpropagate_through(g, y, *state), y.node, g, y, y.node.inputs)
+def _announced_step(g: Tensor, y: Any, needs: list[bool], *state: Any) -> Sequence[Tensor | None]:
+    return announced("backward", lambda: _backpropagate_through(g, y, needs, *state), y.node, g, y, y.node.inputs, needs)
 
 
 def _unbroadcast(g: Tensor, x: Tensor, y: Tensor) -> Tensor:

@@ -88,10 +88,10 @@ def not_an_array(node: object, y: Any) -> TypeError:
     return TypeError(f"{name(node)}: forward gave a {type(y).__name__}, but it takes and returns arrays; {_ARRAYS}")
 
 
-def misnamed_backward(node: Any, arguments: Sequence[Any]) -> TypeError | None:
+def misnamed_backward(node: Any, inputs: Sequence[Any]) -> TypeError | None:
     """The error for a backward whose signature does not fit its arguments; None if it fits."""
     try:
-        inspect.signature(node.backward).bind(*arguments)
+        inspect.signature(node.backward).bind("g", "y", *(["needs"] if node.selective else []), *inputs)
     except TypeError:
         xs = ", ".join(inspect.signature(node.forward).parameters)
         return TypeError(f"{name(node)}.backward takes g, y and the inputs, in this order: write def backward(self, g, y, {xs})")
@@ -117,6 +117,6 @@ def changed(node: object, x: Tensor) -> ValueError:
 def _running_method() -> str | None:
     """ "forward" or "backward": the innermost method of a Function that is running in this thread."""
     for frame, _ in traceback.walk_stack(None):
-        if frame.f_code.co_name in ("forward", "backward") and hasattr(frame.f_locals.get("self"), "needs"):
+        if frame.f_code.co_name in ("forward", "backward") and hasattr(frame.f_locals.get("self"), "selective"):
             return frame.f_code.co_name
     return None

@@ -10,6 +10,7 @@ through the Tensors `y` and `xs`; only piecewise-constant data (masks, indices, 
 kept as arrays.
 """
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,9 +28,10 @@ class Function:
 
     Subclasses define `forward(self, *arrays)`, which returns a new array of the inputs' dtype (or a view
     of an input), and `backward(self, g, y, *xs)`. There y is the output and g its gradient dL/dy; backward
-    returns dL/dx for each input x: a Tensor, or None where there is none. `self.needs[i]` tells backward
-    whether the gradient of input i is wanted; it may leave the others None. Where an input was broadcast
-    to the shape of y, its gradient may have that shape: the engine sums it down.
+    returns dL/dx for each input x: a Tensor, or None where there is none. Where an input was broadcast to
+    the shape of y, its gradient may have that shape: the engine sums it down. A backward that has an
+    argument `needs` (`def backward(self, g, y, needs, a, b)`) is told for each input whether its
+    gradient is wanted, and may leave the others None.
 
     Parameters are attributes of the instance, which stands for this one application. Inputs are Tensors,
     Python numbers (constants), or None (an absent optional input).
@@ -45,6 +47,7 @@ class Function:
     inputs: Any
     notes: dict[Any, Any]  # of listeners
     number: int  # the time of its application, on the engine's clock
+    selective = False  # whether backward takes `needs`
     add_to: Callable[[Array, Array], None] | None = None
     changes_dtype = False  # whether the result may have another floating dtype than the inputs
 
@@ -53,6 +56,7 @@ class Function:
             raise errors.not_applied(self)
 
     def __init_subclass__(cls) -> None:
+        cls.selective = list(inspect.signature(cls.backward).parameters)[3:4] == ["needs"]
         if "__slots__" in vars(cls) and cls.__init__ is Function.__init__:  # tinygen's own, which are spared the call
             cls.__init__ = object.__init__  # type: ignore[method-assign]
 
@@ -62,11 +66,6 @@ class Function:
 
     def backward(self, *args: Any, **kwargs: Any) -> "Tensor | tuple[Tensor | None, ...] | None":
         raise NotImplementedError(f"{type(self).__name__} has no backward")
-
-    @property
-    def needs(self) -> Sequence[bool]:
-        """For each input, whether backward has to compute its gradient. Read from the thread: two threads may walk one graph."""
-        return switches.needs
 
     def __repr__(self) -> str:
         inputs = getattr(self, "inputs", None)

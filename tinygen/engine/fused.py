@@ -1,5 +1,6 @@
 """Functions that have a kernel for their gradient, and a composite of plain functions for its derivatives."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from tinygen.backend import Array
@@ -37,12 +38,12 @@ class Fused(Function):
     def kernel_backward(self, *args: Any, **kwargs: Any) -> tuple[Array | None, ...]:
         raise NotImplementedError(f"{type(self).__name__} has no kernel_backward")
 
-    def backward(self, g: Tensor, y: Tensor, *xs: Any) -> tuple[Tensor | None, ...]:
+    def backward(self, g: Tensor, y: Tensor, needs: Sequence[bool], *xs: Any) -> tuple[Tensor | None, ...]:
         if not is_recording():
             gradients = self.kernel_backward(g.data, y.data, *map(array_of, xs))
             return tuple(None if gradient is None else Tensor(gradient) for gradient in gradients)
         aliases = [Alias()(x) if isinstance(x, Tensor) else x for x in xs]
-        wanted = [alias for alias, need in zip(aliases, self.needs, strict=True) if need]
+        wanted = [alias for alias, need in zip(aliases, needs, strict=True) if need]
         ends = {alias for alias in aliases if isinstance(alias, Tensor)}
         found = iter(backpropagate([self.composite(*aliases)], [g], wanted, True, True, ends))
-        return tuple(next(found) if need else None for need in self.needs)
+        return tuple(next(found) if need else None for need in needs)

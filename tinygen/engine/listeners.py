@@ -44,10 +44,10 @@ class Listener:
         """The forward of a function runs on the arrays of its inputs. The result is its output, an array."""
         yield
 
-    def backward(self, node: "Function", g: "Tensor", y: "Tensor", inputs: Sequence[Any]) -> Event:
+    def backward(self, node: "Function", g: "Tensor", y: "Tensor", inputs: Sequence[Any], needs: Sequence[bool]) -> Event:
         """A walk passes a node. g is the gradient of its output y; the result is a tuple with that of each input.
 
-        `node.needs` says which of them are wanted. The others may be None.
+        `needs` says which of them are wanted. The others may be None.
         """
         yield
 

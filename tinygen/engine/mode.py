@@ -5,7 +5,7 @@ Each thread has its own, so that one thread can train while another one samples.
 
 import inspect
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ContextDecorator, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,7 +18,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 class _Switches(threading.local):
     recording = True
     listeners: "tuple[Listener, ...]" = ()
-    needs: Sequence[bool] = ()  # which gradients are wanted of the node whose backward is running
 
     def __init__(self) -> None:
         self.before: list[Any] = []  # the values that the open blocks will restore, the innermost last

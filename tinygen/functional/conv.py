@@ -22,6 +22,7 @@ are (N, H, W, C). The weight of a convolution from C to K channels is (kh, kw, C
 convolution takes the weight of the convolution that it transposes (Dumoulin & Visin, 2016).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinygen_kernels import Padding, Pair, for_array
@@ -72,11 +73,11 @@ class Conv2DFunction(Function):
     def forward(self, x: Array, w: Array, bias: Array | None) -> Array:
         return for_array(x, w, bias).conv2d(x, w, bias, self.stride, self.padding, self.dilation)
 
-    def backward(self, g: Tensor, y: Tensor, x: Tensor, w: Tensor, bias: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(self, g: Tensor, y: Tensor, needs: Sequence[bool], x: Tensor, w: Tensor, bias: Tensor | None) -> tuple[Tensor | None, ...]:
         geometry = self.stride, self.padding, self.dilation
-        to_x = Conv2DDataFunction(image_size(x), *geometry)(g, w, None) if self.needs[0] else None
-        to_w = Conv2DWeightFunction(_kernel_size(w), *geometry)(x, g) if self.needs[1] else None
-        return to_x, to_w, g.sum(axis=(0, 1, 2)) if self.needs[2] else None
+        to_x = Conv2DDataFunction(image_size(x), *geometry)(g, w, None) if needs[0] else None
+        to_w = Conv2DWeightFunction(_kernel_size(w), *geometry)(x, g) if needs[1] else None
+        return to_x, to_w, g.sum(axis=(0, 1, 2)) if needs[2] else None
 
 
 @dataclass(slots=True, eq=False)
@@ -89,11 +90,11 @@ class Conv2DDataFunction(Function):
     def forward(self, y: Array, w: Array, bias: Array | None) -> Array:
         return for_array(y, w, bias).conv2d_data(y, w, bias, self.size, self.stride, self.padding, self.dilation)
 
-    def backward(self, g: Tensor, x: Tensor, y: Tensor, w: Tensor, bias: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(self, g: Tensor, x: Tensor, needs: Sequence[bool], y: Tensor, w: Tensor, bias: Tensor | None) -> tuple[Tensor | None, ...]:
         geometry = self.stride, self.padding, self.dilation
-        to_y = Conv2DFunction(*geometry)(g, w, None) if self.needs[0] else None
-        to_w = Conv2DWeightFunction(_kernel_size(w), *geometry)(g, y) if self.needs[1] else None
-        return to_y, to_w, g.sum(axis=(0, 1, 2)) if self.needs[2] else None
+        to_y = Conv2DFunction(*geometry)(g, w, None) if needs[0] else None
+        to_w = Conv2DWeightFunction(_kernel_size(w), *geometry)(g, y) if needs[1] else None
+        return to_y, to_w, g.sum(axis=(0, 1, 2)) if needs[2] else None
 
 
 @dataclass(slots=True, eq=False)
@@ -106,10 +107,10 @@ class Conv2DWeightFunction(Function):
     def forward(self, x: Array, y: Array) -> Array:
         return for_array(x, y).conv2d_weight(x, y, self.size, self.stride, self.padding, self.dilation)
 
-    def backward(self, g: Tensor, w: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(self, g: Tensor, w: Tensor, needs: Sequence[bool], x: Tensor, y: Tensor) -> tuple[Tensor | None, ...]:
         geometry = self.stride, self.padding, self.dilation
-        to_x = Conv2DDataFunction(image_size(x), *geometry)(y, g, None) if self.needs[0] else None
-        return to_x, Conv2DFunction(*geometry)(x, g, None) if self.needs[1] else None
+        to_x = Conv2DDataFunction(image_size(x), *geometry)(y, g, None) if needs[0] else None
+        return to_x, Conv2DFunction(*geometry)(x, g, None) if needs[1] else None
 
 
 def conv2d(

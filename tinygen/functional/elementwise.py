@@ -5,6 +5,7 @@ are the inputs'.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from tinygen.backend import Array, array_module
@@ -29,8 +30,8 @@ class SubFunction(Function):
     def forward(self, a: Array, b: Array) -> Array:
         return a - b
 
-    def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
-        return g, -g if self.needs[1] else None
+    def backward(self, g: Tensor, y: Tensor, needs: Sequence[bool], a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
+        return g, -g if needs[1] else None
 
 
 class MulFunction(Function):
@@ -39,8 +40,8 @@ class MulFunction(Function):
     def forward(self, a: Array, b: Array) -> Array:
         return a * b
 
-    def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
-        to_a, to_b = self.needs
+    def backward(self, g: Tensor, y: Tensor, needs: Sequence[bool], a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
+        to_a, to_b = needs
         return g * b if to_a else None, g * a if to_b else None
 
 
@@ -50,8 +51,8 @@ class DivFunction(Function):
     def forward(self, a: Array, b: Array) -> Array:
         return a / b
 
-    def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
-        return g / b if self.needs[0] else None, -(g * y) / b if self.needs[1] else None
+    def backward(self, g: Tensor, y: Tensor, needs: Sequence[bool], a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
+        return g / b if needs[0] else None, -(g * y) / b if needs[1] else None
 
 
 class NegFunction(Function):
@@ -70,19 +71,19 @@ class PowFunction(Function):
     def forward(self, a: Array, b: Array) -> Array:
         return a**b
 
-    def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(self, g: Tensor, y: Tensor, needs: Sequence[bool], a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
         to_a = None
-        if self.needs[0]:
+        if needs[0]:
             if isinstance(b, Tensor):  # 0^0 is 1, whose slope is 0 and not 0 times infinity
                 base = where((a.data == 0) & (b.data == 0), 1.0, a)
                 to_a = g * (b * base ** (b - 1))
             else:
                 to_a = g * 0.0 if b == 0 else g * (b * a ** (b - 1))
         to_b = None
-        if self.needs[1] and isinstance(a, Tensor):
+        if needs[1] and isinstance(a, Tensor):
             positive = a.data > 0
             to_b = where(positive, g * y * log(where(positive, a, 1.0)), 0.0)
-        elif self.needs[1]:
+        elif needs[1]:
             to_b = g * y * math.log(a) if a > 0 else g * 0.0
         return to_a, to_b
 

@@ -1,6 +1,7 @@
 """Products of matrices."""
 
 import math
+from collections.abc import Sequence
 
 import numpy
 from tinygen_kernels import for_array
@@ -26,8 +27,8 @@ class MatMulFunction(Function):
                 return _one_by_one(a, b)
         return array_module(a).matmul(a, b)
 
-    def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
-        to_a, to_b = self.needs
+    def backward(self, g: Tensor, y: Tensor, needs: Sequence[bool], a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
+        to_a, to_b = needs
         return _summed(g @ swapaxes(b, -1, -2), a.shape) if to_a else None, _summed(swapaxes(a, -1, -2) @ g, b.shape) if to_b else None
 
 

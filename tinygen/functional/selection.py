@@ -1,5 +1,6 @@
 """Functions that select elements: by a condition, the larger or smaller, within bounds."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinygen.backend import Array, array_module
@@ -13,11 +14,11 @@ class MaximumFunction(Function):
     def forward(self, a: Array, b: Array) -> Array:
         return array_module(a if hasattr(a, "dtype") else b).maximum(a, b)
 
-    def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(self, g: Tensor, y: Tensor, needs: Sequence[bool], a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
         half = where(array_of(a) == array_of(b), g * 0.5, 0.0)
         return (
-            where(array_of(a) > array_of(b), g, half) if self.needs[0] else None,
-            where(array_of(a) < array_of(b), g, half) if self.needs[1] else None,
+            where(array_of(a) > array_of(b), g, half) if needs[0] else None,
+            where(array_of(a) < array_of(b), g, half) if needs[1] else None,
         )
 
 
@@ -27,11 +28,11 @@ class MinimumFunction(Function):
     def forward(self, a: Array, b: Array) -> Array:
         return array_module(a if hasattr(a, "dtype") else b).minimum(a, b)
 
-    def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(self, g: Tensor, y: Tensor, needs: Sequence[bool], a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
         half = where(array_of(a) == array_of(b), g * 0.5, 0.0)
         return (
-            where(array_of(a) < array_of(b), g, half) if self.needs[0] else None,
-            where(array_of(a) > array_of(b), g, half) if self.needs[1] else None,
+            where(array_of(a) < array_of(b), g, half) if needs[0] else None,
+            where(array_of(a) > array_of(b), g, half) if needs[1] else None,
         )
 
 
@@ -42,8 +43,8 @@ class WhereFunction(Function):
     def forward(self, a: Array, b: Array) -> Array:
         return array_module(self.condition).where(self.condition, a, b)
 
-    def backward(self, g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
-        return where(self.condition, g, 0.0) if self.needs[0] else None, where(self.condition, 0.0, g) if self.needs[1] else None
+    def backward(self, g: Tensor, y: Tensor, needs: Sequence[bool], a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
+        return where(self.condition, g, 0.0) if needs[0] else None, where(self.condition, 0.0, g) if needs[1] else None
 
 
 def where(condition: Tensor | Array, a: Operand, b: Operand) -> Tensor:

@@ -65,10 +65,10 @@ class ConcatenateFunction(Function):
     def forward(self, *xs: Array) -> Array:
         return array_module(xs[0]).concatenate(xs, axis=self.axis)
 
-    def backward(self, g: Tensor, y: Tensor, *xs: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(self, g: Tensor, y: Tensor, needs: Sequence[bool], *xs: Tensor) -> tuple[Tensor | None, ...]:
         parts: list[Tensor | None] = []
         start = 0
-        for x, need in zip(xs, self.needs, strict=True):
+        for x, need in zip(xs, needs, strict=True):
             stop = start + x.shape[self.axis]
             parts.append(g[_along(g.ndim, self.axis, slice(start, stop))] if need else None)
             start = stop

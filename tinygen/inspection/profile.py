@@ -109,14 +109,14 @@ class Profile(Listener):
             cost.bytes += y.nbytes + sum(_bytes(x) for x in inputs)
         notes(node)[self] = self._running
 
-    def backward(self, node: Function, g: Tensor, y: Tensor, inputs: Sequence[Any]) -> Event:
+    def backward(self, node: Function, g: Tensor, y: Tensor, inputs: Sequence[Any], needs: Sequence[bool]) -> Event:
         """A walk within a backward counts towards that backward, too."""
         if self._backward is not None:
             yield
             return
         cost = self.ops.setdefault(errors.name(node), Costs()).backward
         cost.calls += 1
-        cost.bytes += _bytes(g) + sum(_bytes(x) * (1 + need) for x, need in zip(inputs, node.needs, strict=True))
+        cost.bytes += _bytes(g) + sum(_bytes(x) * (1 + need) for x, need in zip(inputs, needs, strict=True))
         if (
             isinstance(node, Recurrence) and not is_recording()
         ):  # the kernel multiplies as often for the states, and once more for the weight
