@@ -60,7 +60,7 @@ class TestLayers:
 
     def test_a_transposed_layer_is_that_of_the_dcgan(self) -> None:
         c = Layer(64, (4, 4), 256, 128, 4, 2, 1, transposed=True).convolution()
-        assert (c.size, c.made, c.channels, c.outputs) == ((8, 8), (4, 4), 128, 256)
+        assert (c.size, c.output, c.channels, c.outputs) == ((8, 8), (4, 4), 128, 256)
 
     def test_the_list(self) -> None:
         assert len(set(LAYERS)) == 15

@@ -98,7 +98,7 @@ def measure(layer: Layer, direction: Direction, dtype: str, repeats: int, protoc
             for memory_format, name in TORCH.items():
                 works[name] = torch_kernels.works(layer, arrays, memory_format, protocol.device)[direction]
                 results[name] = torch_kernels.result(works[name](), layer, direction)
-    errors = {name: _error(made, results[IM2COL]) for name, made in results.items()}
+    errors = {name: _error(result, results[IM2COL]) for name, result in results.items()}
     wrong = {name: error for name, error in errors.items() if not error <= TOLERANCE}
     predicted = None
     if protocol.device != "cpu" and dtype == "float32":
@@ -131,8 +131,8 @@ def _works(kernels: Any, layer: Layer, arrays: list[Array]) -> dict[Direction, W
     return plain | {"forward": plain["data"], "data": plain["forward"]} if layer.transposed else plain
 
 
-def _error(made: Array, expected: Array) -> float:
+def _error(result: Array, expected: Array) -> float:
     """The largest difference, relative to the largest number."""
-    if made.shape != expected.shape:
+    if result.shape != expected.shape:
         return float("inf")
-    return float(numpy.abs(made - expected).max() / numpy.abs(expected).max())
+    return float(numpy.abs(result - expected).max() / numpy.abs(expected).max())

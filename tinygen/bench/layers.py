@@ -16,10 +16,10 @@ DIRECTIONS: tuple[Direction, ...] = ("forward", "data", "weight")
 
 @dataclass(frozen=True)
 class Convolution:
-    """images (N, *size, channels) -> (N, *made, outputs), as the kernels take it."""
+    """images (N, *size, channels) -> (N, *output, outputs), as the kernels take it."""
 
     size: Pair
-    made: Pair
+    output: Pair
     channels: int
     outputs: int
     kernel_size: Pair
@@ -70,18 +70,18 @@ class Layer:
             size, padding = transposed_size(self.size, kernel_size, stride, self.padding)
             return Convolution(size, self.size, self.outputs, self.channels, kernel_size, stride, padding)
         padding = resolve_padding(self.padding, self.size, kernel_size, stride, (1, 1))
-        made = output_size(self.size, kernel_size, stride, padding)
-        return Convolution(self.size, made, self.channels, self.outputs, kernel_size, stride, padding)
+        output = output_size(self.size, kernel_size, stride, padding)
+        return Convolution(self.size, output, self.channels, self.outputs, kernel_size, stride, padding)
 
     def flops(self) -> int:
         """Two for each multiply-add, in each direction. As is usual, those with the zeros of the border count as well."""
-        made = self.convolution().made
-        return 2 * self.images * made[0] * made[1] * self.kernel**2 * self.channels * self.outputs
+        output = self.convolution().output
+        return 2 * self.images * output[0] * output[1] * self.kernel**2 * self.channels * self.outputs
 
     def shapes(self) -> list[tuple[int, ...]]:
         """Of the images x, weights w and results y of the convolution."""
         c = self.convolution()
-        return [(self.images, *c.size, c.channels), (*c.kernel_size, c.channels, c.outputs), (self.images, *c.made, c.outputs)]
+        return [(self.images, *c.size, c.channels), (*c.kernel_size, c.channels, c.outputs), (self.images, *c.output, c.outputs)]
 
     def arrays(self, dtype: str) -> list[Array]:
         """Random x, w and y."""

@@ -64,10 +64,10 @@ def main() -> None:
         raise OSError(f"--ptx needs what compiles for GPUs: pip install 'tinygen[gpu-check]' ({error})") from None
     print(f"ptxas {metadata.version('nvidia-cuda-nvcc')}; occupancy is what registers, threads and shared memory allow\n")
     rows: list[tuple[str, ...]] = [("kernel", "", "registers", "spills", "shared", "occupancy", "FMA", "div64", "jit s")]
-    for made in reports():
-        numbers = map(str, (made.registers, made.spills, made.shared))
-        shares = f"{made.occupancy:.0%}", f"{made.multiplications:.0%}"
-        rows.append((made.name, made.architecture, *numbers, *shares, str(made.wide_divisions), f"{made.seconds:.1f}"))
+    for report in reports():
+        numbers = map(str, (report.registers, report.spills, report.shared))
+        shares = f"{report.occupancy:.0%}", f"{report.multiplications:.0%}"
+        rows.append((report.name, report.architecture, *numbers, *shares, str(report.wide_divisions), f"{report.seconds:.1f}"))
     print("\n".join(table(rows)))
 
 
@@ -75,8 +75,8 @@ def reports() -> Iterator[Report]:
     """All kernels of the modules that list theirs, on all architectures. As many are compiled at a time as there are processors."""
     jobs = [(name, i) for name in _MODULES for i, _ in enumerate(_kernels(name))]
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-        for made in pool.map(_reports, *zip(*jobs, strict=True)):
-            yield from made
+        for reports_of_one in pool.map(_reports, *zip(*jobs, strict=True)):
+            yield from reports_of_one
 
 
 def _kernels(module: str) -> list[Any]:

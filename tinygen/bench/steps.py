@@ -131,9 +131,9 @@ def disagreement(name: str, device: str) -> float:
         with torch.no_grad(), tinygen.no_grad():
             expected = ours(tinygen.tensor(x, device=device)).numpy()
             given = torch.from_numpy(x[:, facing, facing].transpose(0, 3, 1, 2).copy() if x.ndim == 4 else x).to(device)
-            made = theirs.eval()(given).cpu().numpy()
-        made = made.transpose(0, 2, 3, 1)[:, facing, facing] if made.ndim == 4 else made
-        errors.append(float(numpy.abs(made - expected).max() / numpy.abs(expected).max()))
+            result = theirs.eval()(given).cpu().numpy()
+        result = result.transpose(0, 2, 3, 1)[:, facing, facing] if result.ndim == 4 else result
+        errors.append(float(numpy.abs(result - expected).max() / numpy.abs(expected).max()))
     return max(errors)
 
 

@@ -22,8 +22,8 @@ def padding_of(layer: Layer) -> tuple[int, int] | None:
     """The padding for PyTorch, or None where it has none that makes images of the same size."""
     c = layer.convolution()
     padding = max(c.padding[0]), max(c.padding[1])
-    made = [(n + 2 * p - k) // s + 1 for n, p, k, s in zip(c.size, padding, c.kernel_size, c.stride, strict=True)]
-    return padding if tuple(made) == c.made else None
+    output = [(n + 2 * p - k) // s + 1 for n, p, k, s in zip(c.size, padding, c.kernel_size, c.stride, strict=True)]
+    return padding if tuple(output) == c.output else None
 
 
 def works(layer: Layer, arrays: list[Array], memory_format: str, device: str) -> dict[Direction, Work]:
@@ -37,7 +37,7 @@ def works(layer: Layer, arrays: list[Array], memory_format: str, device: str) ->
     source, gradient = (results, images) if layer.transposed else (images, results)
     extra = [0, 0]
     if layer.transposed:
-        least = [(m - 1) * s - 2 * p + k for m, s, p, k in zip(c.made, c.stride, padding, c.kernel_size, strict=True)]
+        least = [(m - 1) * s - 2 * p + k for m, s, p, k in zip(c.output, c.stride, padding, c.kernel_size, strict=True)]
         extra = [n - m for n, m in zip(c.size, least, strict=True)]
     geometry = [c.stride, padding, (1, 1), layer.transposed, extra, 1]
     aten = torch.ops.aten
@@ -49,7 +49,7 @@ def works(layer: Layer, arrays: list[Array], memory_format: str, device: str) ->
 
 
 def result(tensor: Any, layer: Layer, direction: Direction) -> Array:
-    """What a work made, in our layout, on the host."""
+    """The result of a work, in our layout, on the host."""
     tensor = tensor.cpu()
     rows, columns = _facing(layer)
     return (

@@ -40,23 +40,23 @@ class Translator:
 
     def sequence(self, layers: Sequence[nn.Module], flattened: int = 0) -> torch.nn.Module:
         """The layers in a row. `flattened`: how many channels the image has that the first layer gets flat, 0 where it gets none."""
-        made: list[torch.nn.Module] = []
+        twins: list[torch.nn.Module] = []
         channels = flattened
         for i, layer in enumerate(layers):
             match layer:
                 case nn.Dense():
                     reshaped = [later.shape[-1] for later in layers[i:] if isinstance(later, nn.Reshape)]
-                    made.append(self.dense(layer, flattened, reshaped[0] if reshaped else 0))
+                    twins.append(self.dense(layer, flattened, reshaped[0] if reshaped else 0))
                     flattened = 0
                 case nn.Conv2D() | nn.ConvTranspose2D():
-                    made.append(self.convolution(layer))
+                    twins.append(self.convolution(layer))
                     channels = layer.weight.shape[3 if isinstance(layer, nn.Conv2D) else 2]
                 case nn.Flatten():
-                    made.append(torch.nn.Flatten())
+                    twins.append(torch.nn.Flatten())
                     flattened = channels
                 case _:
-                    made.append(_plain(layer, flat=bool(i) and isinstance(made[-1], torch.nn.Linear)))
-        model: Any = torch.nn.Sequential(*made)
+                    twins.append(_plain(layer, flat=bool(i) and isinstance(twins[-1], torch.nn.Linear)))
+        model: Any = torch.nn.Sequential(*twins)
         return model.to(self.device, memory_format=self.memory_format)
 
     def images(self, images: numpy.ndarray, low: float, high: float) -> torch.Tensor:
@@ -73,8 +73,8 @@ class Translator:
     def dense(self, layer: nn.Dense, flattened: int, reshaped: int) -> torch.nn.Module:
         inputs, outputs = layer.weight.shape
         columns, rows = self.order(inputs, flattened), self.order(outputs, reshaped)
-        made = torch.nn.Linear(inputs, outputs, bias=layer.bias is not None)
-        return _with(made, layer.weight.numpy()[columns][:, rows].T, None if layer.bias is None else layer.bias.numpy()[rows])
+        twin = torch.nn.Linear(inputs, outputs, bias=layer.bias is not None)
+        return _with(twin, layer.weight.numpy()[columns][:, rows].T, None if layer.bias is None else layer.bias.numpy()[rows])
 
     def convolution(self, layer: nn.Conv2D | nn.ConvTranspose2D) -> torch.nn.Module:
         assert layer.padding == "same"
@@ -82,9 +82,9 @@ class Translator:
         padding = -((layer.stride[0] - layer.weight.shape[0]) // 2)
         kind: Any = torch.nn.Conv2d if isinstance(layer, nn.Conv2D) else torch.nn.ConvTranspose2d
         channels, outputs = layer.weight.shape[2:][:: 1 if isinstance(layer, nn.Conv2D) else -1]
-        made = kind(channels, outputs, layer.weight.shape[:2], layer.stride, padding, bias=layer.bias is not None)
+        twin = kind(channels, outputs, layer.weight.shape[:2], layer.stride, padding, bias=layer.bias is not None)
         weight = layer.weight.numpy()[self.facing, self.facing].transpose(3, 2, 0, 1)
-        return _with(made, weight, None if layer.bias is None else layer.bias.numpy())
+        return _with(twin, weight, None if layer.bias is None else layer.bias.numpy())
 
 
 def _with(module: Any, weight: numpy.ndarray, bias: numpy.ndarray | None) -> torch.nn.Module:
