@@ -64,10 +64,10 @@ def main() -> None:
         raise OSError(f"--ptx needs what compiles for GPUs: pip install 'tinygen[gpu-check]' ({error})") from None
     print(f"ptxas {metadata.version('nvidia-cuda-nvcc')}; occupancy is what registers, threads and shared memory allow\n")
     rows: list[tuple[str, ...]] = [("kernel", "", "registers", "spills", "shared", "occupancy", "FMA", "div64", "jit s")]
-    for report in reports():
-        numbers = map(str, (report.registers, report.spills, report.shared))
-        shares = f"{report.occupancy:.0%}", f"{report.multiplications:.0%}"
-        rows.append((report.name, report.architecture, *numbers, *shares, str(report.wide_divisions), f"{report.seconds:.1f}"))
+    for each in reports():
+        numbers = map(str, (each.registers, each.spills, each.shared))
+        shares = f"{each.occupancy:.0%}", f"{each.multiplications:.0%}"
+        rows.append((each.name, each.architecture, *numbers, *shares, str(each.wide_divisions), f"{each.seconds:.1f}"))
     print("\n".join(table(rows)))
 
 
