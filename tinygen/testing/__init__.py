@@ -3,9 +3,10 @@
 from typing import Any
 
 from tinygen.testing.gradcheck import adjoint_check, gradcheck, gradgradcheck, random_tensor
+from tinygen.testing.module_check import gradcheck_module
 
-_STRATEGIES = ("broadcastable_shapes", "images", "shapes", "tensors")
-__all__ = [*_STRATEGIES, "adjoint_check", "gradcheck", "gradgradcheck", "random_tensor"]
+_STRATEGIES = ("broadcastable_shapes", "images", "labels", "sequences", "shapes", "tensors")
+__all__ = [*_STRATEGIES, "adjoint_check", "gradcheck", "gradcheck_module", "gradgradcheck", "random_tensor"]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,13 +13,16 @@ functions of the gradients that they are made from, too.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy
 
 from tinygen.backend import array_module, to_device
+from tinygen.engine import errors
 from tinygen.engine.grad import grad
 from tinygen.engine.tensor import Tensor
+from tinygen.testing.diagnosis import MOST_ELEMENTS, Case
 
 STEP = 1e-5  # of the central difference: its error is about STEP^2 f''' / 6 + 1e-16 f / STEP
 ROUNDING = 1e-15 / STEP  # the second term, for f = 1, with some room
@@ -33,19 +36,22 @@ def gradcheck(function: Callable[..., Tensor], *inputs: Tensor, order: int = 1, 
     what rounding does to a difference quotient. Where they differ by more, quotients of other steps show
     how uncertain the quotient is.
 
-    Raises AssertionError, with the input, the order and both numbers, where they do not agree, and where
-    function changes its inputs. Works under `python -O`, too.
+    Raises AssertionError where they do not agree, and where function changes its inputs. The message has
+    the input, the order and both numbers. It compares the gradient element by element and says what the
+    wrong elements have in common. Works under `python -O`, too.
     """
+    __tracebackhide__ = True
     for i, x in enumerate(inputs):
         if x.dtype != numpy.float64 or not x.requires_grad:
             raise TypeError(
                 f"gradcheck: input {i} must be float64 and require gradients, it is {x.dtype} with requires_grad={x.requires_grad}"
             )
-    _check(function, inputs, order, 1, numpy.random.default_rng(seed), tolerance, 0.0)
+    check(function, inputs, [f"input {i}" for i in range(len(inputs))], order, seed, tolerance)
 
 
 def gradgradcheck(function: Callable[..., Tensor], *inputs: Tensor, seed: int = 0, tolerance: float = 1e-6) -> None:
     """`gradcheck` to second order."""
+    __tracebackhide__ = True
     gradcheck(function, *inputs, order=2, seed=seed, tolerance=tolerance)
 
 
@@ -55,6 +61,7 @@ def adjoint_check(function: Callable[[Tensor], Tensor], x: Tensor, seed: int = 0
     c is a random array. The check needs no step, so it holds up to rounding. Raises AssertionError with
     both numbers.
     """
+    __tracebackhide__ = True
     y = function(x)
     c = _random_like(y, numpy.random.default_rng(seed))
     g = grad(y, x, c)
@@ -64,89 +71,115 @@ def adjoint_check(function: Callable[[Tensor], Tensor], x: Tensor, seed: int = 0
         raise AssertionError(f"<f(x), c> = {left} but <x, f*(c)> = {right}")
 
 
-def _check(
-    function: Callable[..., Tensor],
-    inputs: Sequence[Tensor],
-    orders: int,
-    order: int,
-    rng: numpy.random.Generator,
-    tolerance: float,
-    size: float,
+def check(
+    function: Callable[..., Tensor], inputs: Sequence[Tensor], names: Sequence[str], orders: int, seed: int, tolerance: float
 ) -> None:
-    """`size` is the largest <|f|, |c|> of the lower orders: numbers of that size have been rounded."""
-    before = [x.data.copy() for x in inputs]
-    y = function(*inputs)
-    c = _random_like(y, rng)
-    size = max(size, float(abs(y.data * c.data).sum()))
-    gradients = grad(y, inputs, c) if y.requires_grad else [x * 0.0 for x in inputs]
-    directions = [_random_like(x, rng) for x in inputs]
-    for i, (gradient, v) in enumerate(zip(gradients, directions, strict=True)):
-        _expect_agreement(function, inputs, i, v, c, _dot(gradient, v), tolerance, size, order)
-    for i, (x, copy) in enumerate(zip(inputs, before, strict=True)):
-        if not (x.data == copy).all():
-            raise AssertionError(f"the function changed its input {i}")
-    if order < orders:
-
-        def directional_derivative(*arguments: Tensor) -> Tensor:
-            *xs, c = arguments
-            y = function(*xs)
-            if not y.requires_grad:
-                return xs[0].sum() * 0.0
-            found = [(g * v).sum() for g, v in zip(grad(y, xs, c, create_graph=True), directions, strict=True)]
-            return sum(found[1:], start=found[0])
-
-        _check(directional_derivative, [*inputs, Tensor(c.data, requires_grad=True)], orders, order + 1, rng, tolerance, size)
+    """`gradcheck` of inputs with names."""
+    __tracebackhide__ = True
+    rng = numpy.random.default_rng(seed)
+    size = 0.0  # the largest <|f|, |c|> of all orders: numbers of that size have been rounded
+    for order in range(1, orders + 1):
+        before = [x.data.copy() for x in inputs]
+        y = function(*inputs)
+        c = _random_like(y, rng)
+        size = max(size, float(abs(y.data * c.data).sum()))
+        gradients = grad(y, inputs, c) if y.requires_grad else [x * 0.0 for x in inputs]
+        directions = [_random_like(x, rng) for x in inputs]
+        for i, (gradient, v) in enumerate(zip(gradients, directions, strict=True)):
+            _Derivative(function, inputs, names, order, i, c).expect(v, _dot(gradient, v), tolerance, size)
+        for name, x, copy in zip(names, inputs, before, strict=True):
+            if not (x.data == copy).all():
+                raise AssertionError(f"the function changed its {name}")
+        function = _directional_derivative(function, directions)
+        inputs, names = [*inputs, Tensor(c.data, requires_grad=True)], [*names, "g"]
 
 
-def _expect_agreement(
-    function: Callable[..., Tensor],
-    inputs: Sequence[Tensor],
-    i: int,
-    v: Tensor,
-    c: Tensor,
-    found: float,
-    tolerance: float,
-    size: float,
-    order: int,
-) -> None:
-    """Compare the derivative of <function, c> along v of input i, which was found to be `found`, with the quotient."""
-    expected = _quotient(function, inputs, i, v, c, STEP)
-    bound = tolerance * max(abs(expected), abs(found)) + ROUNDING * size
-    if not abs(expected - found) <= bound:
-        expected, doubt = _extrapolated(function, inputs, i, v, c)
-        bound = max(bound, min(doubt, tolerance))
-    if not abs(expected - found) <= bound:
-        numbers = f"the difference quotient is {expected}, the gradient gives {found}"
-        raise AssertionError(f"order {order}, input {i} {inputs[i].shape}: {numbers}{_hint(found, expected)}")
+def _directional_derivative(function: Callable[..., Tensor], directions: Sequence[Tensor]) -> Callable[..., Tensor]:
+    """The derivative of <function(xs), c> along the directions, as a function of xs and c."""
+
+    def derivative(*arguments: Tensor) -> Tensor:
+        *xs, c = arguments
+        y = function(*xs)
+        if not y.requires_grad:
+            return xs[0].sum() * 0.0
+        found = [(g * v).sum() for g, v in zip(grad(y, xs, c, create_graph=True), directions, strict=True)]
+        return sum(found[1:], start=found[0])
+
+    return derivative
 
 
-def _hint(found: float, expected: float) -> str:
-    """What is often wrong with a gradient that is a simple multiple of the right one."""
-    causes = {-1.0: "-1 times as much: a wrong sign?", 0.0: "is it left out?", 0.5: "half of it", 2.0: "twice as much"}
-    return next((f" ({cause})" for factor, cause in causes.items() if abs(found - factor * expected) <= 1e-6 * abs(expected)), "")
+@dataclass
+class _Derivative:
+    """The derivative of <function(inputs), c> to inputs[i]."""
 
+    function: Callable[..., Tensor]
+    inputs: Sequence[Tensor]
+    names: Sequence[str]
+    order: int
+    i: int
+    c: Tensor
 
-def _quotient(function: Callable[..., Tensor], inputs: Sequence[Tensor], i: int, v: Tensor, c: Tensor, step: float) -> float:
-    """The central difference of <function, c> as input i moves along v."""
-    ahead, behind = (_dot(function(*_moved(inputs, i, v, signed)), c) for signed in (step, -step))
-    return (ahead - behind) / (2 * step)
+    def expect(self, v: Tensor, found: float, tolerance: float, size: float) -> None:
+        """Compare the derivative along v, which was found to be `found`, with the difference quotient."""
+        __tracebackhide__ = True
+        expected = self.quotient(v, STEP)
+        bound = tolerance * max(abs(expected), abs(found)) + ROUNDING * size
+        if not abs(expected - found) <= bound:
+            expected, doubt = self.extrapolated(v)
+            bound = max(bound, min(doubt, tolerance))
+        if not abs(expected - found) <= bound:
+            numbers = f"the difference quotient is {expected}, the gradient gives {found}"
+            which = f"order {self.order}, {self.names[self.i]} {self.inputs[self.i].shape}"
+            raise AssertionError(f"{which}: {numbers}\n{self.diagnosis()}")
 
+    def quotient(self, v: Tensor, step: float) -> float:
+        """The central difference along v."""
+        ahead, behind = (_dot(self.moved(self.i, v, signed), self.c) for signed in (step, -step))
+        return (ahead - behind) / (2 * step)
 
-def _extrapolated(function: Callable[..., Tensor], inputs: Sequence[Tensor], i: int, v: Tensor, c: Tensor) -> tuple[float, float]:
-    """The quotient extrapolated to step 0 (Richardson, 1911), and how uncertain it is.
+    def extrapolated(self, v: Tensor) -> tuple[float, float]:
+        """The quotient extrapolated to step 0 (Richardson, 1911), and how uncertain it is.
 
-    Extrapolation removes the error STEP^2 f''' / 6. Quotients of several steps differ by their rounding
-    errors and the curvature of f, so their spread is a measure of the uncertainty.
-    """
-    half, full, more = (_quotient(function, inputs, i, v, c, step) for step in (STEP / 2, STEP, STEP * 1.5))
-    return (4 * half - full) / 3, 4 * (max(half, full, more) - min(half, full, more))
+        Extrapolation removes the error STEP^2 f''' / 6. Quotients of several steps differ by their rounding
+        errors and the curvature of f, so their spread is a measure of the uncertainty.
+        """
+        half, full, more = (self.quotient(v, step) for step in (STEP / 2, STEP, STEP * 1.5))
+        return (4 * half - full) / 3, 4 * (max(half, full, more) - min(half, full, more))
 
+    def moved(self, i: int, v: Tensor, step: float) -> Tensor:
+        """The function's output where input i is moved along v."""
+        ahead = self.inputs[i].data + step * v.data
+        ahead = array_module(ahead).asarray(ahead)  # NumPy's sums of shape () are scalars
+        return self.function(*(Tensor(ahead if j == i else x.data, requires_grad=True) for j, x in enumerate(self.inputs)))
 
-def _moved(inputs: Sequence[Tensor], i: int, v: Tensor, step: float) -> list[Tensor]:
-    """The inputs, input i moved along v."""
-    ahead = inputs[i].data + step * v.data
-    ahead = array_module(ahead).asarray(ahead)  # NumPy's sums of shape () are scalars
-    return [Tensor(ahead if j == i else x.data, requires_grad=True) for j, x in enumerate(inputs)]
+    def diagnosis(self) -> str:
+        """Which function is wrong, at which element, and what the wrong elements have in common."""
+        x, y = self.inputs[self.i], self.function(*self.inputs)
+        if self.order > 1:
+            return (
+                f"the gradient is right, but not its dependence on {self.names[self.i]}: does backward use .data, NumPy, "
+                "or a number that forward kept? Take what varies smoothly from the tensors g, y and the inputs"
+            )
+        if x.size > MOST_ELEMENTS:
+            return f"check an input of at most {MOST_ELEMENTS} elements, and the message says which elements are wrong"
+        if not y.requires_grad:
+            return "the output does not require gradients: is it computed from .data, or with NumPy?"
+        name = getattr(self.function, "__name__", type(self.function).__name__)
+        if name == "<lambda>" and y.node is not None:
+            name = errors.name(y.node)
+        values = [x.numpy() for x in self.inputs]
+        return f"{name}: {Case(values, self.names, self.i, y.numpy(), self.c.numpy(), self.jacobian, self.backward)}"
+
+    def jacobian(self, j: int) -> numpy.ndarray:
+        """The difference quotient of each element of the output along each element of input j."""
+        elements = numpy.eye(self.inputs[j].size).reshape(-1, *self.inputs[j].shape)
+        directions = [Tensor(to_device(v, self.c.device)) for v in elements]
+        quotients = [(self.moved(j, v, STEP).numpy() - self.moved(j, v, -STEP).numpy()) / (2 * STEP) for v in directions]
+        return numpy.array(quotients).reshape(*self.inputs[j].shape, *self.c.shape)
+
+    def backward(self, g: numpy.ndarray) -> numpy.ndarray:
+        """The gradient to input i for the incoming gradient g."""
+        return grad(self.function(*self.inputs), self.inputs[self.i], Tensor(to_device(g, self.c.device))).numpy()
 
 
 def _dot(a: Tensor, b: Tensor) -> float:

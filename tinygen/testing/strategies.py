@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from tinygen.engine.tensor import Tensor
 from tinygen.testing.gradcheck import random_tensor
 
+_SEEDS = st.integers(0, 2**32 - 1)
+
 
 def shapes(min_dims: int = 0, max_dims: int = 4, max_side: int = 4) -> st.SearchStrategy[tuple[int, ...]]:
     """Shapes with sizes from 1 to max_side."""
@@ -35,7 +37,7 @@ def tensors(
     of shapes. Half of the tensors are not contiguous in memory, unless `contiguous` says which.
     """
     size = draw(shape if isinstance(shape, st.SearchStrategy) else st.just(shape) if shape is not None else shapes())
-    rng = numpy.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    rng = numpy.random.default_rng(draw(_SEEDS))
     return random_tensor(size, rng, low, high, dtype, draw(st.booleans()) if contiguous is None else contiguous)
 
 
@@ -43,3 +45,16 @@ def images(channels: int = 2, max_side: int = 6, max_batch: int = 2) -> st.Searc
     """Small images (N, H, W, channels), square or not, down to one pixel."""
     sides = st.integers(1, max_side)
     return tensors(st.tuples(st.integers(1, max_batch), sides, sides, st.just(channels)))
+
+
+def sequences(features: int = 3, max_steps: int = 4, max_batch: int = 3) -> st.SearchStrategy[Tensor]:
+    """Short sequences (N, T, features), down to one step."""
+    return tensors(st.tuples(st.integers(1, max_batch), st.integers(1, max_steps), st.just(features)))
+
+
+def labels(classes: int, shape: Any = (4,)) -> st.SearchStrategy[Tensor]:
+    """Integers from 0 to classes - 1. `shape` is a shape or a strategy of shapes."""
+    sizes = shape if isinstance(shape, st.SearchStrategy) else st.just(shape)
+    return sizes.flatmap(
+        lambda size: st.builds(lambda seed: Tensor(numpy.asarray(numpy.random.default_rng(seed).integers(classes, size=size))), _SEEDS)
+    )
