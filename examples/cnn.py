@@ -73,7 +73,7 @@ def worst_mistakes(probabilities: numpy.ndarray, data: ImageDataset, count: int 
     wrong_by = probabilities.max(axis=1) - probabilities[numpy.arange(len(predicted)), data.test_labels]
     worst = numpy.argsort(-wrong_by, kind="stable")[: max(1, min(count, int((wrong_by > 0).sum())))]
     captions = [f"{data.classes[predicted[i]]} {probabilities[i].max():.2f}\nis {data.classes[data.test_labels[i]]}" for i in worst]
-    return captioned_grid(data.test_images[worst] / 255, captions, columns=5)
+    return captioned_grid(numpy.asarray(data.test_images[worst]) / 255, captions, columns=5)
 
 
 def build(options: CNNOptions, data: ImageDataset) -> dict[str, nn.Module]:

@@ -126,7 +126,7 @@ class TestFashionMnist:
         write_folder(no_debian, ".gz")
         data = load_fashion_mnist()
         assert data.describe() == f"data: Fashion-MNIST in {no_debian}, 5 training and 5 test images of 4x3x1"
-        assert data.classes == CLASSES
+        assert data.classes == CLASSES[:5], "those that occur"
 
     @pytest.mark.parametrize("suffix", ["", ".gz"])
     def test_a_folder_of_the_user_s_own(self, tmp_path: Path, suffix: str) -> None:

@@ -238,7 +238,9 @@ def test_what_cannot_be_judged(few_images: Path, tmp_path: Path) -> None:
     finish_run(tmp_path / "one", tmp_path / "one.npz", lambda data: data)
     refused(tmp_path / "one", "a classifier needs 2 classes or more to learn features from, got 1")
 
-    numpy.savez(tmp_path / "three.npz", train_images=images, train_labels=labels, test_images=images[:3], test_labels=numpy.arange(3))
+    numpy.savez(
+        tmp_path / "three.npz", train_images=images, train_labels=numpy.arange(12) % 3, test_images=images[:3], test_labels=numpy.arange(3)
+    )
     finish_run(tmp_path / "three", tmp_path / "three.npz", lambda data: data)
     refused(tmp_path / "three", "the 5 nearest neighbours of each image need more than 5 images, got 3")
     (tmp_path / "three.npz").unlink()

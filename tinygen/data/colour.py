@@ -6,6 +6,7 @@ import numpy
 
 from tinygen.command_line import UsageError
 from tinygen.data.dataset import ImageDataset, pad_to
+from tinygen.data.stream import Images
 
 
 def to_colour(data: ImageDataset, side: int = 32) -> ImageDataset:
@@ -28,8 +29,8 @@ def to_colour(data: ImageDataset, side: int = 32) -> ImageDataset:
     hues = [colorsys.hsv_to_rgb(k / len(data.classes), 0.6, 1) for k in range(len(data.classes))]
     palette = numpy.rint(255 * numpy.array(hues)).astype(numpy.uint16)
 
-    def colour(images: numpy.ndarray, labels: numpy.ndarray) -> numpy.ndarray:
-        return ((pad_to(images, side) * palette[labels][:, None, None] + 127) // 255).astype(numpy.uint8)
+    def colour(images: Images, labels: numpy.ndarray) -> numpy.ndarray:
+        return ((pad_to(numpy.asarray(images), side) * palette[labels][:, None, None] + 127) // 255).astype(numpy.uint8)
 
     train, test = colour(data.train_images, data.train_labels), colour(data.test_images, data.test_labels)
     return ImageDataset(train, data.train_labels, test, data.test_labels, data.classes, f"{data.source}, coloured by class")

@@ -22,5 +22,5 @@ def load_fashion_mnist() -> ImageDataset:
     are damaged.
     """
     if DEBIAN_FOLDER.is_dir():
-        return ImageDataset(*read_idx_folder(DEBIAN_FOLDER), CLASSES, f"Fashion-MNIST in {DEBIAN_FOLDER}")
-    return ImageDataset(*read_idx_folder(EMBEDDED_FOLDER), CLASSES, "embedded Fashion-MNIST subset")
+        return ImageDataset.of_labels(*read_idx_folder(DEBIAN_FOLDER), f"Fashion-MNIST in {DEBIAN_FOLDER}", CLASSES)
+    return ImageDataset.of_labels(*read_idx_folder(EMBEDDED_FOLDER), "embedded Fashion-MNIST subset", CLASSES)

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 import numpy
 
 from tinygen.command_line import UsageError
+from tinygen.data.stream import Images, Streamed
 
 
 class Loader:
     """Cuts arrays of equal length N into shuffled batches. Rows with one index stay together.
+    `Streamed` images are decoded by threads, two batches ahead.
 
     batch_size   rows in a batch, 1 to N
     seed         0 to 2**64 - 1
@@ -18,7 +20,7 @@ class Loader:
     Raises ValueError if the arrays' lengths differ or a number is out of its range.
     """
 
-    def __init__(self, *arrays: numpy.ndarray, batch_size: int, seed: int, drop_last: bool = True) -> None:
+    def __init__(self, *arrays: Images, batch_size: int, seed: int, drop_last: bool = True) -> None:
         lengths = [len(array) for array in arrays]
         if len(set(lengths)) != 1:
             raise ValueError(f"Loader: takes one or more arrays of equal length, not of the lengths {lengths}")
@@ -47,8 +49,13 @@ class Loader:
         if not 0 <= start <= len(self):
             raise ValueError(f"Loader: an epoch has {len(self)} batches, so it cannot start at batch {start}")
         order = self._permutation(number)
-        chosen = (order[batch * self.batch_size : (batch + 1) * self.batch_size] for batch in range(start, len(self)))
-        return (tuple(array[rows] for array in self.arrays) for rows in chosen)
+        chosen = [order[batch * self.batch_size : (batch + 1) * self.batch_size] for batch in range(start, len(self))]
+        return zip(*(self._batches(array, chosen) for array in self.arrays), strict=True)
+
+    def _batches(self, array: Images, chosen: list[numpy.ndarray]) -> Iterator[numpy.ndarray]:
+        if isinstance(array, Streamed):
+            return array.batches(chosen, ahead=2 * self.batch_size)
+        return (array[rows] for rows in chosen)
 
     def _permutation(self, number: int) -> numpy.ndarray:
         # Raw random numbers are ranked, since all versions of NumPy have the same raw stream of Philox.

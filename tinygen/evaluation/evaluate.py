@@ -138,7 +138,7 @@ def _read_run(run: Path, moved: Path | None) -> tuple[numpy.ndarray, int, ImageD
         )
     if missing := [name for name in ("data", "size", "crop", "grey") if name not in options]:
         raise UsageError(f"{run} does not say which images it was trained on: its checkpoint lacks the options {', '.join(missing)}")
-    loaded = load_images(moved or options["data"], options["size"], options["crop"], options["grey"])
+    loaded = load_images(moved or options["data"], options["size"], options["crop"], options["grey"], options.get("classes"))
     data = _as_seen(loaded, arrays["images"].shape[1:], run)
     if trained.data not in (None, data.digest(), digest(data.train_images), digest(data.train_images, data.train_labels)):
         raise UsageError(f"{run} was trained on other images than {loaded.source} holds; give the place of its own with --data")

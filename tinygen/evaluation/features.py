@@ -9,7 +9,7 @@ from tinygen import functional as F
 from tinygen import nn, optim
 from tinygen.backend import manual_seed
 from tinygen.command_line import UsageError
-from tinygen.data import Loader, to_float
+from tinygen.data import Images, Loader, to_float
 from tinygen.engine.mode import no_grad
 from tinygen.engine.tensor import Tensor
 
@@ -38,7 +38,7 @@ class FeatureClassifier(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.body(x))
 
-    def describe_images(self, images: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
+    def describe_images(self, images: Images) -> tuple[numpy.ndarray, numpy.ndarray]:
         """The features (N, FEATURES) and the probabilities (N, classes) of uint8 images."""
         described = []
         with no_grad():
@@ -48,12 +48,12 @@ class FeatureClassifier(nn.Module):
         features, probabilities = zip(*described, strict=True)
         return numpy.concatenate(features), numpy.concatenate(probabilities)
 
-    def classify(self, images: numpy.ndarray) -> numpy.ndarray:
+    def classify(self, images: Images) -> numpy.ndarray:
         """The most probable class (N,) of each uint8 image."""
         return self.describe_images(images)[1].argmax(axis=1)
 
 
-def train_classifier(images: numpy.ndarray, labels: numpy.ndarray, classes: int, seed: int, steps: int) -> FeatureClassifier:
+def train_classifier(images: Images, labels: numpy.ndarray, classes: int, seed: int, steps: int) -> FeatureClassifier:
     """A classifier trained for `steps` batches of 64 of the uint8 images (N, H, W, C), by Adam on the
     cross-entropy.
 
@@ -74,5 +74,5 @@ def train_classifier(images: numpy.ndarray, labels: numpy.ndarray, classes: int,
     return model
 
 
-def _input(images: numpy.ndarray) -> Tensor:
+def _input(images: Images) -> Tensor:
     return F.tensor(to_float(images, 0, 1))

@@ -7,12 +7,13 @@ from functools import partial
 
 import numpy
 
+from tinygen.data import Images
 from tinygen.evaluation.estimate import Estimate, estimate
 from tinygen.evaluation.features import FeatureClassifier
 from tinygen.evaluation.metrics import Neighbours, entropy, frechet_distance, nearest_distances
 
 
-def judge_quality(images: numpy.ndarray, test_images: numpy.ndarray, classifiers: Sequence[FeatureClassifier]) -> dict[str, Estimate]:
+def judge_quality(images: Images, test_images: Images, classifiers: Sequence[FeatureClassifier]) -> dict[str, Estimate]:
     """How like the test images the images are, to classifiers that have seen neither.
 
     The Frechet distance is divided by the total variance of the test images' features, because
@@ -55,14 +56,14 @@ def judge_novelty(nearest: numpy.ndarray, held_out: numpy.ndarray) -> dict[str, 
     }
 
 
-def class_shares(images: numpy.ndarray, classifiers: Sequence[FeatureClassifier], classes: Sequence[str]) -> dict[str, Estimate]:
+def class_shares(images: Images, classifiers: Sequence[FeatureClassifier], classes: Sequence[str]) -> dict[str, Estimate]:
     """The share of each class in the images, as the classifiers see them."""
     seen = [classifier.classify(images) for classifier in classifiers]
     return {name: estimate([lambda i, s=s, k=k: (s[i] == k).mean() for s in seen], len(images)) for k, name in enumerate(classes)}
 
 
-def nearest_training_distances(images: numpy.ndarray, training_images: numpy.ndarray) -> numpy.ndarray:
+def nearest_training_distances(images: Images, training_images: Images) -> numpy.ndarray:
     """The distance (N,) of each uint8 image to the nearest training image, in root mean square per
     number of a pixel, from 0 to 1."""
-    flat, training = (part.reshape(len(part), -1) for part in (images, training_images))
-    return nearest_distances(flat, training) / (255 * math.sqrt(flat.shape[1]))
+    own = numpy.asarray(images)
+    return nearest_distances(own, training_images) / (255 * math.sqrt(math.prod(own.shape[1:])))

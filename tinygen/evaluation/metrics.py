@@ -14,6 +14,7 @@ Distances are Euclidean, in float64.
 import numpy
 
 from tinygen.command_line import UsageError
+from tinygen.data import Images
 
 
 def frechet_distance(x: numpy.ndarray, y: numpy.ndarray) -> float:
@@ -91,10 +92,11 @@ def entropy(shares: numpy.ndarray) -> float:
     return float((positive * numpy.log(1 / positive)).sum())
 
 
-def nearest_distances(x: numpy.ndarray, reference: numpy.ndarray) -> numpy.ndarray:
-    """The distance (N,) of each row of x to the nearest row of reference."""
-    blocks = (reference[start : start + 4096] for start in range(0, len(reference), 4096))
-    return numpy.minimum.reduce([distances(x, block).min(axis=1) for block in blocks])
+def nearest_distances(x: numpy.ndarray, reference: Images) -> numpy.ndarray:
+    """The distance (N,) of each row of x, flattened, to the nearest row of reference."""
+    blocks = (numpy.asarray(reference[start : start + 4096]) for start in range(0, len(reference), 4096))
+    flat = x.reshape(len(x), -1)
+    return numpy.minimum.reduce([distances(flat, block.reshape(len(block), -1)).min(axis=1) for block in blocks])
 
 
 def distances(x: numpy.ndarray, y: numpy.ndarray) -> numpy.ndarray:

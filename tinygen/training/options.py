@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
 import tyro
 
@@ -86,8 +86,11 @@ class RunOptions:
 class Options(RunOptions):
     """The options of every script that trains on images; each script adds its own."""
 
-    data: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER|FILE")] = None
-    """your own images: a folder of IDX files, CIFAR-10's binary files or images, or an .npz file"""
+    data: Annotated[Literal["emoji"] | Path | None, tyro.conf.arg(metavar="FOLDER|FILE|emoji")] = None
+    """your own images: a folder of images, of IDX files or of CIFAR's binary files, or an .npz file; or
+    "emoji", the embedded images in colour"""
+    classes: Annotated[str | None, tyro.conf.arg(metavar="A,B")] = None
+    """keep only the images of these classes"""
     size: int | None = None
     """resize the central square of each image to SIZE x SIZE pixels"""
     crop: int | None = None
@@ -96,5 +99,5 @@ class Options(RunOptions):
     """make colours grey"""
 
     def load_data(self) -> ImageDataset:
-        """The images of --data, as --size, --crop and --grey make them."""
-        return load_images(self.data, self.size, self.crop, self.grey)
+        """The images of --data and --classes, as --size, --crop and --grey make them."""
+        return load_images(self.data, self.size, self.crop, self.grey, self.classes)

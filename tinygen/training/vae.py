@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy
 
 from tinygen import functional as F
-from tinygen.data import ImageDataset, Loader, to_float
+from tinygen.data import ImageDataset, Images, Loader, to_float
 from tinygen.engine.tensor import Tensor
 from tinygen.nn import Module, evaluating
 from tinygen.optim import Adam
@@ -48,7 +48,7 @@ class Variational:
         self.options, self.data, self.model = options, data, model.to(options.device)
         self.adam = Adam(model.parameters(), options.lr)
 
-    def pixels(self, images: numpy.ndarray) -> Tensor:
+    def pixels(self, images: Images) -> Tensor:
         """uint8 images of the data as a tensor from 0 to 1."""
         return F.tensor(to_float(images, 0, 1), device=self.options.device)
 

@@ -11,6 +11,7 @@ Source: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digit
 
 import gzip
 import math
+import re
 import zlib
 from pathlib import Path
 
@@ -18,36 +19,50 @@ import numpy
 
 from tinygen.command_line import UsageError
 from tinygen.data.dataset import ImageDataset
+from tinygen.data.readers.contents import contents
 
 ELEMENT_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+# EMNIST's names begin with that of the set, and call the test part test. Many programs unpack to names with a dot.
+NAME = re.compile(r"(?P<set>.*?)-?(?P<part>train|t10k|test)-(?P<kind>images|labels)[-.]idx(3|1)-ubyte(?P<zipped>\.gz)?")
 
 
 def load_idx(folder: str | Path) -> ImageDataset:
     """Load the four FILES of MNIST and its descendants from a folder, each plain or gzipped (.gz).
 
-    The classes are named "0", "1", ... up to the greatest label. Raises FileNotFoundError if
-    files are missing, and UsageError if files are damaged, hold something else or do not agree.
+    A dot before "idx" will do as well, "test" for "t10k", and the name of the set in front, as
+    EMNIST has it. The classes are the labels that occur, named by their numbers.
+
+    Raises FileNotFoundError if files are missing, and UsageError if files are damaged, hold something
+    else or do not agree, or if there are several sets.
     """
-    train_images, train_labels, test_images, test_labels = read_idx_folder(Path(folder))
-    greatest = max(train_labels.max(initial=0), test_labels.max(initial=0))
-    classes = tuple(str(label) for label in range(greatest + 1))
-    return ImageDataset(train_images, train_labels, test_images, test_labels, classes, str(folder))
+    return ImageDataset.of_labels(*read_idx_folder(Path(folder)), str(folder))
 
 
 def holds_idx(folder: Path) -> bool:
     """Whether there are files named as those of MNIST."""
-    return any((folder / f"{name}{suffix}").is_file() for name in FILES for suffix in ("", ".gz"))
+    return bool(_named(folder))
 
 
 def read_idx_folder(folder: Path) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray]:
     """The images (N, H, W, 1) and labels (N,) of FILES, for training and for testing."""
-    candidates = [(folder / f"{name}.gz", folder / name) for name in FILES]
-    missing = [plain.name for zipped, plain in candidates if not zipped.is_file() and not plain.is_file()]
-    if missing:
-        raise FileNotFoundError(f"{folder} lacks {', '.join(missing)}, which may be plain or end in .gz")
-    paths = [zipped if zipped.is_file() else plain for zipped, plain in candidates]
-    return _read_images(paths[0]), _read_labels(paths[1]), _read_images(paths[2]), _read_labels(paths[3])
+    files = _named(folder)
+    if len(sets := sorted({name for name, _, _ in files})) > 1:
+        raise UsageError(f"{folder} holds the sets {', '.join(name or FILES[0] for name in sets)}; each needs a folder of its own")
+    places = [(sets[0] if sets else "", part, kind) for part in ("train", "t10k") for kind in ("images", "labels")]
+    if missing := [name for name, place in zip(FILES, places, strict=True) if place not in files]:
+        raise FileNotFoundError(f"{folder} lacks {', '.join(missing)}, which may be plain or end in .gz; it holds {contents(folder)}")
+    train_images, train_labels, test_images, test_labels = (files[place] for place in places)
+    return _read_images(train_images), _read_labels(train_labels), _read_images(test_images), _read_labels(test_labels)
+
+
+def _named(folder: Path) -> dict[tuple[str, str, str], Path]:
+    """The files by set, part (train or t10k) and kind (images or labels). Of two, the gzipped one counts."""
+    files = {}
+    for path in sorted(folder.iterdir(), key=lambda path: (path.name.endswith(".gz"), path.name)):
+        if (name := NAME.fullmatch(path.name)) and path.is_file() and path.name[0] != ".":
+            files[name["set"], name["part"].replace("test", "t10k"), name["kind"]] = path
+    return files
 
 
 def read_idx(path: str | Path) -> numpy.ndarray:

@@ -10,53 +10,55 @@ import numpy
 
 from tinygen.command_line import UsageError
 from tinygen.data.dataset import ImageDataset
+from tinygen.data.readers.contents import listed
 
 # What zipfile, and NumPy at a header that promises what cannot be, raise at damage.
 DAMAGED = (
     zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError, OverflowError, MemoryError, tokenize.TokenError,
 )  # fmt: skip
 KEYS = ("train_images", "train_labels", "test_images", "test_labels")
+KERAS_KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 def load_npz(path: str | Path) -> ImageDataset:
-    """Load the arrays named by KEYS and, if present, `classes`; ignore others. Nothing is unpickled.
+    """Load the arrays named by KEYS or KERAS_KEYS and, if present, `classes`. Nothing is unpickled.
 
     Images are uint8 (N, H, W), (N, H, W, 1) or (N, H, W, 3), labels integers (N,) or (N, 1).
-    `classes` is an array of strings, which the labels count from 0; without it the classes are the
-    different labels in ascending order.
+    `classes` is an array of strings, which the labels count from 0; without it a class has the number
+    of its label as its name. The classes are those whose labels occur. Other arrays are ignored.
 
     Raises UsageError if the file cannot be read, is damaged, lacks an array, or holds other ones.
     """
     path = Path(path)
-    arrays = _read_arrays(path, (*KEYS, "classes"))
-    if missing := [key for key in KEYS if key not in arrays]:
-        raise UsageError(f"{path} lacks the arrays {', '.join(missing)}")
-    train_images, test_images = (_images(path, key, arrays[key]) for key in ("train_images", "test_images"))
-    train_labels, test_labels = (_labels(path, key, arrays[key]) for key in ("train_labels", "test_labels"))
-    if "classes" in arrays:
-        names = arrays["classes"]
-        if names.ndim != 1 or names.dtype.kind != "U":
-            raise UsageError(f"{path}: classes must be strings (K,), not {names.dtype} {names.shape}")
-    else:
-        names, indices = numpy.unique(numpy.concatenate([train_labels, test_labels]), return_inverse=True)
-        train_labels, test_labels = numpy.split(indices, [len(train_labels)])
-    return ImageDataset(train_images, train_labels, test_images, test_labels, tuple(map(str, names)), str(path))
+    keys, arrays = _read_arrays(path)
+    train_images, test_images = (_images(path, keys[i], arrays[keys[i]]) for i in (0, 2))
+    train_labels, test_labels = (_labels(path, keys[i], arrays[keys[i]]) for i in (1, 3))
+    names = arrays.get("classes")
+    if names is not None and (names.ndim != 1 or names.dtype.kind != "U"):
+        raise UsageError(f"{path}: classes must be strings (K,), not {names.dtype} {names.shape}")
+    classes = None if names is None else tuple(map(str, names))
+    return ImageDataset.of_labels(train_images, train_labels, test_images, test_labels, str(path), classes)
 
 
-def _read_arrays(path: Path, keys: tuple[str, ...]) -> dict[str, numpy.ndarray]:
-    """The arrays of these names. A member is read whole first, so that its checksum is compared."""
+def _read_arrays(path: Path) -> tuple[tuple[str, ...], dict[str, numpy.ndarray]]:
+    """The names of the four arrays, and the arrays. A member is read whole first, so that its checksum
+    is compared."""
     arrays = {}
     try:
         with zipfile.ZipFile(path) as file:
-            for key in keys:
-                if f"{key}.npy" in file.namelist():
-                    content = io.BytesIO(file.read(f"{key}.npy"))
-                    arrays[key] = numpy.lib.format.read_array(content, allow_pickle=False)
-                    if rest := content.read():
-                        raise ValueError(f"{len(rest)} bytes follow the array {key}")
+            there = [name.removesuffix(".npy") for name in file.namelist() if name.endswith(".npy")]
+            keys = KERAS_KEYS if set(KERAS_KEYS) <= set(there) else KEYS
+            for key in (key for key in (*keys, "classes") if key in there):
+                content = io.BytesIO(file.read(f"{key}.npy"))
+                arrays[key] = numpy.lib.format.read_array(content, allow_pickle=False)
+                if rest := content.read():
+                    raise ValueError(f"{len(rest)} bytes follow the array {key}")
     except DAMAGED as error:
         raise UsageError(f"{path} is not a readable .npz file: {error}") from error
-    return arrays
+    if missing := [key for key in keys if key not in arrays]:
+        own = f"its arrays are {listed(there)}" if there else "it holds no arrays"
+        raise UsageError(f"{path} lacks the arrays {', '.join(missing)} (or {', '.join(KERAS_KEYS)}); {own}")
+    return keys, arrays
 
 
 def _images(path: Path, key: str, images: numpy.ndarray) -> numpy.ndarray:

@@ -1,0 +1,27 @@
+"""What a folder holds, in words, for the messages that refuse it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+SHOWN = 6
+
+
+def contents(folder: Path) -> str:
+    """The first names in a folder, and how many more there are."""
+    names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
+    return listed(names) if names else "nothing"
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def passed_over(paths: Sequence[Path]) -> str:
+    """How many files and folders are left out, by the endings of their names; "" if there are none."""
+    if not paths:
+        return ""
+    kinds = Counter("folders" if path.is_dir() else path.suffix.lower() or "without ending" for path in paths)
+    return f", {len(paths)} passed over ({', '.join(f'{count} {kind}' for kind, count in sorted(kinds.items()))})"
