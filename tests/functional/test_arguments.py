@@ -71,6 +71,13 @@ def test_an_argument_of_a_wrong_type(name: str) -> None:
     try_each(call, given.args, given.kwargs)
 
 
+def test_the_methods_of_tensor_are_the_checked_functions() -> None:
+    methods = [name for name in F.__all__ if name in vars(Tensor)]
+    assert len(methods) > 30
+    for name in methods:
+        assert vars(Tensor)[name] is getattr(F, name)
+
+
 def test_a_checked_function_is_still_itself() -> None:
     assert pickle.loads(pickle.dumps(F.conv2d)) is F.conv2d is tg.conv2d
     assert list(inspect.signature(F.conv2d).parameters)[:3] == ["x", "weight", "bias"]
@@ -93,6 +100,8 @@ def test_an_error_of_another_kind_keeps_its_words_and_its_traceback() -> None:
         (lambda: tg.abs(ARRAY), "abs: x must be a Tensor, got an array float32 (2, 3); make one with tinygen.tensor(...)"),
         (lambda: tg.relu(nn.ReLU), "relu: x must be a Tensor, got the class ReLU"),
         (lambda: tg.sum(tg.ones(3), "x"), "sum: axis must be an integer, a tuple of integers or None, got str 'x'"),
+        (lambda: tg.ones(3).mean("x"), "mean: axis must be an integer, a tuple of integers or None, got str 'x'"),
+        (lambda: tg.ones(3).mean(dim=0), "mean: got an unexpected keyword argument 'dim'; it takes (x, axis, keepdims)"),
         (
             lambda: tg.where((1, 0), tg.ones(2), 0),
             "where: condition must be a Tensor or an array, got tuple (1, 0); make one with tinygen.tensor(...)",

@@ -8,11 +8,12 @@ import functools
 import inspect
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy
 
+from tinygen.command_line import UsageError
 from tinygen.engine import errors
 from tinygen.engine.tensor import Tensor
 
@@ -24,6 +25,8 @@ _WORDS = {
     str: "a string",
     types.NoneType: "None",
     numpy.ndarray: "an array",
+    Mapping: "a dict",
+    Callable: "a function",
     Tensor: "a Tensor",
 }
 _KINDS = {int: int | numpy.integer, float: int | float | numpy.number, bool: bool | numpy.bool_}
@@ -36,6 +39,8 @@ def checked(function: F) -> F:
     def call(*arguments: Any, **options: Any) -> Any:
         try:
             return function(*arguments, **options)
+        except UsageError:  # which says enough itself
+            raise
         except Exception as error:
             expect_types(function, function.__qualname__.removesuffix(".__init__"), arguments, options, error)
             raise
@@ -71,6 +76,8 @@ def _wrong_type(name: str, key: str, hint: Any, value: Any) -> TypeError:
     cure = "; make one with tinygen.tensor(...)" if tensors and data else ""
     if isinstance(value, Tensor) and typing.get_origin(hint) is Sequence:
         cure = "; put it in a list"
+    if typing.get_origin(hint) is Mapping and hasattr(value, "state_dict"):
+        cure = "; pass its state_dict()"
     return TypeError(f"{name}: {key} must be {_words(hint)}, got {shown(value)}{cure}")
 
 
@@ -112,9 +119,8 @@ def _words(hint: Any) -> str:
         return f"({', '.join(_words(part) for part in parts)})"
     if origin in (tuple, list, Sequence):
         return f"a {'tuple' if origin is tuple else 'list'} of {_plural(_words(parts[0]))}"
-    if origin is not None:
-        return "a function" if origin is typing.get_origin(Callable[..., Any]) else f"a {origin.__name__}"
-    return _WORDS.get(hint) or f"a {hint.__name__}"
+    kind = origin or hint
+    return _WORDS.get(kind) or f"a {kind.__name__}"
 
 
 def _plural(words: str) -> str:

@@ -5,6 +5,7 @@ Function, and applies it. Importing this package also binds the operators and me
 """
 
 from tinygen.engine.arguments import checked
+from tinygen.engine.tensor import Tensor
 from tinygen.functional.activation import leaky_relu, log_softmax, relu, sigmoid, softmax, softplus, tanh
 from tinygen.functional.attention import attention, attention_weights
 from tinygen.functional.conv import conv2d, conv_transpose2d
@@ -151,6 +152,9 @@ __all__ = [
 ]
 
 for _name in __all__:
-    _checked = checked(globals()[_name])
+    _function = globals()[_name]
+    _checked = checked(_function)
     _checked.__module__ = __name__  # where pickle finds it
     globals()[_name] = _checked
+    if vars(Tensor).get(_name) is _function:
+        setattr(Tensor, _name, _checked)
