@@ -41,6 +41,28 @@ def test_their_gradients_can_be_differentiated(places: list[Any]) -> None:
     gradgradcheck(lambda x: weighted(x, places, square=True), x)
 
 
+@pytest.mark.parametrize(
+    ("values", "function"),
+    [
+        ([0, 2, 1], lambda x, rows: x[rows]),
+        ([0, 2, 1], lambda x, columns: x[:, columns]),
+        ([0, 2, 1], lambda x, labels: tg.embedding(x, labels)),
+        ([0, 2, 1], lambda x, labels: tg.cross_entropy(x, labels)),
+        ([False, True, True], lambda x, rows: x[rows]),
+        ([False, True, True], lambda x, condition: tg.where(condition, x, 0.0)),
+        ([False, True, True], lambda x, mask: tg.attention_weights(x, x, mask=mask)),
+    ],
+    ids=["rows", "columns", "embedding", "cross_entropy", "mask", "where", "attention"],
+)
+def test_an_array_may_be_written_to_after_it_was_read(values: list[Any], function: Any) -> None:
+    """As in a program that reads the labels of every batch into one buffer."""
+    x, array = random_tensor((3, 3), numpy.random.default_rng(0)), numpy.array(values)
+    expected = grad((function(x, array) ** 2).sum(), x).numpy()
+    y = (function(x, array) ** 2).sum()
+    array[...] = array[::-1].copy()
+    assert_array_equal(grad(y, x).numpy(), expected)
+
+
 def test_each_row_of_a_leaf_can_be_differentiated_alone() -> None:
     x = tg.tensor(numpy.arange(6.0).reshape(3, 2), requires_grad=True)
     for row in x:

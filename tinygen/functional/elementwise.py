@@ -75,13 +75,13 @@ class PowFunction(Function):
         to_a = None
         if needs[0]:
             if isinstance(b, Tensor):  # 0^0 is 1, whose slope is 0 and not 0 times infinity
-                base = where((a.data == 0) & (b.data == 0), 1.0, a)
+                base = where((a == 0) & (b == 0), 1.0, a)
                 to_a = g * (b * base ** (b - 1))
             else:
                 to_a = g * 0.0 if b == 0 else g * (b * a ** (b - 1))
         to_b = None
         if needs[1] and isinstance(a, Tensor):
-            positive = a.data > 0
+            positive = a > 0
             to_b = where(positive, g * y * log(where(positive, a, 1.0)), 0.0)
         elif needs[1]:
             to_b = g * y * math.log(a) if a > 0 else g * 0.0

@@ -85,9 +85,10 @@ def _sums_by_position(positions: Array, values: Array, size: int) -> Array:
 def getitem(x: Tensor, index: Any) -> Tensor:
     """x[index], as in NumPy: integers, slices, None, ... and integer arrays or masks.
 
-    Lists, arrays and Tensors are index arrays, and so are tuples within a tuple. They are kept for
-    backward, not copied. A place that occurs twice gets both gradients. On a GPU, numbers in an index
-    array that lie outside wrap around, and a mask makes the host wait.
+    Lists, arrays and Tensors are index arrays, and so are tuples within a tuple. An array is copied,
+    since backward needs it and it may be written to before that. A place that occurs twice gets both
+    gradients. On a GPU, numbers in an index array that lie outside wrap around, and a mask makes the
+    host wait.
     """
     parts = index if isinstance(index, tuple) else (index,)
     return GetItemFunction(tuple(_index(part, x.device) for part in parts))(x)
@@ -95,7 +96,12 @@ def getitem(x: Tensor, index: Any) -> Tensor:
 
 def _index(part: Any, device: str) -> Any:
     """One part of an index, arrays on the device of what they index."""
-    part = numpy.array(part) if isinstance(part, list | tuple) else array_of(part)
+    if isinstance(part, Tensor):
+        part = part.data
+    elif hasattr(part, "dtype") and part.ndim:
+        part = part.copy()
+    elif isinstance(part, list | tuple):
+        part = numpy.array(part)
     if isinstance(part, numpy.ndarray) and part.ndim == 0:
         return part.item()  # which CuPy takes, too
     return to_device(part, device) if getattr(part, "ndim", 0) else part

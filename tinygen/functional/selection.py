@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tinygen.backend import Array, array_module
 from tinygen.engine.function import Function
-from tinygen.engine.tensor import Operand, Tensor, array_of, tensor_method
+from tinygen.engine.tensor import Operand, Tensor, tensor_method
 
 
 class MaximumFunction(Function):
@@ -15,10 +15,10 @@ class MaximumFunction(Function):
         return array_module(a if hasattr(a, "dtype") else b).maximum(a, b)
 
     def backward(self, g: Tensor, y: Tensor, needs: Sequence[bool], a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
-        half = where(array_of(a) == array_of(b), g * 0.5, 0.0)
+        half = where(a == b, g * 0.5, 0.0)
         return (
-            where(array_of(a) > array_of(b), g, half) if needs[0] else None,
-            where(array_of(a) < array_of(b), g, half) if needs[1] else None,
+            where(a > b, g, half) if needs[0] else None,
+            where(a < b, g, half) if needs[1] else None,
         )
 
 
@@ -29,10 +29,10 @@ class MinimumFunction(Function):
         return array_module(a if hasattr(a, "dtype") else b).minimum(a, b)
 
     def backward(self, g: Tensor, y: Tensor, needs: Sequence[bool], a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
-        half = where(array_of(a) == array_of(b), g * 0.5, 0.0)
+        half = where(a == b, g * 0.5, 0.0)
         return (
-            where(array_of(a) < array_of(b), g, half) if needs[0] else None,
-            where(array_of(a) > array_of(b), g, half) if needs[1] else None,
+            where(a < b, g, half) if needs[0] else None,
+            where(a > b, g, half) if needs[1] else None,
         )
 
 
@@ -44,12 +44,16 @@ class WhereFunction(Function):
         return array_module(self.condition).where(self.condition, a, b)
 
     def backward(self, g: Tensor, y: Tensor, needs: Sequence[bool], a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
-        return where(self.condition, g, 0.0) if needs[0] else None, where(self.condition, 0.0, g) if needs[1] else None
+        condition = Tensor(self.condition)
+        return where(condition, g, 0.0) if needs[0] else None, where(condition, 0.0, g) if needs[1] else None
 
 
 def where(condition: Tensor | Array, a: Operand, b: Operand) -> Tensor:
-    """a where condition holds, b elsewhere. The condition has no gradient, and is kept, not copied."""
-    return WhereFunction(array_of(condition))(a, b)
+    """a where condition holds, b elsewhere. The condition has no gradient.
+
+    An array is copied, since backward needs it and it may be written to before that.
+    """
+    return WhereFunction(condition.data if isinstance(condition, Tensor) else condition.copy())(a, b)
 
 
 def maximum(a: Operand, b: Operand) -> Tensor:
@@ -70,7 +74,7 @@ def clip(x: Tensor, low: float, high: float) -> Tensor:
     """
     if low > high:
         raise ValueError(f"clip: low {low} is above high {high}")
-    return where(array_of(x) < low, low, where(array_of(x) > high, high, x))
+    return where(x < low, low, where(x > high, high, x))
 
 
 @tensor_method("isfinite")

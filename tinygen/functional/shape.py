@@ -236,7 +236,7 @@ def tril(x: Tensor, k: int = 0) -> Tensor:
     """
     if x.ndim < 2:
         raise ValueError(f"tril: takes matrices (..., n, m), got {x.shape}")
-    return where(array_module(x.data).tri(*x.shape[-2:], k, dtype=bool), x, 0.0)
+    return where(Tensor(array_module(x.data).tri(*x.shape[-2:], k, dtype=bool)), x, 0.0)
 
 
 def pad(x: Tensor, widths: Sequence[tuple[int, int]]) -> Tensor:
