@@ -134,6 +134,12 @@ class TestLosses:
         rows = float64([[-math.inf, -math.inf], [-math.inf, 1.0], [1.0, math.inf]])
         assert_array_equal(F.logsumexp(rows, axis=1).numpy(), [-math.inf, 1.0, math.inf])
 
+    @pytest.mark.filterwarnings("ignore:invalid value", "ignore:divide by zero")
+    def test_rows_of_nothing_but_minus_infinity_are_no_distribution(self) -> None:
+        rows = float64([[-math.inf, -math.inf], [-math.inf, 1.0]])
+        for function, whole in ((F.softmax, [0, 1]), (F.log_softmax, [-math.inf, 0])):
+            assert_array_equal(function(rows).numpy(), [[math.nan, math.nan], whole])
+
     @pytest.mark.parametrize("logit", [-1000.0, 1000.0])
     @pytest.mark.parametrize("target", [0.0, 1.0])
     def test_binary_cross_entropy_far_out(self, logit: float, target: float) -> None:

@@ -1,6 +1,5 @@
 """Every sum of float32 is right to 1e-6 of the sum of |x|, along any axes, in any memory layout."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -94,7 +93,5 @@ def test_a_critics_bias() -> None:
 
 
 def test_an_axis_along_which_an_array_is_broadcast_costs_nothing() -> None:
-    x = numpy.broadcast_to(THIRD, (10**9, 10))  # 40 GB, if it were ever written out
-    start = time.perf_counter()
-    assert_allclose(total(x, 0), 1e9 * THIRD, rtol=1e-6)
-    assert time.perf_counter() - start < 1
+    x = numpy.broadcast_to(THIRD, (10**17, 10))  # whoever walks over it never ends
+    assert_allclose(total(x, 0), 1e17 * THIRD, rtol=1e-6)

@@ -101,11 +101,11 @@ def test_any_change_of_images_labels_classes_or_names_is_seen(few_images: Path, 
         numpy.savez(tmp_path / "data.npz", **{**own, "classes": classes, **changed})
         return load_images(tmp_path / "data.npz").digest()
 
-    changes = [{name: numpy.where(numpy.arange(array.size).reshape(array.shape) == 5, 0, array)} for name, array in own.items()]
+    changes = [{name: array ^ (numpy.arange(array.size).reshape(array.shape) == 5)} for name, array in own.items()]
     changes += [{name: array[::-1]} for name, array in own.items()]
     digests = [digest_of(), digest_of(names[::-1]), *(digest_of(**change) for change in changes)]
     assert digests[0] == data.digest(), "wherever they lie"
-    assert len(set(digests)) >= len(digests) - 2, "a label or pixel may be 0 already"
+    assert len(set(digests)) == len(digests)
     together, apart = NameDataset(("ab",), ("c",), ""), NameDataset(("a", "b"), ("c",), "")
     assert together.digest() != apart.digest() == NameDataset(("a", "b"), ("c",), "elsewhere").digest()
 

@@ -124,5 +124,5 @@ def softmax(x: Tensor, axis: int = -1) -> Tensor:
 
 @tensor_method("log_softmax")
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """x_i - log sum_j e^x_j along the axis."""
+    """x_i - log sum_j e^x_j along the axis; NaN where all x_j are -inf, which means no distribution."""
     return x - logsumexp(x, axis, keepdims=True)
