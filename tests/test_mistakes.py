@@ -33,6 +33,11 @@ def own_step(w: Any) -> None:
     w -= 0.1 * w.grad
 
 
+def own_gradient(w: Any) -> None:
+    w.grad = numpy.ones(2)
+    optim.SGD([w]).step()
+
+
 def write_to(w: Any) -> None:
     w[0] = 1.0
 
@@ -185,6 +190,20 @@ MISTAKES: list[Refusal] = [
         TypeError,
         "Adam takes Tensors, got a method; pass model.parameters(), and make two optimisers for two groups",
     ),
+    (
+        lambda: Net().load_state_dict(Net()),
+        TypeError,
+        "Module.load_state_dict: state must be a dict, got Net Net( layer: Dense(3 -> 2) ); pass its state_dict()",
+    ),
+    (lambda: tg.save("w", Net()), TypeError, "save: arrays must be a dict, got Net Net( layer: Dense(3 -> 2) ); pass its state_dict()"),
+    (
+        changed(own_gradient),
+        TypeError,
+        "SGD: the gradient of parameter 0 must be a Tensor, got an array float64 (2,); make one with tinygen.tensor(...)",
+    ),
+    (lambda: nn.init.initialize(Net(), "he"), TypeError, "initialize: initializer must be a function, got str 'he'"),  # type: ignore[arg-type]
+    (lambda: nn.summary(Net()), TypeError, "summary: takes the shape of each input, as in summary(model, (1, 28, 28, 1)), got ()"),
+    (lambda: nn.summary(Net(), 3), TypeError, "summary: takes the shape of each input, as in summary(model, (1, 28, 28, 1)), got (3,)"),  # type: ignore[arg-type]
     (
         lambda: save_png(Path("x.png"), images[0]),  # type: ignore[arg-type]
         TypeError,

@@ -3,6 +3,7 @@
 from tinygen import functional, nn, optim
 from tinygen.backend import manual_seed, random_state, set_random_state
 from tinygen.engine.anomaly import detect_anomaly
+from tinygen.engine.arguments import checked as _checked
 from tinygen.engine.function import Function
 from tinygen.engine.fused import Fused
 from tinygen.engine.grad import grad
@@ -11,5 +12,7 @@ from tinygen.engine.mode import is_recording, no_grad
 from tinygen.engine.tensor import Tensor
 from tinygen.functional import *  # noqa: F403
 from tinygen.inspection.profile import profile
-from tinygen.saving.checkpoint import load, save
+from tinygen.saving import checkpoint as _checkpoint
 from tinygen.version import __version__
+
+save, load = _checked(_checkpoint.save), _checked(_checkpoint.load)

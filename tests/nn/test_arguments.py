@@ -1,6 +1,7 @@
 """Layers, optimisers and the engine's functions refuse an argument of a wrong type in one sentence, or do what is meant."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,6 +52,18 @@ def steps(optimizer: type[optim.Optimizer]) -> Callable[..., None]:
     return lambda *arguments: optimizer(*arguments).step()
 
 
+def step_with(gradient: Any) -> None:
+    weight = trained()
+    weight.grad = gradient
+    optim.SGD([weight], 0.1).step()
+
+
+def clip_with(gradient: Any) -> None:
+    weight = trained()
+    weight.grad = gradient
+    optim.clip_grad_norm([weight], 1.0)
+
+
 OTHERS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "SGD": (steps(optim.SGD), ([trained()], 0.1, 0.9, True)),
     "Adam": (steps(optim.Adam), ([trained()], 0.1, (0.9, 0.99), 1e-8)),
@@ -58,6 +71,9 @@ OTHERS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "RMSprop": (steps(optim.RMSprop), ([trained()], 0.1, 0.9, 1e-8)),
     "minimize": (lambda loss: optim.SGD([w], 0.1).minimize(loss), ((w * 2.0).sum(),)),
     "clip_grad_norm": (optim.clip_grad_norm, ([trained()], 1.0)),
+    "a gradient of one's own": (step_with, (tg.ones((2, 3)),)),
+    "a gradient of one's own, clipped": (clip_with, (tg.ones((2, 3)),)),
+    "Adam.load_state_dict": (lambda state: optim.Adam([w]).load_state_dict(state), (optim.Adam([w]).state_dict(),)),
     "grad": (tg.grad, ((x * x).sum(), x, None, False, True)),
     "backward": (lambda *arguments: (x * 2.0).sum().backward(*arguments), (None, False, None, False)),
     "Tensor": (lambda *arguments: repr(Tensor(*arguments)), (ARRAY, False)),
@@ -69,6 +85,13 @@ OTHERS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "evaluating": (lambda model: nn.evaluating(model).__enter__(), (nn.ReLU(),)),
     "listening": (lambda listener: tg.listening(listener), (tg.Listener(),)),
     "Module.to": (nn.Dense(3, 2).to, ("cpu",)),
+    "train": (nn.Dense(3, 2).train, (True,)),
+    "requires_grad_": (nn.Dense(3, 2).requires_grad_, (True,)),
+    "glorot": (nn.init.glorot, ((2, 3),)),
+    "he": (nn.init.he, ((2, 3),)),
+    "normal": (nn.init.normal, ((2, 3), 0.02)),
+    "orthogonal": (nn.init.orthogonal, ((2, 3),)),
+    "initialize": (nn.init.initialize, (nn.Dense(3, 2), nn.init.he)),
     "load_state_dict": (nn.Dense(3, 2).load_state_dict, (nn.Dense(3, 2).state_dict(),)),
 }
 
@@ -91,6 +114,13 @@ def test_everything_else(name: str) -> None:
     function, arguments = OTHERS[name]
     function(*arguments)
     try_each(function, arguments, {})
+
+
+def test_saving_and_loading(tmp_path: Path) -> None:
+    arguments = tmp_path / "weights", {"w": ARRAY}, {"from": "a test"}
+    tg.save(*arguments)
+    try_each(tg.load, arguments[:1], {})
+    try_each(lambda *others: tg.save(arguments[0], *others), arguments[1:], {})
 
 
 def test_the_sentence_names_the_argument_and_the_layer() -> None:

@@ -18,9 +18,12 @@ def summary(model: Any, *inputs: Shape | Tensor | Array) -> str:
     Each input is a shape, which stands for zeros of that shape, with the batch as its first axis; or a
     Tensor or array, for a model that takes other inputs, such as the labels for an Embedding. The model
     runs once in evaluation mode and is left as it was. A module that has both sub-modules and parameters
-    of its own is listed after its sub-modules.
+    of its own is listed after its sub-modules. Raises TypeError where there is no input, or one of
+    another kind.
     """
     expect_module("summary", model)
+    if not inputs or not all(isinstance(x, tuple | list) or hasattr(x, "dtype") for x in inputs):
+        raise TypeError(f"summary: takes the shape of each input, as in summary(model, (1, 28, 28, 1)), got {inputs}")
     rows = _Rows()
     some = next((t for _, t in model.named_parameters()), Tensor(numpy.zeros(0, numpy.float32)))
     arguments = [zeros(tuple(x), some.dtype, some.device) if isinstance(x, tuple | list) else x for x in inputs]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy
 
 from tinygen.backend import generator, to_device
+from tinygen.engine.arguments import checked
 from tinygen.engine.tensor import Shape
 from tinygen.nn.module import Module
 
@@ -25,6 +26,7 @@ def _fans(shape: Shape) -> tuple[int, int]:
     return kernel * shape[-2], kernel * shape[-1]
 
 
+@checked
 def glorot(shape: Shape) -> numpy.ndarray:
     """Uniform in +-sqrt(6 / (fan_in + fan_out)).
 
@@ -34,16 +36,19 @@ def glorot(shape: Shape) -> numpy.ndarray:
     return generator().uniform(-limit, limit, shape).astype(numpy.float32)
 
 
+@checked
 def he(shape: Shape) -> numpy.ndarray:
     """Normal with variance 2 / fan_in, which keeps the variance of signals through ReLU (He et al., 2015)."""
     return normal(shape, math.sqrt(2.0 / _fans(shape)[0]))
 
 
+@checked
 def normal(shape: Shape, std: float = 0.02) -> numpy.ndarray:
     """Normal with mean 0 and standard deviation std. For GANs 0.02 is usual (Radford et al., 2016)."""
     return generator().standard_normal(shape, numpy.float32) * numpy.float32(std)
 
 
+@checked
 def orthogonal(shape: Shape) -> numpy.ndarray:
     """As a matrix (all axes but the last, out), random with orthonormal rows or columns, whichever are fewer.
 
@@ -55,6 +60,7 @@ def orthogonal(shape: Shape) -> numpy.ndarray:
     return (q if rows >= columns else q.T).reshape(shape).astype(numpy.float32)
 
 
+@checked
 def initialize(model: Module, initializer: Initializer) -> None:
     """Set every parameter of model whose name is `weight`, in definition order, unless it is frozen.
 
@@ -62,4 +68,5 @@ def initialize(model: Module, initializer: Initializer) -> None:
     """
     for name, parameter in model.named_parameters():
         if name.rpartition(".")[2] == "weight" and parameter.requires_grad:
-            parameter.writable("initialize")[...] = to_device(initializer(parameter.shape), parameter.device)
+            weight = numpy.asarray(initializer(parameter.shape), parameter.dtype)
+            parameter.writable("initialize")[...] = to_device(weight, parameter.device)

@@ -116,6 +116,7 @@ class Module:
         """This module and all of its parts."""
         return (module for _, module in self.named_modules())
 
+    @checked
     def apply(self, function: Callable[["Module"], Any]) -> Self:
         """Call function with this module and each of its parts, once each."""
         for module in dict.fromkeys(self.modules()):
@@ -143,12 +144,14 @@ class Module:
         for p in self.parameters():
             p.grad = None
 
+    @checked
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """With False, freeze all parameters: they get no gradients and no optimiser moves them. With True, unfreeze them."""
         for p in self.parameters():
             p.requires_grad = requires_grad
         return self
 
+    @checked
     def train(self, mode: bool = True) -> Self:
         """Put this module and all of its parts in training mode, or with False in evaluation mode.
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from tinygen import backend
 from tinygen.engine.tensor import Tensor
-from tinygen.optim.optimizer import listed
+from tinygen.optim.optimizer import gradients, listed
 
 
 def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
@@ -16,11 +16,11 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
     """
     if not isinstance(max_norm, int | float) or not max_norm > 0:
         raise ValueError(f"clip_grad_norm: max_norm must be positive, got {max_norm!r}")
-    gradients = [(p, p.grad) for p in listed(parameters, "clip_grad_norm") if p.requires_grad and p.grad is not None]
-    if not gradients:
+    found = gradients(listed(parameters, "clip_grad_norm"), "clip_grad_norm")
+    if not found:
         raise ValueError("clip_grad_norm: no parameter has a gradient")
-    norm = math.sqrt(sum(backend.floats((g.data.astype("float64") ** 2).sum() for _, g in gradients)))
+    norm = math.sqrt(sum(backend.floats((g.data.astype("float64") ** 2).sum() for _, _, g in found)))
     if norm > max_norm:
-        for p, g in gradients:
+        for _, p, g in found:
             p.grad = Tensor(g.data * (max_norm / norm))
     return norm

@@ -13,7 +13,7 @@ import numpy
 
 from tinygen import backend
 from tinygen.backend import Array
-from tinygen.engine.arguments import checked
+from tinygen.engine.arguments import checked, shown
 from tinygen.engine.tensor import Tensor
 from tinygen.saving.state import check_state
 
@@ -28,6 +28,18 @@ def listed(parameters: Iterable[Tensor], owner: str) -> list[Tensor]:
             cure = "pass model.parameters(), and make two optimisers for two groups"
             raise TypeError(f"{owner} takes Tensors, got a {type(p).__name__}; {cure}")
     return given
+
+
+def gradients(parameters: Iterable[Tensor], owner: str) -> list[tuple[int, Tensor, Tensor]]:
+    """Each parameter that requires gradients and has one, with its place and its gradient.
+
+    Raises TypeError for a gradient that is not a Tensor.
+    """
+    found = [(i, p, p.grad) for i, p in enumerate(parameters) if p.requires_grad and p.grad is not None]
+    for i, _, g in found:
+        if not isinstance(g, Tensor):
+            raise TypeError(f"{owner}: the gradient of parameter {i} must be a Tensor, got {shown(g)}; make one with tinygen.tensor(...)")
+    return found
 
 
 class Optimizer:
@@ -73,9 +85,9 @@ class Optimizer:
         """Update every parameter that requires gradients and has one.
 
         Raises ValueError, with nothing updated, if no parameter has a gradient, and if a parameter
-        does not have the shape and dtype of its gradient.
+        does not have the shape and dtype of its gradient; TypeError if a gradient is not a Tensor.
         """
-        moving = [(i, p, p.grad) for i, p in enumerate(self.parameters) if p.requires_grad and p.grad is not None]
+        moving = gradients(self.parameters, type(self).__name__)
         self._expect_sound(moving)
         self.steps += 1
         for i, p, g in moving:
@@ -129,6 +141,7 @@ class Optimizer:
         arrays = {name: numpy.array(backend.to_device(array, "cpu")) for name, array in self._arrays().items()}
         return {**self._numbers(), **arrays}
 
+    @checked
     def load_state_dict(self, state: Mapping[str, numpy.ndarray]) -> None:
         """Continue from what `state_dict` returned, with its learning rate.
 
