@@ -1,0 +1,120 @@
+"""What a model computes, as the graph that autograd records of one call in evaluation mode.
+
+ONNX writes this graph down. `flattened` reads from it which weights see the pixels of a flattened image.
+"""
+
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+
+from tinygen.backend import Array, to_device
+from tinygen.command_line import UsageError
+from tinygen.engine.fused import Alias, Fused
+from tinygen.engine.mode import evaluating, switched
+from tinygen.engine.tensor import Shape, Tensor, array_of
+from tinygen.nn import Module
+
+Input = Shape | Tensor | Array
+
+
+@dataclass(frozen=True)
+class Step:
+    """One function of the graph: y = node(*inputs)."""
+
+    node: Any  # a Function, each with parameters of its own
+    inputs: tuple[Any, ...]  # Tensors, Python numbers and None
+    y: Tensor
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One call of a model: the steps from its inputs to its outputs, each after those that it needs.
+
+    The same array is the same value, also where it is held by another Tensor, as after `detach()`.
+    """
+
+    inputs: list[Array]
+    outputs: dict[str, Tensor]
+    steps: list[Step]
+
+
+def module_of(call: Callable[..., Any]) -> Module:
+    """The module that is called: `call` is a Module, or a method of one. Raises TypeError for anything else."""
+    module = getattr(call, "__self__", call)
+    if not isinstance(module, Module):
+        raise TypeError(f"takes a Module or a method of one, such as vae.encode, got a {type(call).__name__}")
+    return module
+
+
+def trace(call: Callable[..., Any], inputs: Sequence[Input], batch: int = 2, whole: Container[type] = ()) -> Trace:
+    """Call a module, or a method of one, in evaluation mode on a batch of so many examples.
+
+    Each input is a shape with the batch as its first axis, which stands for random numbers, or an
+    array, whose rows are repeated. All parameters take part, frozen ones too. In place of a fused
+    function stand those of its composite, unless it is one of `whole`. The model stays as it was.
+    """
+    module = module_of(call)
+    like = next((p for p in module.parameters()), Tensor(numpy.zeros(0, numpy.float32)))
+    examples = [to_device(_example(x, batch, like.dtype), like.device) for x in inputs]
+    given = [Tensor(x, requires_grad=True) if x.dtype.kind == "f" else x for x in examples]
+    with evaluating(module), switched("recording", True), _unfrozen(module):
+        result = call(*given)
+        outputs = _named(result)
+        steps = list(_steps(list(outputs.values()), whole))
+    return Trace(examples, outputs, steps)
+
+
+def _example(x: Input, batch: int, dtype: numpy.dtype) -> numpy.ndarray:
+    """`batch` examples of an input. Other batches have other numbers, so that what depends on them shows."""
+    if isinstance(x, tuple | list):
+        return numpy.random.default_rng(batch).standard_normal((batch, *x[1:])).astype(dtype)
+    rows = x.numpy() if isinstance(x, Tensor) else numpy.asarray(array_of(x))
+    if not rows.ndim or not len(rows):
+        raise UsageError(f"an input is a shape or an array with one row for each example, got an array of shape {rows.shape}")
+    if rows.dtype.kind in "iu":
+        if rows.min() == rows.max():
+            raise UsageError(f"an input of integers needs two different numbers at least, to tell it from a constant; all are {rows.min()}")
+        rows = rows if batch % 2 else rows.max() - (rows - rows.min())
+    return rows[numpy.arange(batch) % len(rows)]
+
+
+@contextmanager
+def _unfrozen(module: Module) -> Iterator[None]:
+    """Within, all parameters require gradients, so that all that is computed from them is recorded."""
+    frozen = [p for p in module.parameters() if not p.requires_grad]
+    with ExitStack() as stack:
+        for p in frozen:
+            p.requires_grad = True
+            stack.callback(setattr, p, "requires_grad", False)
+        yield
+
+
+def _named(result: Any) -> dict[str, Tensor]:
+    """The tensors that a forward returns: one, or several in a tuple, list or dict."""
+    if isinstance(result, Tensor):
+        return {"output": result}
+    if isinstance(result, tuple | list):
+        result = {f"output_{i}": part for i, part in enumerate(result)}
+    if not isinstance(result, dict) or not result or not all(isinstance(part, Tensor) for part in result.values()):
+        raise UsageError(f"a model must return a Tensor, or Tensors in a tuple, list or dict, not a {type(result).__name__}")
+    return {str(name): part for name, part in result.items()}
+
+
+def _steps(outputs: list[Tensor], whole: Container[type]) -> Iterator[Step]:
+    """All functions that the outputs are computed by, each after those that it needs."""
+    done: set[int] = set()
+    stack: list[Tensor | Step] = list(reversed(outputs))
+    while stack:
+        top = stack.pop()
+        if isinstance(top, Step):
+            yield top
+        elif top.node is not None and id(top) not in done:
+            done.add(id(top))
+            step = Step(top.node, top.node.inputs, top)
+            if isinstance(step.node, Fused) and type(step.node) not in whole:
+                step = Step(Alias(), (step.node.composite(*step.inputs),), top)
+            stack.append(step)
+            stack.extend(x for x in reversed(step.inputs) if isinstance(x, Tensor))
