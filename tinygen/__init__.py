@@ -11,6 +11,7 @@ from tinygen.engine.listeners import Listener, listening
 from tinygen.engine.mode import is_recording, no_grad
 from tinygen.engine.tensor import Tensor
 from tinygen.functional import *  # noqa: F403
+from tinygen.inspection.graph import graph
 from tinygen.inspection.profile import profile
 from tinygen.saving import checkpoint as _checkpoint
 from tinygen.version import __version__

@@ -1,1 +1,1 @@
-"""What happens inside a model: where its time goes."""
+"""What happens inside a model: what was computed from what, and where the time goes."""
