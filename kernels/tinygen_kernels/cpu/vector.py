@@ -14,7 +14,7 @@ the same instruction many times. Some of these instructions:
 
 import functools
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numba.extending
@@ -56,6 +56,14 @@ class Writer:
         undefined = ir.Constant(self.vector, ir.Undefined)
         first = self.builder.insert_element(undefined, self.builder.load(self.at(pointer, index)), int32(0))
         return self.builder.shuffle_vector(first, undefined, ir.VectorType(int32, self.lanes)([0] * self.lanes))
+
+    def either(self, condition: Any) -> Iterator[bool]:
+        """Yields True, and what is appended then runs if the condition holds; then False, likewise."""
+        with self.builder.if_else(condition) as (then, otherwise):
+            with then:
+                yield True
+            with otherwise:
+                yield False
 
     def mask(self, count: Any, vector: int) -> Any:
         """The lanes of a row's vector number `vector` that are among its first `count` elements."""
