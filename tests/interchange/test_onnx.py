@@ -33,7 +33,9 @@ def by_reference(path: Path, inputs: Inputs) -> Any:
 
 
 def by_runtime(path: Path, inputs: Inputs) -> Any:
-    return onnxruntime.InferenceSession(str(path)).run(None, inputs)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(path), options).run(None, inputs)
 
 
 def shaken(model: nn.Module) -> nn.Module:

@@ -238,9 +238,12 @@ def _graph(call: Callable[..., Any], first: Trace, second: Trace) -> Any:
         raise UsageError("ONNX: the model computes other functions for three examples than for two, and a graph has no branches")
     module = module_of(call)
     names = _argument_names(call.forward if call is module else call, len(first.inputs))
-    writer = Writer({id(t.data): name for name, t in module.named_tensors()}, dict(zip(names, first.inputs, strict=True)))
+    writer = Writer(
+        {id(t.data): name for name, t in module.named_tensors()},
+        dict(zip(names, zip(first.inputs, second.inputs, strict=True), strict=True)),
+    )
     for step, twin in zip(first.steps, second.steps, strict=True):
-        if writer.depends([*step.inputs, *getattr(step.node, "index", ()), getattr(step.node, "condition", None)]):
+        if writer.depends(step, twin):
             writer.names[id(step.y.data)] = _written(Call(step, twin, writer))
     helper = writer.helper
     for name, y in first.outputs.items():
@@ -254,7 +257,7 @@ def _graph(call: Callable[..., Any], first: Trace, second: Trace) -> Any:
     graph = helper.make_graph(
         nodes,
         type(module).__name__,
-        [declared(*named) for named in zip(writer.inputs, first.inputs, second.inputs, strict=True)],
+        [declared(name, *arrays) for name, arrays in writer.inputs.items()],
         [declared(name, y, second.outputs[name]) for name, y in first.outputs.items()],
         constants,
         doc_string="Images are (N, H, W, C).",

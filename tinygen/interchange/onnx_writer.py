@@ -23,20 +23,32 @@ BATCHES = 2, 3
 class Writer:
     """Nodes and constants, as protobufs of the package onnx. A value is an array of the first call, by identity."""
 
-    def __init__(self, parameters: dict[int, str], inputs: dict[str, Array]) -> None:
+    def __init__(self, parameters: dict[int, str], inputs: dict[str, tuple[Array, Array]]) -> None:
         from onnx import helper, numpy_helper
 
         self.helper, self.to_proto = helper, numpy_helper.from_array
         self.parameters = parameters  # the names of the model's arrays, by id
+        self.inputs = inputs  # as in the two calls
         self.nodes: list[Any] = []
         self.constants: dict[Any, Any] = {}
-        self.inputs = list(inputs)
-        self.names = {id(array): name for name, array in inputs.items()}  # of all that depends on the inputs, by id
+        self.names: dict[int, str] = {}  # of the results that depend on the inputs, by the id of their array
         self.batch = ""
 
-    def depends(self, values: Iterable[Any]) -> bool:
-        """Whether any of the values depends on the inputs."""
-        return any(id(array_of(value)) in self.names for value in values)
+    def name_of(self, here: Array, there: Array) -> str | None:
+        """The name of an array that depends on the inputs. Functions copy their indices and conditions, which are known by their values."""
+        for name, arrays in self.inputs.items():
+            if all(mine is given or _equal(mine, given) for mine, given in zip((here, there), arrays, strict=True)):
+                return name
+        return self.names.get(id(here))
+
+    def depends(self, step: Step, twin: Step) -> bool:
+        """Whether the result of a step, as in the two calls, depends on the inputs."""
+        read = [
+            (array_of(x) for x in (*some.inputs, *getattr(some.node, "index", ()), getattr(some.node, "condition", None)))
+            for some in (step, twin)
+        ]
+        arrays = [(a, b) for a, b in zip(*read, strict=True) if hasattr(a, "dtype") and hasattr(b, "dtype")]
+        return any(self.name_of(*both) for both in arrays)
 
     def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
         """A node with one output, whose name is returned."""
@@ -63,8 +75,7 @@ class Writer:
         if isinstance(first, int | float):
             return self._number(first, second, dtype)
         here, there = array_of(first), array_of(second)
-        if id(here) in self.names:
-            name = self.names[id(here)]
+        if name := self.name_of(here, there):
             return self.add("Transpose", name, perm=axes) if axes else name
         return self._array(here, there, axes)
 
@@ -101,7 +112,7 @@ class Writer:
     def examples(self) -> str:
         """The value [N]: the first size of the first input."""
         if not self.batch:
-            self.batch = self.add("Shape", self.inputs[0], start=0, end=1)
+            self.batch = self.add("Shape", next(iter(self.inputs)), start=0, end=1)
         return self.batch
 
     def sizes(self, here: Shape, there: Shape, open_axis: bool = False) -> str:
@@ -126,6 +137,10 @@ class Writer:
                 names.update(node.input)
                 nodes.append(node)
         return nodes[::-1], [constant for constant in self.constants.values() if constant.name in names]
+
+
+def _equal(a: Array, b: Array) -> bool:
+    return a.shape == b.shape and a.dtype == b.dtype and bool((a == b).all())
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from tinygen.backend import Array, to_device
 from tinygen.command_line import UsageError
 from tinygen.engine.fused import Alias, Fused
 from tinygen.engine.mode import evaluating, switched
-from tinygen.engine.tensor import Shape, Tensor, array_of
+from tinygen.engine.tensor import Shape, Tensor
 from tinygen.nn import Module
 
 Input = Shape | Tensor | Array
@@ -53,7 +53,7 @@ def trace(call: Callable[..., Any], inputs: Sequence[Input], batch: int = 2, who
     """Call a module, or a method of one, in evaluation mode on a batch of so many examples.
 
     Each input is a shape with the batch as its first axis, which stands for random numbers, or an
-    array, whose rows are repeated. All parameters take part, frozen ones too. In place of a fused
+    array like those that the model takes. All parameters take part, frozen ones too. In place of a fused
     function stand those of its composite, unless it is one of `whole`. The model stays as it was.
     """
     module = module_of(call)
@@ -68,17 +68,21 @@ def trace(call: Callable[..., Any], inputs: Sequence[Input], batch: int = 2, who
 
 
 def _example(x: Input, batch: int, dtype: numpy.dtype) -> numpy.ndarray:
-    """`batch` examples of an input. Other batches have other numbers, so that what depends on them shows."""
+    """`batch` random examples of an input; of integers, those that occur in it. So what depends on the inputs differs from call to call."""
+    rng = numpy.random.default_rng(batch)
     if isinstance(x, tuple | list):
-        return numpy.random.default_rng(batch).standard_normal((batch, *x[1:])).astype(dtype)
-    rows = x.numpy() if isinstance(x, Tensor) else numpy.asarray(array_of(x))
-    if not rows.ndim or not len(rows):
+        return rng.standard_normal((batch, *x[1:])).astype(dtype)
+    rows = x.numpy() if isinstance(x, Tensor) else numpy.asarray(x)
+    if not rows.ndim or not rows.size:
         raise UsageError(f"an input is a shape or an array with one row for each example, got an array of shape {rows.shape}")
-    if rows.dtype.kind in "iu":
-        if rows.min() == rows.max():
-            raise UsageError(f"an input of integers needs two different numbers at least, to tell it from a constant; all are {rows.min()}")
-        rows = rows if batch % 2 else rows.max() - (rows - rows.min())
-    return rows[numpy.arange(batch) % len(rows)]
+    if rows.dtype.kind == "f":
+        return rng.standard_normal((batch, *rows.shape[1:])).astype(rows.dtype)
+    known = numpy.unique(rows)
+    if len(known) == 1:
+        raise UsageError(f"an input of integers needs two different numbers at least, to tell it from a constant; all are {known[0]}")
+    drawn = rng.choice(known, (batch, *rows.shape[1:]))
+    drawn.flat[[0, -1]] = known[[0, -1]]
+    return drawn
 
 
 @contextmanager
