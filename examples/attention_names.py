@@ -18,9 +18,10 @@ attention.png shows, for one name, which previous characters (columns) each char
 to.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy
 import tyro
@@ -34,6 +35,7 @@ from tinygen.data.readers.names import bigram_nats, context
 from tinygen.report.pictures import captioned_grid, save_png, text
 from tinygen.training.loop import Training
 from tinygen.training.options import Positive, RunOptions
+from tinygen.training.trained import Trained
 
 Similarity = Literal["dot", "cosine"]
 
@@ -54,6 +56,9 @@ class NamesOptions(RunOptions):
     def load_data(self) -> NameDataset:
         """The names of --data."""
         return load_names(self.data)
+
+    def trained(self, networks: Mapping[str, Any], data: NameDataset) -> "TrainedNames":
+        return TrainedNames(networks["model"], data)
 
 
 class Block(nn.Module):
@@ -105,6 +110,16 @@ def sample(model: NameModel, n: int, longest: int) -> numpy.ndarray:
             goes_on = rows[:, t - 1] > 0 if t else True
             rows[:, t] = numpy.where(goes_on, numpy.minimum(drawn, probabilities.shape[1] - 1), 0)
     return rows
+
+
+class TrainedNames(Trained):
+    """Writes names."""
+
+    def __init__(self, model: NameModel, data: NameDataset) -> None:
+        self.model, self.data = model, data
+
+    def write(self, n: int) -> list[str]:
+        return self.data.decode(sample(self.model, n, self.data.longest))
 
 
 def attention_picture(model: NameModel, row: numpy.ndarray) -> numpy.ndarray:

@@ -14,8 +14,10 @@ samples/epoch-*.png shows test images, below them the autoencoder's reconstructi
 the reconstructions by PCA.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy
 
@@ -26,6 +28,7 @@ from tinygen.data import ImageDataset, Loader, to_float
 from tinygen.report.pictures import grid
 from tinygen.training.loop import Training
 from tinygen.training.options import Options, Positive
+from tinygen.training.trained import Trained
 
 
 @dataclass(kw_only=True)
@@ -36,6 +39,9 @@ class AutoencoderOptions(Options):
     """learning rate of Adam"""
     bottleneck: Positive[int] = 64
     """dimensions of the code, and number of principal components"""
+
+    def trained(self, networks: Mapping[str, Any], data: ImageDataset) -> "TrainedAutoencoder":
+        return TrainedAutoencoder(*networks["model"])
 
 
 def encoder(shape: tuple[int, int, int], bottleneck: int) -> nn.Sequential:
@@ -80,6 +86,19 @@ def projected(images: numpy.ndarray, training: numpy.ndarray, count: int) -> num
     flat, mean = training.reshape(len(training), -1), training.mean(axis=0).ravel()
     components = numpy.linalg.svd(flat - mean, full_matrices=False)[2][:count]
     return (mean + (images.reshape(len(images), -1) - mean) @ components.T @ components).reshape(images.shape)
+
+
+class TrainedAutoencoder(Trained):
+    """Encodes and decodes. Its codes have no known distribution, so it cannot sample."""
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
+        self.encoder, self.decoder = encoder, decoder
+
+    def encode(self, x: tg.Tensor) -> tg.Tensor:
+        return self.encoder(x)
+
+    def decode(self, z: tg.Tensor) -> tg.Tensor:
+        return self.decoder(z)
 
 
 def build(options: AutoencoderOptions, data: ImageDataset) -> dict[str, nn.Module]:

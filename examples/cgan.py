@@ -13,8 +13,10 @@ measures whether they are features of that class (projection: Miyato & Koyama, 2
 samples/epoch-*.png has one row for each class; the images of a column share their noise.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy
 from dcgan import DCGANOptions, discriminator, discriminator_loss, generator, generator_loss
@@ -23,7 +25,7 @@ import tinygen as tg
 from tinygen import nn
 from tinygen.command_line import command_line
 from tinygen.data import ImageDataset
-from tinygen.training.gan import GAN
+from tinygen.training.gan import GAN, TrainedGAN
 from tinygen.training.loop import Metrics
 
 COLUMNS = 10
@@ -33,6 +35,9 @@ COLUMNS = 10
 class CGANOptions(DCGANOptions):
     out: Path = Path("runs/cgan")
     """folder of the run: log, samples, checkpoint"""
+
+    def trained(self, networks: Mapping[str, Any], data: ImageDataset) -> "TrainedCGAN":
+        return TrainedCGAN(networks["generator"], self, data.classes)
 
 
 class ConditionalGenerator(nn.Module):
@@ -57,6 +62,18 @@ class ConditionalDiscriminator(nn.Module):
     def forward(self, x: tg.Tensor, labels: numpy.ndarray) -> tg.Tensor:
         h = self.features(x)
         return self.score(h) + (self.embedding(labels) * h).sum(axis=1, keepdims=True)
+
+
+class TrainedCGAN(TrainedGAN):
+    """A latent vector is the noise and, behind it, the embedding of the class: one can walk from class to class."""
+
+    def __init__(self, generator: ConditionalGenerator, options: CGANOptions, classes: tuple[str, ...]) -> None:
+        super().__init__(generator.network, options)
+        self.embedding, self.classes = generator.embedding, classes
+
+    def draw(self, n: int, classes: list[int] | None = None) -> tg.Tensor:
+        labels = numpy.arange(n) % len(self.classes) if classes is None else numpy.array(classes)
+        return tg.concatenate([super().draw(n), self.embedding(labels)], axis=1)
 
 
 def build(options: CGANOptions, data: ImageDataset) -> dict[str, nn.Module]:
@@ -91,13 +108,7 @@ def main(options: CGANOptions) -> None:
 
     noise = tg.concatenate([gan.noise(COLUMNS)] * classes)
     rows = numpy.repeat(numpy.arange(classes), COLUMNS)
-    gan.train(
-        step,
-        lambda: gan.sample(noise, rows),
-        lambda n: gan.sample(gan.noise(n), numpy.arange(n) % classes),
-        data.train_labels,
-        columns=COLUMNS,
-    )
+    gan.train(step, lambda: gan.sample(noise, rows), data.train_labels, columns=COLUMNS)
 
 
 if __name__ == "__main__":

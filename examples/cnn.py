@@ -12,8 +12,10 @@ Expect a test accuracy of 0.86 to 0.89 with the 4,000 embedded images. samples/e
 confusion matrix at the end.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy
 
@@ -25,6 +27,7 @@ from tinygen.data import ImageDataset, Loader, to_float
 from tinygen.report.pictures import captioned_grid, confusion_matrix, save_png
 from tinygen.training.loop import Metrics, Training
 from tinygen.training.options import Options, Positive
+from tinygen.training.trained import Trained
 
 
 @dataclass(kw_only=True)
@@ -35,6 +38,9 @@ class CNNOptions(Options):
     """passes over the training images, those before --resume included"""
     lr: Positive[float] = 1e-3
     """learning rate of Adam"""
+
+    def trained(self, networks: Mapping[str, Any], data: ImageDataset) -> "TrainedCNN":
+        return TrainedCNN(networks["model"])
 
 
 def classifier(size: tuple[int, int], channels: int, classes: int) -> nn.Sequential:
@@ -74,6 +80,16 @@ def worst_mistakes(probabilities: numpy.ndarray, data: ImageDataset, count: int 
     worst = numpy.argsort(-wrong_by, kind="stable")[: max(1, min(count, int((wrong_by > 0).sum())))]
     captions = [f"{data.classes[predicted[i]]} {probabilities[i].max():.2f}\nis {data.classes[data.test_labels[i]]}" for i in worst]
     return captioned_grid(numpy.asarray(data.test_images[worst]) / 255, captions, columns=5)
+
+
+class TrainedCNN(Trained):
+    """Classifies."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+
+    def classify(self, x: tg.Tensor) -> tg.Tensor:
+        return tg.softmax(self.model(x))
 
 
 def build(options: CNNOptions, data: ImageDataset) -> dict[str, nn.Module]:

@@ -105,7 +105,7 @@ def train(gan: GAN, discriminator_loss: TensorFunction, generator_loss: TensorFu
         return {"D": loss_d, "G": loss_g, "D(x)": answer(real_logits).mean(), "D(G(z))": answer(fake_logits).mean()}
 
     shown = gan.noise(64)
-    gan.train(step, samples=lambda: gan.sample(shown), generate=lambda n: gan.sample(gan.noise(n)))
+    gan.train(step, samples=lambda: gan.sample(shown))
 
 
 def build(options: DCGANOptions, data: ImageDataset) -> dict[str, nn.Module]:

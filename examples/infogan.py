@@ -20,8 +20,10 @@ is that of Q's categories on the test images after the best matching of categori
 chance is 0.1.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy
 from dcgan import DCGANOptions, discriminator, discriminator_loss, generator, generator_loss
@@ -30,7 +32,7 @@ import tinygen as tg
 from tinygen import backend, nn
 from tinygen.command_line import command_line
 from tinygen.data import ImageDataset
-from tinygen.training.gan import GAN
+from tinygen.training.gan import GAN, TrainedGAN
 from tinygen.training.loop import Metrics
 from tinygen.training.options import Positive
 
@@ -47,6 +49,9 @@ class InfoGANOptions(DCGANOptions):
     """dimensions of the noise; the more there are, the less the codes determine"""
     information: float = 0.15
     """weight of the mutual information; with more, G generates fewer kinds of images"""
+
+    def trained(self, networks: Mapping[str, Any], data: ImageDataset) -> "TrainedInfoGAN":
+        return TrainedInfoGAN(networks["generator"], self)
 
 
 class InfoDiscriminator(nn.Module):
@@ -67,6 +72,22 @@ def draw_codes(n: int) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Categories (n,) and numbers (n, 2), all uniform."""
     stream = backend.generator()
     return stream.integers(CATEGORIES, size=n), stream.uniform(-1, 1, (n, NUMBERS)).astype(numpy.float32)
+
+
+def inputs(z: tg.Tensor, categories: numpy.ndarray, numbers: numpy.ndarray) -> tg.Tensor:
+    """The generator's input: noise, the category as a one-hot vector, the two numbers."""
+    codes = numpy.concatenate([numpy.eye(CATEGORIES, dtype=numpy.float32)[categories], numbers], axis=1)
+    return tg.concatenate([z, tg.tensor(codes, device=z.device)], axis=1)
+
+
+class TrainedInfoGAN(TrainedGAN):
+    """A latent vector is the noise and, behind it, the codes. The classes are the categories."""
+
+    classes = tuple(map(str, range(CATEGORIES)))
+
+    def draw(self, n: int, classes: list[int] | None = None) -> tg.Tensor:
+        z, (categories, numbers) = super().draw(n), draw_codes(n)
+        return inputs(z, categories if classes is None else numpy.array(classes), numbers)
 
 
 def information_loss(logits: tg.Tensor, means: tg.Tensor, categories: numpy.ndarray, numbers: tg.Tensor) -> tg.Tensor:
@@ -111,10 +132,6 @@ def main(options: InfoGANOptions) -> None:
     gan = GAN(options, data, **build(options, data))
     g, d = gan.generator, gan.discriminator
 
-    def inputs(z: tg.Tensor, categories: numpy.ndarray, numbers: numpy.ndarray) -> tg.Tensor:
-        codes = numpy.concatenate([numpy.eye(CATEGORIES, dtype=numpy.float32)[categories], numbers], axis=1)
-        return tg.concatenate([z, tg.tensor(codes, device=options.device)], axis=1)
-
     def step(batch: numpy.ndarray) -> Metrics:
         categories, numbers = draw_codes(len(batch))
         real, fake = gan.real(batch), g(inputs(gan.noise(len(batch)), categories, numbers))
@@ -143,7 +160,6 @@ def main(options: InfoGANOptions) -> None:
     gan.train(
         step,
         samples=lambda: gan.sample(shown),
-        generate=lambda n: gan.sample(inputs(gan.noise(n), *draw_codes(n))),
         columns=CATEGORIES,
         evaluate=lambda: {"accuracy": clustering_accuracy(clusters_of(data.test_images, gan), data.test_labels, len(data.classes))},
     )

@@ -113,7 +113,7 @@ def main(options: WGANOptions) -> None:
         return metrics
 
     shown = gan.noise(64)
-    gan.train(step, samples=lambda: gan.sample(shown), generate=lambda n: gan.sample(gan.noise(n)))
+    gan.train(step, samples=lambda: gan.sample(shown))
 
 
 if __name__ == "__main__":

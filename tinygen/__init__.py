@@ -1,5 +1,7 @@
 """tinygen: a small deep-learning framework for generative models, from scratch in Python."""
 
+from typing import TYPE_CHECKING, Any
+
 from tinygen import functional, nn, optim
 from tinygen.backend import manual_seed, random_state, set_random_state
 from tinygen.engine.anomaly import detect_anomaly
@@ -17,3 +19,15 @@ from tinygen.saving import checkpoint as _checkpoint
 from tinygen.version import __version__
 
 save, load = _checked(_checkpoint.save), _checked(_checkpoint.load)
+
+if TYPE_CHECKING:
+    from tinygen.commands.loaded import load_run
+
+
+def __getattr__(name: str) -> Any:
+    """`load_run`, which is imported when first asked for: it is above most of tinygen."""
+    if name == "load_run":
+        from tinygen.commands.loaded import load_run
+
+        return load_run
+    raise AttributeError(f"module 'tinygen' has no attribute {name!r}")

@@ -1,8 +1,9 @@
 """A set of labelled images, and the two steps from its bytes to what a network takes."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy
 from numpy.typing import DTypeLike
@@ -89,6 +90,16 @@ class ImageDataset:
     def digest(self) -> str:
         """SHA-256 of all images, labels and classes, the same wherever the data come from."""
         return digest(self.train_images, self.train_labels, self.test_images, self.test_labels, numpy.array(self.classes))
+
+    def form(self) -> dict[str, Any]:
+        """What a model must know of the data to be built, as JSON types: the shape (H, W, C) and the classes."""
+        return {"shape": list(self.train_images.shape[1:]), "classes": list(self.classes)}
+
+    @classmethod
+    def of_form(cls, form: Mapping[str, Any]) -> Self:
+        """Data of this form that stand for those that are not there: one black image for each part."""
+        image, label = numpy.zeros((1, *form["shape"]), numpy.uint8), numpy.zeros(1, numpy.int64)
+        return cls(image, label, image, label, tuple(form["classes"]), "no data")
 
     def padded(self, size: int) -> "ImageDataset":
         """The images by `pad_to`."""

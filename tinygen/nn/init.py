@@ -5,8 +5,12 @@ fan_in = in x (size of the kernel) inputs, and each input has part in fan_out = 
 kernel) outputs. The weight of a transposed convolution counts as that of the convolution it transposes.
 """
 
+import functools
 import math
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar, cast
 
 import numpy
 
@@ -16,6 +20,32 @@ from tinygen.engine.tensor import Shape
 from tinygen.nn.module import Module
 
 Initializer = Callable[[Shape], numpy.ndarray]
+InitializerT = TypeVar("InitializerT", bound=Callable[..., numpy.ndarray])
+
+
+class _Mode(threading.local):
+    omitted = False
+
+
+_mode = _Mode()
+
+
+@contextmanager
+def omitted() -> Iterator[None]:
+    """Within, in this thread, all initial weights are 0 and nothing is drawn: for a model whose state is loaded next."""
+    before, _mode.omitted = _mode.omitted, True
+    try:
+        yield
+    finally:
+        _mode.omitted = before
+
+
+def _may_be_omitted(initializer: InitializerT) -> InitializerT:
+    @functools.wraps(initializer)
+    def initial(shape: Shape, *options: float, **others: float) -> numpy.ndarray:
+        return numpy.zeros(shape, numpy.float32) if _mode.omitted else initializer(shape, *options, **others)
+
+    return cast(InitializerT, initial)
 
 
 def _fans(shape: Shape) -> tuple[int, int]:
@@ -27,6 +57,7 @@ def _fans(shape: Shape) -> tuple[int, int]:
 
 
 @checked
+@_may_be_omitted
 def glorot(shape: Shape) -> numpy.ndarray:
     """Uniform in +-sqrt(6 / (fan_in + fan_out)).
 
@@ -37,18 +68,21 @@ def glorot(shape: Shape) -> numpy.ndarray:
 
 
 @checked
+@_may_be_omitted
 def he(shape: Shape) -> numpy.ndarray:
     """Normal with variance 2 / fan_in, which keeps the variance of signals through ReLU (He et al., 2015)."""
     return normal(shape, math.sqrt(2.0 / _fans(shape)[0]))
 
 
 @checked
+@_may_be_omitted
 def normal(shape: Shape, std: float = 0.02) -> numpy.ndarray:
     """Normal with mean 0 and standard deviation std. For GANs 0.02 is usual (Radford et al., 2016)."""
     return generator().standard_normal(shape, numpy.float32) * numpy.float32(std)
 
 
 @checked
+@_may_be_omitted
 def orthogonal(shape: Shape) -> numpy.ndarray:
     """As a matrix (all axes but the last, out), random with orthonormal rows or columns, whichever are fewer.
 
@@ -66,6 +100,8 @@ def initialize(model: Module, initializer: Initializer) -> None:
 
     Biases, gammas and betas stay as they are.
     """
+    if _mode.omitted:
+        return
     for name, parameter in model.named_parameters():
         if name.rpartition(".")[2] == "weight" and parameter.requires_grad:
             weight = numpy.asarray(initializer(parameter.shape), parameter.dtype)

@@ -20,6 +20,7 @@ Its metadata:
     script     the name of the program, such as dcgan; it is compared, never executed
     options    JSON: all options; paths are absolute
     data       SHA-256 of the data
+    form       JSON: what a model must know of the data to be built, as the shape of the images
     progress   JSON: epochs completed, batches completed in the next epoch, seconds spent on those
 """
 
@@ -85,11 +86,16 @@ def _epoch_of(line: bytes) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """The contents of a checkpoint. `script`, `data` (a digest) and `tinygen` are None in format 0."""
+    """The contents of a checkpoint.
+
+    `script`, `data` (a digest) and `tinygen` are None in format 0. `form` is None in old checkpoints
+    and where the data have none.
+    """
 
     script: str | None
     options: Mapping[str, Any]
     data: str | None
+    form: Mapping[str, Any] | None = None
     epoch: int
     batch: int
     seconds: float
@@ -105,6 +111,8 @@ class Run:
         progress = {"epoch": self.epoch, "batch": self.batch, "seconds": self.seconds}
         metadata = {"format": str(FORMAT), "options": json.dumps(self.options), "progress": json.dumps(progress)}
         told = {"script": self.script, "data": self.data, "tinygen": self.tinygen}
+        if self.form is not None:
+            told["form"] = json.dumps(self.form)
         metadata |= {name: text for name, text in told.items() if text is not None}
         checkpoint.save(path, arrays | {"run/random": self.random}, metadata)
 
@@ -129,6 +137,7 @@ def read_run(path: Path) -> Run:
             script=metadata.get("script"),
             options={**json.loads(metadata["options"])},
             data=metadata.get("data"),
+            form={**json.loads(metadata["form"])} if "form" in metadata else None,
             epoch=int(progress["epoch"]),
             batch=int(progress["batch"]),
             seconds=float(progress["seconds"]),

@@ -3,8 +3,9 @@
 Each script defines its own training step; the simplest is in examples/dcgan.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy
 
@@ -18,6 +19,7 @@ from tinygen.optim import Adam
 from tinygen.report.pictures import grid
 from tinygen.training.loop import Metrics, Training
 from tinygen.training.options import Options, Positive
+from tinygen.training.trained import Trained
 
 
 @dataclass(kw_only=True)
@@ -33,6 +35,22 @@ class GANOptions(Options):
         super().check()
         if self.batch_size == 1:
             raise UsageError("--batch-size must be at least 2: networks with batch norm compare the images of a batch")
+
+    def trained(self, networks: Mapping[str, Any], data: Any) -> "TrainedGAN":
+        return TrainedGAN(networks["generator"], self)
+
+
+class TrainedGAN(Trained):
+    """A generator (n, latent) -> (n, H, W, C), from -1 to 1, of z ~ N(0, 1)."""
+
+    def __init__(self, generator: Module, options: GANOptions) -> None:
+        self.generator, self.gaussian, self.device = generator, options.latent, options.device
+
+    def draw(self, n: int, classes: list[int] | None = None) -> Tensor:
+        return F.randn((n, self.gaussian), device=self.device)
+
+    def decode(self, z: Tensor) -> Tensor:
+        return (self.generator(z) + 1) / 2
 
 
 class GAN:
@@ -51,6 +69,7 @@ class GAN:
     ) -> None:
         self.options, self.data = options, data
         self.generator, self.discriminator = generator.to(options.device), discriminator.to(options.device)
+        self.trained = options.trained({"generator": generator, "discriminator": discriminator}, data)
         self.adam_g = Adam(generator.parameters(), options.lr, betas)
         self.adam_d = Adam(discriminator.parameters(), options.lr, betas)
 
@@ -67,11 +86,15 @@ class GAN:
         with evaluating(self.generator):
             return self.generator(*inputs).numpy()
 
+    def generate(self, n: int) -> numpy.ndarray:
+        """n images from 0 to 1 of random latent vectors."""
+        with evaluating(self.generator):
+            return self.trained.decode(self.trained.draw(n)).numpy()
+
     def train(
         self,
         step: Callable[..., Metrics],
         samples: Callable[[], numpy.ndarray],
-        generate: Callable[[int], numpy.ndarray],
         *labels: numpy.ndarray,
         columns: int = 8,
         evaluate: Callable[[], Metrics] = dict,
@@ -80,7 +103,6 @@ class GAN:
 
         step        step(batch, *labels) trains on a batch, as `Training` describes
         samples     samples() gives the images, from -1 to 1, of the picture after each epoch
-        generate    generate(n) gives n images, from -1 to 1, from random inputs
         labels      arrays with one row for each image, passed to step
         columns     columns of the picture
         evaluate    evaluate() gives further numbers for the log after each epoch
@@ -89,15 +111,15 @@ class GAN:
         divided by that of the real images. It is near 0 if the generator has collapsed.
         """
         images = self.data.train_images
-        real_distance = mean_distance(to_float(images[:: max(1, len(images) // 256)], -1, 1))
+        real_distance = mean_distance(to_float(images[:: max(1, len(images) // 256)], 0, 1))
         training = Training(
             self.options,
             {"generator": self.generator, "discriminator": self.discriminator, "adam_g": self.adam_g, "adam_d": self.adam_d},
             Loader(images, *labels, batch_size=self.options.batch_size, seed=self.options.seed),
             step,
             samples=lambda: grid((samples() + 1) / 2, columns),
-            evaluate=lambda: {"diversity": mean_distance(generate(256)) / real_distance, **evaluate()},
-            generate=lambda n: (generate(n) + 1) / 2,
+            evaluate=lambda: {"diversity": mean_distance(self.generate(256)) / real_distance, **evaluate()},
+            generate=self.generate,
             data=self.data,
         )
         training.run()

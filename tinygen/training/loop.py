@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy
 from tqdm import tqdm
@@ -44,6 +44,7 @@ class Data(Protocol):
     @property
     def source(self) -> str: ...
     def digest(self) -> str: ...
+    def form(self) -> Mapping[str, Any]: ...
 
 
 Metrics = Mapping[str, Tensor | Array | float]
@@ -210,6 +211,7 @@ class Training:
             script=self.options.script,
             options=self.options.plain(),
             data=self.digest,
+            form=self.data.form() if self.data else None,
             epoch=self.epoch,
             batch=self.batch,
             seconds=self.seconds,

@@ -6,13 +6,15 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import tyro
 
 from tinygen import backend
 from tinygen.command_line import UsageError
 from tinygen.data import ImageDataset, load_images
+from tinygen.training.trained import Trained
 
 Number = TypeVar("Number", int, float)
 Positive = Annotated[Number, "positive"]
@@ -24,6 +26,22 @@ MAY_DIFFER = {"out", "epochs", "device", "resume", "data"}
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
     text = json.dumps(options, default=lambda value: str(value.resolve() if isinstance(value, Path) else value))
     return json.loads(text)
+
+
+def _restored(name: str, value: Any, kind: Any) -> Any:
+    """The value of this type of which JSON has kept `value`."""
+    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    if any(value in get_args(kind) for kind in kinds if get_origin(kind) is Literal):
+        return value
+    if Path in kinds and isinstance(value, str):
+        return Path(value)
+    if any(get_origin(kind) is tuple for kind in kinds) and isinstance(value, list):
+        return tuple(value)
+    if float in kinds and type(value) is int:
+        return float(value)
+    if all(kind in (bool, int, float, str, Path, NoneType) or get_origin(kind) is Literal for kind in kinds) and type(value) not in kinds:
+        raise ValueError(f"{name} cannot be {value!r}")
+    return value
 
 
 @dataclass(kw_only=True)
@@ -56,6 +74,10 @@ class RunOptions:
         if not 0 <= self.seed < 2**64:
             raise UsageError(f"--seed must be 0 to 2**64 - 1, got {self.seed}")
 
+    def trained(self, networks: Mapping[str, Any], data: Any) -> Trained:
+        """What these networks, which the script's `build` made for such data, can do once they are trained."""
+        return Trained()
+
     @property
     def script(self) -> str:
         """The name of the program: of the file that defines these options, or that was started."""
@@ -66,6 +88,16 @@ class RunOptions:
     def plain(self) -> dict[str, Any]:
         """All options as JSON types; paths are absolute."""
         return _plain(dataclasses.asdict(self))
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """The options that `plain` gave. Those that it lacks have their defaults; those that are no longer options are left out.
+
+        Raises ValueError if a value is not of its option's type.
+        """
+        kinds = get_type_hints(cls)
+        known = {field.name for field in dataclasses.fields(cls)} & set(plain)
+        return cls(**{name: _restored(name, plain[name], kinds[name]) for name in known})
 
     def differences(self, before: Mapping[str, Any], by_path: bool = False) -> list[str]:
         """The options that differ from those of a run to be resumed, and must not.

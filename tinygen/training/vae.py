@@ -3,8 +3,9 @@
 The models and their loss are in examples/vae.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy
 
@@ -16,6 +17,7 @@ from tinygen.optim import Adam
 from tinygen.report.pictures import grid
 from tinygen.training.loop import Metrics, Training
 from tinygen.training.options import Options, Positive
+from tinygen.training.trained import Trained
 
 
 @dataclass(kw_only=True)
@@ -26,6 +28,9 @@ class VariationalOptions(Options):
     """learning rate of Adam"""
     latent: Positive[int] = 20
     """dimensions of the latent space"""
+
+    def trained(self, networks: Mapping[str, Any], data: Any) -> "TrainedVAE":
+        return TrainedVAE(networks["model"], self)
 
 
 class LatentModel(Module):
@@ -41,11 +46,28 @@ class LatentModel(Module):
         raise NotImplementedError(f"{type(self).__name__} has no encode")
 
 
+class TrainedVAE(Trained):
+    """A decoder of z ~ N(0, 1), and an encoder: an image's latent vector is the mean of its Gaussian."""
+
+    def __init__(self, model: LatentModel, options: VariationalOptions) -> None:
+        self.model, self.gaussian, self.device = model, options.latent, options.device
+
+    def draw(self, n: int, classes: list[int] | None = None) -> Tensor:
+        return F.randn((n, self.gaussian), device=self.device)
+
+    def decode(self, z: Tensor) -> Tensor:
+        return F.sigmoid(self.model.decoder(z))
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.model.encode(x)[0]
+
+
 class Variational:
     """A variational autoencoder, its Adam, and its data."""
 
     def __init__(self, options: VariationalOptions, data: ImageDataset, model: LatentModel) -> None:
         self.options, self.data, self.model = options, data, model.to(options.device)
+        self.trained = options.trained({"model": model}, data)
         self.adam = Adam(model.parameters(), options.lr)
 
     def pixels(self, images: Images) -> Tensor:
@@ -55,7 +77,7 @@ class Variational:
     def decode(self, z: Tensor) -> numpy.ndarray:
         """The probabilities of the pixels, (N, H, W, C)."""
         with evaluating(self.model):
-            return F.sigmoid(self.model.decoder(z)).numpy()
+            return self.trained.decode(z).numpy()
 
     def train(self, step: Callable[[numpy.ndarray], Metrics], losses: Callable[[Tensor], dict[str, Tensor]]) -> None:
         """Run the training.
@@ -71,7 +93,7 @@ class Variational:
             step,
             self._samples,
             lambda: self._evaluate(losses),
-            lambda n: self.decode(F.randn((n, self.options.latent), device=self.options.device)),
+            lambda n: self.decode(self.trained.draw(n)),
             data=self.data,
         )
         training.run()
@@ -94,7 +116,7 @@ class Variational:
         images = self.data.draw_test_images(22)
         test = self.pixels(images[numpy.arange(22) % len(images)])
         with evaluating(self.model):
-            mean = self.model.encode(test)[0].numpy()
+            mean = self.trained.encode(test).numpy()
         weights = numpy.linspace(0, 1, 10, dtype=numpy.float32).reshape(1, 10, 1)
         between = (1 - weights) * mean[10:16, None] + weights * mean[16:22, None]
         z = numpy.concatenate([mean[:10], between.reshape(60, self.options.latent)])

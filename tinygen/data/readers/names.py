@@ -1,7 +1,9 @@
 """Names as rows of numbers: first names of the 1990 U.S. census, or a text file of one name a line."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 import numpy
 from tinygen_kernels import Array, array_module
@@ -43,6 +45,16 @@ class NameDataset:
     def digest(self) -> str:
         """SHA-256 of all names: the same for the same names, wherever they come from."""
         return digest(numpy.array(self.train), numpy.array(self.test))
+
+    def form(self) -> dict[str, Any]:
+        """What a model must know of the data to be built, as JSON types."""
+        return {"alphabet": self.alphabet, "longest": self.longest}
+
+    @classmethod
+    def of_form(cls, form: Mapping[str, Any]) -> Self:
+        """Data of this form that stand for those that are not there: each character, and one name of the longest."""
+        alphabet = form["alphabet"]
+        return cls((*alphabet, alphabet[0] * form["longest"]), (), "no data")
 
     def encode(self, names: tuple[str, ...]) -> numpy.ndarray:
         """int64 (N, longest + 1): each name, and zeros behind it."""

@@ -1,0 +1,11 @@
+"""What can be done with a run that is there.
+
+loaded.py        `load_run`: its networks, ready to sample, interpolate, encode and classify
+latent.py        the way from one latent vector to another
+scripts.py       the script that builds its networks
+program.py       the program `tinygen` with its commands:
+sample.py        random images
+interpolate.py   a walk through the latent space
+listing.py       a table of all runs in a folder
+output.py        the files that commands write: a picture, a film, a folder, arrays
+"""
