@@ -24,6 +24,7 @@ FLOORS = [
     ["tinygen.testing", "tinygen.interchange"],
     ["tinygen.evaluation"],
     ["tinygen.training"],
+    ["tinygen.commands"],
     ["tinygen.evaluate", "tinygen.bench", "examples"],
 ]
 

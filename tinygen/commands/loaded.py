@@ -42,8 +42,9 @@ def load_run(folder: str | Path, script: str | Path | None = None, device: str =
     data = _stand_in(run, options, path)
     networks = _built(module, options, data, path)
     for name, network in networks.items():
+        network.to(device)
         try:
-            network.to(device).load_state_dict(run.parts.get(name, {}))
+            network.load_state_dict(run.parts.get(name, {}))
         except ValueError as error:
             raise UsageError(f"{path}, {name}: {error}") from error
         network.eval()
@@ -57,6 +58,7 @@ class LoadedRun:
     options    the options that it was started with
     epoch      how many epochs it has been trained
     networks   the networks that its script builds, by their names, in evaluation mode
+    trained    what its model can do; the methods here are made of that
     classes    the names of the classes of its data; empty if it was not trained on images
     shape      the shape (H, W, C) of its images; empty if it was not trained on images
 
@@ -68,7 +70,7 @@ class LoadedRun:
         self.folder, self.options, self.networks, self.epoch = folder, options, networks, run.epoch
         self.classes: tuple[str, ...] = getattr(data, "classes", ())
         self.shape: tuple[int, ...] = data.train_images.shape[1:] if self.classes else ()
-        self._run, self._trained = run, trained
+        self._run, self.trained = run, trained
 
     @cached_property
     def data(self) -> Any:
@@ -104,15 +106,15 @@ class LoadedRun:
             raise UsageError(f"steps must be at least 2, the two ends, got {steps}")
         first, *others = (None,) if classes is None else classes
         last = others[0] if others else first
-        return self.decode(between(self._end(a, first), self._end(b, last), steps, self._trained.gaussian))
+        return self.decode(between(self._end(a, first), self._end(b, last), steps, self.trained.gaussian))
 
     def encode(self, images: numpy.ndarray) -> numpy.ndarray:
         """The latent vectors (n, D) of images, uint8 or from 0 to 1."""
-        return self._in_batches(self._trained.encode, self._checked(images))
+        return self._in_batches(self.trained.encode, self._checked(images))
 
     def decode(self, z: numpy.ndarray) -> numpy.ndarray:
         """The images of latent vectors (n, D)."""
-        return self._in_batches(self._trained.decode, numpy.asarray(z, numpy.float32))
+        return self._in_batches(self.trained.decode, numpy.asarray(z, numpy.float32))
 
     def reconstruct(self, images: numpy.ndarray) -> numpy.ndarray:
         """What the decoder makes of the latent vectors of images."""
@@ -120,12 +122,12 @@ class LoadedRun:
 
     def classify(self, images: numpy.ndarray) -> numpy.ndarray:
         """The probabilities (n, K) of the classes, which `classes` names."""
-        return self._in_batches(self._trained.classify, self._checked(images))
+        return self._in_batches(self.trained.classify, self._checked(images))
 
     def write(self, n: int = 60, seed: int = 0) -> list[str]:
         """n random names, from a model of names."""
         with self._using(), _own_random_stream(seed):
-            return self._trained.write(n)
+            return self.trained.write(n)
 
     def _end(self, end: int | numpy.ndarray, name: str | int | None) -> numpy.ndarray:
         """A latent vector as it is, or that of the first sample of a seed."""
@@ -137,12 +139,12 @@ class LoadedRun:
             raise UsageError(f"n must be at least 1, got {n}")
         numbers = self._numbers(classes)
         with self._using(), _own_random_stream(seed):
-            drawn = [self._trained.draw(1, [numbers[k % len(numbers)]] if numbers else None) for k in range(n)]
+            drawn = [self.trained.draw(1, [numbers[k % len(numbers)]] if numbers else None) for k in range(n)]
             return F.concatenate(drawn).numpy()
 
     def _numbers(self, classes: Iterable[str | int] | None) -> Sequence[int]:
         """The numbers of classes that the model can be asked for, all by default."""
-        names = self._trained.classes
+        names = self.trained.classes
         if classes is None:
             return range(len(names))
         if not names:
