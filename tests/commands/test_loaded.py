@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Literal
 
 import numpy
 import pytest
@@ -16,6 +17,7 @@ import tinygen as tg
 from tinygen.command_line import UsageError
 from tinygen.commands.latent import between
 from tinygen.saving import checkpoint
+from tinygen.training.options import Options
 
 VERBS = {name: "sample, decode" for name in EXAMPLES} | {
     "cnn": "classify",
@@ -103,6 +105,23 @@ def test_the_data_are_read_when_asked_for_and_must_be_those_of_the_run(few_image
     run.options.data = few_images
     with pytest.raises(UsageError, match=r"holds other data than those that .* was trained on; set options.data to their place"):
         _ = run.data
+
+
+@dataclasses.dataclass(kw_only=True)
+class Kinds(Options):
+    rate: float = 1.0
+    widths: tuple[int, ...] = ()
+    cell: Literal["rnn", "gru"] = "gru"
+
+
+def test_options_are_those_that_the_run_was_started_with(tmp_path: Path) -> None:
+    for data in ("emoji", tmp_path, None):
+        options = Kinds(out=tmp_path, data=data, rate=2.0, widths=(3, 4), cell="rnn", size=8)
+        plain = json.loads(json.dumps(options.plain()))
+        assert Kinds.from_plain(plain | {"rate": 2, "gone": 1}) == options
+    for name, value in (("size", "8"), ("cell", 3), ("rate", None), ("grey", 1)):
+        with pytest.raises(ValueError, match=f"{name} cannot be {value!r}"):
+            Kinds.from_plain(plain | {name: value})
 
 
 SCRIPT = """
