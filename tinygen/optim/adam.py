@@ -7,6 +7,7 @@ from tinygen_kernels import for_array
 from tinygen.backend import Array
 from tinygen.engine.tensor import Tensor
 from tinygen.optim.optimizer import Optimizer
+from tinygen.optim.schedule import Schedule
 
 
 class Adam(Optimizer):
@@ -24,7 +25,7 @@ class Adam(Optimizer):
     weight_decay = 0.0
 
     def __init__(
-        self, parameters: Iterable[Tensor], lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
+        self, parameters: Iterable[Tensor], lr: float | Schedule = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
     ) -> None:
         super().__init__(parameters, lr)
         if not isinstance(betas, tuple | list) or len(betas) != 2:
@@ -48,7 +49,7 @@ class AdamW(Adam):
     def __init__(
         self,
         parameters: Iterable[Tensor],
-        lr: float = 1e-3,
+        lr: float | Schedule = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,

@@ -24,3 +24,18 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
         for _, p, g in found:
             p.grad = Tensor(g.data * (max_norm / norm))
     return norm
+
+
+def clip_grad_value(parameters: Iterable[Tensor], limit: float) -> None:
+    """Move each element of the gradients to the nearest number from -limit to limit.
+
+    Frozen parameters are left out. Raises ValueError where limit is not positive and where no
+    parameter has a gradient.
+    """
+    if not isinstance(limit, int | float) or not limit > 0:
+        raise ValueError(f"clip_grad_value: limit must be positive, got {limit!r}")
+    found = gradients(listed(parameters, "clip_grad_value"), "clip_grad_value")
+    if not found:
+        raise ValueError("clip_grad_value: no parameter has a gradient")
+    for _, p, g in found:
+        p.grad = Tensor(g.data.clip(-limit, limit))

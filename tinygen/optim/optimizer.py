@@ -15,6 +15,7 @@ from tinygen import backend
 from tinygen.backend import Array
 from tinygen.engine.arguments import checked, shown
 from tinygen.engine.tensor import Tensor
+from tinygen.optim.schedule import Schedule
 from tinygen.saving.state import check_state
 
 
@@ -46,7 +47,8 @@ class Optimizer:
     """What the optimisers share.
 
     A subclass lists its arrays of state in `slots` and the numbers of its formula in `settings`, and
-    defines `update`. A frozen parameter of a module is skipped until it is unfrozen.
+    defines `update`. A frozen parameter of a module is skipped until it is unfrozen. The learning
+    rate is a number, or a `Schedule` of the number of steps so far.
 
     Raises TypeError if the parameters are not Tensors. Raises ValueError if there are none, if one is
     given twice or cannot be trained, and if the learning rate is not positive.
@@ -55,7 +57,7 @@ class Optimizer:
     slots: ClassVar[tuple[str, ...]] = ()
     settings: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, parameters: Iterable[Tensor], lr: float) -> None:
+    def __init__(self, parameters: Iterable[Tensor], lr: float | Schedule) -> None:
         kind = type(self).__name__
         self.parameters = listed(parameters, kind)
         if not self.parameters:
@@ -66,9 +68,11 @@ class Optimizer:
             # A subclass is a module's Parameter, which may be frozen for a time.
             if p.node is not None or not (p.requires_grad or type(p) is not Tensor):
                 raise ValueError(f"{kind}: parameter {i} of shape {p.shape} is not a leaf tensor with requires_grad=True")
-        if not isinstance(lr, int | float | numpy.floating) or not 0 < lr < math.inf:
+        self.schedule = lr if isinstance(lr, Schedule) else None
+        rate = lr(0) if isinstance(lr, Schedule) else lr
+        if not isinstance(rate, int | float | numpy.floating) or not 0 < rate < math.inf:
             raise ValueError(f"{kind}: lr must be positive, got {lr!r}")
-        self.lr = lr
+        self.lr = rate
         self.steps = 0
         self.updates = [0] * len(self.parameters)  # the steps of each parameter
         self.state = [{slot: backend.to_device(numpy.zeros(p.shape, p.dtype), p.device) for slot in self.slots} for p in self.parameters]
@@ -89,6 +93,8 @@ class Optimizer:
         """
         moving = gradients(self.parameters, type(self).__name__)
         self._expect_sound(moving)
+        if self.schedule is not None:
+            self.lr = self.schedule(self.steps)
         self.steps += 1
         for i, p, g in moving:
             array = p.writable(f"{type(self).__name__}.step")
@@ -134,6 +140,8 @@ class Optimizer:
         """The numbers in a saved state. Older states have only steps and lr."""
         updates = {f"{i}.t": numpy.array(t) for i, t in enumerate(self.updates)}
         settings = {name: numpy.array(getattr(self, name), numpy.float64) for name in self.settings}
+        if self.schedule is not None:
+            settings["schedule"] = self.schedule.numbers()
         return {"steps": numpy.array(self.steps), "lr": numpy.array(float(self.lr)), **settings, **updates}
 
     def state_dict(self) -> dict[str, numpy.ndarray]:
@@ -150,7 +158,7 @@ class Optimizer:
         kind, own = type(self).__name__, self._numbers()
         kept = {name: array for name, array in own.items() if name in state or name in ("steps", "lr")}
         check_state({**kept, **self._arrays()}, state, kind)
-        for name in self.settings:
+        for name in (*self.settings, "schedule"):
             if name in state and (state[name] != own[name]).any():
                 raise ValueError(f"this state is of {kind} with {name} {state[name].tolist()}, this one has {own[name].tolist()}")
         self.steps, self.lr = int(state["steps"]), float(state["lr"])

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from tinygen.backend import Array, array_module
 from tinygen.engine.tensor import Tensor
 from tinygen.optim.optimizer import Optimizer
+from tinygen.optim.schedule import Schedule
 
 
 class RMSprop(Optimizer):
@@ -16,7 +17,7 @@ class RMSprop(Optimizer):
     slots = ("v",)
     settings = ("decay", "eps")
 
-    def __init__(self, parameters: Iterable[Tensor], lr: float = 1e-3, decay: float = 0.99, eps: float = 1e-8) -> None:
+    def __init__(self, parameters: Iterable[Tensor], lr: float | Schedule = 1e-3, decay: float = 0.99, eps: float = 1e-8) -> None:
         super().__init__(parameters, lr)
         self._expect("decay", decay, below=1)
         self._expect("eps", eps)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from tinygen.backend import Array
 from tinygen.engine.tensor import Tensor
 from tinygen.optim.optimizer import Optimizer
+from tinygen.optim.schedule import Schedule
 
 
 class SGD(Optimizer):
@@ -18,7 +19,7 @@ class SGD(Optimizer):
     slots = ("velocity",)
     settings = ("momentum", "nesterov")
 
-    def __init__(self, parameters: Iterable[Tensor], lr: float = 1e-2, momentum: float = 0.0, nesterov: bool = False) -> None:
+    def __init__(self, parameters: Iterable[Tensor], lr: float | Schedule = 1e-2, momentum: float = 0.0, nesterov: bool = False) -> None:
         if nesterov and momentum == 0:
             raise ValueError("SGD: nesterov needs a momentum above 0")
         super().__init__(parameters, lr)
