@@ -25,7 +25,8 @@ class Model(nn.Module):
 def shake(model: nn.Module, seed: int) -> None:
     """Other numbers in all parameters and buffers."""
     random = numpy.random.default_rng(seed)
-    model.load_state_dict({name: array + random.integers(-3, 4, array.shape).astype(array.dtype) for name, array in model.state_dict().items()})
+    noise = {name: random.integers(-3, 4, array.shape).astype(array.dtype) for name, array in model.state_dict().items()}
+    model.load_state_dict({name: array + noise[name] for name, array in model.state_dict().items()})
 
 
 @modest

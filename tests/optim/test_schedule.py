@@ -1,6 +1,7 @@
 """Schedules are pure functions of the step; an optimiser follows them, also after a resume."""
 
 import math
+from itertools import pairwise
 from typing import get_args
 
 import numpy
@@ -29,7 +30,7 @@ def test_it_rises_to_its_rate_and_never_rises_again(schedule: Schedule) -> None:
     rates = [schedule(t) for t in range(schedule.steps + 5)]
     rising, after = rates[: schedule.warm_up], rates[schedule.warm_up :]
     assert_allclose(rising, schedule.lr * numpy.arange(1, schedule.warm_up + 1) / max(1, schedule.warm_up), rtol=1e-12)
-    assert after[0] == schedule.lr and all(a >= b >= 0 for a, b in zip(after, after[1:], strict=False))
+    assert after[0] == schedule.lr and all(a >= b >= 0 for a, b in pairwise(after))
     assert min(rates[: schedule.steps]) > 0, "every step of the training moves"
 
 
