@@ -4,7 +4,7 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -84,13 +84,14 @@ class Profile(Listener):
     compiled. It is part of no op and no layer.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, names: Mapping[Any, str]) -> None:
         self.total, self.compilation = Cost(), Cost()
         self.ops: dict[str, Costs] = {}
         self.layers: dict[str, Costs] = {}
         self._op_watch, self._layer_watch = Stopwatch(), Stopwatch()
         self._running = OUTSIDE  # the layer whose forward or backward is running
         self._backward: Cost | None = None  # of the op whose backward is running
+        self._roots = names  # of outermost modules that have names
         self._names: dict[Any, str] = {}  # of modules
         self._models: dict[str, int] = {}  # how many outermost modules of each class there are
 
@@ -146,8 +147,9 @@ class Profile(Listener):
             self._running = before
 
     def _name(self, model: Any) -> None:
-        """Name an outermost module by its class, numbered from the second one on, and its parts by their paths."""
-        kind = type(model).__name__
+        """Name an outermost module, by its class unless it has a name, numbered from the second one on, and its
+        parts by their paths."""
+        kind = self._roots.get(model, type(model).__name__)
         number = self._models[kind] = self._models.get(kind, 0) + 1
         root = kind if number == 1 else f"{kind}#{number}"
         for name, module in model.named_modules():
@@ -199,9 +201,15 @@ class Profile(Listener):
         return "\n".join([*_table(rows), "", *_table(layers), "", f"{self.total.seconds * 1e3:.2f} ms in all"])
 
 
+def is_profiling() -> bool:
+    """Whether a profile is running in this thread."""
+    return any(isinstance(listener, Profile) for listener in switches.listeners)
+
+
 @contextmanager
-def profile() -> Iterator[Profile]:
-    """Time every op and every layer within the block. At its end two tables are printed; the Profile keeps the numbers.
+def profile(show: bool = True, names: Mapping[Any, str] | None = None) -> Iterator[Profile]:
+    """Time every op and every layer within the block. The Profile keeps the numbers; with `show`, two tables
+    are printed at the end. `names` are those of models in the tables, in place of their classes.
 
     Times are wall-clock, of this thread alone. Each moment belongs to one op and one layer: what an op's
     backward calls belongs to that backward, and the backward of an op belongs to its layer. "(compiling or
@@ -209,11 +217,12 @@ def profile() -> Iterator[Profile]:
     the ops. GPU kernels run after the call that starts them, so on a GPU the times are those of starting.
     Raises RuntimeError within another profile.
     """
-    if any(isinstance(listener, Profile) for listener in switches.listeners):
+    if is_profiling():
         raise RuntimeError("tinygen.profile: a profile is running already; end it before the next one begins")
-    report = Profile()
+    report = Profile(names or {})
     with ExitStack() as stack:
-        stack.callback(lambda: print(report))
+        if show:
+            stack.callback(lambda: print(report))
         stack.enter_context(report._timing_compilation())
         stack.enter_context(listening(report))
         stack.enter_context(Stopwatch().span(report.total))

@@ -24,24 +24,27 @@ def summary(model: Any, *inputs: Shape | Tensor | Array) -> str:
     expect_module("summary", model)
     if not inputs or not all(isinstance(x, tuple | list) or hasattr(x, "dtype") for x in inputs):
         raise TypeError(f"summary: takes the shape of each input, as in summary(model, (1, 28, 28, 1)), got {inputs}")
-    rows = _Rows()
+    rows = Rows()
     some = next((t for _, t in model.named_parameters()), Tensor(numpy.zeros(0, numpy.float32)))
     arguments = [zeros(tuple(x), some.dtype, some.device) if isinstance(x, tuple | list) else x for x in inputs]
-    given = ", ".join(_shapes(x) for x in arguments)
     with evaluating(model), listening(rows):
         model(*arguments)
-    table = [("layer", "output", "parameters"), ("input", given, ""), *rows.rows]
-    widths = [max(len(row[i]) for row in table) for i in range(3)]
-    lines = [f"{layer:<{widths[0]}}  {output:<{widths[1]}}  {count:>{widths[2]}}".rstrip() for layer, output, count in table]
-    total = sum(t.size for t in model.parameters())
-    return "\n".join([lines[0], "-" * (sum(widths) + 4), *lines[1:], f"{type(model).__name__}: {total:,} parameters"])
+    return rows.table(model, arguments)
 
 
-class _Rows(Listener):
+class Rows(Listener):
     """Adds a row for each layer that runs."""
 
     def __init__(self) -> None:
         self.rows: list[tuple[str, str, str]] = []
+
+    def table(self, model: Any, inputs: Sequence[Any]) -> str:
+        """The summary of a model that has run once on the inputs."""
+        table = [("layer", "output", "parameters"), ("input", ", ".join(_shapes(x) for x in inputs), ""), *self.rows]
+        widths = [max(len(row[i]) for row in table) for i in range(3)]
+        lines = [f"{layer:<{widths[0]}}  {output:<{widths[1]}}  {count:>{widths[2]}}".rstrip() for layer, output, count in table]
+        total = sum(t.size for t in model.parameters())
+        return "\n".join([lines[0], "-" * (sum(widths) + 4), *lines[1:], f"{type(model).__name__}: {total:,} parameters"])
 
     def layer(self, module: Any, inputs: Sequence[Any]) -> Event:
         output = yield

@@ -6,6 +6,8 @@ samples.gif              these pictures as a film, once the run is finished
 checkpoint.safetensors   all state; a resumed run ends with the same bits as an uninterrupted one
 generated.safetensors    1,000 images from the finished model, for `python -m tinygen.evaluate`
 evaluation.json          its result
+details.json             the machine, the layers of each network, the profile of the second step
+report.html              all of this on one page, for a browser
 
 The checkpoint's arrays:
 
@@ -51,6 +53,8 @@ class RunFolder:
         self.checkpoint = path / "checkpoint.safetensors"
         self.generated = path / "generated.safetensors"
         self.evaluation = path / "evaluation.json"
+        self.details = path / "details.json"
+        self.report = path / "report.html"
 
     def picture(self, epoch: int) -> Path:
         """The samples of an epoch; the first epoch is 1."""

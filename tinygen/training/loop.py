@@ -22,9 +22,11 @@ from tinygen.data import Loader
 from tinygen.data.dataset import digest
 from tinygen.engine.tensor import Tensor, array_of
 from tinygen.report import pictures
+from tinygen.report.html import write_report
 from tinygen.saving import checkpoint
 from tinygen.saving.run_folder import Run, RunFolder, read_run
 from tinygen.training.interruption import Interruption
+from tinygen.training.observation import Observation
 from tinygen.training.options import RunOptions
 
 GENERATED = 1000  # images that a finished run saves
@@ -81,6 +83,7 @@ class Training:
         if wrong := [part for part in self.parts if "/" in part]:
             raise ValueError(f"the name of a part must not contain /, which separates names in the checkpoint: {', '.join(wrong)}")
         self.folder = RunFolder(self.options.out)
+        self.observation = Observation(self.parts)
         self.epoch = 0  # epochs completed
         self.batch = 0  # batches completed in the next epoch
         self.seconds = 0.0  # time spent on these batches
@@ -124,7 +127,17 @@ class Training:
         frames = [path for path in map(self.folder.picture, range(1, self.epoch + 1)) if path.exists()]
         if frames:
             pictures.save_gif(self.folder.film, frames)
-        print(f"trained {self.epoch} epochs; log, samples and checkpoint are in {self.folder.path}")
+        self._report()
+        print(f"trained {self.epoch} epochs; log, samples, checkpoint and report.html are in {self.folder.path}")
+
+    def _report(self) -> None:
+        """Write the report. The run is complete without it, so nothing that goes wrong here ends the program."""
+        try:
+            if self.observation.details:
+                checkpoint.write_whole(self.folder.details, json.dumps(self.observation.details).encode())
+            write_report([self.folder.path], self.folder.report)
+        except Exception as error:
+            print(f"the report could not be written: {error}")
 
     def _train_epoch(self) -> None:
         started = time.perf_counter()
@@ -132,7 +145,7 @@ class Training:
         title = f"epoch {self.epoch + 1}/{self.options.epochs}"
         with tqdm(batches, title, len(self.loader), initial=self.batch, unit="batch", leave=False, disable=None) as bar:
             for batch in bar:
-                self.unread.append({name: _copied(value) for name, value in self.step(*batch).items()})
+                self.unread.append({name: _copied(value) for name, value in self.observation.step(self.step, batch).items()})
                 self.batch += 1
                 if (self.epoch, self.batch) == (0, 1):
                     self._claim()
