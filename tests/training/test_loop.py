@@ -57,7 +57,7 @@ def test_two_runs_are_bit_equal_and_the_seed_matters(tmp_path: Path) -> None:
 def test_what_a_run_leaves_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small_run(tmp_path / "run", epochs=2).run()
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
-        "checkpoint.safetensors", "generated.safetensors", "log.jsonl", "samples", "samples.gif",
+        "checkpoint.safetensors", "details.json", "generated.safetensors", "log.jsonl", "report.html", "samples", "samples.gif",
     ]  # fmt: skip
     assert [path.name for path in sorted((tmp_path / "run" / "samples").iterdir())] == ["epoch-001.png", "epoch-002.png"]
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
