@@ -56,6 +56,8 @@ class Options:
     """one layer of your own, from C to K channels, instead of the list; padding is a number, "same" or "valid" """
     step: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """time whole training steps of the examples instead of kernels"""
+    ladder: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """climb from seven loops in Python to the register tile, on one layer and one thread, instead of comparing engines"""
     plot: Annotated[Path | None, tyro.conf.arg(metavar="FILE.svg")] = None
     """also draw the kernels under the machine's roofline, by the last protocol"""
     dtype: Literal["float32", "float64"] = "float32"
@@ -81,6 +83,11 @@ def main(options: Options) -> None:
         from tinygen.bench import ptx
 
         ptx.main()
+        return
+    if options.ladder:
+        from tinygen.bench import ladder
+
+        ladder.main(Layer.parse(options.layer) if options.layer else ladder.LAYER, options.plot)
         return
     layers = [Layer.parse(options.layer)] if options.layer else LAYERS
     with process(Protocol(1, wall_clock=False)) as worker:

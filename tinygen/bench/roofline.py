@@ -38,8 +38,8 @@ class _Axis(NamedTuple):
         return [10**n for n in range(math.ceil(math.log10(self.low)), math.floor(math.log10(self.high)) + 1)]
 
 
-def svg(dots: Sequence[Dot], gflops: float, gigabytes: float, title: str) -> str:
-    """The picture: the roof, and one dot for each kernel; a browser shows its name under the pointer."""
+def svg(dots: Sequence[Dot], gflops: float, gigabytes: float, title: str, labels: bool = False) -> str:
+    """The picture: the roof, and one dot for each kernel; a browser shows its name under the pointer, or it stands there as a label."""
     ridge = gflops / gigabytes  # from here on arithmetic is the limit
     intensities, rates = [dot.intensity for dot in dots], [dot.rate for dot in dots]
     x = _Axis(min([*intensities, ridge]) / 3, max([*intensities, ridge]) * 3, _LEFT, _WIDTH - _RIGHT)
@@ -57,6 +57,8 @@ def svg(dots: Sequence[Dot], gflops: float, gigabytes: float, title: str) -> str
     for dot in dots:
         place = f'cx="{x.at(dot.intensity):.1f}" cy="{y.at(dot.rate):.1f}" r="5" fill="{_COLOURS[dot.direction]}" fill-opacity="0.75"'
         parts.append(f"<circle {place}><title>{escape(f'{dot.name} {dot.direction}: {dot.rate:.1f} GFLOP/s')}</title></circle>")
+        if labels:
+            parts.append(_text(x.at(dot.intensity) + 9, y.at(dot.rate) + 4, dot.name))
     for i, (direction, colour) in enumerate(_COLOURS.items()):
         parts.append(f'<circle cx="{_LEFT + 10 + 90 * i}" cy="38" r="5" fill="{colour}"/>')
         parts.append(_text(_LEFT + 20 + 90 * i, 42, direction))

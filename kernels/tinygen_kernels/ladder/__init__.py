@@ -1,0 +1,45 @@
+"""The ladder: one convolution, from seven loops to the register tile, with one new idea on each rung.
+
+Read the rungs in this order. Each is a file of its own, which says what it does better than the one
+before; `python -m tinygen.bench --ladder` runs them all on your machine.
+
+    loops       what a convolution means
+    compiled    a compiler in the place of the interpreter
+    innermost   the innermost loop runs along memory, so the compiler can use vectors
+    shared      a weight that was loaded serves four pixels
+    taps        a matrix product for each tap, by BLAS: `reference.py`
+    im2col      one matrix product for all taps: `im2col.py`
+    block       a block of results stays in registers
+    tile        the same for any shape, without a copy of the image: `cpu/conv.py`
+
+The first four and `block` have one function, `convolve(x, w, stride, dilation, y)`, which adds the
+convolution of x (N, H, W, C), whose border of zeros is there already, with w (kh, kw, C, K) to y
+(N, H', W', K). `conv2d` gives every rung the signature that all kernels have.
+"""
+
+import importlib
+from typing import Any
+
+import numpy
+
+from tinygen_kernels import Array, Padding, Pair
+from tinygen_kernels.geometry import output_size
+
+RUNGS = ("loops", "compiled", "innermost", "shared", "taps", "im2col", "block", "tile")
+_ELSEWHERE = {"taps": "tinygen_kernels.reference", "im2col": "tinygen_kernels.im2col", "tile": "tinygen_kernels.cpu"}
+
+
+def module(rung: str) -> Any:
+    """The module of a rung."""
+    return importlib.import_module(_ELSEWHERE.get(rung, f"tinygen_kernels.ladder.{rung}"))
+
+
+def conv2d(rung: str, x: Array, w: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+    """`Kernels.conv2d`, by one rung."""
+    if rung in _ELSEWHERE:
+        return module(rung).conv2d(x, w, bias, stride, padding, dilation)
+    output = output_size((x.shape[1], x.shape[2]), w.shape[:2], stride, padding, dilation)
+    y = numpy.zeros((len(x), *output, w.shape[3]), x.dtype)
+    padded = numpy.pad(x, ((0, 0), *padding, (0, 0)))
+    module(rung).convolve(numpy.ascontiguousarray(padded), numpy.ascontiguousarray(w), stride, dilation, y)
+    return y if bias is None else y + bias

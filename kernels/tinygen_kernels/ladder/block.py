@@ -1,0 +1,73 @@
+# mypy: allow-untyped-defs
+"""Rung 7, the idea: keep a block of results in registers.
+
+A processor has 16 or 32 vector registers, and numbers in them cost nothing to reach. Six pixels times
+two vectors of output channels are 12 registers of sums. They stay there through all taps and channels
+and are stored once, at the end. A step loads two vectors of weights and one number of each of the six
+pixels, and does 12 multiplications of vectors: 8 loads for 12, where rung 4 has 9 loads and stores
+for 4.
+
+The compiler would not do that by itself, so `cpu/vector.py` writes the instructions. What is still
+missing for a tile that serves all layers: output channels that do not fill two vectors (here arrays
+are padded and copied), taps that meet nothing but the border, weights that lie in the order in which
+they are read, and the larger blocks that AVX-512 has room for.
+"""
+
+import numpy
+from numba.core import cgutils
+
+from tinygen_kernels import Array, Pair
+from tinygen_kernels.cpu.parallel import compiled
+from tinygen_kernels.cpu.vector import VECTOR_BYTES, int64, intrinsic
+
+PIXELS, VECTORS = 6, 2
+
+
+@intrinsic
+def _block(tile, x, starts, tap_step, row_step, w, w_start, w_row, y, y_start, rows, columns, channels):
+    """The sums of PIXELS output pixels, whose windows begin at `starts` in x, and of VECTORS vectors of channels."""
+    builder = tile.builder
+    windows = [tile.at(x, tile.integer(starts, m)) for m in range(PIXELS)]
+    sums = tile.accumulators(PIXELS, VECTORS)
+    for total in (total for pixel in sums for total in pixel):
+        builder.store(tile.vector([0.0] * tile.lanes), total)
+    with cgutils.for_range(builder, rows) as a, cgutils.for_range(builder, columns) as b:
+        tap = builder.add(builder.mul(a.index, row_step), builder.mul(b.index, tap_step))
+        first = builder.mul(builder.add(builder.mul(a.index, columns), b.index), channels)
+        weights = tile.at(w, builder.add(w_start, builder.mul(first, w_row)))
+        pixels = [tile.at(window, tap) for window in windows]
+        with cgutils.for_range(builder, channels) as c:
+            step(tile, sums, pixels, c.index, tile.at(weights, builder.mul(c.index, w_row)), VECTORS)
+    for m in range(PIXELS):
+        for j in range(VECTORS):
+            tile.store(builder.load(sums[m][j]), tile.at(y, builder.add(y_start, builder.mul(int64(m), w_row))), j)
+
+
+def step(tile, sums, pixels, channel, weights, vectors):
+    """All that one channel of one tap adds to the block."""
+    loaded = [tile.load(weights, j) for j in range(vectors)]
+    for total, pixel in zip(sums, pixels, strict=True):
+        tile.multiply_add(total, tile.splat(pixel, channel), loaded)
+
+
+@compiled
+def _blocks(x, w, stride, dilation, output, y, width):
+    channels, outputs = w.shape[2], w.shape[3]
+    starts = numpy.empty(PIXELS, numpy.int32)
+    for first in range(0, len(y), PIXELS):
+        for m in range(PIXELS):
+            pixel = min(first + m, len(x) * output[0] * output[1] - 1)
+            image, i, j = pixel // (output[0] * output[1]), pixel // output[1] % output[0], pixel % output[1]
+            starts[m] = ((image * x.shape[1] + i * stride[0]) * x.shape[2] + j * stride[1]) * channels
+        steps = dilation[1] * channels, dilation[0] * x.shape[2] * channels
+        for k in range(0, outputs, width):
+            _block(x, starts, *steps, w, k, outputs, y, first * outputs + k, w.shape[0], w.shape[1], channels)
+
+
+def convolve(x: Array, w: Array, stride: Pair, dilation: Pair, y: Array) -> None:
+    pixels, outputs = y.size // y.shape[3], y.shape[3]
+    width = VECTORS * VECTOR_BYTES // x.itemsize
+    padded = numpy.empty((pixels + -pixels % PIXELS, outputs + -outputs % width), y.dtype)
+    wider = numpy.pad(w, ((0, 0), (0, 0), (0, 0), (0, padded.shape[1] - outputs)))
+    _blocks(x, wider, stride, dilation, y.shape[1:3], padded, width)
+    y += padded[:pixels, :outputs].reshape(y.shape)

@@ -1,0 +1,152 @@
+"""The ladder on this machine: how fast every rung is, and what it reads and writes for a multiplication.
+
+The rungs are in `tinygen_kernels.ladder`, each with its idea. Times are of one thread. Before a rung
+runs, a reader at a terminal is asked how many times faster than the rung before it will be; the
+answers are kept in runs/ladder.jsonl.
+"""
+
+import json
+import math
+import sys
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy
+from tinygen_kernels import ladder, reference
+from tinygen_kernels.cpu import simd
+from tinygen_kernels.ladder import RUNGS, block
+
+from tinygen.bench import peak, roofline
+from tinygen.bench.counted import Traffic, counted
+from tinygen.bench.kernels import TOLERANCE
+from tinygen.bench.layers import Layer
+from tinygen.bench.protocol import Protocol, process, table
+
+LAYER = Layer(64, (16, 16), 64, 128, 4, 2, 1)
+ANSWERS = Path("runs/ladder.jsonl")
+
+# The interpreter takes about a microsecond for a multiplication, so `loops` gets a part of the layer.
+_FEW_FLOPS = 400_000
+
+
+@dataclass(frozen=True)
+class Rung:
+    """What was measured: 10^9 operations per second, and numbers read or written per multiply-add."""
+
+    name: str
+    gflops: float
+    traffic: float
+    guess: float | None = None
+
+
+def main(layer: Layer, plot: Path | None) -> None:
+    """Climb, print a table, and draw the roofline if `plot` says where."""
+    protocol = Protocol(1, wall_clock=False)
+    with process(protocol) as worker:
+        machine = worker(peak.machine, protocol, "float32")
+        print(f"{layer}, float32, one thread; this machine does at most {machine.gflops:.0f} GFLOP/s of multiply-adds\n")
+        climbed: list[Rung] = []
+        lines = (line.split(maxsplit=1) for line in (ladder.__doc__ or "").splitlines() if line.startswith("    "))
+        ideas = {name: idea for name, idea in lines}
+        for name in RUNGS:
+            print(f"{name}: {ideas[name]}")
+            guess = _ask(name) if climbed and sys.stdin.isatty() else None
+            rung = replace(worker(measure, name, layer), guess=guess)
+            faster = f", {rung.gflops / climbed[-1].gflops:.3g} times the rung before" if climbed else ""
+            print(f"    {rung.gflops:.3g} GFLOP/s{faster}\n")
+            climbed.append(rung)
+    print("\n".join([*table(report(climbed, machine.gflops)), *LEGEND]))
+    if any(rung.guess for rung in climbed):
+        ANSWERS.parent.mkdir(exist_ok=True)
+        with ANSWERS.open("a") as file:
+            file.write(json.dumps({"layer": str(layer), "rungs": [asdict(rung) for rung in climbed]}) + "\n")
+    if plot:
+        dots = [roofline.Dot(rung.name, "forward", 2 / (4 * rung.traffic), rung.gflops) for rung in climbed]
+        plot.write_text(roofline.svg(dots, machine.gflops, machine.gigabytes, f"The ladder: {layer}", labels=True))
+        print(f"\nroofline: {plot}")
+
+
+LEGEND = [
+    "traffic: numbers read from arrays and written to them for each multiplication and addition, counted. For the products of",
+    "BLAS, what goes into them and comes out; for the blocks of registers, the loads of a step and of no more.",
+]
+
+
+def report(climbed: list[Rung], gflops: float) -> list[tuple[str, ...]]:
+    """The rows of the table."""
+    rows: list[tuple[str, ...]] = [("rung", "GFLOP/s", "of the peak", "times the rung before", "you said", "traffic")]
+    for before, rung in zip([None, *climbed], climbed, strict=False):
+        faster = f"{rung.gflops / before.gflops:.3g}" if before else ""
+        said = f"{rung.guess:.3g}" if rung.guess else ""
+        rows.append((rung.name, f"{rung.gflops:.3g}", f"{rung.gflops / gflops:.2%}", faster, said, f"{rung.traffic:.2g}"))
+    return rows
+
+
+def _ask(name: str) -> float | None:
+    answer = input(f"    How many times faster than the rung before will {name} be? ")
+    try:
+        return float(answer)
+    except ValueError:
+        return None
+
+
+def measure(name: str, layer: Layer) -> Rung:
+    """Check and time one rung in this process, the best of three runs. Raises ArithmeticError if its result is wrong."""
+    if name == "loops":
+        images = max(1, math.ceil(_FEW_FLOPS * layer.images / layer.flops()))
+        size = min(layer.size[0], 2 * layer.kernel), min(layer.size[1], 2 * layer.kernel)
+        layer = replace(layer, images=images, size=size, outputs=min(layer.outputs, 4))
+    c = layer.convolution()
+    x, w, _ = layer.arrays("float32")
+    geometry = c.stride, c.padding, (1, 1)
+    expected = reference.conv2d(x, w, None, *geometry)
+    result = ladder.conv2d(name, x, w, None, *geometry)
+    if not abs(result - expected).max() <= TOLERANCE * abs(expected).max():
+        raise ArithmeticError(f"{name} does not compute the convolution of {layer}")
+    seconds = []
+    for _ in range(3):
+        begin = time.process_time()
+        ladder.conv2d(name, x, w, None, *geometry)
+        seconds.append(time.process_time() - begin)
+    return Rung(name, layer.flops() / min(seconds) / 1e9, traffic_of(name, layer))
+
+
+def traffic_of(name: str, layer: Layer) -> float:
+    """Numbers read or written per multiply-add."""
+    if name in ("block", "tile"):
+        pixels, vectors = (block.PIXELS, block.VECTORS) if name == "block" else (simd.PIXELS, simd.VECTORS)
+        lanes = simd.tile_width(numpy.dtype("float32")) // simd.VECTORS
+        return _step_traffic(pixels, vectors, lanes)
+    if name not in ("taps", "im2col"):  # in the interpreter, so on a layer that is as small as possible
+        layer = Layer(1, (layer.kernel + 3 * layer.stride,) * 2, 2, min(layer.outputs, 16), layer.kernel, layer.stride, 0)
+    c, traffic = layer.convolution(), Traffic()
+    x, w, y = (counted(array, traffic) for array in layer.arrays("float32"))
+    if name in ("taps", "im2col"):
+        ladder.conv2d(name, x, w, None, c.stride, c.padding, (1, 1))
+    else:
+        rung = ladder.module("loops" if name == "compiled" else name)
+        y[...] = 0
+        traffic.writes = 0
+        getattr(rung, "in_python", rung.convolve)(x, w, c.stride, (1, 1), y)
+    return (traffic.reads + traffic.writes) / (layer.flops() / 2)
+
+
+def _step_traffic(pixels: int, vectors: int, lanes: int) -> float:
+    """Of one step of a block of registers, as `block.step` writes it."""
+
+    class Tally:
+        loads, products = 0, 0
+
+        def load(self, pointer: object, vector: int) -> None:
+            self.loads += lanes
+
+        def splat(self, pointer: object, index: int) -> None:
+            self.loads += 1
+
+        def multiply_add(self, accumulators: object, a: object, loaded: list[None]) -> None:
+            self.products += lanes * len(loaded)
+
+    tally = Tally()
+    block.step(tally, [None] * pixels, [None] * pixels, None, None, vectors)
+    return tally.loads / tally.products
