@@ -1,5 +1,6 @@
 """A finished run is judged from its folder alone."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from tinygen import nn
 from tinygen.command_line import UsageError
 from tinygen.data import ImageDataset, Loader, load_images, to_colour
 from tinygen.evaluation.evaluate import EvaluateOptions, evaluate, in_words, main
+from tinygen.evaluation.judge import judge_novelty, nearest_training_distances
 from tinygen.saving import checkpoint
 from tinygen.training.loop import Training
 from tinygen.training.options import Options
@@ -72,7 +74,24 @@ def finish_run(
     ).run()
 
 
-def test_what_an_evaluation_says(few_images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[numpy.ndarray]]:
+    """The images that each classifier is trained on, and those that are judged."""
+    images: dict[str, list[numpy.ndarray]] = {"train_classifier": [], "judge_quality": []}
+
+    def record(name: str) -> None:
+        function = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda first, *others: images[name].append(first) or function(first, *others))
+
+    module = importlib.import_module("tinygen.evaluation.evaluate")
+    for name in images:
+        record(name)
+    return images
+
+
+def test_what_an_evaluation_says(
+    few_images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], given: dict[str, list[numpy.ndarray]]
+) -> None:
     run = tmp_path / "run"
     finish_run(run, few_images, lambda data: data, epochs=2)
     capsys.readouterr()
@@ -98,8 +117,13 @@ def test_what_an_evaluation_says(few_images: Path, tmp_path: Path, capsys: pytes
     for column in quality.values():
         assert min(column[name]["value"] for name in ("precision", "density", "recall", "coverage")) > 0.5
         assert all(number["margin"] > 0 for number in column.values())
-    labels = load_images(few_images).train_labels
-    assert shares["generated"]["Trouser"]["value"] == pytest.approx((labels == 1).mean(), abs=0.03), "of all 1,000 images"
+    data = load_images(few_images, crop=8)
+    bound, held_out = numpy.split(nearest_training_distances(data.draw_test_images(30), data.train_images), 2)
+    assert novelty["test_images"] == judge_novelty(held_out, bound), "no image sets the bound that it is judged by"
+    taught, judged = ({image.tobytes() for image in images[-1]} for images in given.values())
+    assert len(taught) == 90 and len(judged) == 30
+    assert taught | judged == {image.tobytes() for image in data.train_images}, "the classifiers have not seen what is judged"
+    assert shares["generated"]["Trouser"]["value"] == pytest.approx((data.train_labels == 1).mean(), abs=0.03), "of all 1,000 images"
     for column in shares.values():
         assert sum(share["value"] for share in column.values()) == pytest.approx(1) and len(column) == 10
 
