@@ -1,5 +1,6 @@
 """What the user can mend is told in one sentence; a bug keeps its traceback."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -39,10 +40,10 @@ if __name__ == "__main__":
 """
 
 
-def run(folder: Path, what: str, *arguments: str, dev: bool = False) -> subprocess.CompletedProcess[str]:
-    (folder / "script.py").write_text(SCRIPT.replace("WHAT", what))
+def run(folder: Path, what: str, *arguments: str, dev: bool = False, **environment: str) -> subprocess.CompletedProcess[str]:
+    (folder / "script.py").write_text(SCRIPT.replace("WHAT", what), "utf-8")
     command = [sys.executable, *(["-X", "dev"] if dev else []), folder / "script.py", *arguments]
-    return subprocess.run(command, capture_output=True, text=True)
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +76,11 @@ def test_a_bug_keeps_its_traceback(tmp_path: Path, what: str, last: str) -> None
     assert result.returncode == 1
     assert result.stderr.startswith("Traceback") and f"    {what}\n" in result.stderr.replace("return endless()", "endless()")
     assert last in "\n".join(result.stderr.splitlines()[-2:])  # below the error a note may name the layer
+
+
+def test_a_character_that_the_terminal_lacks_is_an_escape(tmp_path: Path) -> None:
+    result = run(tmp_path, "print('猫 ±')", PYTHONIOENCODING="ascii")
+    assert (result.returncode, result.stdout) == (0, "width 3\n\\u732b \\xb1\n"), result.stderr
 
 
 def test_options_are_checked_before_main_runs(tmp_path: Path) -> None:

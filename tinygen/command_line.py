@@ -1,5 +1,6 @@
 """How every program of tinygen reads its options, and how it reports errors."""
 
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,10 +27,13 @@ def command_line(main: Callable[[OptionsT], None], options: type[OptionsT]) -> N
     """Run main with the options from the command line. `Checked` options are checked first.
 
     A UsageError or OSError is reported in one sentence, with exit status 1; `python -X dev` shows
-    the traceback. Every other exception is a bug and keeps its traceback.
+    the traceback. Every other exception is a bug and keeps its traceback. Characters that the
+    terminal's encoding lacks are printed as escapes.
     """
     import tyro
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     parsed = tyro.cli(options, description=sys.modules[main.__module__].__doc__)
     try:
         if isinstance(parsed, Checked):
