@@ -126,6 +126,16 @@ class TestRetainGraph:
         assert grad(Doubled()(x), x, retain_graph=True).item() == 2
 
 
+class Repeated(Function):
+    """Gives a gradient that repeats one element, in a writable array, as CuPy's are."""
+
+    def forward(self, x: numpy.ndarray) -> numpy.ndarray:
+        return x.copy()
+
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        return Tensor(numpy.lib.stride_tricks.as_strided(g.data.copy(), x.shape, (0,)))
+
+
 class TestOwnGradients:
     def test_leaves_share_no_gradient(self) -> None:
         a, b = leaf(1.0, 2.0), leaf(1.0, 2.0)
@@ -135,8 +145,14 @@ class TestOwnGradients:
 
     @pytest.mark.parametrize(
         "function",
-        [lambda w: w.sum(), lambda w: w.mean() * 2.0, lambda w: (tg.broadcast_to(w.reshape(2, 1), (2, 3)).mean(axis=1)).sum()],
-        ids=["a view of the start", "one number repeated", "sums"],
+        [
+            lambda w: w.sum(),
+            lambda w: w.mean() * 2.0,
+            lambda w: (tg.broadcast_to(w.reshape(2, 1), (2, 3)).mean(axis=1)).sum(),
+            lambda w: (w.reshape(1, 2).sum(axis=0) * tensor([1.0, 1.0], "float64")).sum(),
+            lambda w: Repeated()(w).sum(),
+        ],
+        ids=["a view of the start", "one number repeated", "sums", "a read-only view", "a writable repetition"],
     )
     def test_no_gradient_is_read_only_or_repeats_an_element(self, function: Any) -> None:
         w = leaf(1.0, 2.0)
