@@ -8,7 +8,6 @@ again, and a stopped one is resumed. A run whose evaluation is of an older forma
 Delete the folder to train everything again. Every number on the page comes from the runs' files.
 """
 
-import json
 import os
 import shlex
 import shutil
@@ -25,6 +24,7 @@ from tinygen.command_line import UsageError
 from tinygen.evaluation.estimate import Estimate
 from tinygen.evaluation.evaluate import FORMAT, in_words
 from tinygen.saving.checkpoint import write_whole
+from tinygen.saving.log import read_log
 from tinygen.saving.run_folder import RunFolder
 
 ROOT = Path(__file__).parent.parent.parent
@@ -69,7 +69,7 @@ def train(command: str, folder: Path) -> None:
             raise UsageError(f"{folder} holds the run of {done.read_text()}, not of {command}; delete it, or name the run otherwise")
         return
     print(f"\n== {command}", flush=True)
-    resume = ["--resume"] if RunFolder(folder).checkpoint.exists() else []
+    resume = ["--resume"] if RunFolder(folder).holds_a_checkpoint() else []
     script, *arguments = shlex.split(command)
     _call([str(ROOT / "examples" / script), *arguments, "--out", str(folder), *resume])
     write_whole(done, command.encode())
@@ -78,7 +78,7 @@ def train(command: str, folder: Path) -> None:
 def judge(folder: Path) -> None:
     """Judge the images of a finished run, if it generated any and was not judged before in this format."""
     run = RunFolder(folder)
-    judged = json.loads(run.evaluation.read_text()) if run.evaluation.exists() else {}
+    judged = run.read_evaluation() if run.evaluation.exists() else {}
     if run.generated.exists() and judged.get("format") != FORMAT:
         _call(["-m", "tinygen.evaluate", str(folder)])
 
@@ -107,7 +107,8 @@ def page(commands: Mapping[str, str], runs: Path) -> str:
         *_tables(runs, list(commands)),
     ]
     for name, command in commands.items():
-        log = [json.loads(line) for line in RunFolder(runs / name).log.read_text().splitlines()]
+        if not (log := read_log(RunFolder(runs / name).log)):
+            raise UsageError(f"{RunFolder(runs / name).log} has no lines; delete {runs / name}, and the run is trained again")
         last = ", ".join(f"{key} {value:.4g}" for key, value in log[-1].items() if key not in ("epoch", "seconds") and value is not None)
         whole = f"python examples/{command} --out runs/{name}"
         lines += ["", f"## {name}", "", f"`{whole}`: {len(log)} epochs; in the last one {last}."]
@@ -119,9 +120,8 @@ def page(commands: Mapping[str, str], runs: Path) -> str:
 
 def _tables(runs: Path, names: Sequence[str]) -> list[str]:
     """A table for all runs that saw the same data in the same form, since only these can be compared."""
-    evaluations = {
-        name: json.loads(RunFolder(runs / name).evaluation.read_text()) for name in names if RunFolder(runs / name).generated.exists()
-    }
+    folders = {name: RunFolder(runs / name) for name in names}
+    evaluations = {name: folder.read_evaluation() for name, folder in folders.items() if folder.generated.exists()}
     heads = ["images", *QUALITY, *NOVELTY, "smallest_class", "classes"]
     lines: list[str] = []
     for data in dict.fromkeys(evaluation["data"] for evaluation in evaluations.values()):

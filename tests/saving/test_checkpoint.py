@@ -182,6 +182,40 @@ def test_a_truncated_file_is_refused(scratch: Path, data: st.DataObject) -> None
         checkpoint.load(scratch)
 
 
+@modest
+@given(data=st.data())
+def test_a_damaged_file_never_gives_other_contents(scratch: Path, data: st.DataObject) -> None:
+    """Numbers are as sound with a flipped bit, so that only the checksum can tell."""
+    arrays, metadata = {"a": numpy.ones(3), "b": numpy.ones(2, bool)}, {"step": "1"}
+    checkpoint.save(scratch, arrays, metadata)
+    content = bytearray(scratch.read_bytes())
+    start = data.draw(st.integers(0, len(content) - 1))
+    spliced = data.draw(st.binary(min_size=1, max_size=3))
+    content[start : start + len(spliced)] = spliced
+    scratch.write_bytes(content)
+    try:
+        loaded, loaded_metadata = checkpoint.load(scratch)
+    except ValueError as error:
+        assert "scratch cannot be loaded: " in str(error)
+    else:  # the name of the checksum may be hit
+        assert {name: array.tobytes() for name, array in loaded.items()} == {name: array.tobytes() for name, array in arrays.items()}
+        assert loaded_metadata.items() >= metadata.items()
+
+
+def test_the_name_of_the_checksum_is_taken(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no metadata can be named 'tinygen/sha256'"):
+        checkpoint.save(tmp_path / "file", {}, {checkpoint.CHECKSUM: "0"})
+
+
+def test_an_error_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/file'$"):
+        checkpoint.write_whole(tmp_path / "file", b"")
+
+
 def with_header(dtype: str, shape: list[int], size: int) -> bytes:
     header = json.dumps({"a": {"dtype": dtype, "shape": shape, "data_offsets": [0, size]}}).encode()
     return len(header).to_bytes(8, "little") + header + bytes(size)

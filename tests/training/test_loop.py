@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy
@@ -18,16 +17,6 @@ import tinygen as tg
 from tinygen.command_line import UsageError
 from tinygen.saving import checkpoint
 from tinygen.training.loop import Training
-
-
-@pytest.fixture(autouse=True, scope="module")
-def signals_as_in_a_terminal() -> Iterator[None]:
-    """Tests that run in the background or under nohup have inherited that signals are ignored."""
-    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL}
-    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("stop_at", range(0, 10, 3))

@@ -15,6 +15,7 @@ from tinygen.saving import checkpoint
 from tinygen.saving.run_folder import read_run
 from tinygen.training.loop import Training
 from tinygen.training.options import Options, Positive
+from tinygen.training.resume import resume
 
 FORMAT_0 = Path(__file__).parent / "format_0"  # left by an epoch and three batches of `small_run` before formats had numbers
 
@@ -53,7 +54,7 @@ def test_what_a_checkpoint_says_of_its_run(tmp_path: Path, monkeypatch: pytest.M
     arrays, metadata = checkpoint.load("run/checkpoint.safetensors")
     assert metadata["format"] == "1" and metadata["tinygen"].count(".") == 2 and metadata["script"] == "test_resume"
     assert json.loads(metadata["options"]) == {
-        "out": str(tmp_path / "run"), "epochs": 2, "batch_size": 8, "seed": 7, "device": "cpu", "resume": False,
+        "out": str(tmp_path / "run"), "epochs": 2, "batch_size": 8, "seed": 7, "device": "cpu", "resume": False, "checkpoint_minutes": 10,
         "data": str(tmp_path / "photos"), "classes": None, "size": None, "crop": None, "grey": False, "lr": 0.1, "gone": 3,
     }  # fmt: skip
     assert len(metadata["data"]) == 64
@@ -114,7 +115,7 @@ def test_a_run_of_the_first_format_goes_on(tmp_path: Path) -> None:
     shutil.copytree(FORMAT_0, tmp_path / "run")
     before, _ = checkpoint.load(FORMAT_0 / "checkpoint.safetensors")
     training = small_run(tmp_path / "run", resume=True)
-    training._resume()
+    resume(training)
     assert (training.epoch, training.batch, training.counts["loss"]) == (1, 3, 3)
     assert training.totals["now and then"] == training.counts["now and then"]
     for part, owner in training.parts.items():
@@ -140,11 +141,15 @@ def test_the_first_format_s_data_are_known_by_their_path(tmp_path: Path, monkeyp
     [
         ({"format": "2"}, "is of format 2, and tinygen "),
         ({"format": "one"}, "is of format one, and tinygen "),
-        ({"progress": "{}"}, "is a damaged checkpoint: KeyError('epoch')"),
-        ({"progress": '{"epoch": "a", "batch": 0, "seconds": 0}'}, "is a damaged checkpoint: TypeError("),
-        ({"progress": '{"epoch": -1, "batch": 0, "seconds": 0}'}, "is a damaged checkpoint: ValueError("),
-        ({"options": "["}, "is a damaged checkpoint: JSONDecodeError("),
-        ({"options": "[]"}, "is a damaged checkpoint: TypeError("),
+        ({"progress": "{}"}, "is a damaged checkpoint: its progress is {} in a run of 1 epochs"),
+        ({"progress": '{"epoch": "a", "batch": 0, "seconds": 0}'}, "is a damaged checkpoint: its progress is "),
+        ({"progress": '{"epoch": -1, "batch": 0, "seconds": 0}'}, "is a damaged checkpoint: its progress is "),
+        ({"progress": '{"epoch": 1, "batch": 0, "seconds": NaN}'}, "is a damaged checkpoint: its progress is "),
+        ({"progress": f'{{"epoch": {10**30}, "batch": 0, "seconds": 0}}'}, "is a damaged checkpoint: its progress is "),
+        ({"progress": '{"epoch": 0, "batch": 6, "seconds": 0}'}, "is 6 batches within an epoch, which has 5 here"),
+        ({"options": "["}, "is a damaged checkpoint: its options are not JSON: "),
+        ({"options": "[" * 100_000}, "is a damaged checkpoint: its options are not JSON: "),
+        ({"options": "[]"}, "is a damaged checkpoint: its options are not a JSON object"),
     ],
 )
 def test_metadata_that_mean_nothing_are_refused(tmp_path: Path, metadata: dict[str, str], message: str) -> None:
@@ -154,10 +159,64 @@ def test_metadata_that_mean_nothing_are_refused(tmp_path: Path, metadata: dict[s
     refused(small_run(tmp_path, resume=True), f"{tmp_path / 'checkpoint.safetensors'} {message}")
 
 
-@pytest.mark.parametrize("damage", [b'{"epoch": 1, "seco', b"null\n", b'{"epoch": "x"}\n', b"\xff\n"])
-def test_lines_of_the_log_are_known_by_their_epoch(tmp_path: Path, damage: bytes) -> None:
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("run/totals/loss", numpy.array([1.0, 0.0]), "is a damaged checkpoint: run/totals/loss is [1.0, 0.0] after 3 batches"),
+        ("run/totals/loss", numpy.array([1.0, 4.0]), "is a damaged checkpoint: run/totals/loss is [1.0, 4.0] after 3 batches"),
+        ("run/totals/loss", numpy.array([numpy.nan, 1.0]), "is a damaged checkpoint: run/totals/loss is [nan, 1.0] after 3 batches"),
+        ("run/totals/loss", numpy.ones(3), "is a damaged checkpoint: run/totals/loss is [1.0, 1.0, 1.0] after 3 batches"),
+        ("run/other", numpy.ones(3), "is a damaged checkpoint: run/other is "),
+        ("run/random", numpy.ones(13, numpy.uint64) * 5, ", run/random: the last numbers of a random state are at most 4, 1 and "),
+        ("run/random", numpy.ones(3), ", run/random: a random state is 13 uint64 numbers, got float64 of shape (3,)"),
+        ("parts/adam/steps", numpy.array(numpy.nan), "is a damaged checkpoint: NaN is in adam/steps"),
+        (
+            "parts/model/layers.0.bias",
+            numpy.full(4, numpy.nan, numpy.float32),
+            "is a damaged checkpoint: NaN is in model/layers.0.bias",
+        ),
+    ],
+)
+def test_arrays_that_mean_nothing_are_refused(tmp_path: Path, name: str, array: numpy.ndarray, message: str) -> None:
+    with pytest.raises(SystemExit):
+        small_run(tmp_path, stop_at=2).run()
+    (tmp_path / "checkpoint.previous.safetensors").unlink()
+    arrays, metadata = checkpoint.load(tmp_path / "checkpoint.safetensors")
+    checkpoint.save(tmp_path / "checkpoint.safetensors", arrays | {name: array}, metadata)
+    refused(small_run(tmp_path, resume=True), message)
+
+
+@pytest.mark.parametrize("damage", [b"", b'{"epoch": 3, "seco', b"null\n", b'{"epoch": "x"}\n', b"\xff\n", b'{"epoch": 3}'])
+def test_what_follows_the_last_line_of_the_log_is_dropped(tmp_path: Path, damage: bytes) -> None:
     small_run(tmp_path, epochs=2).run()
-    _, second = (tmp_path / "log.jsonl").read_bytes().splitlines(keepends=True)
-    (tmp_path / "log.jsonl").write_bytes(second + damage)
+    with open(tmp_path / "log.jsonl", "ab") as log:
+        log.write(damage)
     small_run(tmp_path, epochs=3, resume=True).run()
-    assert [line["epoch"] for line in contents(tmp_path)[1]] == [2, 3]
+    assert [line["epoch"] for line in contents(tmp_path)[1]] == [1, 2, 3]
+
+
+FIRST, SECOND, THIRD = b'{"epoch": 1}\n', b'{"epoch": 2}\n', b'{"epoch": 3}\n'
+
+
+@pytest.mark.parametrize(
+    ("log", "line", "message"),
+    [
+        (FIRST + b'{"epoch": 2, "seco', 2, "is not JSON: "),
+        (FIRST + b"\xff\n" + THIRD, 2, "is not JSON: "),
+        (FIRST + b"null\n" + THIRD, 2, "is not an object of numbers"),
+        (FIRST + b'{"epoch": 2, "loss": "high"}\n' + THIRD, 2, "is not an object of numbers"),
+        (FIRST + SECOND, 3, "is missing: the checkpoint is of epoch 3"),
+        (FIRST + FIRST + SECOND + THIRD, 2, "is of epoch 1 where epoch 2 was expected"),
+        (FIRST + THIRD, 2, "is of epoch 3 where epoch 2 was expected"),
+        (b'{"epoch": "x"}\n' + SECOND + THIRD, 1, "is not an object of numbers"),
+        (b"{}\n" + SECOND + THIRD, 1, "is of epoch None where epoch 1 was expected"),
+    ],
+)
+def test_a_damaged_log_is_refused_by_its_line(tmp_path: Path, log: bytes, line: int, message: str) -> None:
+    small_run(tmp_path, epochs=3).run()
+    (tmp_path / "log.jsonl").write_bytes(log)
+    refused(small_run(tmp_path, epochs=4, resume=True), f"{tmp_path / 'log.jsonl'}, line {line} {message}")
+    (tmp_path / "log.jsonl").unlink()
+    small_run(tmp_path, epochs=4, resume=True).run()
+    small_run(tmp_path, epochs=5, resume=True).run()
+    assert [line["epoch"] for line in contents(tmp_path)[1]] == [4, 5]

@@ -31,6 +31,8 @@ def set_random_state(state: numpy.ndarray) -> None:
     if not isinstance(state, numpy.ndarray) or state.shape != (13,) or state.dtype != numpy.uint64:
         what = f"{state.dtype} of shape {state.shape}" if isinstance(state, numpy.ndarray) else f"a {type(state).__name__}"
         raise ValueError(f"a random state is 13 uint64 numbers, got {what}")
+    if (state[10:] > (4, 1, 2**32 - 1)).any():
+        raise ValueError(f"the last numbers of a random state are at most 4, 1 and 2**32 - 1, not {state[10:].tolist()}")
     _generator.bit_generator.state = {
         "bit_generator": "Philox",
         "state": {"counter": state[:4], "key": state[4:6]},

@@ -43,6 +43,7 @@ be chance. The table is also written to evaluation.json in the run's folder.
 """
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,7 @@ from tinygen.evaluation.estimate import Estimate
 from tinygen.evaluation.features import train_classifier
 from tinygen.evaluation.judge import class_shares, judge_novelty, judge_quality, nearest_training_distances
 from tinygen.saving import checkpoint
-from tinygen.saving.run_folder import RunFolder, read_run
+from tinygen.saving.run_folder import RunFolder
 
 FORMAT = 1  # of evaluation.json; the first one had no number
 SEEDS = (0, 1, 2)  # of the classifiers
@@ -121,16 +122,17 @@ def _read_run(run: Path, moved: Path | None) -> tuple[numpy.ndarray, int, ImageD
     """The images that a finished run generated, after how many epochs, and the data in the form in
     which the model saw them."""
     folder = RunFolder(run)
-    if not folder.checkpoint.exists():
+    if not folder.holds_a_checkpoint():
         raise UsageError(f"{run} is not the folder of a run: it has no checkpoint.safetensors")
-    trained = read_run(folder.checkpoint)
+    trained, instead = folder.read()
+    if instead:
+        print(instead, file=sys.stderr)
     options = trained.options
     if not folder.generated.exists():
         raise UsageError(
             f"{run} has no generated.safetensors: it is not finished and --resume goes on with it, or its model generates no images"
         )
-    arrays, metadata = checkpoint.load(folder.generated)
-    epochs = int(metadata["epoch"])
+    generated, epochs = folder.read_generated()
     if (epochs, 0) != (trained.epoch, trained.batch):
         raise UsageError(
             f"{run} is not finished: its images were generated after epoch {epochs}, and since then it has trained "
@@ -139,10 +141,10 @@ def _read_run(run: Path, moved: Path | None) -> tuple[numpy.ndarray, int, ImageD
     if missing := [name for name in ("data", "size", "crop", "grey") if name not in options]:
         raise UsageError(f"{run} does not say which images it was trained on: its checkpoint lacks the options {', '.join(missing)}")
     loaded = load_images(moved or options["data"], options["size"], options["crop"], options["grey"], options.get("classes"))
-    data = _as_seen(loaded, arrays["images"].shape[1:], run)
+    data = _as_seen(loaded, generated.shape[1:], run)
     if trained.data not in (None, data.digest(), digest(data.train_images), digest(data.train_images, data.train_labels)):
         raise UsageError(f"{run} was trained on other images than {loaded.source} holds; give the place of its own with --data")
-    return arrays["images"], epochs, data
+    return generated, epochs, data
 
 
 def _as_seen(data: ImageDataset, shape: tuple[int, ...], run: Path) -> ImageDataset:

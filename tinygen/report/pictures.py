@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy
 
+from tinygen.saving.checkpoint import replacing
+
 
 def grid(images: numpy.ndarray, columns: int | None = None, gap: int = 2, scale: int = 2) -> numpy.ndarray:
     """One picture of N images: (N, H, W, C) with values from 0 to 1 -> uint8 (H', W', C).
@@ -49,7 +51,8 @@ def save_png(path: Path, image: numpy.ndarray) -> None:
     if not isinstance(image, numpy.ndarray) or image.dtype != numpy.uint8 or image.ndim != 3:
         what = f"{image.dtype} {image.shape}" if isinstance(image, numpy.ndarray) else f"a {type(image).__name__}"
         raise TypeError(f"save_png: takes a uint8 array (H, W, C), got {what}; grid(images.numpy()) makes one of images from 0 to 1")
-    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(path)
+    with replacing(path) as file:
+        Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, "PNG")
 
 
 def save_gif(path: Path, frames: Sequence[Path], milliseconds: int = 200) -> None:
@@ -58,7 +61,8 @@ def save_gif(path: Path, frames: Sequence[Path], milliseconds: int = 200) -> Non
 
     images = [Image.open(frame).quantize() for frame in frames]  # 256 colours of its own each; convert("P") would dither to fixed ones
     durations = [milliseconds] * (len(images) - 1) + [10 * milliseconds]
-    images[0].save(path, save_all=True, append_images=images[1:], duration=durations, loop=0)
+    with replacing(path) as file:
+        images[0].save(file, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)
 
 
 def text(words: Sequence[str], columns: int, width: int) -> numpy.ndarray:

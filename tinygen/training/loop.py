@@ -3,11 +3,11 @@
 `saving/run_folder.py` describes the files of a run.
 """
 
-import json
 import math
+import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -24,10 +24,12 @@ from tinygen.engine.tensor import Tensor, array_of
 from tinygen.report import pictures
 from tinygen.report.html import write_report
 from tinygen.saving import checkpoint
+from tinygen.saving.log import append_line
 from tinygen.saving.run_folder import Run, RunFolder, read_run
 from tinygen.training.interruption import Interruption
 from tinygen.training.observation import Observation
 from tinygen.training.options import RunOptions
+from tinygen.training.resume import resume
 
 GENERATED = 1000  # images that a finished run saves
 READ_EVERY = 10  # steps whose numbers are read from the device at once
@@ -93,6 +95,7 @@ class Training:
         self.latest: dict[str, float] = {}  # numbers of the last batch in the sums
         self.claimed = False  # whether this run has created the checkpoint
         self.saved: tuple[int, int] | None = None  # epoch and batch of the last checkpoint but the claim
+        self.saved_at = self.started = time.perf_counter()  # when that was; since when seconds are not counted yet
 
     @cached_property
     def digest(self) -> str:
@@ -104,30 +107,43 @@ class Training:
 
         Ctrl-C, SIGTERM and SIGHUP end the run after the current step, with a checkpoint. A run
         that fails in its first epoch leaves nothing behind. Raises UsageError if the folder holds
-        another run, and SystemExit with status 128 + signal after a signal.
+        another run or another process trains it, and SystemExit with status 128 + signal after a
+        signal.
         """
-        if self.options.resume:
-            self._resume()
-        else:
-            self._refuse_another_run()
-        with Interruption() as self.interruption:
-            try:
-                while self.epoch < self.options.epochs and self.interruption.number is None:
-                    self._train_epoch()
-            except BaseException:
-                if self.claimed and self.saved is None:
-                    self.folder.discard()
-                raise
-        if self.epoch < self.options.epochs:
-            with suppress(OSError):  # the terminal may be gone
-                print(f"stopped in epoch {self.epoch + 1} after {self.batch} of {len(self.loader)} batches; --resume goes on from there")
-            raise SystemExit(128 + (self.interruption.number or 0))
+        with ExitStack() as self.held:
+            if self.options.resume:
+                self._refuse_nothing()
+                self._hold()
+                resume(self)
+            else:
+                self._refuse_another_run()
+            self.saved_at = time.perf_counter()
+            with Interruption() as self.interruption:
+                try:
+                    while self.epoch < self.options.epochs and self.interruption.number is None:
+                        self._train_epoch()
+                except BaseException:
+                    if self.claimed and self.saved is None:
+                        self.folder.discard()
+                    raise
+            if self.epoch < self.options.epochs:
+                with suppress(OSError):  # the terminal may be gone
+                    print(
+                        f"stopped in epoch {self.epoch + 1} after {self.batch} of {len(self.loader)} batches; --resume goes on from there"
+                    )
+                raise SystemExit(128 + (self.interruption.number or 0))
+            self._finish()
+
+    def _finish(self) -> None:
+        """Leave what a finished run leaves."""
         if self.generate is not None:
             self._save_generated(self.generate)
         frames = [path for path in map(self.folder.picture, range(1, self.epoch + 1)) if path.exists()]
         if frames:
             pictures.save_gif(self.folder.film, frames)
         self._report()
+        read_run(self.folder.checkpoint)  # is whole, so that the one before it can go
+        self.folder.previous.unlink(missing_ok=True)
         print(f"trained {self.epoch} epochs; log, samples, checkpoint and report.html are in {self.folder.path}")
 
     def _report(self) -> None:
@@ -140,10 +156,11 @@ class Training:
             print(f"the report could not be written: {error}")
 
     def _train_epoch(self) -> None:
-        started = time.perf_counter()
+        self.started = time.perf_counter()
         batches = backend.copied_ahead(self.loader.epoch(self.epoch, start=self.batch), self.options.device)
         title = f"epoch {self.epoch + 1}/{self.options.epochs}"
-        with tqdm(batches, title, len(self.loader), initial=self.batch, unit="batch", leave=False, disable=None) as bar:
+        hidden = True if sys.stderr is None else None  # as it is where that was closed; None hides the bar unless that is a terminal
+        with tqdm(batches, title, len(self.loader), initial=self.batch, unit="batch", leave=False, disable=hidden) as bar:
             for batch in bar:
                 self.unread.append({name: _copied(value) for name, value in self.observation.step(self.step, batch).items()})
                 self.batch += 1
@@ -154,13 +171,21 @@ class Training:
                     bar.set_postfix({name: f"{value:.3f}" for name, value in self._means().items()})
                 if self.interruption.number is not None:
                     break
-        self._read()
-        self.seconds += time.perf_counter() - started
+                if self.batch < len(self.loader) and time.perf_counter() - self.saved_at >= 60 * self.options.checkpoint_minutes:
+                    self._count()
+                    self._save()
+        self._count()
         line = self._close_epoch(title) if self.batch == len(self.loader) else ""
         self._save()
-        self.saved = self.epoch, self.batch
         if line:
             print(line, flush=True)
+
+    def _count(self) -> None:
+        """Add the latest numbers and seconds to those of the epoch."""
+        self._read()
+        now = time.perf_counter()
+        self.seconds += now - self.started
+        self.started = now
 
     def _read(self) -> None:
         """Add the unread numbers to the sums. Reads all of them from the device at once."""
@@ -178,12 +203,17 @@ class Training:
     def _not_finite(self, batch: int, numbers: Mapping[str, float]) -> str:
         wrong = " and ".join(f"{name} is {value}" for name, value in numbers.items() if not math.isfinite(value))
         before = ", ".join(f"{name} {value:.4g}" for name, value in self.latest.items())
-        told = f"{wrong} in epoch {self.epoch + 1}, batch {batch}" + (f", after {before} in the batch before" if before else "")
+        return self._diverged(
+            f"{wrong} in epoch {self.epoch + 1}, batch {batch}" + (f", after {before} in the batch before" if before else "")
+        )
+
+    def _diverged(self, what: str) -> str:
+        """What went wrong, the cure, and what is kept."""
         cure = f"--lr {self.options.lr:g} may be too large" if hasattr(self.options, "lr") else "the learning rate may be too large"
         kept = "nothing of this run is kept"
         if self.saved is not None:
             kept = f"{self.folder.checkpoint} keeps the state after {self.saved[0]} epochs and {self.saved[1]} batches"
-        return f"{told}; {cure}; {kept}"
+        return f"{what}; {cure}; {kept}"
 
     def _means(self) -> dict[str, float]:
         return {name: total / self.counts[name] for name, total in self.totals.items()}
@@ -200,27 +230,41 @@ class Training:
         self.epoch, self.batch, self.seconds, self.totals, self.counts = self.epoch + 1, 0, 0.0, {}, {}
         if self.samples is not None:
             pictures.save_png(self.folder.picture(self.epoch), self.samples())
-        with open(self.folder.log, "a") as log:
-            log.write(json.dumps(line, allow_nan=False) + "\n")
+        append_line(self.folder.log, line)
         return told
 
     def _refuse_another_run(self) -> None:
         if self.folder.holds_a_run():
             raise UsageError(f"{self.folder.path} already holds a run; go on with --resume, or give another folder with --out")
 
-    def _claim(self) -> None:
-        """Create the folder after the first step, with a checkpoint that keeps other runs out."""
-        self._refuse_another_run()
+    def _refuse_nothing(self) -> None:
+        if not self.folder.holds_a_checkpoint():
+            raise UsageError(f"there is nothing to resume: {self.folder.checkpoint} does not exist")
+
+    def _hold(self) -> None:
+        """Keep other processes out of the folder until the end of the run."""
         try:
             self.folder.samples.mkdir(parents=True, exist_ok=True)
-            self.claimed = True
-            self._read()
-            self._save()
+            self.held.enter_context(self.folder.locked())
         except OSError as error:
             raise UsageError(f"cannot write to the folder {self.folder.path}: {error.strerror}") from error
 
+    def _claim(self) -> None:
+        """Create the folder after the first step, with a checkpoint that keeps other runs out."""
+        self._refuse_another_run()
+        self._hold()
+        self._refuse_another_run()  # that another process may have begun meanwhile
+        self.claimed = True
+        self._read()
+        self._state().save(self.folder.checkpoint)
+
     def _save(self) -> None:
-        Run(
+        self._state().save(self.folder.checkpoint, self.folder.previous)
+        self.saved, self.saved_at = (self.epoch, self.batch), time.perf_counter()
+
+    def _state(self) -> Run:
+        """What a checkpoint says. Raises UsageError if a part holds NaN, from which no training recovers."""
+        run = Run(
             script=self.options.script,
             options=self.options.plain(),
             data=self.digest,
@@ -231,46 +275,16 @@ class Training:
             parts={part: owner.state_dict() for part, owner in self.parts.items()},
             random=backend.random_state(),
             totals={name: (total, self.counts[name]) for name, total in self.totals.items()},
-        ).save(self.folder.checkpoint)
+        )
+        if names := run.with_nan():
+            raise UsageError(self._diverged(f"NaN is in {', '.join(names)} after {self.epoch} epochs and {self.batch} batches"))
+        return run
 
     def _save_generated(self, generate: Callable[[int], numpy.ndarray]) -> None:
         """Save 1,000 images as uint8, generated 100 at a time, and the number of epochs."""
         images = numpy.concatenate([generate(GENERATED // 10) for _ in range(10)])
         arrays = {"images": numpy.rint(numpy.clip(images, 0, 1) * 255).astype(numpy.uint8)}
         checkpoint.save(self.folder.generated, arrays, {"epoch": str(self.epoch)})
-
-    def _resume(self) -> None:
-        path = self.folder.checkpoint
-        if not path.exists():
-            raise UsageError(f"there is nothing to resume: {path} does not exist")
-        run = read_run(path)
-        self._refuse_unlike(run)
-        for part, owner in self.parts.items():
-            try:
-                owner.load_state_dict(run.parts.get(part, {}))
-            except ValueError as error:
-                raise UsageError(f"{path}, {part}: {error}") from error
-        backend.set_random_state(run.random)
-        self.epoch, self.batch, self.seconds = run.epoch, run.batch, run.seconds
-        self.totals = {name: total for name, (total, _) in run.totals.items()}
-        self.counts = {name: count for name, (_, count) in run.totals.items()}
-        self.saved = self.epoch, self.batch
-        self.folder.samples.mkdir(exist_ok=True)
-        self.folder.cut_log(self.epoch)
-        print(f"resuming after {self.epoch} epochs and {self.batch} batches")
-
-    def _refuse_unlike(self, run: Run) -> None:
-        """Raise UsageError if the run is of another script, options, data or parts."""
-        path, script = self.folder.checkpoint, self.options.script
-        if run.script not in (script, None):
-            raise UsageError(f"{path} is from a run of {run.script}, which {script} cannot resume")
-        if changed := self.options.differences(run.options, by_path=run.data is None):
-            raise UsageError(f"{path} is from a run with other options: {', '.join(changed)}")
-        if run.data not in (self.digest, None):
-            source = self.data.source if self.data else "the loader"
-            raise UsageError(f"{source} holds other data than those that the run of {path} was trained on")
-        if unknown := sorted(set(run.parts) - set(self.parts)):
-            raise UsageError(f"{path} is from another model: it has {', '.join(unknown)}, this one has {', '.join(self.parts)}")
 
 
 def _copied(value: Tensor | Array | float) -> Array:

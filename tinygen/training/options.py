@@ -20,7 +20,7 @@ Number = TypeVar("Number", int, float)
 Positive = Annotated[Number, "positive"]
 
 # Options that may change when a run is resumed. Data are compared by content, not by path.
-MAY_DIFFER = {"out", "epochs", "device", "resume", "data"}
+MAY_DIFFER = {"out", "epochs", "device", "resume", "data", "checkpoint_minutes"}
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,6 +58,8 @@ class RunOptions:
     """of the initial weights, the noise and the order of the examples"""
     device: str = "cpu"
     """where to compute: "cpu", "cuda", "cuda:1", ...; "auto" is "cuda" if there is a GPU"""
+    checkpoint_minutes: Positive[float] = 10
+    """time between checkpoints within an epoch; there is one after each epoch, too"""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """go on from the checkpoint in the run's folder"""
 
