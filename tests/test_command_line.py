@@ -86,3 +86,31 @@ def test_a_character_that_the_terminal_lacks_is_an_escape(tmp_path: Path) -> Non
 def test_options_are_checked_before_main_runs(tmp_path: Path) -> None:
     result = run(tmp_path, "pass", "--width", "0")
     assert (result.returncode, result.stdout, result.stderr) == (1, "", "script.py: --width must not be 0\n")
+
+
+def test_too_little_memory_is_one_sentence(tmp_path: Path) -> None:
+    result = run(tmp_path, "numpy.empty((2**28, 2**28))")
+    assert result.returncode == 1 and result.stderr.startswith("script.py: not enough memory: Unable to allocate 512. PiB")
+    assert result.stderr.count("\n") == 1
+
+
+def test_ctrl_c_is_one_word_and_the_shell_s_status(tmp_path: Path) -> None:
+    result = run(tmp_path, "raise KeyboardInterrupt")
+    assert (result.returncode, result.stderr) == (130, "script.py: interrupted\n")
+
+
+@pytest.mark.parametrize("arguments", ["--help", "--width 4"])
+def test_nobody_has_to_read_the_output(tmp_path: Path, arguments: str) -> None:
+    run(tmp_path, "print('line\\n' * 100_000)")
+    command = f"set -o pipefail; {sys.executable} {tmp_path / 'script.py'} {arguments} | true"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (141, "")
+
+
+def test_both_outputs_may_be_closed(tmp_path: Path) -> None:
+    run(tmp_path, "print('done', file=open('done', 'w'))")
+    command = f"cd {tmp_path}; {sys.executable} script.py >&- 2>&-"
+    assert subprocess.run(["bash", "-c", command]).returncode == 0
+    assert (tmp_path / "done").exists()
+    run(tmp_path, "raise UsageError('nobody hears this')")
+    assert subprocess.run(["bash", "-c", command]).returncode == 1

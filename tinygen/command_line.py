@@ -1,10 +1,12 @@
 """How every program of tinygen reads its options, and how it reports errors."""
 
 import io
+import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import NoReturn, Protocol, TypeVar, runtime_checkable
 
 OptionsT = TypeVar("OptionsT")
 
@@ -26,20 +28,43 @@ class Checked(Protocol):
 def command_line(main: Callable[[OptionsT], None], options: type[OptionsT]) -> None:
     """Run main with the options from the command line. `Checked` options are checked first.
 
-    A UsageError or OSError is reported in one sentence, with exit status 1; `python -X dev` shows
-    the traceback. Every other exception is a bug and keeps its traceback. Characters that the
-    terminal's encoding lacks are printed as escapes.
+    A UsageError, OSError or MemoryError is reported in one sentence, with exit status 1; `python -X
+    dev` shows the traceback. Every other exception is a bug and keeps its traceback. As in a shell,
+    the status is 130 after Ctrl-C, and 141 where nobody reads the output any more, as in
+    `--help | head -1`. Characters that the terminal's encoding lacks are printed as escapes.
     """
+    try:
+        try:
+            _run(main, options)
+        finally:
+            if sys.stdout is not None:  # it is None where it was closed before the start
+                sys.stdout.flush()
+    except KeyboardInterrupt:
+        if sys.flags.dev_mode:
+            raise
+        _leave(130, "interrupted")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at the end
+        _leave(141, "")
+    except (UsageError, OSError, MemoryError) as error:
+        if sys.flags.dev_mode:
+            raise
+        _leave(1, f"not enough memory: {error}" if isinstance(error, MemoryError) else str(error))
+
+
+def _run(main: Callable[[OptionsT], None], options: type[OptionsT]) -> None:
     import tyro
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     parsed = tyro.cli(options, description=sys.modules[main.__module__].__doc__)
-    try:
-        if isinstance(parsed, Checked):
-            parsed.check()
-        main(parsed)
-    except (UsageError, OSError) as error:
-        if sys.flags.dev_mode:
-            raise
-        raise SystemExit(f"{Path(sys.argv[0]).name}: {error}") from None
+    if isinstance(parsed, Checked):
+        parsed.check()
+    main(parsed)
+
+
+def _leave(status: int, message: str) -> NoReturn:
+    if message and sys.stderr is not None:
+        with suppress(OSError):  # the terminal may be gone
+            print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
+    raise SystemExit(status)
