@@ -1,5 +1,6 @@
 """`tinygen.load_run`: a run as it was left, with its networks ready for use."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
@@ -16,7 +17,7 @@ from tinygen.commands.latent import between
 from tinygen.commands.scripts import script_of
 from tinygen.data import ImageDataset, NameDataset, to_float
 from tinygen.engine.tensor import Tensor
-from tinygen.saving.run_folder import Run, RunFolder, read_run
+from tinygen.saving.run_folder import Run, RunFolder
 from tinygen.training.options import RunOptions
 from tinygen.training.trained import Trained
 
@@ -33,10 +34,13 @@ def load_run(folder: str | Path, script: str | Path | None = None, device: str =
     Raises UsageError if the folder holds no run, if its checkpoint is damaged or does not fit the
     networks that the script builds, or if the script is not found.
     """
-    path = RunFolder(Path(folder)).checkpoint
-    if not path.exists():
+    files = RunFolder(Path(folder))
+    path = files.checkpoint
+    if not files.holds_a_checkpoint():
         raise UsageError(f"{folder} is not the folder of a run: it has no {path.name}")
-    run = read_run(path)
+    run, instead = files.read()
+    if instead:
+        print(instead, file=sys.stderr)
     module = script_of(Path(folder), run.script, script)
     options = _options(module, run, path, device)
     data = _stand_in(run, options, path)
