@@ -3,6 +3,7 @@
 `saving/run_folder.py` describes the files of a run.
 """
 
+import json
 import math
 import sys
 import time
