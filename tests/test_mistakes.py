@@ -202,6 +202,8 @@ MISTAKES: list[Refusal] = [
         "SGD: the gradient of parameter 0 must be a Tensor, got an array float64 (2,); make one with tinygen.tensor(...)",
     ),
     (lambda: nn.init.initialize(Net(), "he"), TypeError, "initialize: initializer must be a function, got str 'he'"),  # type: ignore[arg-type]
+    (lambda: Net().train(x), TypeError, "train: takes True or False, got a Tensor float32 (2, 3)"),  # type: ignore[arg-type]
+    (lambda: Net().requires_grad_("no"), TypeError, "requires_grad_: takes True or False, got str 'no'"),  # type: ignore[arg-type]
     (lambda: nn.summary(Net()), TypeError, "summary: takes the shape of each input, as in summary(model, (1, 28, 28, 1)), got ()"),
     (lambda: nn.summary(Net(), 3), TypeError, "summary: takes the shape of each input, as in summary(model, (1, 28, 28, 1)), got (3,)"),  # type: ignore[arg-type]
     (

@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 
 from tinygen import backend
 from tinygen.backend import Array
-from tinygen.engine.arguments import checked, expect_types
+from tinygen.engine.arguments import checked, expect_types, shown
 from tinygen.engine.grad import leaves
 from tinygen.engine.listeners import announced, everywhere
 from tinygen.engine.tensor import Tensor, array_of
@@ -144,19 +144,19 @@ class Module:
         for p in self.parameters():
             p.grad = None
 
-    @checked
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """With False, freeze all parameters: they get no gradients and no optimiser moves them. With True, unfreeze them."""
+        _expect_flag("requires_grad_", requires_grad)
         for p in self.parameters():
             p.requires_grad = requires_grad
         return self
 
-    @checked
     def train(self, mode: bool = True) -> Self:
         """Put this module and all of its parts in training mode, or with False in evaluation mode.
 
         In training mode, dropout drops and batch norm uses the statistics of the batch.
         """
+        _expect_flag("train", mode)
         for module in self.modules():
             module.training = mode
         return self
@@ -224,6 +224,11 @@ class Module:
     def float(self) -> Self:
         """`to("float32")`."""
         return self.to("float32")
+
+
+def _expect_flag(name: str, value: Any) -> None:
+    if not isinstance(value, bool | numpy.bool_):
+        raise TypeError(f"{name}: takes True or False, got {shown(value)}")
 
 
 def _is_declared(t: Tensor) -> bool:
