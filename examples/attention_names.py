@@ -27,21 +27,22 @@ import numpy
 import tyro
 
 import tinygen as tg
-from tinygen import nn, optim
+from tinygen import nn
 from tinygen.backend import Array, array_module, to_device
 from tinygen.command_line import command_line
 from tinygen.data import Loader, NameDataset, load_names
 from tinygen.data.readers.names import bigram_nats, context
 from tinygen.report.pictures import captioned_grid, save_png, text
+from tinygen.training.descent import DescentOptions
 from tinygen.training.loop import Training
-from tinygen.training.options import Positive, RunOptions
+from tinygen.training.options import Positive
 from tinygen.training.trained import Trained
 
 Similarity = Literal["dot", "cosine"]
 
 
 @dataclass(kw_only=True)
-class NamesOptions(RunOptions):
+class NamesOptions(DescentOptions):
     out: Path = Path("runs/attention_names")
     """folder of the run: log, samples, checkpoint"""
     epochs: Positive[int] = 20
@@ -50,8 +51,6 @@ class NamesOptions(RunOptions):
     """text file with your own names, one a line; without it first names of the 1990 U.S. census"""
     similarity: Similarity = "dot"
     """of queries and keys: their dot product, or the cosine of the angle between them"""
-    lr: Positive[float] = 1e-3
-    """learning rate of Adam"""
 
     def load_data(self) -> NameDataset:
         """The names of --data."""
@@ -145,7 +144,7 @@ def main(options: NamesOptions) -> None:
     print(data.describe())
     rows, held_out, known = data.encode(data.train), data.encode(data.test), {"", *data.train, *data.test}
     model = build(options, data)["model"].to(options.device)
-    adam = optim.Adam(model.parameters(), options.lr)
+    adam = options.adam(model, len(data.train))
 
     def step(batch: Array) -> dict[str, tg.Tensor]:
         loss = negative_log_likelihood(model, batch)
@@ -165,7 +164,7 @@ def main(options: NamesOptions) -> None:
         return text(names, columns=6, width=data.longest)
 
     loader = Loader(rows, batch_size=options.batch_size, seed=options.seed)
-    Training(options, {"model": model, "adam": adam}, loader, step, samples, evaluate, data=data).run()
+    Training(options, {"model": model, "adam": adam}, loader, step, samples, evaluate, data=data, average=options.averaged(model)).run()
     name = max(data.test, key=len)
     save_png(options.out / "attention.png", attention_picture(model, data.encode((name,))))
     print(f"attention for {name}: {options.out / 'attention.png'}")

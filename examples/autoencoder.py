@@ -22,21 +22,20 @@ from typing import Any
 import numpy
 
 import tinygen as tg
-from tinygen import nn, optim
+from tinygen import nn
 from tinygen.command_line import UsageError, command_line
 from tinygen.data import ImageDataset, Loader, to_float
 from tinygen.report.pictures import grid
+from tinygen.training.descent import DescentOptions
 from tinygen.training.loop import Training
 from tinygen.training.options import Options, Positive
 from tinygen.training.trained import Trained
 
 
 @dataclass(kw_only=True)
-class AutoencoderOptions(Options):
+class AutoencoderOptions(DescentOptions, Options):
     out: Path = Path("runs/autoencoder")
     """folder of the run: log, samples, checkpoint"""
-    lr: Positive[float] = 1e-3
-    """learning rate of Adam"""
     bottleneck: Positive[int] = 64
     """dimensions of the code, and number of principal components"""
 
@@ -115,7 +114,7 @@ def main(options: AutoencoderOptions) -> None:
     data = options.load_data()
     print(data.describe())
     model = build(options, data)["model"].to(options.device)
-    adam = optim.Adam(model.parameters(), options.lr)
+    adam = options.adam(model, len(data.train_images))
     test = tg.tensor(to_float(data.draw_test_images(len(data.test_images)), 0, 1))
     linear = tg.tensor(projected(test.numpy(), to_float(data.train_images, 0, 1), options.bottleneck))
 
@@ -138,6 +137,7 @@ def main(options: AutoencoderOptions) -> None:
         samples=lambda: grid(tg.concatenate([test[:10], reconstructed(test[:10]), linear[:10]]).numpy(), columns=10),
         evaluate=lambda: {"test_error": squared_error(test, reconstructed(test)), "PCA_error": squared_error(test, linear)},
         data=data,
+        average=options.averaged(model),
     )
     training.run()
 

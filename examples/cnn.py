@@ -20,24 +20,23 @@ from typing import Any
 import numpy
 
 import tinygen as tg
-from tinygen import nn, optim
+from tinygen import nn
 from tinygen.backend import to_device
 from tinygen.command_line import UsageError, command_line
 from tinygen.data import ImageDataset, Loader, to_float
 from tinygen.report.pictures import captioned_grid, confusion_matrix, save_png
+from tinygen.training.descent import DescentOptions
 from tinygen.training.loop import Metrics, Training
 from tinygen.training.options import Options, Positive
 from tinygen.training.trained import Trained
 
 
 @dataclass(kw_only=True)
-class CNNOptions(Options):
+class CNNOptions(DescentOptions, Options):
     out: Path = Path("runs/cnn")
     """folder of the run: log, samples, checkpoint"""
     epochs: Positive[int] = 12
     """passes over the training images, those before --resume included"""
-    lr: Positive[float] = 1e-3
-    """learning rate of Adam"""
 
     def trained(self, networks: Mapping[str, Any], data: ImageDataset) -> "TrainedCNN":
         return TrainedCNN(networks["model"])
@@ -103,7 +102,7 @@ def main(options: CNNOptions) -> None:
     data = options.load_data()
     print(data.describe())
     model = build(options, data)["model"].to(options.device)
-    adam = optim.Adam(model.parameters(), options.lr)
+    adam = options.adam(model, len(data.train_images))
 
     def step(images: numpy.ndarray, labels: numpy.ndarray) -> Metrics:
         logits = model(tg.tensor(to_float(images, 0, 1), device=options.device))
@@ -130,6 +129,7 @@ def main(options: CNNOptions) -> None:
         samples=lambda: worst_mistakes(predict(model, data.test_images, options.device), data),
         evaluate=evaluate,
         data=data,
+        average=options.averaged(model),
     )
     training.run()
     predicted = predict(model, data.test_images, options.device).argmax(axis=1)

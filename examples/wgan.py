@@ -95,7 +95,7 @@ def main(options: WGANOptions) -> None:
     tg.manual_seed(options.seed)
     data = options.load_data()
     print(data.describe())
-    gan = GAN(options, data, **build(options, data), betas=(0.0, 0.9))
+    gan = GAN(options, data, **build(options, data), betas=(0.0, 0.9), critic_steps=options.critic_steps)
     g, f = gan.generator, gan.discriminator
 
     def step(batch: numpy.ndarray) -> Metrics:

@@ -48,7 +48,7 @@ def load_run(folder: str | Path, script: str | Path | None = None, device: str =
     for name, network in networks.items():
         network.to(device)
         try:
-            network.load_state_dict(run.parts.get(name, {}))
+            network.load_state_dict(run.weights(name))
         except ValueError as error:
             raise UsageError(f"{path}, {name}: {error}") from error
         network.eval()

@@ -158,6 +158,11 @@ class Run:
     totals: Mapping[str, tuple[float, int]] = field(default_factory=dict)
     tinygen: str | None = __version__
 
+    def weights(self, network: str) -> Mapping[str, numpy.ndarray]:
+        """The state of a network: of the average of its weights, if the run keeps one."""
+        state = self.parts.get(f"{network}_average", self.parts.get(network, {}))
+        return {name: array for name, array in state.items() if name != "updates"}
+
     def save(self, path: Path, previous: Path | None = None) -> None:
         """Write the checkpoint, and keep the one that is there as `previous`."""
         arrays = {f"parts/{part}/{name}": array for part, state in self.parts.items() for name, array in state.items()}

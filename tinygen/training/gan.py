@@ -15,15 +15,15 @@ from tinygen.data import ImageDataset, Loader, to_float
 from tinygen.engine.tensor import Tensor
 from tinygen.evaluation import metrics
 from tinygen.nn import Module, evaluating
-from tinygen.optim import Adam
 from tinygen.report.pictures import grid
+from tinygen.training.descent import DescentOptions
 from tinygen.training.loop import Metrics, Training
 from tinygen.training.options import Options, Positive
 from tinygen.training.trained import Trained
 
 
 @dataclass(kw_only=True)
-class GANOptions(Options):
+class GANOptions(DescentOptions, Options):
     """The options of every script that trains a GAN."""
 
     lr: Positive[float] = 2e-4
@@ -56,7 +56,8 @@ class TrainedGAN(Trained):
 class GAN:
     """A generator of images from -1 to 1, a discriminator, an Adam for each, and the data.
 
-    Adam's first beta is 0.5, as usual for GANs (Radford et al., 2016).
+    Adam's first beta is 0.5, as usual for GANs (Radford et al., 2016). With --average, the samples are
+    of the averaged generator. The generator steps in every `critic_steps`-th batch.
     """
 
     def __init__(
@@ -66,12 +67,13 @@ class GAN:
         generator: Module,
         discriminator: Module,
         betas: tuple[float, float] = (0.5, 0.999),
+        critic_steps: int = 1,
     ) -> None:
         self.options, self.data = options, data
         self.generator, self.discriminator = generator.to(options.device), discriminator.to(options.device)
         self.trained = options.trained({"generator": generator, "discriminator": discriminator}, data)
-        self.adam_g = Adam(generator.parameters(), options.lr, betas)
-        self.adam_d = Adam(discriminator.parameters(), options.lr, betas)
+        self.adam_g = options.adam(generator, len(data.train_images), betas, critic_steps)
+        self.adam_d = options.adam(discriminator, len(data.train_images), betas)
 
     def noise(self, n: int) -> Tensor:
         """z ~ N(0, 1): (n, latent)."""
@@ -121,6 +123,7 @@ class GAN:
             evaluate=lambda: {"diversity": mean_distance(self.generate(256)) / real_distance, **evaluate()},
             generate=self.generate,
             data=self.data,
+            average=self.options.averaged(self.generator),
         )
         training.run()
 

@@ -22,6 +22,7 @@ from tinygen.command_line import UsageError
 from tinygen.data import Loader
 from tinygen.data.dataset import digest
 from tinygen.engine.tensor import Tensor, array_of
+from tinygen.optim import Average
 from tinygen.report import pictures
 from tinygen.report.html import write_report
 from tinygen.saving import checkpoint
@@ -66,6 +67,8 @@ class Training:
     generate    generate(n) gives n independent images (n, H, W, C) from 0 to 1 after the last epoch
     data        the data set, which must be the same when the run is resumed; by default it is the
                 loader's arrays that must be the same
+    average     of the weights of one of the parts, moved after each step. Samples, evaluation and
+                generated images are made with it, and after the run the part has its weights
 
     Each number is averaged over the steps that returned it, and the averages are logged once per
     epoch. Reading an array from a GPU makes the host wait, so numbers are read every ten steps. If
@@ -81,8 +84,11 @@ class Training:
     evaluate: Callable[[], Metrics] | None = None
     generate: Callable[[int], numpy.ndarray] | None = None
     data: Data | None = None
+    average: Average | None = None
 
     def __post_init__(self) -> None:
+        if self.average is not None:
+            self._use_average(self.average)
         if wrong := [part for part in self.parts if "/" in part]:
             raise ValueError(f"the name of a part must not contain /, which separates names in the checkpoint: {', '.join(wrong)}")
         self.folder = RunFolder(self.options.out)
@@ -97,6 +103,21 @@ class Training:
         self.claimed = False  # whether this run has created the checkpoint
         self.saved: tuple[int, int] | None = None  # epoch and batch of the last checkpoint but the claim
         self.saved_at = self.started = time.perf_counter()  # when that was; since when seconds are not counted yet
+
+    def _use_average(self, average: Average) -> None:
+        name = next(name for name, part in self.parts.items() if part is average.module)
+        self.parts = {**self.parts, f"{name}_average": average}
+        step = self.step
+
+        def averaged_step(*batch: Array) -> Metrics:
+            numbers = step(*batch)
+            average.update()
+            return numbers
+
+        self.step = averaged_step
+        self.samples = self.samples and average.applied()(self.samples)
+        self.evaluate = self.evaluate and average.applied()(self.evaluate)
+        self.generate = self.generate and average.applied()(self.generate)
 
     @cached_property
     def digest(self) -> str:
@@ -145,6 +166,8 @@ class Training:
         self._report()
         read_run(self.folder.checkpoint)  # is whole, so that the one before it can go
         self.folder.previous.unlink(missing_ok=True)
+        if self.average is not None:
+            self.average.exchange()
         print(f"trained {self.epoch} epochs; log, samples, checkpoint and report.html are in {self.folder.path}")
 
     def _report(self) -> None:

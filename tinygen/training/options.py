@@ -101,6 +101,10 @@ class RunOptions:
         known = {field.name for field in dataclasses.fields(cls)} & set(plain)
         return cls(**{name: _restored(name, plain[name], kinds[name]) for name in known})
 
+    def may_differ(self) -> set[str]:
+        """The options that may change when a run is resumed."""
+        return MAY_DIFFER
+
     def differences(self, before: Mapping[str, Any], by_path: bool = False) -> list[str]:
         """The options that differ from those of a run to be resumed, and must not.
 
@@ -111,7 +115,7 @@ class RunOptions:
         before = {**_plain(known), **before}
         if by_path and before.get("data"):
             before["data"] = str(Path(before["data"]).resolve())
-        fixed = [name for name in before if name not in MAY_DIFFER or (by_path and name == "data")]
+        fixed = [name for name in before if name not in self.may_differ() or (by_path and name == "data")]
         now = self.plain()
         return [f"{name} {before[name]} is now {now[name]}" for name in fixed if name in now and before[name] != now[name]]
 

@@ -13,19 +13,17 @@ from tinygen import functional as F
 from tinygen.data import ImageDataset, Images, Loader, to_float
 from tinygen.engine.tensor import Tensor
 from tinygen.nn import Module, evaluating
-from tinygen.optim import Adam
 from tinygen.report.pictures import grid
+from tinygen.training.descent import DescentOptions
 from tinygen.training.loop import Metrics, Training
 from tinygen.training.options import Options, Positive
 from tinygen.training.trained import Trained
 
 
 @dataclass(kw_only=True)
-class VariationalOptions(Options):
+class VariationalOptions(DescentOptions, Options):
     """The options of every script that trains a variational autoencoder."""
 
-    lr: Positive[float] = 1e-3
-    """learning rate of Adam"""
     latent: Positive[int] = 20
     """dimensions of the latent space"""
 
@@ -68,7 +66,7 @@ class Variational:
     def __init__(self, options: VariationalOptions, data: ImageDataset, model: LatentModel) -> None:
         self.options, self.data, self.model = options, data, model.to(options.device)
         self.trained = options.trained({"model": model}, data)
-        self.adam = Adam(model.parameters(), options.lr)
+        self.adam = options.adam(model, len(data.train_images))
 
     def pixels(self, images: Images) -> Tensor:
         """uint8 images of the data as a tensor from 0 to 1."""
@@ -95,6 +93,7 @@ class Variational:
             lambda: self._evaluate(losses),
             lambda n: self.decode(self.trained.draw(n)),
             data=self.data,
+            average=self.options.averaged(self.model),
         )
         training.run()
 
