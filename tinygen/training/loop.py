@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
 
 import numpy
 from tqdm import tqdm
@@ -28,29 +27,15 @@ from tinygen.report.html import write_report
 from tinygen.saving import checkpoint
 from tinygen.saving.log import append_line
 from tinygen.saving.run_folder import Run, RunFolder, read_run
+from tinygen.training.averaging import use_average
 from tinygen.training.interruption import Interruption
 from tinygen.training.observation import Observation
 from tinygen.training.options import RunOptions
+from tinygen.training.parts import Data, Stateful
 from tinygen.training.resume import resume
 
 GENERATED = 1000  # images that a finished run saves
 READ_EVERY = 10  # steps whose numbers are read from the device at once
-
-
-class Stateful(Protocol):
-    """A Module or an Optimizer."""
-
-    def state_dict(self) -> dict[str, numpy.ndarray]: ...
-    def load_state_dict(self, state: Mapping[str, numpy.ndarray]) -> object: ...
-
-
-class Data(Protocol):
-    """An ImageDataset or a NameDataset."""
-
-    @property
-    def source(self) -> str: ...
-    def digest(self) -> str: ...
-    def form(self) -> Mapping[str, Any]: ...
 
 
 Metrics = Mapping[str, Tensor | Array | float]
@@ -88,7 +73,7 @@ class Training:
 
     def __post_init__(self) -> None:
         if self.average is not None:
-            self._use_average(self.average)
+            use_average(self, self.average)
         if wrong := [part for part in self.parts if "/" in part]:
             raise ValueError(f"the name of a part must not contain /, which separates names in the checkpoint: {', '.join(wrong)}")
         self.folder = RunFolder(self.options.out)
@@ -103,21 +88,6 @@ class Training:
         self.claimed = False  # whether this run has created the checkpoint
         self.saved: tuple[int, int] | None = None  # epoch and batch of the last checkpoint but the claim
         self.saved_at = self.started = time.perf_counter()  # when that was; since when seconds are not counted yet
-
-    def _use_average(self, average: Average) -> None:
-        name = next(name for name, part in self.parts.items() if part is average.module)
-        self.parts = {**self.parts, f"{name}_average": average}
-        step = self.step
-
-        def averaged_step(*batch: Array) -> Metrics:
-            numbers = step(*batch)
-            average.update()
-            return numbers
-
-        self.step = averaged_step
-        self.samples = self.samples and average.applied()(self.samples)
-        self.evaluate = self.evaluate and average.applied()(self.evaluate)
-        self.generate = self.generate and average.applied()(self.generate)
 
     @cached_property
     def digest(self) -> str:
