@@ -54,7 +54,7 @@ def test_every_index_is_within_its_array(tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_same_bits_for_any_number_of_threads(dtype: str) -> None:
     """One thread runs the serial loops; five threads share every loop, even the shortest."""
-    always = "import every_kernel; from tinygen_kernels.cpu import parallel; parallel.WORTH_THREADS = 0"
+    always = "import every_kernel; from tinygen_kernels.cpu import parallel; parallel.WORTH_A_THREAD = 1"
     shared = digest("-c", f"{always}; print(every_kernel.digest('{dtype}'))", NUMBA_NUM_THREADS="5")
     assert digest(SCRIPT, dtype, NUMBA_NUM_THREADS="1") == shared == every_kernel.digest(dtype) + "\n"
 
@@ -72,44 +72,27 @@ def test_other_processors(name: str, features: str, side: str) -> None:
 
 
 FORKED = """
-import multiprocessing, sys, threading
+import multiprocessing
 import numpy
 from tinygen_kernels import cpu
-from tinygen_kernels.cpu import parallel
 
 x = numpy.random.default_rng(0).standard_normal((64, 32, 32, 1))
 w = numpy.ones((3, 3, 1, 32))
 
 def calculate():
-    return cpu.conv2d(x, w, None, (1, 1), ((1, 1), (1, 1)), (1, 1)), parallel.threads()
+    return cpu.conv2d(x, w, None, (1, 1), ((1, 1), (1, 1)), (1, 1))
 
 if __name__ == "__main__":
-    if "parent first" in sys.argv:
-        calculate()
-    if "locked" in sys.argv:  # as while another Python thread runs a kernel
-        threading.Thread(target=parallel._one_at_a_time.acquire).start()
+    here = calculate()
     with multiprocessing.get_context("fork").Pool(1) as pool:
-        y, threads = pool.apply_async(calculate).get(timeout=60)
-    if "locked" in sys.argv:
-        parallel._one_at_a_time.release()
-    assert (y == calculate()[0]).all()
-    print(threads)
+        there = pool.apply_async(calculate).get(timeout=60)
+    assert (here == there).all()
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-class TestFork:
-    """Threads do not survive a fork, and OpenMP ends a child that asks for them."""
-
-    @pytest.fixture
-    def script(self, tmp_path: pathlib.Path) -> pathlib.Path:
-        path = tmp_path / "forked.py"
-        path.write_text(FORKED)
-        return path
-
-    @pytest.mark.parametrize("locked", ["locked", "unlocked"])
-    def test_a_child_computes_the_same_with_one_thread(self, script: pathlib.Path, locked: str) -> None:
-        assert digest(script, "parent first", locked, NUMBA_NUM_THREADS="2") == "1\n"
-
-    def test_a_child_of_a_parent_without_threads_has_all_threads(self, script: pathlib.Path) -> None:
-        assert digest(script, NUMBA_NUM_THREADS="2") == "2\n"
+def test_a_forked_child_computes_the_same(tmp_path: pathlib.Path) -> None:
+    """The parent's threads do not survive the fork, and the child must not wait for them."""
+    script = tmp_path / "forked.py"
+    script.write_text(FORKED)
+    digest(script, NUMBA_NUM_THREADS="2")

@@ -2,12 +2,10 @@
 """What the machine can do at most: multiply-adds and bytes per second, measured."""
 
 from dataclasses import dataclass
-from typing import Any
 
-import numba
 import numpy
-from numba import prange
 from numba.core import cgutils
+from tinygen_kernels.cpu.parallel import launch_shared
 from tinygen_kernels.cpu.simd import PIXELS, VECTORS, tile_width
 from tinygen_kernels.cpu.vector import intrinsic
 
@@ -16,10 +14,8 @@ from tinygen.bench.protocol import Protocol
 _SUMS = PIXELS * VECTORS  # in registers: more than a core has multiply-adds under way, so that none waits for another
 _STEPS = 1 << 20  # about 6 ms
 _NUMBERS = 1 << 25  # an array of these fits into no cache
+_PIECES = 64  # of that array, which the threads share
 _REPEATS = 15
-
-_njit: Any = numba.njit  # not the kernels' own `parallel`, which leaves small arrays to one thread
-_parallel = _njit(cache=True, parallel=True)
 
 
 @dataclass(frozen=True)
@@ -32,11 +28,11 @@ class Machine:
 
 def machine(protocol: Protocol, dtype: str) -> Machine:
     """What this machine reaches by the protocol: the best of many trials."""
-    size = numpy.dtype(dtype)
-    numbers = numpy.full(protocol.threads * _SUMS * tile_width(size) // VECTORS, 0.5, dtype)
-    seconds = protocol.best(lambda: _multiply_adds(numbers, protocol.threads, _STEPS), _REPEATS)
+    size, threads = numpy.dtype(dtype), protocol.threads
+    numbers = numpy.full(threads * _SUMS * tile_width(size) // VECTORS, 0.5, dtype)
+    seconds = protocol.best(lambda: launch_shared(_multiply_adds, threads, threads, numbers, threads, _STEPS), _REPEATS)
     x, y = numpy.ones((2, _NUMBERS), dtype)
-    copying = protocol.best(lambda: _double(x, y), _REPEATS)
+    copying = protocol.best(lambda: launch_shared(_double, _PIECES, threads, x, y, _PIECES), _REPEATS)
     return Machine(2 * numbers.size * _STEPS / seconds / 1e9, (x.nbytes + y.nbytes) / copying / 1e9)
 
 
@@ -53,13 +49,10 @@ def _fused_multiply_adds(tile, numbers, start, steps):
         tile.store(tile.builder.load(total), first, i)
 
 
-@_parallel
-def _multiply_adds(numbers, items, steps):
-    for item in prange(items):
-        _fused_multiply_adds(numbers, item * numbers.size // items, steps)
+def _multiply_adds(item, numbers, items, steps):
+    _fused_multiply_adds(numbers, item * numbers.size // items, steps)
 
 
-@_parallel
-def _double(x, y):
-    for i in prange(x.size):
+def _double(item, x, y, items):
+    for i in range(item * x.size // items, (item + 1) * x.size // items):
         y[i] = x[i] + x[i]

@@ -1,12 +1,8 @@
 """The kernels for NumPy arrays, compiled by Numba. `tinygen_kernels.reference` defines each one.
 
 Read `conv.py` for the idea, `plan.py` for the table and the words, `simd.py` for the tile, then
-`panels.py`. `vector.py`, `parallel.py`, `cache.py` and `memory.py` explain what these use.
-`elementwise.py`, `norm.py` and `pool.py` can be read on their own.
-
-Numba uses the first threading layer that is installed of TBB, OpenMP and its own workqueue;
-NUMBA_THREADING_LAYER overrides the choice. On two idle cores a DCGAN step under OpenMP took 0.7 of
-its time under the workqueue, whose threads wake up late.
+`panels.py`. `vector.py`, `parallel.py`, `team.py`, `cache.py` and `memory.py` explain what these
+use. `elementwise.py`, `norm.py` and `pool.py` can be read on their own.
 """
 
 import sys

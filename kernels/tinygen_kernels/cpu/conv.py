@@ -34,9 +34,10 @@ import numpy
 from tinygen_kernels import Array, Padding, Pair
 from tinygen_kernels.cpu.memory import empty, flat
 from tinygen_kernels.cpu.panels import as_panels, copy, strip_count
-from tinygen_kernels.cpu.parallel import helper, launch, threads
+from tinygen_kernels.cpu.parallel import helper, launch
 from tinygen_kernels.cpu.plan import FEW_CHANNELS, Window, by_rows, gather_plan, weight_plan
 from tinygen_kernels.cpu.simd import PIXELS, gather_tile, outer_tile, prefetch, tile_width
+from tinygen_kernels.cpu.team import threads
 from tinygen_kernels.geometry import output_size
 
 _GROUP_SUMS = 1 << 15  # elements of a partial sum that stay in the cache

@@ -2,62 +2,25 @@
 
 import functools
 import inspect
-import os
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import numba
 import numpy
-from numba import prange
-from numba.extending import register_jitable
+from numba import types
+from numba.extending import intrinsic, register_jitable
 
+from tinygen_kernels.cpu import team
 from tinygen_kernels.cpu.cache import Cache
 
 # Decorator of a function that kernels call. The function is compiled into each of them.
 helper = functools.cache(register_jitable(error_model="numpy"))
 
-# Only loops over `prange` run in parallel. `parallel=True` would also make every array expression
-# parallel, and starting the threads costs more than most array expressions.
-_ONLY_PRANGE = {
-    "prange": True,
-    "numpy": False,
-    "reduction": False,
-    "inplace_binop": False,
-    "setitem": False,
-    "comprehension": False,
-    "stencil": False,
-}
+# Waking a thread takes as long as work on about this many numbers.
+WORTH_A_THREAD = 1 << 16
 
-# Starting threads takes as long as work on about this many numbers.
-WORTH_THREADS = 1 << 16
-
-# Numba's workqueue aborts the process if two Python threads start parallel loops at once.
-_one_at_a_time = threading.Lock()
-
-_threads_started, _threads_lost = False, False
-
-
-def threads() -> int:
-    """The number of threads that share a loop.
-
-    Threads do not survive a fork, and one of them may hold the lock. So a child that is forked
-    after the threads were started runs every loop in one thread.
-    """
-    global _threads_started
-    if _threads_lost:
-        return 1
-    _threads_started = True
-    return numba.get_num_threads()
-
-
-def _after_fork() -> None:
-    global _threads_lost
-    _threads_lost = _threads_started
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+# A thread takes its items in about this many turns, so that all threads end at about the same time.
+_TURNS = 16
 
 
 def compiled(function: Callable[..., Any], **options: Any) -> Any:
@@ -80,24 +43,49 @@ def launch(kernel: Callable[..., None], items: int, *arguments: Any) -> None:
     for argument in arguments:  # `sum` takes three times as long, which slows small networks
         if type(argument) is numpy.ndarray:
             size += argument.size
-    if size < WORTH_THREADS or threads() == 1:
-        _loop(kernel, False)(items, *arguments)
+    launch_shared(kernel, items, min(size // WORTH_A_THREAD, team.threads(), items), *arguments)
+
+
+def launch_shared(kernel: Callable[..., None], items: int, threads: int, *arguments: Any) -> None:
+    """`launch` in at most this many threads."""
+    loop, taken = _loop(kernel), numpy.zeros(1, numpy.int64)
+    if threads < 2:
+        loop(taken, items, items, *arguments)
     else:
-        with _one_at_a_time:
-            _loop(kernel, True)(items, *arguments)
+        turn = -(-items // (threads * _TURNS))
+        team.run(lambda: loop(taken, items, turn, *arguments), threads - 1)
 
 
 @functools.cache
-def _loop(kernel: Callable[..., None], shared: bool) -> Callable[..., None]:
-    """Compile `for item in prange(items): kernel(item, ...)`, in parallel if `shared`.
+def _loop(kernel: Callable[..., None]) -> Callable[..., None]:
+    """Compile a loop that takes items, `_turn` at once, until all are taken, and runs the kernel.
 
+    Threads that run it with the same array `_taken`, the number of items taken, share the items.
     The loop is generated as source text with the parameters of the kernel spelled out, because
     Numba is slow to call functions with *args.
     """
     item, *others = inspect.signature(kernel).parameters
-    name, parameters = f"{kernel.__name__}_{'shared' if shared else 'alone'}", ", ".join(others)
-    source = f"def {name}(_items, {parameters}):\n for {item} in prange(_items):\n  _kernel({item}, {parameters})"
-    namespace: dict[str, Any] = {"prange": prange, "_kernel": helper(kernel), "__name__": kernel.__module__}
+    name, parameters = f"{kernel.__name__}_loop", ", ".join(others)
+    source = f"""
+def {name}(_taken, _items, _turn, {parameters}):
+    _first = _add_atomically(_taken, _turn)
+    while _first < _items:
+        for {item} in range(_first, min(_first + _turn, _items)):
+            _kernel({item}, {parameters})
+        _first = _add_atomically(_taken, _turn)
+"""
+    namespace: dict[str, Any] = {"_add_atomically": _add_atomically, "_kernel": helper(kernel), "__name__": kernel.__module__}
     # The cache identifies a function by file and name, so the loop is given the kernel's file.
     exec(compile(source, kernel.__code__.co_filename, "exec"), namespace)
-    return compiled(namespace[name], parallel=shared and _ONLY_PRANGE)
+    return compiled(namespace[name], nogil=True)
+
+
+@intrinsic
+def _add_atomically(_typing: Any, array: Any, number: Any) -> Any:
+    """Add the number to array[0] and return what was there before, as one step for all threads."""
+
+    def lower(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        first = context.make_array(array)(context, builder, values[0]).data
+        return builder.atomic_rmw("add", first, values[1], "seq_cst")
+
+    return types.int64(array, types.int64), lower
