@@ -7,5 +7,6 @@ program.py       the program `tinygen` with its commands:
 sample.py        random images
 interpolate.py   a walk through the latent space
 listing.py       a table of all runs in a folder
+journey.py       one batch through one training step of an example
 output.py        the files that commands write: a picture, a film, a folder, arrays
 """
