@@ -25,7 +25,7 @@ FLOORS = [
     ["tinygen.evaluation"],
     ["tinygen.training"],
     ["tinygen.commands"],
-    ["tinygen.evaluate", "tinygen.bench", "examples"],
+    ["tinygen.evaluate", "tinygen.__main__", "tinygen.bench", "examples"],
 ]
 
 

@@ -57,14 +57,20 @@ def _run(main: Callable[[OptionsT], None], options: type[OptionsT]) -> None:
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    parsed = tyro.cli(options, description=sys.modules[main.__module__].__doc__)
+    parsed = tyro.cli(options, prog=_program(), description=sys.modules[main.__module__].__doc__)
     if isinstance(parsed, Checked):
         parsed.check()
     main(parsed)
 
 
+def _program() -> str:
+    """The name of the file that was started; of the package that was, as in `python -m tinygen`."""
+    started = Path(sys.argv[0])
+    return started.parent.name if started.name == "__main__.py" else started.name
+
+
 def _leave(status: int, message: str) -> NoReturn:
     if message and sys.stderr is not None:
         with suppress(OSError):  # the terminal may be gone
-            print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
+            print(f"{_program()}: {message}", file=sys.stderr)
     raise SystemExit(status)

@@ -1,4 +1,4 @@
-"""`python -m tinygen.evaluate RUN`: judge the generated images of a finished run."""
+"""`python -m tinygen.evaluate RUN`, which is `tinygen evaluate RUN`: judge the generated images of a finished run."""
 
 from tinygen.command_line import command_line
 from tinygen.evaluation.evaluate import EvaluateOptions, main

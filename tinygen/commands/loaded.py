@@ -1,7 +1,7 @@
 """`tinygen.load_run`: a run as it was left, with its networks ready for use."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -90,7 +90,7 @@ class LoadedRun:
             )
         return data
 
-    def sample(self, n: int = 64, seed: int = 0, classes: Iterable[str | int] | None = None) -> numpy.ndarray:
+    def sample(self, n: int = 64, seed: int = 0, classes: Sequence[str | int] | None = None) -> numpy.ndarray:
         """n random images. The k-th image is determined by the seed and k, and by its class where there are classes.
 
         `classes` are names or numbers of classes that the images shall have in turn, for a model that
@@ -99,7 +99,7 @@ class LoadedRun:
         return self.decode(self._drawn(n, seed, classes))
 
     def interpolate(
-        self, a: int | numpy.ndarray, b: int | numpy.ndarray, steps: int = 10, classes: Iterable[str | int] | None = None
+        self, a: int | numpy.ndarray, b: int | numpy.ndarray, steps: int = 10, classes: Sequence[str | int] | None = None
     ) -> numpy.ndarray:
         """`steps` images on the way from a to b, both included.
 
@@ -137,7 +137,7 @@ class LoadedRun:
         """A latent vector as it is, or that of the first sample of a seed."""
         return self._drawn(1, int(end), None if name is None else [name])[0] if isinstance(end, int | numpy.integer) else numpy.asarray(end)
 
-    def _drawn(self, n: int, seed: int, classes: Iterable[str | int] | None) -> numpy.ndarray:
+    def _drawn(self, n: int, seed: int, classes: Sequence[str | int] | None) -> numpy.ndarray:
         """n random latent vectors, drawn one after the other."""
         if n < 1:
             raise UsageError(f"n must be at least 1, got {n}")
@@ -146,19 +146,19 @@ class LoadedRun:
             drawn = [self.trained.draw(1, [numbers[k % len(numbers)]] if numbers else None) for k in range(n)]
             return F.concatenate(drawn).numpy()
 
-    def _numbers(self, classes: Iterable[str | int] | None) -> Sequence[int]:
+    def _numbers(self, classes: Sequence[str | int] | None) -> Sequence[int]:
         """The numbers of classes that the model can be asked for, all by default."""
         names = self.trained.classes
         if classes is None:
             return range(len(names))
         if not names:
             raise UsageError(f"the model of {self.folder} cannot be asked for classes")
-        numbers = [names.index(name) if name in names else name for name in classes]
-        if wrong := [name for name in numbers if not isinstance(name, int) or not 0 <= name < len(names)]:
-            raise UsageError(f"there is no class {wrong[0]!r}; the classes are {', '.join(names)}, or 0 to {len(names) - 1}")
-        if not numbers:
+        if not classes:
             raise UsageError("classes must not be empty")
-        return numbers  # type: ignore[return-value]
+        numbers = {**{str(i): i for i in range(len(names))}, **{name: i for i, name in enumerate(names)}}
+        if unknown := [name for name in classes if str(name) not in numbers]:
+            raise UsageError(f"there is no class {unknown[0]!r}; the classes are {', '.join(names)}, or 0 to {len(names) - 1}")
+        return [name if isinstance(name, int) else numbers[name] for name in classes]
 
     def _checked(self, images: numpy.ndarray) -> numpy.ndarray:
         """Images as float32 from 0 to 1."""
@@ -218,6 +218,8 @@ def _stand_in(run: Run, options: Any, path: Path) -> Any:
 @contextmanager
 def _own_random_stream(seed: int) -> Iterator[None]:
     """Within, random numbers are those of this seed; afterwards, the stream goes on where it was."""
+    if seed < 0:
+        raise UsageError(f"seed must be at least 0, got {seed}")
     before = backend.random_state()
     backend.manual_seed(seed)
     try:

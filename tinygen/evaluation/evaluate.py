@@ -1,6 +1,6 @@
-"""Judge the images that a finished run of an example has generated, in about a minute:
+"""Judge the images that a finished run of an example has generated, in about a minute.
 
-    python -m tinygen.evaluate runs/dcgan
+    tinygen evaluate runs/dcgan
 
 A generator should draw from the distribution of its training images, without repeating them. The
 test images are of that distribution, and no generator has seen them. Two questions follow:

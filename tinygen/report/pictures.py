@@ -55,12 +55,16 @@ def save_png(path: Path, image: numpy.ndarray) -> None:
         Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, "PNG")
 
 
-def save_gif(path: Path, frames: Sequence[Path], milliseconds: int = 200) -> None:
-    """Write the pictures in the files `frames` as a film. The last one is shown ten times as long."""
+def save_gif(path: Path, frames: Sequence[Path | numpy.ndarray], milliseconds: int = 200, pause: int = 10) -> None:
+    """Write pictures, files or uint8 (H, W, C), as a film. The last one is shown `pause` times as long."""
     from PIL import Image
 
-    images = [Image.open(frame).quantize() for frame in frames]  # 256 colours of its own each; convert("P") would dither to fixed ones
-    durations = [milliseconds] * (len(images) - 1) + [10 * milliseconds]
+    pictures = [
+        Image.open(frame) if isinstance(frame, Path) else Image.fromarray(frame.squeeze(-1) if frame.shape[-1] == 1 else frame)
+        for frame in frames
+    ]
+    images = [picture.quantize() for picture in pictures]  # 256 colours of its own each; convert("P") would dither to fixed ones
+    durations = [milliseconds] * (len(images) - 1) + [pause * milliseconds]
     with replacing(path) as file:
         images[0].save(file, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)
 

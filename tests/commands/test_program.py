@@ -1,0 +1,120 @@
+"""The program `tinygen`: its commands write what their options say, the same every time, and its help is one screen."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy
+import pytest
+from PIL import Image
+from repository import ROOT
+from saved_run import saved_run
+
+import tinygen as tg
+from tinygen.commands import program
+from tinygen.report.pictures import grid
+
+Tinygen = Callable[..., str]
+
+
+@pytest.fixture
+def tinygen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Tinygen:
+    """Runs a command in a folder of its own, and gives what it printed; a failure raises SystemExit with the message."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["tinygen", *arguments])
+        try:
+            program.run()
+        except SystemExit as stopped:
+            raise SystemExit(capsys.readouterr().err or stopped.code) from None
+        return capsys.readouterr().out
+
+    return command
+
+
+def test_samples_are_a_picture_arrays_or_a_folder(tinygen: Tinygen, tmp_path: Path) -> None:
+    saved_run(tmp_path / "run", "vae")
+    images = tg.load_run("run").sample(6, seed=2)
+    assert tinygen("sample", "run", "--n", "6", "--seed", "2") == f"6 images: {Path('run', 'sample.png')}\n"
+    with Image.open("run/sample.png") as picture:
+        numpy.testing.assert_array_equal(numpy.asarray(picture)[..., None], grid(images))
+    tinygen("sample", "run", "--n", "6", "--seed", "2", "--out", "images.npz")
+    with numpy.load("images.npz") as arrays:
+        pixels = arrays["images"]
+    assert pixels.shape == (6, 28, 28, 1) and pixels.dtype == numpy.uint8
+    tinygen("sample", "run", "--n", "6", "--seed", "2", "--out", "folder")
+    files = sorted(Path("folder").iterdir())
+    assert [file.name for file in files] == [f"0000{i}.png" for i in range(6)]
+    numpy.testing.assert_array_equal([numpy.asarray(Image.open(file)) for file in files], pixels[..., 0])
+
+
+def test_a_walk_goes_from_seed_to_seed(tinygen: Tinygen, tmp_path: Path) -> None:
+    saved_run(tmp_path / "run", "vae")
+    run = tg.load_run("run")
+    ways = [run.interpolate(4, 5, 3), run.interpolate(5, 6, 3)]
+    walk = ("interpolate", "run", "--seeds", "4", "5", "6", "--steps", "3", "--out")
+    assert tinygen(*walk, "walk.png") == "6 images: walk.png\n"
+    with Image.open("walk.png") as picture:
+        numpy.testing.assert_array_equal(numpy.asarray(picture)[..., None], grid(numpy.concatenate(ways), columns=3))
+    assert tinygen(*walk, "walk.gif") == "5 images: walk.gif\n"
+    with Image.open("walk.gif") as film:
+        assert (film.n_frames, film.size, film.info["duration"]) == (5, (252, 252), 100)
+    first = Path("walk.gif").read_bytes()
+    tinygen(*walk, "walk.gif")
+    assert Path("walk.gif").read_bytes() == first
+    tinygen("interpolate", "run")
+    assert Path("run/interpolation.gif").exists()
+
+
+def test_a_walk_from_class_to_class(tinygen: Tinygen, tmp_path: Path) -> None:
+    saved_run(tmp_path / "run", "cgan")
+    tinygen("interpolate", "run", "--seeds", "0", "0", "--classes", "class 1", "7", "--steps", "2", "--out", "walk.npz")
+    with numpy.load("walk.npz") as arrays:
+        expected = tg.load_run("run").sample(2, classes=[1])[:1], tg.load_run("run").sample(1, classes=[7])
+        numpy.testing.assert_allclose(arrays["images"], numpy.concatenate(expected) * 255, atol=0.51)
+
+
+def test_names_are_printed_and_kept(tinygen: Tinygen, tmp_path: Path) -> None:
+    saved_run(tmp_path / "run", "attention_names")
+    printed = tinygen("sample", "run", "--n", "7", "--seed", "3", "--out", "names.txt")
+    assert printed == Path("names.txt").read_text() == "\n".join(tg.load_run("run").write(7, 3)) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("sample", "none"), "none is not the folder of a run: it has no checkpoint.safetensors"),
+        (("sample", "cnn"), "this model cannot sample; it can classify"),
+        (("sample", "vae", "--n", "0"), "n must be at least 1, got 0"),
+        (("sample", "vae", "--seed", "-1"), "seed must be at least 0, got -1"),
+        (("sample", "vae", "--out", "a.jpg"), "a.jpg must end in .png, .gif, .npz, or have no suffix and be a folder"),
+        (("sample", "vae", "--out", "vae"), "vae is not an empty folder; give another one"),
+        (("sample", "vae", "--out", "none/a.png"), "the folder none does not exist"),
+        (("sample", "names", "--out", "a.png"), "a.png must end in .txt: the samples of this run are names"),
+        (("interpolate", "vae", "--seeds", "1"), "--seeds needs at least two"),
+        (("interpolate", "vae", "--steps", "1"), "steps must be at least 2, the two ends, got 1"),
+        (("interpolate", "names"), "this model cannot sample; it can write"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_one_sentence(tinygen: Tinygen, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    for name, example in {"vae": "vae", "cnn": "cnn", "names": "attention_names"}.items():
+        saved_run(tmp_path / name, example)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(SystemExit) as error:
+        tinygen(*arguments)
+    assert str(error.value).strip() == f"tinygen: {message}"
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_help_has_a_sentence_for_each_command_and_each_command_s_has_all() -> None:
+    def told(*arguments: str) -> str:
+        return subprocess.run([sys.executable, "-m", "tinygen", *arguments], capture_output=True, text=True, cwd=ROOT, check=True).stdout
+
+    short = told("--help")
+    assert short.startswith("usage: tinygen ") and len(short.splitlines()) <= 40
+    for name in program.COMMANDS:
+        assert f"• {name} " in short
+    text = told("interpolate", "--help")
+    assert "tinygen interpolate runs/dcgan" in text and "--seeds SEED ..." in text
