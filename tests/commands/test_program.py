@@ -82,6 +82,14 @@ def test_names_are_printed_and_kept(tinygen: Tinygen, tmp_path: Path) -> None:
     assert printed == Path("names.txt").read_text() == "\n".join(tg.load_run("run").write(7, 3)) + "\n"
 
 
+def test_reports_are_written_where_they_should_be(tinygen: Tinygen, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        saved_run(tmp_path / name, "vae")
+    assert tinygen("report", "one") == f"report: {Path('one', 'report.html')}\n"
+    assert tinygen("report", "one", "two", "--out", "both.html") == "report: both.html\n"
+    assert Path("both.html").read_text().count('"name": "') == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -95,6 +103,8 @@ def test_names_are_printed_and_kept(tinygen: Tinygen, tmp_path: Path) -> None:
         (("sample", "names", "--out", "a.png"), "a.png must end in .txt: the samples of this run are names"),
         (("interpolate", "vae", "--seeds", "1"), "--seeds needs at least two"),
         (("interpolate", "vae", "--steps", "1"), "steps must be at least 2, the two ends, got 1"),
+        (("report", "vae", "cnn"), "--out must say where the report of several runs is written"),
+        (("report", "none"), "none is not the folder of a run: it has no checkpoint.safetensors"),
         (("interpolate", "names"), "this model cannot sample; it can write"),
     ],
 )

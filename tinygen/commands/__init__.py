@@ -3,9 +3,10 @@
 loaded.py        `load_run`: its networks, ready to sample, interpolate, encode and classify
 latent.py        the way from one latent vector to another
 scripts.py       the script that builds its networks
-program.py       the program `tinygen` with its commands:
+program.py       the program `tinygen`; a file for each command that is not elsewhere:
 sample.py        random images
 interpolate.py   a walk through the latent space
+reporting.py     a page for a browser
 listing.py       a table of all runs in a folder
 journey.py       one batch through one training step of an example
 output.py        the files that commands write: a picture, a film, a folder, arrays
