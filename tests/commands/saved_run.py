@@ -34,6 +34,6 @@ def saved_run(folder: Path, example: str, form: Any = "that of its data", **opti
         parts={name: network.state_dict() for name, network in module.build(chosen, data).items()},
         random=tg.random_state(),
     )
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     run.save(RunFolder(folder).checkpoint)
     return run

@@ -14,6 +14,7 @@ from saved_run import saved_run
 import tinygen as tg
 from tinygen.commands import program
 from tinygen.report.pictures import grid
+from tinygen.saving.run_folder import RunFolder
 
 Tinygen = Callable[..., str]
 
@@ -90,6 +91,28 @@ def test_reports_are_written_where_they_should_be(tinygen: Tinygen, tmp_path: Pa
     assert Path("both.html").read_text().count('"name": "') == 2
 
 
+def test_the_table_of_runs_tells_their_states(tinygen: Tinygen, tmp_path: Path) -> None:
+    finished = saved_run(tmp_path / "runs" / "a" / "finished", "vae", epochs=2)
+    (tmp_path / "runs" / "a" / "finished" / "log.jsonl").write_text(
+        '{"epoch": 1, "seconds": 3600.4, "D": 2.0}\n{"epoch": 2, "seconds": 61, "D": 1.23456, "G": null}\n'
+    )
+    saved_run(tmp_path / "runs" / "stopped", "dcgan", epochs=30)
+    for damaged in ("damaged", "lost"):
+        saved_run(tmp_path / "runs" / damaged, "dcgan")
+        (tmp_path / "runs" / damaged / "checkpoint.safetensors").write_bytes(b"nothing")
+    finished.save(tmp_path / "runs" / "damaged" / "checkpoint.previous.safetensors")
+    with RunFolder(tmp_path / "runs" / "stopped").locked():
+        lines = [line.split("  ") for line in tinygen("runs").splitlines()]
+    table = [[cell.strip() for cell in line if cell] for line in lines]
+    assert table[0] == ["run", "script", "epochs", "time", "state", "last numbers"]
+    assert table[1] == [str(Path("runs/a/finished")), "vae", "2 of 2", "1:01:01", "finished", "D 1.235"]
+    assert table[2][:5] == [str(Path("runs/damaged")), "vae", "2 of 2", "0:00", "finished"]
+    assert "its predecessor is taken, of 2 epochs and 0 batches" in table[2][5]
+    assert table[3][:2] == [str(Path("runs/lost")), "unreadable"] and "cannot be loaded" in table[3][2]
+    assert table[4] == [str(Path("runs/stopped")), "dcgan", "2 of 30", "0:00", "training"]
+    assert tinygen("runs", "runs/stopped").splitlines()[1].endswith("stopped")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -104,6 +127,7 @@ def test_reports_are_written_where_they_should_be(tinygen: Tinygen, tmp_path: Pa
         (("interpolate", "vae", "--seeds", "1"), "--seeds needs at least two"),
         (("interpolate", "vae", "--steps", "1"), "steps must be at least 2, the two ends, got 1"),
         (("report", "vae", "cnn"), "--out must say where the report of several runs is written"),
+        (("runs", "none"), "none is not a folder; give the one that the runs are in"),
         (("report", "none"), "none is not the folder of a run: it has no checkpoint.safetensors"),
         (("interpolate", "names"), "this model cannot sample; it can write"),
     ],

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from tinygen.command_line import UsageError
 
@@ -44,8 +44,19 @@ def locked(path: Path, refusal: str) -> Iterator[None]:
                     path.unlink()
 
 
-def _open_locked(path: Path, refusal: str) -> BinaryIO:
-    file = open(path, "ab")  # noqa: SIM115
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock."""
+    try:
+        _open_locked(path, "", "rb").close()
+    except FileNotFoundError:
+        return False
+    except UsageError:
+        return True
+    return False
+
+
+def _open_locked(path: Path, refusal: str, mode: Literal["ab", "rb"] = "ab") -> BinaryIO:
+    file = open(path, mode)  # noqa: SIM115
     try:
         _lock(file)
     except OSError as error:

@@ -41,7 +41,7 @@ import numpy
 from tinygen.command_line import UsageError
 from tinygen.saving import checkpoint
 from tinygen.saving.checkpoint import Damaged
-from tinygen.saving.lock import locked
+from tinygen.saving.lock import is_locked, locked
 from tinygen.version import __version__
 
 FORMAT = 1
@@ -83,6 +83,10 @@ class RunFolder:
             for folder in (self.path, self.samples):
                 checkpoint.remove_temporary_files(folder)
             yield
+
+    def is_training(self) -> bool:
+        """Whether a process trains the run now."""
+        return is_locked(self.lock)
 
     def read(self) -> tuple["Run", str]:
         """The run of the checkpoint; if that is damaged, of the one before it, with a sentence that says so.
