@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy
 import pytest
 from browser import CHROMIUM, Browser, browser
 from folders import DETAILS, evaluation, run_folder
 
 from tinygen.report.html import write_report
+from tinygen.report.pictures import grid, save_png
+from tinygen.saving.run_folder import PLANE
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: on Debian, apt-get install chromium")
 
@@ -25,6 +28,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = run_folder(tmp_path_factory.mktemp("runs") / "run", LOG, judged=evaluation(), details=DETAILS)
+    save_png(folder / "samples" / "latent.png", grid(numpy.random.default_rng(0).random((PLANE**2, 4, 4, 1)), PLANE, gap=0, scale=1))
     write_report([folder], folder / "report.html")
     return folder / "report.html"
 
@@ -109,6 +113,18 @@ def test_smoothing_averages_and_keeps_the_curve_itself_in_sight(page: Browser) -
     mean = sum((1 - beta) * beta ** (8 - i) * (1 + i) for i in range(9)) / (1 - beta**9)
     assert page.run(LEGEND).startswith(f"D {mean:.4g}".rstrip("0"))
     assert page.run("document.querySelectorAll('.chart:first-of-type path.raw').length") == 2
+
+
+def test_one_moves_through_the_latent_space(page: Browser) -> None:
+    shown = "[document.querySelector('.view').ariaLabel, document.querySelector('.view').style.backgroundPosition]"
+    page.mouse("mouseMoved", *at(page, ".map", 0.5 / PLANE, 0.5 / PLANE))
+    assert page.run(shown) == ["image in column 1, row 1", "0% 0%"]
+    page.mouse("mouseMoved", *at(page, ".map", 19.5 / PLANE, 2.5 / PLANE))
+    assert page.run(shown) == ["image in column 20, row 3", f"100% {200 / 19:.4f}%"]
+    click(page, at(page, ".map", 19.5 / PLANE, 2.5 / PLANE))
+    page.run("document.querySelector('.map').focus()")
+    page.call("Input.dispatchKeyEvent", type="keyDown", key="ArrowDown")
+    assert page.run(shown)[0] == "image in column 20, row 4"
 
 
 @pytest.mark.parametrize("dark", [False, True])

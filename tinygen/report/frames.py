@@ -4,7 +4,7 @@ import base64
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy
 
@@ -13,40 +13,42 @@ from tinygen.command_line import UsageError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+Key = TypeVar("Key")
+
 LONGEST = 1200  # pixels of a side
 MOST = 200  # frames of a film
 QUALITIES = (None, 90, 75, 50)  # of WebP, from the best on; None is lossless
 
 
-def frames(pictures: Mapping[int, Path], budget: int) -> dict[int, str]:
-    """The addresses of the pictures, by their numbers.
+def frames(pictures: Mapping[Key, Path], budget: int) -> dict[Key, str]:
+    """The addresses of the pictures, by their keys.
 
     All have the best quality with which they take `budget` characters together. If even the lowest
     does not suffice, the first, the last and as many as possible between them are kept.
 
     Raises UsageError if a picture cannot be read.
     """
-    numbers = _spread(list(pictures), MOST)
-    if not numbers:
+    keys = _spread(list(pictures), MOST)
+    if not keys:
         return {}
-    probes = [load(pictures[number]) for number in {numbers[0], numbers[len(numbers) // 2], numbers[-1]}]
+    probes = [load(pictures[key]) for key in {keys[0], keys[len(keys) // 2], keys[-1]}]
     for quality in QUALITIES:
         largest = max(len(address(probe, quality)) for probe in probes)
-        if largest * len(numbers) <= budget:
+        if largest * len(keys) <= budget:
             break
-    numbers = _spread(numbers, max(1, budget // largest))
-    addresses = {number: address(load(pictures[number]), quality) for number in numbers}
+    keys = _spread(keys, max(1, budget // largest))
+    addresses = {key: address(load(pictures[key]), quality) for key in keys}
     while sum(map(len, addresses.values())) > budget and len(addresses) > 1:
-        addresses = {number: addresses[number] for number in _spread(list(addresses), len(addresses) - 1)}
+        addresses = {key: addresses[key] for key in _spread(list(addresses), len(addresses) - 1)}
     return addresses
 
 
-def _spread(numbers: list[int], count: int) -> list[int]:
-    """At most `count` of the numbers, evenly spread; the last one is among them."""
-    if len(numbers) <= count:
-        return numbers
-    chosen = numpy.linspace(len(numbers) - 1, 0, count).round().astype(int)
-    return [numbers[i] for i in sorted(set(chosen.tolist()))]
+def _spread(keys: list[Key], count: int) -> list[Key]:
+    """At most `count` of the keys, evenly spread; the last one is among them."""
+    if len(keys) <= count:
+        return keys
+    chosen = numpy.linspace(len(keys) - 1, 0, count).round().astype(int)
+    return [keys[i] for i in sorted(set(chosen.tolist()))]
 
 
 def load(path: Path) -> "Image":

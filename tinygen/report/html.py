@@ -16,6 +16,7 @@ from tinygen.command_line import UsageError
 from tinygen.report import frames, sections
 from tinygen.report.contents import Contents, read_contents
 from tinygen.saving.checkpoint import write_whole
+from tinygen.saving.run_folder import PLANE
 
 LIMIT = 3_000_000  # bytes of a report
 PICTURES = 2_500_000  # characters of all its pictures
@@ -75,10 +76,13 @@ def _named(runs: Sequence[Contents]) -> dict[str, Contents]:
 
 
 def _pictures(contents: Contents, budget: int) -> dict[str, Any]:
-    """The pictures of a run as `data:` addresses: the samples, by epoch, and those beside them."""
-    others = {path.stem: frames.address(frames.load(path), 90) for path in sorted(contents.folder.path.glob("*.png"))}
-    left = budget - sum(map(len, others.values()))
-    return {"frames": frames.frames(contents.pictures, left), "pictures": others}
+    """The pictures of a run as `data:` addresses: the plane of the latent space, those beside the log,
+    and the samples, by epoch."""
+    folder = contents.folder
+    planes = frames.frames({"plane": folder.plane} if folder.plane.exists() else {}, budget // 5)
+    others = frames.frames({path.stem: path for path in sorted(folder.path.glob("*.png"))}, budget // 5)
+    left = budget - sum(map(len, [*planes.values(), *others.values()]))
+    return {"steps": PLANE, **planes, "pictures": others, "frames": frames.frames(contents.pictures, left)}
 
 
 def charts(runs: Mapping[str, Contents]) -> list[dict[str, Any]]:

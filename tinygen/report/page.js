@@ -191,7 +191,7 @@ function curves() {
 
 function plane(run, i) {
   find("#plane").hidden = false;
-  const figure = make(find(".planes"), "figure"), { address, steps } = run.plane;
+  const figure = make(find(".planes"), "figure"), { plane: address, steps } = run;
   if (several) caption(figure, i);
   const both = make(figure, "div", { class: "plane" });
   const map = make(both, "div", { class: "map", tabindex: "0", role: "application", "aria-label": "latent space: arrow keys move" });

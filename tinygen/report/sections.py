@@ -168,9 +168,9 @@ def _profile(name: str, details: Details, is_open: bool) -> str:
     rest = total - sum(cost["seconds"] for _, cost in ops)
     lines = [(op, cost["seconds"], _rate(cost)) for op, cost in sorted(ops, key=lambda op: -op[1]["seconds"])]
     layers = [(layer, sum(cost["seconds"] for cost in ways.values()), "") for layer, ways in details.layers.items()]
-    content = table(["op", "ms", "share", "GFLOP/s"], _bars([*_most(lines), ("optimiser, data, Python", rest, "")], total))
-    content += table(["layer", "ms", "share", ""], _bars(_most(sorted(layers, key=lambda layer: -layer[1])), total))
-    return _folded(f"{name} {total * 1e3:.1f} ms", content, is_open)
+    of_ops = table(["op", "ms", "share", "GFLOP/s"], _bars([*_most(lines), ("optimiser, data, Python", rest, "")], total))
+    of_layers = table(["layer", "ms", "share", ""], _bars(_most(sorted(layers, key=lambda layer: -layer[1])), total))
+    return _folded(f"{name} {total * 1e3:.1f} ms", f'<div class="pair">{of_ops}{of_layers}</div>', is_open)
 
 
 def _rate(cost: Mapping[str, float]) -> str:

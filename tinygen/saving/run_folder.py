@@ -2,6 +2,7 @@
 
 log.jsonl                one line of JSON per epoch: means of the steps' numbers, and the evaluation
 samples/epoch-001.png    what the model generates after each epoch
+samples/latent.png       20x20 images of a surface in latent space, once the run is finished
 samples.gif              these pictures as a film, once the run is finished
 checkpoint.safetensors   all state; a resumed run ends with the same bits as an uninterrupted one
 checkpoint.previous.safetensors   the checkpoint before it, until the run is finished
@@ -45,6 +46,7 @@ from tinygen.saving.lock import is_locked, locked
 from tinygen.version import __version__
 
 FORMAT = 1
+PLANE = 20  # rows and columns of latent.png
 
 
 class RunFolder:
@@ -54,6 +56,7 @@ class RunFolder:
         self.path = path
         self.log = path / "log.jsonl"
         self.samples = path / "samples"
+        self.plane = self.samples / "latent.png"
         self.film = path / "samples.gif"
         self.checkpoint = path / "checkpoint.safetensors"
         self.previous = path / "checkpoint.previous.safetensors"

@@ -26,12 +26,13 @@ from tinygen.report import pictures
 from tinygen.report.html import write_report
 from tinygen.saving import checkpoint
 from tinygen.saving.log import append_line
-from tinygen.saving.run_folder import Run, RunFolder, read_run
+from tinygen.saving.run_folder import PLANE, Run, RunFolder, read_run
 from tinygen.training.averaging import use_average
 from tinygen.training.interruption import Interruption
 from tinygen.training.observation import Observation
 from tinygen.training.options import RunOptions
 from tinygen.training.parts import Data, Stateful
+from tinygen.training.plane import plane
 from tinygen.training.resume import resume
 
 GENERATED = 1000  # images that a finished run saves
@@ -143,6 +144,10 @@ class Training:
     def _report(self) -> None:
         """Write the report. The run is complete without it, so nothing that goes wrong here ends the program."""
         try:
+            networks = self.observation.models
+            trained = self.options.trained({part: network for network, part in networks.items()}, self.data)
+            if trained.gaussian:
+                pictures.save_png(self.folder.plane, plane(trained, networks, PLANE))
             if self.observation.details:
                 checkpoint.write_whole(self.folder.details, json.dumps(self.observation.details).encode())
             write_report([self.folder.path], self.folder.report)
