@@ -134,11 +134,11 @@ class Training:
         frames = [path for path in map(self.folder.picture, range(1, self.epoch + 1)) if path.exists()]
         if frames:
             pictures.save_gif(self.folder.film, frames)
-        self._report()
         read_run(self.folder.checkpoint)  # is whole, so that the one before it can go
         self.folder.previous.unlink(missing_ok=True)
         if self.average is not None:
             self.average.exchange()
+        self._report()
         print(f"trained {self.epoch} epochs; log, samples, checkpoint and report.html are in {self.folder.path}")
 
     def _report(self) -> None:
