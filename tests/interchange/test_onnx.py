@@ -11,14 +11,13 @@ import numpy
 import onnx
 import onnxruntime
 import pytest
+from known_models import FLAGS, LAYERS, calls_of, random_inputs, shaken
 from numpy.testing import assert_allclose
 from onnx.reference import ReferenceEvaluator
-from repository import EXAMPLES
 
 import tinygen as tg
 from tinygen import functional, nn
 from tinygen.command_line import UsageError
-from tinygen.data import NameDataset
 from tinygen.engine.function import Function
 from tinygen.engine.fused import Fused
 from tinygen.interchange import to_onnx
@@ -38,14 +37,6 @@ def by_runtime(path: Path, inputs: Inputs) -> Any:
     return onnxruntime.InferenceSession(str(path), options).run(None, inputs)
 
 
-def shaken(model: nn.Module) -> nn.Module:
-    """The model with all parameters and buffers away from where they start, but variances positive."""
-    rng = numpy.random.default_rng(0)
-    for _, t in model.named_tensors():
-        t.data += (0.3 * rng.random(t.shape)).astype("float32")
-    return model
-
-
 def assert_the_file_computes_the_same(
     call: Callable[..., Any], path: Path, *inputs: Any, by: tuple[Callable[..., Any], ...] = (by_reference, by_runtime)
 ) -> onnx.ModelProto:
@@ -53,14 +44,8 @@ def assert_the_file_computes_the_same(
     to_onnx(call, path, *inputs)
     model = onnx.load(path)
     onnx.checker.check_model(model, full_check=True)
-    rng = numpy.random.default_rng(1)
     for n in (1, 4):
-        arrays = [
-            rng.standard_normal((n, *x[1:])).astype("float32")
-            if isinstance(x, tuple)
-            else rng.integers(x.max() + 1, size=(n, *x.shape[1:]))
-            for x in inputs
-        ]
+        arrays = random_inputs(inputs, n)
         with nn.evaluating(module_of(call)):
             ours = call(*(tg.tensor(x) if x.dtype == "float32" else x for x in arrays))
         for run in by:
@@ -71,51 +56,6 @@ def assert_the_file_computes_the_same(
                 assert 0.01 < size < 100
                 assert_allclose(other, mine.numpy(), rtol=1e-5, atol=1e-5 * max(1, size))
     return model
-
-
-LAYERS = {
-    "classifier": (
-        lambda: nn.Sequential(
-            nn.Conv2D(2, 3, 3, stride=2, padding="same"),
-            nn.BatchNorm(3, negative_slope=0.1),
-            nn.MaxPool2D(2),
-            nn.Flatten(),
-            nn.Dense(12, 5),
-        ),
-        (1, 8, 8, 2),
-    ),
-    "generator": (
-        lambda: nn.Sequential(
-            nn.Dense(4, 12, bias=False),
-            nn.BatchNorm(12),
-            nn.ReLU(),
-            nn.Reshape(2, 2, 3),
-            nn.ConvTranspose2D(3, 2, 5, stride=2, padding="same"),
-            nn.ConvTranspose2D(2, 2, (3, 2), stride=2, padding=1, output_padding=1),
-            nn.Tanh(),
-        ),
-        (1, 4),
-    ),
-    "pools": (
-        lambda: nn.Sequential(nn.Upsample2D((2, 3)), nn.AvgPool2D(3, 2, 1), nn.LayerNorm((4, 6, 2)), nn.GlobalAvgPool2D(), nn.Sigmoid()),
-        (1, 4, 4, 2),
-    ),
-    "dilated": (
-        lambda: nn.Sequential(nn.Dropout(0.5), nn.Conv2D(2, 3, (3, 2), padding=(2, 1), dilation=2), nn.LeakyReLU(0.3)),
-        (1, 6, 5, 2),
-    ),
-    "spectral norm": (
-        lambda: nn.Sequential(nn.SpectralNorm(nn.Conv2D(2, 3, 3)), nn.Flatten(), nn.SpectralNorm(nn.Dense(12, 2))),
-        (1, 4, 4, 2),
-    ),
-    "RNN": (lambda: nn.RNN(3, 4), (1, 3, 3)),
-    "GRU": (lambda: nn.GRU(3, 4), (1, 3, 3)),
-    "LSTM": (lambda: nn.LSTM(3, 4), (1, 3, 3)),
-    "attention": (lambda: nn.SelfAttention(6, 2, causal=True), (1, 3, 6)),
-    "cosine attention": (lambda: nn.SelfAttention(6, 2, similarity="cosine"), (1, 3, 6)),
-    "attention of pixels": (lambda: nn.SelfAttention2D(8), (1, 3, 2, 8)),
-    "embedding": (lambda: nn.Embedding(5, 3), numpy.array([[0, 4]])),
-}
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -180,46 +120,10 @@ def test_every_function_has_a_rule_or_a_reason() -> None:
     assert missing == gradients | training | {"RollFunction"}
 
 
-def example_inputs(example: str, network: str, options: Any, data: Any) -> tuple[Any, ...]:
-    labels = (numpy.arange(len(data.classes)),) if example == "cgan" else ()
-    if network == "generator":
-        return (1, options.latent + (12 if example == "infogan" else 0)), *labels
-    if network == "decoder":
-        return ((1, options.bottleneck),)
-    return (1, *data.train_images.shape[1:]), *labels
-
-
-def networks_of(example: str, flags: dict[str, Any]) -> tuple[Any, Any, dict[str, nn.Module]]:
-    """The options, the data and the networks of an example, shaken."""
-    module = importlib.import_module(example)
-    (kind,) = (value for name, value in vars(module).items() if name.endswith("Options") and value.__module__ == example)
-    tg.manual_seed(0)
-    options = kind(**flags)
-    data = options.load_data()
-    return options, data, module.build(options, data)
-
-
-FLAGS: list[tuple[str, dict[str, Any]]] = [(example, {}) for example in EXAMPLES if example != "inpaint"] + [
-    ("wgan", {"penalty": True}),
-    ("wgan", {"spectral_norm": True}),
-    ("gan", {"conv_discriminator": True, "colour": True}),
-    ("recurrent_gan", {"cell": "lstm", "features": 16}),
-]
-
-
 @pytest.mark.parametrize(("example", "flags"), FLAGS, ids=[" ".join([name, *flags]) for name, flags in FLAGS])
 def test_the_networks_of_the_examples(example: str, flags: dict[str, Any], tmp_path: Path) -> None:
-    options, data, networks = networks_of(example, flags)
-    for name, network in networks.items():
-        nn.init.initialize(network, nn.init.glorot)
-        path = tmp_path / f"{name}.onnx"
-        if isinstance(data, NameDataset):
-            assert_the_file_computes_the_same(network, path, data.encode(data.train[:2]), by=(by_runtime,))
-        elif hasattr(network, "encode"):
-            assert_the_file_computes_the_same(network.encode, path, (1, *data.train_images.shape[1:]), by=(by_runtime,))
-            assert_the_file_computes_the_same(network.decoder, path, (1, options.latent), by=(by_runtime,))
-        else:
-            assert_the_file_computes_the_same(network, path, *example_inputs(example, name, options, data), by=(by_runtime,))
+    for name, (call, inputs) in calls_of(example, flags).items():
+        assert_the_file_computes_the_same(call, tmp_path / f"{name}.onnx", *inputs, by=(by_runtime,))
 
 
 def test_the_model_stays_as_it_was(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ ONNX writes this graph down. `flattened` reads from it which weights see the pix
 """
 
 from collections.abc import Callable, Container, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,18 +53,24 @@ def trace(call: Callable[..., Any], inputs: Sequence[Input], batch: int = 2, who
     """Call a module, or a method of one, in evaluation mode on a batch of so many examples.
 
     Each input is a shape with the batch as its first axis, which stands for random numbers, or an
-    array like those that the model takes. All parameters take part, frozen ones too. In place of a fused
-    function stand those of its composite, unless it is one of `whole`. The model stays as it was.
+    array like those that the model takes. All parameters and buffers take part, frozen ones too. In
+    place of a fused function stand those of its composite, unless it is one of `whole`. The model stays
+    as it was.
     """
     module = module_of(call)
-    like = next((p for p in module.parameters()), Tensor(numpy.zeros(0, numpy.float32)))
-    examples = [to_device(_example(x, batch, like.dtype), like.device) for x in inputs]
-    given = [Tensor(x, requires_grad=True) if x.dtype.kind == "f" else x for x in examples]
-    with evaluating(module), switched("recording", True), _unfrozen(module):
+    arrays = examples(module, inputs, batch)
+    given = [Tensor(x, requires_grad=True) if x.dtype.kind == "f" else x for x in arrays]
+    with evaluating(module), switched("recording", True), _unfrozen(module), numpy.errstate(all="ignore"):
         result = call(*given)
         outputs = _named(result)
         steps = list(_steps(list(outputs.values()), whole))
-    return Trace(examples, outputs, steps)
+    return Trace(arrays, outputs, steps)
+
+
+def examples(module: Module, inputs: Sequence[Input], batch: int = 2) -> list[Array]:
+    """A batch of so many random examples of each input, in the dtype and on the device of the module."""
+    like = next((p for p in module.parameters()), Tensor(numpy.zeros(0, numpy.float32)))
+    return [to_device(_example(x, batch, like.dtype), like.device) for x in inputs]
 
 
 def _example(x: Input, batch: int, dtype: numpy.dtype) -> numpy.ndarray:
@@ -87,13 +93,15 @@ def _example(x: Input, batch: int, dtype: numpy.dtype) -> numpy.ndarray:
 
 @contextmanager
 def _unfrozen(module: Module) -> Iterator[None]:
-    """Within, all parameters require gradients, so that all that is computed from them is recorded."""
-    frozen = [p for p in module.parameters() if not p.requires_grad]
-    with ExitStack() as stack:
-        for p in frozen:
-            p.requires_grad = True
-            stack.callback(setattr, p, "requires_grad", False)
+    """Within, all parameters and buffers require gradients, so that all that is computed from them is recorded."""
+    before = [(t, t.requires_grad) for _, t in module.named_tensors() if t.dtype.kind == "f"]
+    try:
+        for t, _ in before:
+            t.requires_grad = True
         yield
+    finally:
+        for t, requires_grad in before:
+            t.requires_grad = requires_grad
 
 
 def _named(result: Any) -> dict[str, Tensor]:

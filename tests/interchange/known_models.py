@@ -1,0 +1,128 @@
+"""Models that are written in other formats: small ones of all layers, and the networks of all examples."""
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+from repository import EXAMPLES
+
+import tinygen as tg
+from tinygen import nn
+from tinygen.data import NameDataset
+
+LAYERS = {
+    "classifier": (
+        lambda: nn.Sequential(
+            nn.Conv2D(2, 3, 3, stride=2, padding="same"),
+            nn.BatchNorm(3, negative_slope=0.1),
+            nn.MaxPool2D(2),
+            nn.Flatten(),
+            nn.Dense(12, 5),
+        ),
+        (1, 8, 8, 2),
+    ),
+    "generator": (
+        lambda: nn.Sequential(
+            nn.Dense(4, 12, bias=False),
+            nn.BatchNorm(12),
+            nn.ReLU(),
+            nn.Reshape(2, 2, 3),
+            nn.ConvTranspose2D(3, 2, 5, stride=2, padding="same"),
+            nn.ConvTranspose2D(2, 2, (3, 2), stride=2, padding=1, output_padding=1),
+            nn.Tanh(),
+        ),
+        (1, 4),
+    ),
+    "pools": (
+        lambda: nn.Sequential(
+            nn.Upsample2D((2, 3)), nn.AvgPool2D(3, 2, 1), nn.LayerNorm((4, 6, 2)), nn.LayerNorm(2), nn.GlobalAvgPool2D(), nn.Sigmoid()
+        ),
+        (1, 4, 4, 2),
+    ),
+    "dilated": (
+        lambda: nn.Sequential(nn.Dropout(0.5), nn.Conv2D(2, 3, (3, 2), padding=(2, 1), dilation=2), nn.LeakyReLU(0.3)),
+        (1, 6, 5, 2),
+    ),
+    "spectral norm": (
+        lambda: nn.Sequential(nn.SpectralNorm(nn.Conv2D(2, 3, 3)), nn.Flatten(), nn.SpectralNorm(nn.Dense(12, 2))),
+        (1, 4, 4, 2),
+    ),
+    "odd sides": (
+        lambda: nn.Sequential(
+            nn.Conv2D(3, 2, 3, stride=2, padding="same"),
+            nn.ConvTranspose2D(2, 2, 3, stride=2, padding="same", bias=False),
+            nn.ConvTranspose2D(2, 2, 3, stride=3, padding=((2, 0), (0, 1)), output_padding=2),
+        ),
+        (1, 4, 5, 3),
+    ),
+    "dense": (
+        lambda: nn.Sequential(nn.Flatten(), nn.Dense(24, 8), nn.LayerNorm(8), nn.Dense(8, 24), nn.Sigmoid(), nn.Reshape(2, 4, 3)),
+        (1, 4, 2, 3),
+    ),
+    "rows": (lambda: nn.Sequential(nn.Reshape(4, 6), nn.GRU(6, 5), nn.Flatten(), nn.Dense(20, 3)), (1, 4, 2, 3)),
+    "RNN": (lambda: nn.RNN(3, 4), (1, 3, 3)),
+    "GRU": (lambda: nn.GRU(3, 4), (1, 3, 3)),
+    "LSTM": (lambda: nn.LSTM(3, 4), (1, 3, 3)),
+    "full attention": (lambda: nn.SelfAttention(6, 3), (1, 3, 6)),
+    "attention": (lambda: nn.SelfAttention(6, 2, causal=True), (1, 3, 6)),
+    "cosine attention": (lambda: nn.SelfAttention(6, 2, similarity="cosine"), (1, 3, 6)),
+    "attention of pixels": (lambda: nn.SelfAttention2D(8), (1, 3, 2, 8)),
+    "embedding": (lambda: nn.Embedding(5, 3), numpy.array([[0, 4]])),
+}
+
+
+def shaken(model: nn.Module) -> nn.Module:
+    """The model with all parameters and buffers away from where they start, but variances positive."""
+    rng = numpy.random.default_rng(0)
+    for _, t in model.named_tensors():
+        t.data += (0.3 * rng.random(t.shape)).astype("float32")
+    return model
+
+
+def random_inputs(inputs: tuple[Any, ...], n: int) -> list[numpy.ndarray]:
+    """n examples of each input: a shape, or labels."""
+    rng = numpy.random.default_rng(1)
+    return [
+        rng.standard_normal((n, *x[1:])).astype("float32") if isinstance(x, tuple) else rng.integers(x.max() + 1, size=(n, *x.shape[1:]))
+        for x in inputs
+    ]
+
+
+FLAGS: list[tuple[str, dict[str, Any]]] = [(example, {}) for example in EXAMPLES if example != "inpaint"] + [
+    ("wgan", {"penalty": True}),
+    ("wgan", {"spectral_norm": True}),
+    ("gan", {"conv_discriminator": True, "colour": True}),
+    ("recurrent_gan", {"cell": "lstm", "features": 16}),
+]
+
+
+def networks_of(example: str, flags: dict[str, Any]) -> dict[str, tuple[Any, tuple[Any, ...]]]:
+    """The networks of an example, each with its inputs."""
+    module = importlib.import_module(example)
+    (kind,) = (value for name, value in vars(module).items() if name.endswith("Options") and value.__module__ == example)
+    tg.manual_seed(0)
+    options = kind(**flags)
+    data = options.load_data()
+    networks = module.build(options, data)
+    for network in networks.values():
+        nn.init.initialize(network, nn.init.glorot)
+    if isinstance(data, NameDataset):
+        return {name: (network, (data.encode(data.train[:2]),)) for name, network in networks.items()}
+    labels = (numpy.arange(len(data.classes)),) if example == "cgan" else ()
+    images, codes = (1, *data.train_images.shape[1:]), 12 if example == "infogan" else 0
+    return {
+        name: (network, ((1, options.latent + codes) if name == "generator" else images, *labels)) for name, network in networks.items()
+    }
+
+
+def calls_of(example: str, flags: dict[str, Any]) -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]:
+    """What can be called of an example, with its inputs: of a VAE, whose forward draws random numbers, encoder and decoder."""
+    calls: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {}
+    for name, (network, inputs) in networks_of(example, flags).items():
+        if hasattr(network, "encode"):
+            mean, _ = network.encode(tg.zeros(inputs[0]))
+            calls |= {"encoder": (network.encode, inputs), "decoder": (network.decoder, (mean.shape,))}
+        else:
+            calls[name] = network, inputs
+    return calls
