@@ -80,7 +80,7 @@ class TestIdx:
             (b"\0\0\x0a\x01", "elements of type 0x0a, and IDX knows only 0x08, 0x09"),
             (b"\0\0\x08\x03\0\0\0\x0a", "holds 8 bytes, fewer than the 16 of a header of 3 dimensions"),
             (as_idx(numpy.zeros((10, 28, 28), "uint8"))[:116], r"holds 100 bytes .* \(10, 28, 28\) of uint8, promises 7840"),
-            (as_idx(numpy.zeros(3, "int16")) + b"x", r"7 bytes of data where its header, \(3,\) of int16, promises 6"),
+            (as_idx(numpy.zeros(3, "int16")) + b"x", r"more than 6 bytes of data where its header, \(3,\) of int16, promises 6"),
             (b"\0\0\x0e\x04" + b"\xff" * 16, f"0 bytes of data .* promises {(2**32 - 1) ** 4 * 8}"),
             (b"\0\0\x08\x41" + b"\0\0\0\x01" * 65 + b"x", "beyond NumPy"),
             (gzip.compress(b"\0\0\x08\0x")[:-3], "bytes, is a damaged gzip file: "),

@@ -181,16 +181,22 @@ class TestNpz:
 
     def test_nothing_is_unpickled(self, tmp_path: Path) -> None:
         numpy.savez(tmp_path / "set.npz", **small_npz(train_labels=numpy.array([0] * 6, dtype=object)))
-        with pytest.raises(ValueError, match=r"set\.npz is not a readable .npz file: Object arrays cannot be loaded"):
+        with pytest.raises(
+            ValueError, match=r"set\.npz is not a readable .npz file: train_labels holds Python objects, which would have to be unpickled"
+        ):
             load_npz(tmp_path / "set.npz")
 
     @pytest.mark.parametrize(
         ("old", "new", "message"),
         [
-            (b"", b"", "4 bytes follow the array train_images"),
+            (b"", b"", "train_images holds more than 216 bytes of data where its header, .* promises 216"),
             (b"(6, 4, 3, 3)", b"(6, 4, 3, 3 ", "."),
-            (b"(6, 4, 3, 3)", b"(6, 4, 4, 3)", "EOF: reading array data"),
-            (b"(6, 4, 3, 3), }".ljust(30), b"(99999999, 99999999, 99), }".ljust(30), "Unable to allocate"),
+            (b"(6, 4, 3, 3)", b"(6, 4, 4, 3)", "train_images holds 220 bytes of data where its header, .* promises 288"),
+            (
+                b"(6, 4, 3, 3), }".ljust(30),
+                b"(99999999, 99999999, 99), }".ljust(30),
+                "train_images holds 220 bytes of data where its header, .* promises ",
+            ),
             (b"NUMPY", b"NUMPI", "the magic string is not correct"),
         ],
     )

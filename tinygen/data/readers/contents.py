@@ -1,5 +1,6 @@
 """What a folder holds, in words, for the messages that refuse it."""
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,9 +9,11 @@ SHOWN = 6
 
 
 def contents(folder: Path) -> str:
-    """The first names in a folder, and how many more there are."""
-    names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
-    return listed(names) if names else "nothing"
+    """The first names in a folder, and how many more there are; and which folders may not be read."""
+    paths = sorted(folder.iterdir())
+    closed = [path.name for path in paths if path.is_dir() and not os.access(path, os.R_OK | os.X_OK)]
+    names = [path.name + "/" * path.is_dir() for path in paths]
+    return (listed(names) if names else "nothing") + (f" (permission to read is missing for {listed(closed)})" if closed else "")
 
 
 def listed(names: Sequence[str]) -> str:

@@ -1,7 +1,6 @@
 """A folder of pictures, read by Pillow: each subfolder is a class."""
 
-import struct
-import zlib
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,9 +106,14 @@ def _listed(folder: Path, over: list[Path]) -> tuple[list[Path], list[Path]]:
     """The subfolders and the images of a folder, in the order of their names."""
     paths = sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=lambda path: path.name)
     subfolders = [path for path in paths if path.is_dir()]
-    images = [path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()]
+    images = [path for path in paths if path.suffix.lower() in SUFFIXES and (path.is_file() or _leads_nowhere(path))]
     over += [path for path in paths if path not in subfolders and path not in images]
     return subfolders, images
+
+
+def _leads_nowhere(path: Path) -> bool:
+    """Whether a link's target is missing. It counts as an image, so that it is refused as one."""
+    return path.is_symlink() and not path.exists()
 
 
 def _read_all(paths: list[Path], size: int | None, crop: int | None, grey: bool) -> "numpy.ndarray | Streamed":
@@ -119,7 +123,9 @@ def _read_all(paths: list[Path], size: int | None, crop: int | None, grey: bool)
     read = partial(_read_fitted, size=size, crop=crop, grey=grey)
     images: list[numpy.ndarray] = []
     bytes_read, all_grey, expected = 0, True, (0, 0)
-    for path, image in zip(tqdm(paths, "reading images", leave=False, disable=None), read_ahead(read, paths), strict=True):
+    for path, image in zip(
+        tqdm(paths, "reading images", leave=False, disable=True if sys.stderr is None else None), read_ahead(read, paths), strict=True
+    ):
         height, width = image.shape[:2]
         expected = (height, width) if path is paths[0] else expected
         if (height, width) != expected:
@@ -152,16 +158,31 @@ def _read(path: Path) -> "Image.Image":
     """An image of mode L (grey) or RGB."""
     from PIL import Image, ImageOps
 
-    damaged = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
     try:
-        with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file)
-            mode, transparent = image.mode, image.has_transparency_data
-            image = image.convert("RGBA") if transparent else image
-    except damaged as error:
+        with open(path, "rb") as opened:
+            with Image.open(opened) as file:
+                _refuse_wide(path, file)
+                if file.format == "PNG":
+                    file.verify()  # reading the pixels compares no checksums
+            opened.seek(0)
+            with Image.open(opened) as file:
+                ImageOps.exif_transpose(file, in_place=True)
+                file.load()
+                image: Image.Image = file
+    except UsageError:
+        raise
+    except Exception as error:  # Pillow's plugins raise almost all of them
         raise UsageError(f"{path} is not a readable image: {error}") from error
-    if mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"):
-        raise UsageError(f"{path} has pixels of Pillow's mode {mode}, and only those of 8 bits per channel can be read")
-    if transparent:
+    mode = "L" if image.mode in ("1", "L", "LA") else "RGB"
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
-    return image.convert("L" if mode in ("1", "L", "LA") else "RGB")
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _refuse_wide(path: Path, file: "Image.Image") -> None:
+    """Raise UsageError for pixels of more than 8 bits per channel, some of which Pillow would cut to 8."""
+    wide = any(";16" in str(tile[3]) or (tile[0] == "ppm" and tile[3][1] > 255) for tile in getattr(file, "tile", ()))
+    if wide or file.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"):
+        mode = f"{file.mode};16" if wide and ";" not in file.mode else file.mode
+        raise UsageError(f"{path} has pixels of Pillow's mode {mode}, and only those of 8 bits per channel can be read")

@@ -10,9 +10,9 @@ Source: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digit
 """
 
 import gzip
-import math
 import re
 import zlib
+from io import BufferedIOBase
 from pathlib import Path
 
 import numpy
@@ -20,6 +20,7 @@ import numpy
 from tinygen.command_line import UsageError
 from tinygen.data.dataset import ImageDataset
 from tinygen.data.readers.contents import contents
+from tinygen.data.readers.promised import read_array
 
 ELEMENT_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -71,40 +72,37 @@ def read_idx(path: str | Path) -> numpy.ndarray:
     Its content tells whether it is gzipped. Raises UsageError if the file is damaged or not IDX,
     and OSError (FileNotFoundError, ...) if it cannot be opened.
     """
-    content = _read_unzipped(Path(path))
-    if len(content) < 4:
-        raise UsageError(f"{path} holds {len(content)} bytes, fewer than the 4 that begin an IDX file")
-    if content[:2] != b"\0\0":
-        raise UsageError(f"{path} begins with the bytes 0x{content[:2].hex()} where an IDX file has 0x0000")
-    code, dimensions = content[2], content[3]
+    path = Path(path)
+    with open(path, "rb") as file:
+        if file.peek(2)[:2] != b"\x1f\x8b":
+            return _read(path, file)
+        try:
+            with gzip.GzipFile(fileobj=file) as unzipped:
+                return _read(path, unzipped)
+        except (OSError, EOFError, zlib.error) as error:
+            raise UsageError(f"{path}, {path.stat().st_size} bytes, is a damaged gzip file: {error}") from error
+
+
+def _read(path: Path, file: BufferedIOBase) -> numpy.ndarray:
+    """The array in an unzipped file."""
+    start = file.read(4)
+    if len(start) < 4:
+        raise UsageError(f"{path} holds {len(start)} bytes, fewer than the 4 that begin an IDX file")
+    if start[:2] != b"\0\0":
+        raise UsageError(f"{path} begins with the bytes 0x{start[:2].hex()} where an IDX file has 0x0000")
+    code, dimensions = start[2], start[3]
     if code not in ELEMENT_TYPES:
         known = ", ".join(f"0x{known:02x}" for known in ELEMENT_TYPES)
         raise UsageError(f"{path} has elements of type 0x{code:02x}, and IDX knows only {known}")
-    start = 4 + 4 * dimensions
-    if len(content) < start:
-        raise UsageError(f"{path} holds {len(content)} bytes, fewer than the {start} of a header of {dimensions} dimensions")
-    shape = tuple(numpy.frombuffer(content[4:start], ">u4").tolist())
+    sizes = file.read(4 * dimensions)
+    if len(sizes) < 4 * dimensions:
+        raise UsageError(f"{path} holds {4 + len(sizes)} bytes, fewer than the {4 + 4 * dimensions} of a header of {dimensions} dimensions")
     stored = numpy.dtype(ELEMENT_TYPES[code])
-    promised = math.prod(shape) * stored.itemsize
-    if len(content) - start != promised:
-        raise UsageError(
-            f"{path} holds {len(content) - start} bytes of data where its header, {shape} of {stored.name}, promises {promised}"
-        )
     try:
-        elements = numpy.frombuffer(content, stored, offset=start).reshape(shape)
+        elements = read_array(file, tuple(numpy.frombuffer(sizes, ">u4").tolist()), stored)
     except ValueError as error:
-        raise UsageError(f"{path} has the shape {shape}, which is beyond NumPy: {error}") from error
-    return elements.astype(stored.newbyteorder("="))
-
-
-def _read_unzipped(path: Path) -> bytes:
-    content = path.read_bytes()
-    if content[:2] != b"\x1f\x8b":
-        return content
-    try:
-        return gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise UsageError(f"{path}, {len(content)} bytes, is a damaged gzip file: {error}") from error
+        raise UsageError(f"{path} holds {error}") from error
+    return elements.astype(stored.newbyteorder("="), copy=False)
 
 
 def _read_images(path: Path) -> numpy.ndarray:

@@ -1,0 +1,168 @@
+"""Damaged images, and such as ask for more memory than they are worth, are right or refused in one sentence."""
+
+import gzip
+import io
+import lzma
+import struct
+import tracemalloc
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from PIL import Image
+
+from tinygen.command_line import UsageError
+from tinygen.data import load_image_folder, load_images, load_npz, read_idx
+
+MEGABYTE = 2**20
+
+
+@pytest.fixture
+def little_memory() -> Iterator[None]:
+    tracemalloc.start()
+    yield
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5 * MEGABYTE
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.usefixtures("little_memory")
+def test_more_than_a_header_promises_is_not_read(tmp_path: Path, zipped: bool) -> None:
+    with (gzip.open if zipped else open)(tmp_path / "images", "wb") as file:
+        file.write(b"\0\0\x08\x03" + struct.pack(">III", 2, 3, 4))
+        for _ in range(50):
+            file.write(bytes(MEGABYTE))
+    with pytest.raises(UsageError, match=r"images holds more than 24 bytes of data where its header, \(2, 3, 4\) of uint8, promises 24$"):
+        read_idx(tmp_path / "images")
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.usefixtures("little_memory")
+def test_no_memory_is_taken_for_a_promise(tmp_path: Path, zipped: bool) -> None:
+    with (gzip.open if zipped else open)(tmp_path / "images", "wb") as file:
+        file.write(b"\0\0\x08\x03" + struct.pack(">III", 2**12, 2**14, 2**14) + b"some")
+    with pytest.raises(UsageError, match=r"images holds 4 bytes of data where its header, .*, promises 1099511627776$"):
+        read_idx(tmp_path / "images")
+
+
+def write_member(path: Path, header: str, content: bytes = b"", how: int = zipfile.ZIP_STORED) -> None:
+    """An .npz file whose train_images have this header."""
+    stored = io.BytesIO()
+    numpy.lib.format.write_array_header_1_0(stored, {"descr": "|u1", "fortran_order": False, "shape": ()})
+    header = header.ljust(117) + "\n"
+    with zipfile.ZipFile(path, "w", how) as file:
+        file.writestr("train_images.npy", stored.getvalue()[:8] + struct.pack("<H", len(header)) + header.encode() + content)
+
+
+@pytest.mark.parametrize(
+    ("descr", "shape", "message"),
+    [
+        ("'|u1'", f"({2**40},)", "train_images holds 4 bytes of data where its header, .* promises 1099511627776$"),
+        ("'<U0'", f"({2**40},)", "train_images holds "),
+        ("'<f8'", f"({2**40}, {2**40})", "train_images holds 4 bytes of data where its header, .* promises "),
+        ("'|u1'", "(-4,)", "train_images holds "),
+        ("'|u1'", "(-2, -2)", "train_images holds the shape .*, which is beyond NumPy: "),
+        ("'|u1'", "(4," + "1," * 70 + ")", "train_images holds the shape .*, which is beyond NumPy: "),
+        ("()", "(4,)", "."),
+        ("'|O'", "(4,)", "train_images holds Python objects, which would have to be unpickled$"),
+    ],
+)
+@pytest.mark.usefixtures("little_memory")
+def test_headers_that_promise_what_is_not_there(tmp_path: Path, descr: str, shape: str, message: str) -> None:
+    write_member(tmp_path / "set.npz", f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}", b"1234")
+    with pytest.raises(UsageError, match=rf"set\.npz is not a readable \.npz file: {message}"):
+        load_npz(tmp_path / "set.npz")
+
+
+@pytest.mark.parametrize("how", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_each_way_of_packing_that_is_damaged(tmp_path: Path, how: int) -> None:
+    write_member(tmp_path / "set.npz", "{'descr': '|u1', 'fortran_order': False, 'shape': (4, 4), }", bytes(16), how)
+    content = (tmp_path / "set.npz").read_bytes()
+    for i in range(50, 100, 3):
+        (tmp_path / "set.npz").write_bytes(content[:i] + bytes([content[i] ^ 255]) + content[i + 1 :])
+        with pytest.raises(UsageError, match=r"set\.npz (is not a readable|lacks)"):
+            load_npz(tmp_path / "set.npz")
+    assert issubclass(lzma.LZMAError, Exception) and not issubclass(lzma.LZMAError, OSError | ValueError)
+
+
+def png(pixels: numpy.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", compress_level=0)  # so that a flipped bit unpacks
+    return file.getvalue()
+
+
+PIXELS = numpy.random.default_rng(0).integers(0, 256, (5, 6, 3), dtype=numpy.uint8)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten images, the first of which a property may overwrite."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for i in range(10):
+        (folder / f"{i}.png").write_bytes(png(PIXELS))
+    return folder
+
+
+@settings(deadline=None, max_examples=100)
+@given(data=st.data())
+def test_a_png_with_a_flipped_bit_never_gives_other_pixels(folder: Path, data: st.DataObject) -> None:
+    content = bytearray(png(PIXELS))
+    content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    (folder / "0.png").write_bytes(content)
+    try:
+        images = load_image_folder(folder).train_images
+    except UsageError as error:
+        assert "0.png" in str(error) and "\n" not in str(error)
+    else:
+        assert_array_equal(images[0], PIXELS)
+
+
+def png_of_16_bits(kind: int, channels: int) -> bytes:
+    """Pillow writes none in colour."""
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", 4, 4, 16, kind, 0, 0, 0)),
+        (b"IDAT", zlib.compress((b"\0" + bytes(8 * channels)) * 4)),
+        (b"IEND", b""),
+    ]
+    packed = (struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
+@pytest.mark.parametrize(
+    ("content", "mode"),
+    [
+        (png_of_16_bits(0, 1), "I;16"),
+        (png_of_16_bits(2, 3), "RGB;16"),
+        (png_of_16_bits(6, 4), "RGBA;16"),
+        (b"P6 4 4 65535\n" + bytes(96), "RGB;16"),
+    ],
+    ids=["grey", "colour", "transparent", "PPM"],
+)
+def test_more_than_eight_bits_are_not_cut(folder: Path, content: bytes, mode: str) -> None:
+    (folder / "0.png").write_bytes(content)
+    with pytest.raises(UsageError, match=f"0.png has pixels of Pillow's mode {mode}, and only those of 8 bits per channel can be read"):
+        load_image_folder(folder)
+
+
+def test_a_link_without_a_target_is_named(tmp_path: Path) -> None:
+    for i in range(10):
+        (tmp_path / f"{i}.png").write_bytes(png(PIXELS))
+    (tmp_path / "5.png").unlink()
+    (tmp_path / "5.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.raises(UsageError, match=r"5\.png is not a readable image: .*No such file"):
+        load_images(tmp_path)
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its contents are invisible, even whether there are images."""
+    (tmp_path / "cats").mkdir()
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(UsageError, match=r"it holds cats/ \(permission to read is missing for cats\)$"):
+        load_images(tmp_path)
