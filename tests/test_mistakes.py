@@ -11,7 +11,8 @@ from refusals import Refusal, expect
 import tinygen as tg
 from tinygen import nn, optim
 from tinygen.data import to_float
-from tinygen.report.pictures import save_png
+from tinygen.report.pictures import grid, save_png
+from tinygen.testing import gradcheck
 
 array = numpy.ones((2, 3), "float32")
 x = tg.tensor(array, requires_grad=True)
@@ -211,7 +212,28 @@ MISTAKES: list[Refusal] = [
         TypeError,
         "save_png: takes a uint8 array (H, W, C), got a Tensor; grid(images.numpy()) makes one of images from 0 to 1",
     ),
-    (lambda: to_float(array, -1, 1), ValueError, "to_float: images must be uint8, 0 to 255, not float32"),
+    (lambda: to_float(array, -1, 1), ValueError, "to_float: images must be a uint8 array, 0 to 255, not float32"),
+    (lambda: to_float([0, 255], -1, 1), ValueError, "to_float: images must be a uint8 array, 0 to 255, not a list"),  # type: ignore[arg-type]
+    (
+        lambda: grid(array),
+        TypeError,
+        "grid: takes an array (N, H, W, C), got (2, 3); one image is image[None]",
+    ),
+    (
+        lambda: gradcheck(tg.exp(x), x),
+        TypeError,
+        "gradcheck: takes a function of its inputs, got a Tensor float32 (2, 3); write gradcheck(lambda x: ..., x)",
+    ),  # type: ignore[arg-type]
+    (
+        lambda: gradcheck(tg.exp, array),
+        TypeError,
+        "gradcheck: input 0 must be a Tensor, got an array float32 (2, 3); make one with tinygen.tensor(...)",
+    ),  # type: ignore[arg-type]
+    (
+        lambda: gradcheck(lambda x: x.data, x.astype("float64")),
+        TypeError,
+        "gradcheck: the function must give a Tensor, got an array float64 (2, 3)",
+    ),
 ]
 
 

@@ -231,9 +231,9 @@ class TestNetworkInput:
         images = numpy.zeros((1, 28, 20, 1), numpy.uint8)
         with pytest.raises(ValueError, match="28x20 do not fit into 27x27; --size 27 makes them smaller"):
             pad_to(images, 27)
-        with pytest.raises(ValueError, match="pad_to: images must be uint8, 0 to 255, not float32"):
+        with pytest.raises(ValueError, match="pad_to: images must be a uint8 array, 0 to 255, not float32"):
             pad_to(images.astype(numpy.float32), 32)
-        with pytest.raises(ValueError, match="to_float: images must be uint8, 0 to 255, not int64"):
+        with pytest.raises(ValueError, match="to_float: images must be a uint8 array, 0 to 255, not int64"):
             to_float(images.astype(numpy.int64), -1, 1)
 
 

@@ -175,8 +175,8 @@ def to_float(images: Array | Streamed, low: float, high: float, dtype: DTypeLike
 
 
 def _require_bytes(function: str, images: Array | Streamed) -> None:
-    if images.dtype != numpy.uint8:
-        raise ValueError(f"{function}: images must be uint8, 0 to 255, not {images.dtype}")
+    if (found := getattr(images, "dtype", None)) != numpy.uint8:
+        raise ValueError(f"{function}: images must be a uint8 array, 0 to 255, not {found or f'a {type(images).__name__}'}")
 
 
 def _size(shape: tuple[int, ...]) -> str:

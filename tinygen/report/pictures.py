@@ -12,8 +12,11 @@ def grid(images: numpy.ndarray, columns: int | None = None, gap: int = 2, scale:
     """One picture of N images: (N, H, W, C) with values from 0 to 1 -> uint8 (H', W', C).
 
     Images are placed row by row, in a near-square grid unless `columns` is given, and `gap` pixels
-    apart. Each pixel is drawn as scale x scale pixels. Values outside 0 to 1 are clipped.
+    apart. Each pixel is drawn as scale x scale pixels. Values outside 0 to 1 are clipped. Raises
+    TypeError for anything else than such an array.
     """
+    if len(found := getattr(images, "shape", ())) != 4:
+        raise TypeError(f"grid: takes an array (N, H, W, C), got {found or f'a {type(images).__name__}'}; one image is image[None]")
     n, h, w, c = images.shape
     columns = columns or int(numpy.ceil(numpy.sqrt(n)))
     rows = -(-n // columns)

@@ -20,6 +20,7 @@ import numpy
 
 from tinygen.backend import array_module, to_device
 from tinygen.engine import errors
+from tinygen.engine.arguments import shown
 from tinygen.engine.grad import grad
 from tinygen.engine.tensor import Tensor
 from tinygen.testing.diagnosis import MOST_ELEMENTS, Case
@@ -41,7 +42,11 @@ def gradcheck(function: Callable[..., Tensor], *inputs: Tensor, order: int = 1, 
     wrong elements have in common. Works under `python -O`, too.
     """
     __tracebackhide__ = True
+    if not callable(function):
+        raise TypeError(f"gradcheck: takes a function of its inputs, got {shown(function)}; write gradcheck(lambda x: ..., x)")
     for i, x in enumerate(inputs):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"gradcheck: input {i} must be a Tensor, got {shown(x)}; make one with tinygen.tensor(...)")
         if x.dtype != numpy.float64 or not x.requires_grad:
             raise TypeError(
                 f"gradcheck: input {i} must be float64 and require gradients, it is {x.dtype} with requires_grad={x.requires_grad}"
@@ -81,6 +86,8 @@ def check(
     for order in range(1, orders + 1):
         before = [x.data.copy() for x in inputs]
         y = function(*inputs)
+        if not isinstance(y, Tensor):
+            raise TypeError(f"gradcheck: the function must give a Tensor, got {shown(y)}")
         c = _random_like(y, rng)
         size = max(size, float(abs(y.data * c.data).sum()))
         gradients = grad(y, inputs, c) if y.requires_grad else [x * 0.0 for x in inputs]
