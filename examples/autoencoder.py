@@ -132,7 +132,7 @@ def main(options: AutoencoderOptions) -> None:
     training = Training(
         options,
         {"model": model, "adam": adam},
-        Loader(data.train_images, batch_size=options.batch_size, seed=options.seed),
+        Loader(data.train_images, batch_size=options.batch_size, seed=options.seed, augment=options.augmentation()),
         step,
         samples=lambda: grid(tg.concatenate([test[:10], reconstructed(test[:10]), linear[:10]]).numpy(), columns=10),
         evaluate=lambda: {"test_error": squared_error(test, reconstructed(test)), "PCA_error": squared_error(test, linear)},

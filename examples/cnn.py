@@ -124,7 +124,7 @@ def main(options: CNNOptions) -> None:
     training = Training(
         options,
         {"model": model, "adam": adam},
-        Loader(data.train_images, data.train_labels, batch_size=options.batch_size, seed=options.seed),
+        Loader(data.train_images, data.train_labels, batch_size=options.batch_size, seed=options.seed, augment=options.augmentation()),
         step,
         samples=lambda: worst_mistakes(predict(model, data.test_images, options.device), data),
         evaluate=evaluate,

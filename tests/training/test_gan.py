@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import signal
 from pathlib import Path
 
 import numpy
@@ -9,9 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from small_run import contents
 
 import tinygen as tg
 from tinygen import Tensor, nn, optim
+from tinygen.command_line import UsageError
 from tinygen.data import ImageDataset
 from tinygen.testing import gradcheck, random_tensor, shapes, tensors
 from tinygen.training.gan import GAN, GANOptions, mean_distance
@@ -75,6 +79,53 @@ def test_a_run_gives_the_step_the_labels_of_its_images_and_logs_the_diversity(tm
     expected = [mean_distance(gan.sample(gan.noise(n))) / mean_distance(IMAGES / 127.5) for n in (4, 256, 256)][1:]
     assert_allclose([line["diversity"] for line in lines], expected, rtol=1e-6)
     assert [line["seen"] for line in lines] == [3, 6]
+
+
+def augmented_run(folder: Path, augment: str | None, resume: bool = False, stop_at: int | None = None) -> GAN:
+    tg.manual_seed(0)
+    options = GANOptions(out=folder, epochs=2, batch_size=8, latent=3, lr=0.01, augment=augment, resume=resume)
+    options.check()
+    data = ImageDataset(*[IMAGES.repeat(4, 1).repeat(4, 2), DATA.train_labels] * 2, DATA.classes, DATA.source)
+    generator = nn.Sequential(nn.Dense(3, 64), nn.Tanh(), nn.Reshape(8, 8, 1))
+    gan = GAN(options, data, generator, nn.Sequential(nn.Flatten(), nn.Dense(64, 1)))
+    steps = 0
+
+    def step(batch: numpy.ndarray) -> dict[str, Tensor]:
+        nonlocal steps
+        fake = gan.generator(gan.noise(len(batch)))
+        loss = (gan.discriminator(gan.real(batch)) ** 2).mean() + ((gan.discriminator(fake.detach()) - 1) ** 2).mean()
+        gan.adam_d.minimize(loss)
+        gan.adam_g.minimize((gan.discriminator(fake) ** 2).mean())
+        steps += 1
+        if steps == stop_at:
+            os.kill(os.getpid(), signal.SIGINT)
+        return {"D": loss}
+
+    shown = gan.noise(4)
+    gan.train(step, lambda: gan.sample(shown))
+    return gan
+
+
+ALL = "flip, shift,crop,colour,translation,cutout"
+
+
+def test_an_augmented_run_is_resumed_bit_for_bit(tmp_path: Path) -> None:
+    augmented_run(tmp_path / "whole", ALL)
+    with pytest.raises(SystemExit):
+        augmented_run(tmp_path / "stopped", ALL, stop_at=4)
+    augmented_run(tmp_path / "stopped", ALL, resume=True)
+    assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("name", ALL.split(","))
+def test_each_augmentation_changes_what_is_learnt(tmp_path: Path, name: str) -> None:
+    weights = [augmented_run(tmp_path / str(augment), augment).networks["discriminator"].state_dict() for augment in (None, name)]
+    assert weights[0].keys() == weights[1].keys() and (weights[0]["layers.1.weight"] != weights[1]["layers.1.weight"]).any()
+
+
+def test_another_augmentation_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="by flip, shift, crop, colour, translation, cutout, not by turn"):
+        augmented_run(tmp_path, "flip,turn,cutout")
 
 
 class TestGradientPenalty:

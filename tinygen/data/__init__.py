@@ -1,5 +1,6 @@
 """Images, labels and names as NumPy arrays, and the batches made of them."""
 
+from tinygen.data.augment import Augmentation
 from tinygen.data.colour import to_colour
 from tinygen.data.dataset import ImageDataset, pad_to, to_float
 from tinygen.data.emoji import load_emoji
@@ -15,6 +16,7 @@ from tinygen.data.stream import Images, Streamed
 
 __all__ = [
     "CLASSES",
+    "Augmentation",
     "ImageDataset",
     "Images",
     "Loader",

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy
 
 from tinygen.command_line import UsageError
+from tinygen.data.augment import Augmentation
 from tinygen.data.stream import Images, Streamed
 
 
@@ -14,13 +15,15 @@ class Loader:
 
     batch_size   rows in a batch, 1 to N
     seed         0 to 2**64 - 1
+    augment      changes the first array's rows of each batch, as the seed, the epoch and the number of
+                 the batch say
     drop_last    leave out the rows that do not fill a last batch, other rows in each epoch; otherwise
                  the last batch is short
 
     Raises ValueError if the arrays' lengths differ or a number is out of its range.
     """
 
-    def __init__(self, *arrays: Images, batch_size: int, seed: int, drop_last: bool = True) -> None:
+    def __init__(self, *arrays: Images, batch_size: int, seed: int, drop_last: bool = True, augment: Augmentation | None = None) -> None:
         lengths = [len(array) for array in arrays]
         if len(set(lengths)) != 1:
             raise ValueError(f"Loader: takes one or more arrays of equal length, not of the lengths {lengths}")
@@ -32,6 +35,7 @@ class Loader:
         self.batch_size = batch_size
         self.seed = seed
         self.drop_last = drop_last
+        self.augment = augment
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""
@@ -50,7 +54,11 @@ class Loader:
             raise ValueError(f"Loader: an epoch has {len(self)} batches, so it cannot start at batch {start}")
         order = self._permutation(number)
         chosen = [order[batch * self.batch_size : (batch + 1) * self.batch_size] for batch in range(start, len(self))]
-        return zip(*(self._batches(array, chosen) for array in self.arrays), strict=True)
+        batches = zip(*(self._batches(array, chosen) for array in self.arrays), strict=True)
+        augment = self.augment
+        if augment is None:
+            return batches
+        return ((augment(first, self.seed, number, i), *others) for i, (first, *others) in enumerate(batches, start))
 
     def _batches(self, array: Images, chosen: list[numpy.ndarray]) -> Iterator[numpy.ndarray]:
         if isinstance(array, Streamed):

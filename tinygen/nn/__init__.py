@@ -5,6 +5,7 @@ from tinygen.inspection.summary import summary
 from tinygen.nn import init
 from tinygen.nn.activation import LeakyReLU, ReLU, Sigmoid, Tanh
 from tinygen.nn.attention import SelfAttention, SelfAttention2D
+from tinygen.nn.augment import DifferentiableAugment
 from tinygen.nn.conv import Conv2D, ConvTranspose2D
 from tinygen.nn.dropout import Dropout
 from tinygen.nn.indexing import Embedding

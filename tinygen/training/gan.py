@@ -5,16 +5,18 @@ Each script defines its own training step; the simplest is in examples/dcgan.py.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy
+import tyro
 
 from tinygen import functional as F
 from tinygen.command_line import UsageError
-from tinygen.data import ImageDataset, Loader, to_float
+from tinygen.data import Augmentation, ImageDataset, Loader, to_float
 from tinygen.engine.tensor import Tensor
 from tinygen.evaluation import metrics
-from tinygen.nn import Module, evaluating
+from tinygen.nn import DifferentiableAugment, Module, evaluating
+from tinygen.nn.augment import CHANGES
 from tinygen.report.pictures import grid
 from tinygen.training.descent import DescentOptions
 from tinygen.training.loop import Metrics, Training
@@ -31,6 +33,19 @@ class GANOptions(DescentOptions, Options):
     latent: Positive[int] = 100
     """dimensions of the noise"""
 
+    augment: Annotated[str | None, tyro.conf.arg(metavar="A,B")] = None
+    """random changes of the images of a batch: flip, shift, crop; and of all images that the
+    discriminator sees: colour, translation, cutout"""
+
+    def augmentation(self) -> Augmentation | None:
+        names = [name for name in self.augmentations() if name not in CHANGES]
+        return Augmentation(names, or_else=CHANGES) if names else None
+
+    def seeing(self, discriminator: Module) -> Module:
+        """The discriminator, before which --augment changes the images."""
+        names = [name for name in self.augmentations() if name in CHANGES]
+        return Augmented(discriminator, DifferentiableAugment(names)) if names else discriminator
+
     def check(self) -> None:
         super().check()
         if self.batch_size == 1:
@@ -38,6 +53,16 @@ class GANOptions(DescentOptions, Options):
 
     def trained(self, networks: Mapping[str, Any], data: Any) -> "TrainedGAN":
         return TrainedGAN(networks["generator"], self)
+
+
+class Augmented(Module):
+    """A discriminator of images and, if it takes any, labels: the images are changed before it."""
+
+    def __init__(self, network: Module, augment: DifferentiableAugment) -> None:
+        self.network, self.augment = network, augment
+
+    def forward(self, x: Tensor, *others: Any) -> Any:
+        return self.network(self.augment(x), *others)
 
 
 class TrainedGAN(Trained):
@@ -70,8 +95,9 @@ class GAN:
         critic_steps: int = 1,
     ) -> None:
         self.options, self.data = options, data
-        self.generator, self.discriminator = generator.to(options.device), discriminator.to(options.device)
-        self.trained = options.trained({"generator": generator, "discriminator": discriminator}, data)
+        self.generator, self.discriminator = generator.to(options.device), options.seeing(discriminator.to(options.device))
+        self.networks = {"generator": generator, "discriminator": discriminator}
+        self.trained = options.trained(self.networks, data)
         self.adam_g = options.adam(generator, len(data.train_images), betas, critic_steps)
         self.adam_d = options.adam(discriminator, len(data.train_images), betas)
 
@@ -116,8 +142,8 @@ class GAN:
         real_distance = mean_distance(to_float(images[:: max(1, len(images) // 256)], 0, 1))
         training = Training(
             self.options,
-            {"generator": self.generator, "discriminator": self.discriminator, "adam_g": self.adam_g, "adam_d": self.adam_d},
-            Loader(images, *labels, batch_size=self.options.batch_size, seed=self.options.seed),
+            {**self.networks, "adam_g": self.adam_g, "adam_d": self.adam_d},
+            Loader(images, *labels, batch_size=self.options.batch_size, seed=self.options.seed, augment=self.options.augmentation()),
             step,
             samples=lambda: grid((samples() + 1) / 2, columns),
             evaluate=lambda: {"diversity": mean_distance(self.generate(256)) / real_distance, **evaluate()},

@@ -13,7 +13,7 @@ import tyro
 
 from tinygen import backend
 from tinygen.command_line import UsageError
-from tinygen.data import ImageDataset, load_images
+from tinygen.data import Augmentation, ImageDataset, load_images
 from tinygen.training.trained import Trained
 
 Number = TypeVar("Number", int, float)
@@ -135,6 +135,21 @@ class Options(RunOptions):
     """before that, cut out the central CROP x CROP pixels"""
     grey: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """make colours grey"""
+    augment: Annotated[str | None, tyro.conf.arg(metavar="A,B")] = None
+    """random changes of the images of a batch: flip, shift, crop"""
+
+    def check(self) -> None:
+        super().check()
+        self.augmentation()
+
+    def augmentation(self) -> Augmentation | None:
+        """What --augment does to the images of a batch. Raises UsageError for a name that is not known."""
+        names = self.augmentations()
+        return Augmentation(names) if names else None
+
+    def augmentations(self) -> list[str]:
+        """The names in --augment."""
+        return [name.strip() for name in (self.augment or "").split(",") if name]
 
     def load_data(self) -> ImageDataset:
         """The images of --data and --classes, as --size, --crop and --grey make them."""

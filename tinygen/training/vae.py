@@ -87,7 +87,7 @@ class Variational:
         training = Training(
             self.options,
             {"model": self.model, "adam": self.adam},
-            Loader(self.data.train_images, batch_size=self.options.batch_size, seed=self.options.seed),
+            Loader(self.data.train_images, batch_size=self.options.batch_size, seed=self.options.seed, augment=self.options.augmentation()),
             step,
             self._samples,
             lambda: self._evaluate(losses),
