@@ -1,28 +1,71 @@
-"""The machine code that Numba keeps from one run to the next.
+"""The machine code that is kept from one run to the next.
 
-Numba recompiles a function only if the file of that function has changed. But a kernel contains the
-machine code of its helpers, some of which are in other files. So this cache recompiles every kernel
-as soon as any file of this package has changed.
+Numba's own cache compiles a function anew only if the file of that function has changed. But a
+kernel contains the machine code of its helpers, some of which are in other files. Numba also
+numbers the files of machine code and writes their numbers into an index first. If the process is
+killed then, or another one writes at the same time, the index names the code of another signature
+or of an older source. In this cache, the name of a file holds all that its machine code depends on.
 """
 
 import contextlib
 import functools
 import hashlib
 import importlib.resources
+import os
+import pickle
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCacheLocator
+from numba.core.serialize import dumps
 
 
-def _digest() -> str:
+def _digest(*parts: bytes) -> str:
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:20]
+
+
+def _package_digest() -> str:
     """A digest of the source of this package. Kernels call no code outside it."""
     files = sorted(importlib.resources.files(__package__).iterdir(), key=lambda file: file.name)
-    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files if file.name.endswith(".py"))).hexdigest()
+    return _digest(*(file.read_bytes() for file in files if file.name.endswith(".py")))
 
 
-_SOURCES = _digest()
+_SOURCES = _package_digest()
+
+
+class _Files:
+    """The files of one function: one for each signature and processor."""
+
+    def __init__(self, folder: str, function: str, source: str):
+        self._folder, self._function, self._of_source = Path(folder), function, f"{function}.{source}."
+
+    def load(self, key: Any) -> Any:
+        try:
+            return pickle.loads(self._path(key).read_bytes())
+        except FileNotFoundError:
+            return None
+
+    def save(self, key: Any, code: Any) -> None:
+        """Write the file, and remove those of older sources."""
+        path = self._path(key)
+        unfinished = path.with_suffix(f".{os.getpid()}")
+        unfinished.write_bytes(dumps(code))
+        unfinished.replace(path)  # in one step, so that nobody ever reads half a file
+        self._remove(but=self._of_source)
+
+    def flush(self) -> None:
+        self._remove()
+
+    def _path(self, key: Any) -> Path:
+        return self._folder / f"{self._of_source}{_digest(repr(key).encode())}.nbc"
+
+    def _remove(self, but: str | None = None) -> None:
+        for file in self._folder.glob(f"{self._function}.*"):
+            if but is None or not file.name.startswith(but):
+                file.unlink(missing_ok=True)
 
 
 class _ReadOnly(InTreeCacheLocator):
@@ -44,7 +87,8 @@ class Cache(FunctionCache):
 
     def __init__(self, function: Callable[..., Any]):
         super().__init__(function)
-        self._cache_file._source_stamp = self._cache_file._source_stamp, _SOURCES
+        source = _digest(_SOURCES.encode(), numba.__version__.encode(), repr(self._impl.locator.get_source_stamp()).encode())
+        self._cache_file = _Files(self._cache_path, self._impl.filename_base, source)
 
     def load_overload(self, signature: Any, context: Any) -> Any:
         try:
