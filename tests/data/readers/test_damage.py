@@ -12,8 +12,6 @@ from pathlib import Path
 
 import numpy
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from PIL import Image
 
@@ -94,7 +92,7 @@ def test_each_way_of_packing_that_is_damaged(tmp_path: Path, how: int) -> None:
 
 def png(pixels: numpy.ndarray) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", compress_level=0)  # so that a flipped bit unpacks
+    Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
 
 
@@ -103,25 +101,31 @@ PIXELS = numpy.random.default_rng(0).integers(0, 256, (5, 6, 3), dtype=numpy.uin
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten images, the first of which a property may overwrite."""
+    """Ten images, the first of which a test may overwrite."""
     folder = tmp_path_factory.mktemp("pictures")
     for i in range(10):
         (folder / f"{i}.png").write_bytes(png(PIXELS))
     return folder
 
 
-@settings(deadline=None, max_examples=100)
-@given(data=st.data())
-def test_a_png_with_a_flipped_bit_never_gives_other_pixels(folder: Path, data: st.DataObject) -> None:
-    content = bytearray(png(PIXELS))
-    content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
-    (folder / "0.png").write_bytes(content)
-    try:
-        images = load_image_folder(folder).train_images
-    except UsageError as error:
-        assert "0.png" in str(error) and "\n" not in str(error)
-    else:
-        assert_array_equal(images[0], PIXELS)
+def test_a_png_with_a_flipped_bit_never_gives_other_pixels(tmp_path: Path) -> None:
+    """Any one bit. Smooth images pack so well that a flipped bit may unpack, and no row is missing."""
+    pixels = numpy.add.outer(numpy.arange(28), numpy.arange(28)).astype(numpy.uint8)
+    content = png(pixels)
+    for part in ("train", "test"):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "0.png").write_bytes(content)
+    refused = 0
+    for i in range(8 * len(content)):
+        (tmp_path / "train" / "0.png").write_bytes(content[: i // 8] + bytes([content[i // 8] ^ 1 << i % 8]) + content[i // 8 + 1 :])
+        try:
+            images = load_image_folder(tmp_path).train_images
+        except UsageError as error:
+            assert "train/0.png" in str(error) and "\n" not in str(error)
+            refused += 1
+        else:
+            assert_array_equal(images[0, ..., 0], pixels)
+    assert refused > 7 * len(content)
 
 
 def png_of_16_bits(kind: int, channels: int) -> bytes:
