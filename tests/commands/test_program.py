@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy
+import onnx
 import pytest
 from PIL import Image
 from repository import ROOT
@@ -14,6 +15,7 @@ from saved_run import saved_run
 import tinygen as tg
 from tinygen.commands import program
 from tinygen.report.pictures import grid
+from tinygen.saving import checkpoint
 from tinygen.saving.run_folder import RunFolder
 
 Tinygen = Callable[..., str]
@@ -89,6 +91,31 @@ def test_reports_are_written_where_they_should_be(tinygen: Tinygen, tmp_path: Pa
     assert tinygen("report", "one") == f"report: {Path('one', 'report.html')}\n"
     assert tinygen("report", "one", "two", "--out", "both.html") == "report: both.html\n"
     assert Path("both.html").read_text().count('"name": "') == 2
+
+
+def test_networks_are_exported_in_every_format(tinygen: Tinygen, tmp_path: Path) -> None:
+    saved_run(tmp_path / "run", "cgan")
+    saved_run(tmp_path / "vae", "vae")
+    networks = tg.load_run("run").networks
+    assert tinygen("export", "run", "--to", "onnx").splitlines() == [str(Path("run/export", f"{name}.onnx")) for name in networks]
+    assert [x.name for x in onnx.load("run/export/generator.onnx").graph.input] == ["z", "labels"]
+    tinygen("export", "vae", "--to", "onnx")
+    assert sorted(path.name for path in Path("vae/export").iterdir()) == ["decoder.onnx", "encoder.onnx"]
+    printed = tinygen("export", "run", "--to", "torch", "--out", "weights")
+    assert 'generator.load_state_dict(load_file("generator.torch.safetensors"))\n' in printed
+    compile(printed, "printed", "exec")  # the paths are comments
+    for file, to in (("generator.safetensors", "safetensors"), ("generator.npz", "npz")):
+        tinygen("export", "run", "--to", to, "--out", "weights")
+        state = checkpoint.load(f"weights/{file}")[0] if to == "safetensors" else dict(numpy.load(f"weights/{file}"))
+        networks["generator"].load_state_dict(state)
+    state, _ = checkpoint.load("weights/generator.torch.safetensors")
+    assert state["network.4.weight"].shape == (256, 128, 4, 4)
+    saved_run(tmp_path / "names", "attention_names", similarity="cosine")
+    with pytest.raises(SystemExit, match=r"have no place for blocks\.0\.attention\.scale"):
+        tinygen("export", "names", "--to", "torch")
+    assert not Path("names/export").exists()
+    with pytest.raises(SystemExit, match=r"generator\.npz is not a folder; give another --out"):
+        tinygen("export", "run", "--to", "npz", "--out", "weights/generator.npz")
 
 
 def test_the_table_of_runs_tells_their_states(tinygen: Tinygen, tmp_path: Path) -> None:

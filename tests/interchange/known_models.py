@@ -1,15 +1,14 @@
 """Models that are written in other formats: small ones of all layers, and the networks of all examples."""
 
-import importlib
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy
 from repository import EXAMPLES
+from saved_run import saved_run
 
-import tinygen as tg
 from tinygen import nn
-from tinygen.data import NameDataset
+from tinygen.commands.loaded import LoadedRun, load_run
 
 LAYERS = {
     "classifier": (
@@ -92,37 +91,15 @@ def random_inputs(inputs: tuple[Any, ...], n: int) -> list[numpy.ndarray]:
 FLAGS: list[tuple[str, dict[str, Any]]] = [(example, {}) for example in EXAMPLES if example != "inpaint"] + [
     ("wgan", {"penalty": True}),
     ("wgan", {"spectral_norm": True}),
-    ("gan", {"conv_discriminator": True, "colour": True}),
+    ("gan", {"conv_discriminator": True}),
     ("recurrent_gan", {"cell": "lstm", "features": 16}),
 ]
 
 
-def networks_of(example: str, flags: dict[str, Any]) -> dict[str, tuple[Any, tuple[Any, ...]]]:
-    """The networks of an example, each with its inputs."""
-    module = importlib.import_module(example)
-    (kind,) = (value for name, value in vars(module).items() if name.endswith("Options") and value.__module__ == example)
-    tg.manual_seed(0)
-    options = kind(**flags)
-    data = options.load_data()
-    networks = module.build(options, data)
-    for network in networks.values():
+def opened_run(folder: Path, example: str, flags: dict[str, Any]) -> LoadedRun:
+    """A run of an example as it is opened, with weights that make themselves felt."""
+    saved_run(folder, example, **flags)
+    run = load_run(folder)
+    for network in run.networks.values():
         nn.init.initialize(network, nn.init.glorot)
-    if isinstance(data, NameDataset):
-        return {name: (network, (data.encode(data.train[:2]),)) for name, network in networks.items()}
-    labels = (numpy.arange(len(data.classes)),) if example == "cgan" else ()
-    images, codes = (1, *data.train_images.shape[1:]), 12 if example == "infogan" else 0
-    return {
-        name: (network, ((1, options.latent + codes) if name == "generator" else images, *labels)) for name, network in networks.items()
-    }
-
-
-def calls_of(example: str, flags: dict[str, Any]) -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]:
-    """What can be called of an example, with its inputs: of a VAE, whose forward draws random numbers, encoder and decoder."""
-    calls: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {}
-    for name, (network, inputs) in networks_of(example, flags).items():
-        if hasattr(network, "encode"):
-            mean, _ = network.encode(tg.zeros(inputs[0]))
-            calls |= {"encoder": (network.encode, inputs), "decoder": (network.decoder, (mean.shape,))}
-        else:
-            calls[name] = network, inputs
-    return calls
+    return run

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy
 import pytest
-from known_models import FLAGS, LAYERS, networks_of, random_inputs, shaken
+from known_models import FLAGS, LAYERS, opened_run, random_inputs, shaken
 from numpy.testing import assert_allclose
 from torch_by_hand import as_tensor, run_lines
 
 import tinygen as tg
 from tinygen import nn
 from tinygen.command_line import UsageError
+from tinygen.commands.export import networks_of
 from tinygen.interchange import from_torch, to_torch, torch_source
 from tinygen.saving import checkpoint
 
@@ -96,9 +97,9 @@ def test_a_module_of_one_s_own_lacks_only_its_forward(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize(("example", "flags"), FLAGS, ids=[" ".join([name, *flags]) for name, flags in FLAGS])
-def test_the_networks_of_the_examples(example: str, flags: dict[str, Any]) -> None:
+def test_the_networks_of_the_examples(example: str, flags: dict[str, Any], tmp_path: Path) -> None:
     """All weights have a place, there and back. The lines say for each network, without PyTorch, what builds it."""
-    for network, inputs in networks_of(example, flags).values():
+    for network, inputs in networks_of(opened_run(tmp_path / "run", example, flags)).values():
         state, before = to_torch(network, *inputs), network.state_dict()
         compile(torch_source(network, "network.safetensors", *inputs), example, "exec")
         if any(isinstance(part, nn.SpectralNorm) for part in network.modules()):

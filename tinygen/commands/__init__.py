@@ -7,6 +7,7 @@ program.py       the program `tinygen`; a file for each command that is not else
 sample.py        random images
 interpolate.py   a walk through the latent space
 reporting.py     a page for a browser
+export.py        the networks as ONNX graphs, or as weights for PyTorch and others
 listing.py       a table of all runs in a folder
 journey.py       one batch through one training step of an example
 output.py        the files that commands write: a picture, a film, a folder, arrays

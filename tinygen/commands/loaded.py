@@ -96,7 +96,7 @@ class LoadedRun:
         `classes` are names or numbers of classes that the images shall have in turn, for a model that
         can be asked for them: those of cgan.py, and InfoGAN's categories. By default, all of them.
         """
-        return self.decode(self._drawn(n, seed, classes))
+        return self.decode(self.draw(n, seed, classes))
 
     def interpolate(
         self, a: int | numpy.ndarray, b: int | numpy.ndarray, steps: int = 10, classes: Sequence[str | int] | None = None
@@ -111,6 +111,15 @@ class LoadedRun:
         first, *others = (None,) if classes is None else classes
         last = others[0] if others else first
         return self.decode(between(self._end(a, first), self._end(b, last), steps, self.trained.gaussian))
+
+    def draw(self, n: int = 64, seed: int = 0, classes: Sequence[str | int] | None = None) -> numpy.ndarray:
+        """The latent vectors (n, D) of `sample`, drawn one after the other."""
+        if n < 1:
+            raise UsageError(f"n must be at least 1, got {n}")
+        numbers = self._numbers(classes)
+        with self._using(), _own_random_stream(seed):
+            drawn = [self.trained.draw(1, [numbers[k % len(numbers)]] if numbers else None) for k in range(n)]
+            return F.concatenate(drawn).numpy()
 
     def encode(self, images: numpy.ndarray) -> numpy.ndarray:
         """The latent vectors (n, D) of images, uint8 or from 0 to 1."""
@@ -135,16 +144,7 @@ class LoadedRun:
 
     def _end(self, end: int | numpy.ndarray, name: str | int | None) -> numpy.ndarray:
         """A latent vector as it is, or that of the first sample of a seed."""
-        return self._drawn(1, int(end), None if name is None else [name])[0] if isinstance(end, int | numpy.integer) else numpy.asarray(end)
-
-    def _drawn(self, n: int, seed: int, classes: Sequence[str | int] | None) -> numpy.ndarray:
-        """n random latent vectors, drawn one after the other."""
-        if n < 1:
-            raise UsageError(f"n must be at least 1, got {n}")
-        numbers = self._numbers(classes)
-        with self._using(), _own_random_stream(seed):
-            drawn = [self.trained.draw(1, [numbers[k % len(numbers)]] if numbers else None) for k in range(n)]
-            return F.concatenate(drawn).numpy()
+        return self.draw(1, int(end), None if name is None else [name])[0] if isinstance(end, int | numpy.integer) else numpy.asarray(end)
 
     def _numbers(self, classes: Sequence[str | int] | None) -> Sequence[int]:
         """The numbers of classes that the model can be asked for, all by default."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Union
 import tyro
 
 from tinygen.command_line import command_line
-from tinygen.commands import interpolate, listing, reporting, sample
+from tinygen.commands import export, interpolate, listing, reporting, sample
 from tinygen.evaluation import evaluate
 
 # The options of each command, and the function that takes them.
@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "interpolate": (interpolate.InterpolateOptions, interpolate.main),
     "evaluate": (evaluate.EvaluateOptions, evaluate.main),
     "report": (reporting.ReportOptions, reporting.main),
+    "export": (export.ExportOptions, export.main),
     "runs": (listing.ListingOptions, listing.main),
 }
 

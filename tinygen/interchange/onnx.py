@@ -217,19 +217,23 @@ TABLE: dict[type[Function], Rule] = {
 
 
 def to_onnx(call: Callable[..., Any], path: str | Path, *inputs: Input) -> None:
-    """Write a model, or a method of one such as `vae.encode`, as an ONNX graph in evaluation mode.
+    """Write the file of `onnx_graph`: `to_onnx(generator, "generator.onnx", (1, 100))`."""
+    write_whole(Path(path), onnx_graph(call, *inputs))
+
+
+def onnx_graph(call: Callable[..., Any], *inputs: Input) -> bytes:
+    """A model, or a method of one such as `vae.encode`, as the file of an ONNX graph, in evaluation mode.
 
     Each input is a shape with the batch as its first axis, or an array, for inputs that are no random
-    numbers, such as labels: `to_onnx(generator, "generator.onnx", (1, 100))`. The graph's inputs have
-    the names of the arguments of forward; the output is called "output", several are "output_0" and so
-    on, or have the keys of the dict.
+    numbers, such as labels. The graph's inputs have the names of the arguments of forward; the output
+    is called "output", several are "output_0" and so on, or have the keys of the dict.
 
     Raises UsageError where the package onnx is missing, and for what the graph cannot express.
     """
     if importlib.util.find_spec("onnx") is None:
         raise UsageError("writing ONNX needs the package onnx, which is not installed: pip install 'tinygen[export]'")
     model = _graph(call, *(trace(call, inputs, batch, whole=TABLE) for batch in BATCHES))
-    write_whole(Path(path), model.SerializeToString(deterministic=True))
+    return model.SerializeToString(deterministic=True)
 
 
 def _graph(call: Callable[..., Any], first: Trace, second: Trace) -> Any:
