@@ -75,23 +75,21 @@ def finish_run(
 
 
 @pytest.fixture
-def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[numpy.ndarray]]:
-    """The images that each classifier is trained on, and those that are judged."""
-    images: dict[str, list[numpy.ndarray]] = {"train_classifier": [], "judge_quality": []}
+def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
+    """The arguments of each call of these functions."""
+    calls: dict[str, list[Any]] = {"train_classifier": [], "judge_quality": [], "nearest_training_distances": []}
 
     def record(name: str) -> None:
         function = getattr(module, name)
-        monkeypatch.setattr(module, name, lambda first, *others: images[name].append(first) or function(first, *others))
+        monkeypatch.setattr(module, name, lambda *arguments: calls[name].append(arguments) or function(*arguments))
 
     module = importlib.import_module("tinygen.evaluation.evaluate")
-    for name in images:
+    for name in calls:
         record(name)
-    return images
+    return calls
 
 
-def test_what_an_evaluation_says(
-    few_images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], given: dict[str, list[numpy.ndarray]]
-) -> None:
+def test_what_an_evaluation_says(few_images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], given: dict[str, list[Any]]) -> None:
     run = tmp_path / "run"
     finish_run(run, few_images, lambda data: data, epochs=2)
     capsys.readouterr()
@@ -120,7 +118,8 @@ def test_what_an_evaluation_says(
     data = load_images(few_images, crop=8)
     bound, held_out = numpy.split(nearest_training_distances(data.draw_test_images(30), data.train_images), 2)
     assert novelty["test_images"] == judge_novelty(held_out, bound), "no image sets the bound that it is judged by"
-    taught, judged = ({image.tobytes() for image in images[-1]} for images in given.values())
+    assert {len(training) for _, training in given["nearest_training_distances"]} == {120}, "all training images, of both columns"
+    taught, judged = ({image.tobytes() for image in given[name][-1][0]} for name in ("train_classifier", "judge_quality"))
     assert len(taught) == 90 and len(judged) == 30
     assert taught | judged == {image.tobytes() for image in data.train_images}, "the classifiers have not seen what is judged"
     assert shares["generated"]["Trouser"]["value"] == pytest.approx((data.train_labels == 1).mean(), abs=0.03), "of all 1,000 images"
