@@ -24,8 +24,10 @@ FLOORS = [
     ["tinygen.testing", "tinygen.interchange"],
     ["tinygen.evaluation"],
     ["tinygen.training"],
+    ["tinygen.bench"],
+    ["tinygen.learn"],
     ["tinygen.commands"],
-    ["tinygen.evaluate", "tinygen.__main__", "tinygen.bench", "examples"],
+    ["tinygen.evaluate", "tinygen.__main__", "examples"],
 ]
 
 

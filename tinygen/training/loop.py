@@ -31,6 +31,7 @@ from tinygen.training.averaging import use_average
 from tinygen.training.interruption import Interruption
 from tinygen.training.observation import Observation
 from tinygen.training.options import RunOptions
+from tinygen.training.own_code import own_code
 from tinygen.training.parts import Data, Stateful
 from tinygen.training.plane import plane
 from tinygen.training.resume import resume
@@ -110,6 +111,8 @@ class Training:
                 resume(self)
             else:
                 self._refuse_another_run()
+            if own := self.held.enter_context(own_code(self.options.with_)):
+                print(f"with {', '.join(own)} of {self.options.with_}")
             self.saved_at = time.perf_counter()
             with Interruption() as self.interruption:
                 try:

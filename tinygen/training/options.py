@@ -62,6 +62,8 @@ class RunOptions:
     """time between checkpoints within an epoch; there is one after each epoch, too"""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """go on from the checkpoint in the run's folder"""
+    with_: Annotated[Path | None, tyro.conf.arg(name="with", metavar="FILE")] = None
+    """compute with the functions of your own in this file, such as conv2d_weight or backpropagate, in the place of tinygen's"""
 
     def __post_init__(self) -> None:
         if self.device == "auto":

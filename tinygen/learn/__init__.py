@@ -1,0 +1,19 @@
+"""Could I have written it? The course: lessons in which a reader writes parts of tinygen, and their checks.
+
+The lessons are `examples/learn/NN_title.py`: scripts that check themselves, and notebooks in any
+editor that knows the percent format. `examples/learn/answers/` has a solution of each exercise and the
+ideas that are often tried instead.
+
+exercise.py   an exercise, and how a function is judged: what is wrong is said as an idea
+lesson.py     a lesson file, its exercises, and what a learner's file asks: `predict` and `check`
+course.py     the folder of a learner: start, list, check, hint, solution, watch
+judged.py     a check in a process of its own, with limits; the table of a class
+plugin.py     tinygen's tests on a learner's code
+command.py    the command `tinygen learn`
+quiz.py       twelve questions whose answers are computed
+"""
+
+from tinygen.learn.exercise import Exercise
+from tinygen.learn.lesson import check, predict
+
+__all__ = ["Exercise", "check", "predict"]

@@ -1,0 +1,134 @@
+"""An exercise: a function to be written, and how a learner's is judged.
+
+The learner's function is called on cases, as the solution is. Where the results differ, they are
+compared with those of ideas that are often tried instead. So a check can say "you forgot g" and not
+only that numbers differ.
+"""
+
+import copy
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy
+
+from tinygen.engine.tensor import Tensor
+
+Cases = Callable[[numpy.random.Generator], Sequence[tuple[Any, ...]]]
+
+
+def called(function: Callable[..., Any], *case: Any) -> Any:
+    """The function's result."""
+    return function(*case)
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """What is to be written under `name`, and what is known of it.
+
+    `cases(rng)` gives the tuples of arguments on which it is tried; rng is seeded. `apply(function,
+    *case)` gives the result that is compared, for what is not simply called. `ideas` maps a sentence
+    about a wrong idea, in the second person, to a function that has it. `right` are other right
+    solutions, and `hints` three steps towards one. `also(function)` returns a sentence if something
+    is wrong that no case shows, such as a loop that calls too often.
+    """
+
+    name: str
+    solution: Callable[..., Any]
+    cases: Cases
+    ideas: Mapping[str, Callable[..., Any]]
+    right: Sequence[Callable[..., Any]] = ()
+    hints: Sequence[str] = ()
+    apply: Callable[..., Any] = called
+    also: Callable[[Any], str | None] | None = None
+    tolerance: float = 1e-9
+    seed: int = field(default=0, kw_only=True)
+
+    def judge(self, function: Any) -> str | None:
+        """What is wrong with the function, in a sentence or two; None if it is right."""
+        if function is None:
+            return f"{self.name} is not in the file"
+        found = []
+        for number, case in enumerate(self._cases()):
+            try:
+                found.append(self.apply(function, *case))
+            except NotImplementedError:
+                return f"{self.name} is still to be written"
+            except Exception as error:
+                line = traceback.extract_tb(error.__traceback__)[-1]
+                what = f"{type(error).__name__}: {error}"
+                return f"{self.name}{_short(self._cases()[number])} raises {what} (line {line.lineno}: {line.line})"
+        expected = [self.apply(self.solution, *case) for case in self._cases()]
+        wrong = [i for i, (a, b) in enumerate(zip(found, expected, strict=True)) if not same(a, b, self.tolerance)]
+        if wrong:
+            return self._idea(found) or self._difference(self._cases()[wrong[0]], found[wrong[0]], expected[wrong[0]])
+        return self.also(function) if self.also else None
+
+    def _cases(self) -> list[tuple[Any, ...]]:
+        """The cases anew, since a function may have changed its arguments."""
+        return copy.deepcopy(list(self.cases(numpy.random.default_rng(self.seed))))
+
+    def _idea(self, found: Sequence[Any]) -> str | None:
+        """The sentence of the idea that has these results in all cases."""
+        for sentence, idea in self.ideas.items():
+            try:
+                results = [self.apply(idea, *case) for case in self._cases()]
+            except Exception:  # an idea that fails in a case is not this one
+                continue
+            if all(same(a, b, self.tolerance) for a, b in zip(found, results, strict=True)):
+                return sentence
+        return None
+
+    def _difference(self, case: tuple[Any, ...], found: Any, expected: Any) -> str:
+        if found is None:
+            return f"{self.name} returns None: is a return missing?"
+        a, b = (
+            numpy.asarray(_plain(value), dtype=object if isinstance(value, str | tuple | list) else None) for value in (found, expected)
+        )
+        if a.shape != b.shape:
+            return f"{self.name}{_short(case)} should have the shape {b.shape}, and has {a.shape}"
+        if a.dtype.kind in "fi" and same(-a, b, self.tolerance):
+            return f"the result of {self.name} has the wrong sign"
+        return f"{self.name}{_short(case)} should be {_text(expected)}, and is {_text(found)}"
+
+
+def same(a: Any, b: Any, tolerance: float) -> bool:
+    """Whether two results agree: numbers and arrays to the tolerance, relative to the largest; all else exactly."""
+    a, b = _plain(a), _plain(b)
+    if isinstance(b, tuple | list):
+        return isinstance(a, tuple | list) and len(a) == len(b) and all(same(x, y, tolerance) for x, y in zip(a, b, strict=True))
+    if isinstance(b, str | None):
+        return type(a) is type(b) and a == b
+    try:
+        found, expected = numpy.asarray(a), numpy.asarray(b)
+        if found.shape != expected.shape or found.dtype.kind not in "biuf":
+            return False
+        return bool((abs(found - expected) <= tolerance * max(1e-30, abs(expected).max(initial=0.0))).all())
+    except (TypeError, ValueError):
+        return False
+
+
+def _plain(value: Any) -> Any:
+    return value.numpy() if isinstance(value, Tensor) else value
+
+
+def _text(value: Any) -> str:
+    text = (
+        numpy.array2string(numpy.asarray(_plain(value)), precision=4, threshold=20, max_line_width=100)
+        if hasattr(_plain(value), "shape")
+        else repr(value)
+    )
+    return text if "\n" not in text else "\n" + text + "\n"
+
+
+def _short(case: tuple[Any, ...]) -> str:
+    """The arguments in a line: arrays by their shapes."""
+
+    def told(value: Any) -> str:
+        value = _plain(value)
+        if getattr(value, "size", 9) > 8 and hasattr(value, "shape"):
+            return f"<{'x'.join(map(str, value.shape))}>"
+        return " ".join(numpy.array2string(value, precision=4).split()) if hasattr(value, "shape") else repr(value)
+
+    return f"({', '.join(map(told, case))})"

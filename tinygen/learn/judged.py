@@ -1,0 +1,72 @@
+"""A check in a process of its own, so that a learner's endless loop or greed ends the check and nothing else."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tinygen.learn.lesson import Lesson, imported, lessons, verdicts
+
+SECONDS = 30  # for one lesson
+GIGABYTES = 4  # of memory
+MEGABYTES = 10  # of any file that is written
+
+
+def judged(lesson: Lesson, file: Path) -> dict[str, str | None]:
+    """What is wrong with each exercise in a learner's file. Nothing that the file does can raise here."""
+    command = [sys.executable, "-m", "tinygen.learn.judged", lesson.number, str(file.resolve())]
+    with TemporaryDirectory() as folder:
+        try:
+            result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS, stdin=subprocess.DEVNULL)
+        except subprocess.TimeoutExpired:
+            return _all(lesson, f"the check took longer than {SECONDS} seconds: is there a loop that does not end?")
+    last = result.stdout.rpartition("\n\0")[2]
+    if result.returncode or not last:
+        said = (result.stderr.strip().splitlines() or [f"the check ended with status {result.returncode}"])[-1]
+        return _all(lesson, f"the file cannot be run: {said}")
+    found: dict[str, str | None] = json.loads(last)
+    return found
+
+
+def _all(lesson: Lesson, wrong: str) -> dict[str, str | None]:
+    return {exercise.name: wrong for exercise in lesson.exercises}
+
+
+def grade(folders: Sequence[Path]) -> list[tuple[str, ...]]:
+    """A row for each folder: how many exercises of each lesson are right, of how many."""
+    course = lessons()
+    rows: list[tuple[str, ...]] = [("folder", *(each.number for each in course), "right")]
+    for folder in folders:
+        marks, right, count = [], 0, 0
+        for each in course:
+            file = folder / each.path.name
+            found = judged(each, file) if file.exists() else _all(each, "not handed in")
+            done = sum(wrong is None for wrong in found.values())
+            marks.append(f"{done}/{len(found)}" if file.exists() else "-")
+            right, count = right + done, count + len(found)
+        rows.append((str(folder), *marks, f"{right}/{count}"))
+    return rows
+
+
+def _limit() -> None:
+    """Limit this process's memory, time and files, where the system can."""
+    try:
+        import resource
+    except ImportError:  # Windows has none
+        return
+    for what, most in ((resource.RLIMIT_AS, GIGABYTES << 30), (resource.RLIMIT_CPU, SECONDS), (resource.RLIMIT_FSIZE, MEGABYTES << 20)):
+        hard = resource.getrlimit(what)[1]
+        resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
+def main(number: str, file: str) -> None:
+    """Judge a file in this process. The verdicts are the last thing it prints."""
+    _limit()
+    found = verdicts(number, vars(imported(Path(file))))
+    print("\n\0" + json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,98 @@
+"""A lesson: its file, its exercises, and the two functions that a learner's file calls, `predict` and `check`."""
+
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import tinygen
+from tinygen.command_line import UsageError
+from tinygen.learn.exercise import Exercise, same
+
+LESSONS = Path(tinygen.__file__).parent.parent / "examples" / "learn"  # in the repository; they are not installed
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A lesson by its file in `examples/learn`. `number` has two digits; the title is the file's first heading."""
+
+    path: Path
+
+    @property
+    def number(self) -> str:
+        return self.path.name[:2]
+
+    @property
+    def title(self) -> str:
+        heading = next(line for line in self.path.read_text(encoding="utf-8").splitlines() if line.startswith("# # "))
+        return heading[4:].partition(" ")[2]
+
+    @property
+    def answers(self) -> Path:
+        return self.path.parent / "answers" / self.path.name
+
+    @property
+    def exercises(self) -> list[Exercise]:
+        return imported(self.answers).EXERCISES
+
+
+def lessons() -> list[Lesson]:
+    """All lessons in their order. Raises UsageError if they are not there: they are in the repository only."""
+    if not LESSONS.is_dir():
+        raise UsageError(f"the lessons are in tinygen's repository, and not at {LESSONS}; clone it and install tinygen from there")
+    return [Lesson(path) for path in sorted(LESSONS.glob("[0-9][0-9]_*.py"))]
+
+
+def lesson(number: str) -> Lesson:
+    """The lesson of a number, such as 7 or 07. Raises UsageError if there is none."""
+    found = [lesson for lesson in lessons() if lesson.number == number.zfill(2)]
+    if not found:
+        raise UsageError(f"there is no lesson {number}; they are 01 to {lessons()[-1].number}")
+    return found[0]
+
+
+def imported(path: Path) -> ModuleType:
+    """A file as a module, executed anew."""
+    spec = importlib.util.spec_from_file_location(f"lesson_{path.stem}", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look it up
+    spec.loader.exec_module(module)
+    return module
+
+
+def verdicts(number: str, names: Mapping[str, Any]) -> dict[str, str | None]:
+    """What is wrong with each exercise of a lesson, where `names` holds what the learner wrote; None for what is right."""
+    return {exercise.name: exercise.judge(names.get(exercise.name)) for exercise in lesson(number).exercises}
+
+
+def _is_program() -> bool:
+    """Whether a lesson's file runs as a program or notebook, and not to be judged."""
+    return sys._getframe(2).f_globals.get("__name__") == "__main__"
+
+
+def check(number: str, names: Mapping[str, Any]) -> None:
+    """The last line of a lesson: `check("07", globals())` prints what is right and what is wrong."""
+    if _is_program():
+        for name, wrong in verdicts(number, names).items():
+            print(f"{name}: {wrong or 'right'}")
+
+
+def predict(question: str, answer: Callable[[], Any], tolerance: float = 0.05) -> None:
+    """Ask for a prediction, then compute the answer and print both. Without a terminal only the answer is printed."""
+    if not _is_program():
+        return
+    said = ""
+    if sys.stdin and (sys.stdin.isatty() or "ipykernel" in sys.modules):
+        said = input(f"{question} ")
+    else:
+        print(question)
+    value = answer()
+    try:
+        right = same(float(said), float(value), tolerance)
+    except (TypeError, ValueError):
+        right = said.strip() == str(value)
+    print(f"    computed: {value}" + (f"; you said {said}{': right' if right else ''}" if said else ""))

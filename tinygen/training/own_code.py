@@ -1,0 +1,87 @@
+"""tinygen with a file's functions in the place of its own: `python examples/dcgan.py --with FILE`.
+
+The names say what is replaced: those of the kernels (`tinygen_kernels.Kernels`), such as
+`conv2d_weight`, which take what the kernels take; and `backpropagate(outputs, gs, inputs)`, the walk,
+which returns the gradient of each input, or None for one that no gradient reaches.
+"""
+
+import importlib.util
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy
+from tinygen_kernels import Kernels, for_array
+
+from tinygen.command_line import UsageError
+from tinygen.engine import backward, grad
+from tinygen.engine.mode import switched
+from tinygen.engine.tensor import Tensor
+
+WALK = "backpropagate"
+KERNELS = [name for name in vars(Kernels) if not name.startswith("_")]
+
+
+@contextmanager
+def own_code(file: Path | None) -> Iterator[list[str]]:
+    """Within, the functions of a file take the place of tinygen's on the CPU. Gives their names; none without a file.
+
+    Raises UsageError if the file does not exist or has no such function.
+    """
+    functions = {} if file is None else _functions(file)
+    with ExitStack() as stack:
+        for name, function in functions.items():
+            if name == WALK:
+                stack.enter_context(_replaced(grad, name, _as_walk(function)))
+            else:
+                kernels = for_array(numpy.zeros(1, numpy.float32))  # the fast ones, or the reference
+                stack.enter_context(_replaced(kernels, name, function))
+        yield list(functions)
+
+
+def _functions(file: Path) -> dict[str, Callable[..., Any]]:
+    spec = importlib.util.spec_from_file_location(f"own_{file.stem}", file)
+    if spec is None or spec.loader is None or not file.is_file():
+        raise UsageError(f"--with takes a Python file, and {file} is not one")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = {name: getattr(module, name) for name in (*KERNELS, WALK) if callable(getattr(module, name, None))}
+    if not found:
+        raise UsageError(f"{file} has no function that can take the place of one of tinygen's: {', '.join(KERNELS)} or {WALK}")
+    return found
+
+
+@contextmanager
+def _replaced(module: Any, name: str, function: Any) -> Iterator[None]:
+    before = getattr(module, name)
+    setattr(module, name, function)
+    try:
+        yield
+    finally:
+        setattr(module, name, before)
+
+
+def _as_walk(function: Callable[..., Any]) -> Callable[..., list[Tensor | None]]:
+    """The walk as the engine calls it. It keeps the graph."""
+
+    def walk(outputs: Sequence[Tensor], gs: Sequence[Tensor], inputs: Sequence[Tensor], create_graph: bool, *_: Any) -> list[Tensor | None]:
+        with switched("recording", create_graph):
+            return list(function(outputs, gs, inputs))
+
+    return walk
+
+
+def backward_of(y: Tensor, g: Tensor) -> list[Tensor | None]:
+    """The gradients that y's node passes to its inputs, `y.node.inputs`, if g is that of y.
+
+    None stands for an input that takes none. Where an input was broadcast, its gradient is summed.
+    """
+    node: Any = y.node
+    takes = [isinstance(x, Tensor) and x.requires_grad for x in node.inputs]
+    result = node.backward(g, y, takes, *node.inputs) if node.selective else node.backward(g, y, *node.inputs)
+    gradients = result if isinstance(result, tuple) else (result,)
+    return [
+        backward._unbroadcast(gx, x, y) if take and gx is not None else None
+        for gx, x, take in zip(gradients, node.inputs, takes, strict=True)
+    ]
