@@ -10,8 +10,9 @@ from typing import Annotated, Any, Union
 import tyro
 
 from tinygen.command_line import command_line
-from tinygen.commands import export, interpolate, listing, reporting, sample
+from tinygen.commands import export, interpolate, journey, listing, reporting, sample
 from tinygen.evaluation import evaluate
+from tinygen.learn import command as learn
 
 # The options of each command, and the function that takes them.
 COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
@@ -20,6 +21,8 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "evaluate": (evaluate.EvaluateOptions, evaluate.main),
     "report": (reporting.ReportOptions, reporting.main),
     "export": (export.ExportOptions, export.main),
+    "journey": (journey.JourneyOptions, journey.main),
+    "learn": (learn.LearnOptions, learn.main),
     "runs": (listing.ListingOptions, listing.main),
 }
 

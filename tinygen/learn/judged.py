@@ -22,8 +22,8 @@ def judged(lesson: Lesson, file: Path) -> dict[str, str | None]:
             result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS, stdin=subprocess.DEVNULL)
         except subprocess.TimeoutExpired:
             return _all(lesson, f"the check took longer than {SECONDS} seconds: is there a loop that does not end?")
-    last = result.stdout.rpartition("\n\0")[2]
-    if result.returncode or not last:
+    _, mark, last = result.stdout.rpartition("\n\0")
+    if result.returncode or not mark:
         said = (result.stderr.strip().splitlines() or [f"the check ended with status {result.returncode}"])[-1]
         return _all(lesson, f"the file cannot be run: {said}")
     found: dict[str, str | None] = json.loads(last)

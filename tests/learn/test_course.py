@@ -1,0 +1,121 @@
+"""The course as its learner and its teacher use it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tinygen.command_line import UsageError
+from tinygen.learn import command, quiz
+from tinygen.learn.command import LearnOptions
+from tinygen.learn.course import Course
+from tinygen.learn.exercise import Exercise
+from tinygen.learn.judged import grade, judged
+from tinygen.learn.lesson import lesson, lessons
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> Course:
+    course = Course(tmp_path / "learn")
+    course.start()
+    return course
+
+
+def write(course: Course, text: str) -> None:
+    course.file(lesson("01")).write_text(text)
+
+
+RIGHT = "def slope(f, x, h):\n    return (f(x + h) - f(x - h)) / (2 * h)\ndef best_step(a, b):\n    return (b / (2 * a)) ** (1 / 3)\n"
+
+
+def test_start_copies_what_is_missing_and_overwrites_nothing(course: Course) -> None:
+    assert len(list(course.folder.glob("*.py"))) == len(lessons())
+    write(course, "# mine")
+    assert course.start() == []
+    assert course.file(lesson("1")).read_text() == "# mine"
+
+
+def test_a_lesson_from_its_stub_to_its_solution(course: Course, capsys: pytest.CaptureFixture[str]) -> None:
+    first = lesson("01")
+    assert all(wrong is not None and "still to be written" in wrong for wrong in course.check(first).values())
+    assert [course.hint(first).split(":")[0] for _ in range(4)] == [f"slope, hint {n} of 3" for n in (1, 2, 3, 3)]
+    with pytest.raises(UsageError, match="the solution of lesson 01 can be seen after"):
+        course.solution(first)
+    write(course, RIGHT)
+    command.main(LearnOptions("check", ("01",), folder=course.folder))
+    assert capsys.readouterr().out == "right  slope\nright  best_step\nthe lesson is done\n"
+    solution = Course(course.folder).solution(first)
+    assert "def best_step(a, b):" in solution and "EXERCISES" not in solution
+    command.main(LearnOptions("list", folder=course.folder))
+    assert capsys.readouterr().out.startswith("done  01  A slope")
+    assert Course(course.folder).passed == {"01"}
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("def slope(f, x, h):\n    return f(x + h) - f(x - h)", "the difference is not divided"),
+        ("def slope(f, x, h):\n    return f(x) / 0", r"raises ZeroDivisionError: .* \(line 2: return f\(x\) / 0\)"),
+        ("def slope(f, x, h):\n    f(x)", "slope returns None: is a return missing?"),
+        ("x = 1", "slope is not in the file"),
+        ("def slope(", "the file cannot be run: SyntaxError"),
+        ("import os\nos._exit(3)", "the file cannot be run: the check ended with status 3"),
+        ("print('x' * 10)\nraise SystemExit", "the file cannot be run"),
+        ("def slope(f, x, h):\n    return [0] * (1 << 40)", "raises MemoryError"),
+    ],
+)
+def test_what_is_wrong_is_told(course: Course, text: str, wrong: str) -> None:
+    write(course, text)
+    with pytest.raises(AssertionError, match=wrong):
+        raise AssertionError(judged(lesson("01"), course.file(lesson("01")))["slope"])
+
+
+def test_an_endless_loop_ends(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tinygen.learn.judged.SECONDS", 3)
+    write(course, "while True:\n    pass")
+    found = judged(lesson("01"), course.file(lesson("01")))
+    assert all(wrong is not None and "is there a loop that does not end?" in wrong for wrong in found.values())
+
+
+def test_the_table_of_a_class(course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tinygen.learn.judged.lessons", lambda: [lesson("01")])
+    write(course, RIGHT)
+    rows = grade([course.folder, tmp_path / "nobody"])
+    assert rows[1:] == [(str(course.folder), "2/2", "2/2"), (str(tmp_path / "nobody"), "-", "0/2")]
+
+
+def test_what_cannot_be_asked_for(course: Course) -> None:
+    with pytest.raises(UsageError, match="there is no lesson 99"):
+        lesson("99")
+    with pytest.raises(UsageError, match="needs the number of one lesson"):
+        LearnOptions("check").check()
+    (course.folder / ".progress.json").write_text("[")
+    with pytest.raises(UsageError, match=r"progress\.json is damaged"):
+        Course(course.folder)
+    with pytest.raises(UsageError, match="tinygen learn start"):
+        Course(course.folder / "nowhere").file(lesson("01"))
+
+
+def test_a_result_of_another_shape_or_sign_is_told() -> None:
+    exercise = Exercise("f", lambda x: [x, -x], lambda rng: [(2.0,)], {})
+    assert exercise.judge(lambda x: [x, x, x]) == "f(2.0) should have the shape (2,), and has (3,)"
+    assert exercise.judge(lambda x: [x, 5.0]) == "f(2.0) should be [2.0, -2.0], and is [2.0, 5.0]"
+    assert Exercise("f", lambda x: x, lambda rng: [(2.0,)], {}).judge(lambda x: -x) == "the result of f has the wrong sign"
+
+
+class TestQuiz:
+    def test_its_answers_are_computed(self) -> None:
+        answers = [question.answer() for question in quiz.QUESTIONS]
+        assert answers == [7.0, 8.0, 0.0, 3, 6.0, 3, 1152, "no", 3, 1, 0.5, 2.0]
+        assert all(question.right(str(answer)) for question, answer in zip(quiz.QUESTIONS, answers, strict=True))
+        assert not any(question.right("12345") or question.right("") for question in quiz.QUESTIONS)
+
+    def test_before_and_after(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        monkeypatch.chdir(tmp_path)
+        for right in (1, 12):
+            answers = iter([str(q.answer()) if i < right else "x" for i, q in enumerate(quiz.QUESTIONS)])
+            monkeypatch.setattr("builtins.input", lambda text, answers=answers: next(answers))
+            quiz.ask()
+        said = capsys.readouterr().out
+        assert "1 of 12 are right; look again at 2, 3" in said and "12 of 12 are right\n" in said and "it was 1" in said
+        assert sum(json.loads((tmp_path / "quiz.jsonl").read_text().splitlines()[0])["right"]) == 1

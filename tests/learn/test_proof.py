@@ -1,0 +1,37 @@
+"""The proof of the course: an empty stub fails everywhere, right solutions pass, and wrong ideas are seen and named."""
+
+import pytest
+
+from tinygen.learn.exercise import Exercise
+from tinygen.learn.lesson import Lesson, imported, lessons
+
+LESSONS = lessons()
+EXERCISES = [pytest.param(lesson, exercise, id=f"{lesson.number} {exercise.name}") for lesson in LESSONS for exercise in lesson.exercises]
+every_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.path.stem)
+every_exercise = pytest.mark.parametrize(("lesson", "exercise"), EXERCISES)
+
+
+@every_lesson
+def test_the_lesson_is_short_and_begins_with_its_number_and_title(lesson: Lesson) -> None:
+    lines = lesson.path.read_text().splitlines()
+    assert len(lines) <= 150 and lines[0] == "# %% [markdown]" and lines[1] == f"# # {lesson.number} {lesson.title}"
+    assert f'check("{lesson.number}", globals())' in lines
+
+
+@every_exercise
+def test_the_empty_stub_fails(lesson: Lesson, exercise: Exercise) -> None:
+    stub = getattr(imported(lesson.path), exercise.name)
+    assert exercise.judge(stub) == f"{exercise.name} is still to be written"
+    assert exercise.judge(lambda *case: None) is not None
+
+
+@every_exercise
+def test_right_solutions_pass(lesson: Lesson, exercise: Exercise) -> None:
+    assert len(exercise.right) >= 2 and len(exercise.hints) == 3
+    assert [exercise.judge(solution) for solution in (exercise.solution, *exercise.right)] == [None] * (1 + len(exercise.right))
+
+
+@every_exercise
+def test_every_wrong_idea_is_seen_and_named(lesson: Lesson, exercise: Exercise) -> None:
+    assert len(exercise.ideas) >= 6
+    assert [exercise.judge(idea) for idea in exercise.ideas.values()] == list(exercise.ideas)

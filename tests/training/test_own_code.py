@@ -1,0 +1,79 @@
+"""tinygen with the functions of a user's file in the place of its own."""
+
+from pathlib import Path
+
+import numpy
+import pytest
+from numpy.testing import assert_allclose
+
+import tinygen as tg
+from tinygen import nn
+from tinygen.command_line import UsageError
+from tinygen.training.own_code import own_code
+
+WALK = """
+from tinygen.training.own_code import backward_of
+
+calls = []
+
+def backpropagate(outputs, gs, inputs):
+    calls.append(1)
+    pending = dict(zip(outputs, gs))
+    waiting = [y for y in outputs if y.node]
+    while waiting:
+        y = max(waiting, key=lambda y: y.node.number)
+        waiting = [other for other in waiting if other is not y]
+        for x, g in zip(y.node.inputs, backward_of(y, pending[y])):
+            if g is not None:
+                pending[x] = pending[x] + g if x in pending else g
+                if x.node:
+                    waiting.append(x)
+    return [pending.get(x) for x in inputs]
+"""
+WEIGHT = """
+from tinygen_kernels import reference
+
+def conv2d_weight(x, y, size, stride, padding, dilation):
+    return FACTOR * reference.conv2d_weight(x, y, size, stride, padding, dilation)
+"""
+
+
+def gradients() -> list[numpy.ndarray]:
+    tg.manual_seed(0)
+    model = nn.Sequential(nn.Conv2D(1, 2, 3), nn.BatchNorm(2), nn.LeakyReLU(), nn.Flatten(), nn.Dense(8, 1)).double()
+    (model(tg.randn((3, 4, 4, 1), "float64")) ** 2.0).mean().backward()
+    return [p.grad.numpy() for p in model.parameters() if p.grad is not None]
+
+
+def test_a_walk_of_one_s_own_finds_the_same_gradients(tmp_path: Path) -> None:
+    (tmp_path / "walk.py").write_text(WALK)
+    expected = gradients()
+    with own_code(tmp_path / "walk.py") as names:
+        found = gradients()
+    assert names == ["backpropagate"]
+    for a, b in zip(found, expected, strict=True):
+        assert_allclose(a, b, rtol=1e-12)
+
+
+def test_a_kernel_of_one_s_own_is_used_within_the_block_alone(tmp_path: Path) -> None:
+    (tmp_path / "weight.py").write_text(WEIGHT.replace("FACTOR", "3.0"))
+    expected = gradients()
+    with own_code(tmp_path / "weight.py"):
+        assert_allclose(gradients()[0], 3 * expected[0], rtol=1e-12)
+    assert_allclose(gradients()[0], expected[0], rtol=1e-12)
+
+
+def test_nothing_is_replaced_without_a_file() -> None:
+    with own_code(None) as names:
+        assert names == []
+
+
+def test_what_is_not_such_a_file(tmp_path: Path) -> None:
+    (tmp_path / "empty.py").write_text("x = 1")
+    with (
+        pytest.raises(UsageError, match="has no function that can take the place of one of tinygen's: conv2d, "),
+        own_code(tmp_path / "empty.py"),
+    ):
+        pass
+    with pytest.raises(UsageError, match="--with takes a Python file"), own_code(tmp_path / "gone.py"):
+        pass
