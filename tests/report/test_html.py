@@ -224,14 +224,19 @@ class TestDamage:
             "[" * 100_000,
             '{"epoch": 1.5}',
             '{"epoch": 1}\n{"epoch": 1}',
-            f'{{"epoch": 1{"0" * 400}}}',
+            f'{{"epoch": 1{"0" * 400}}}\n{{"epoch": 1}}',
         ],
     )
     def test_a_log_that_makes_no_sense_is_refused(self, line: str, tmp_path: Path) -> None:
         folder = run_folder(tmp_path / "run", LOG[:1])
         (folder / "log.jsonl").write_text(line + "\n")
-        with pytest.raises(UsageError, match=r"log\.jsonl is damaged"):
+        with pytest.raises(UsageError, match=r"log\.jsonl, line [12] is "):
             read_contents(folder)
+
+    def test_numbers_that_are_not_finite_are_hints(self, tmp_path: Path) -> None:
+        folder = run_folder(tmp_path / "run", LOG[:1])
+        (folder / "log.jsonl").write_text(f'{{"epoch": 1, "a": NaN, "b": 1e999, "c": 1{"0" * 400}, "d": 1}}\n')
+        assert read_contents(folder).log == [{"epoch": 1.0, "a": None, "b": None, "c": None, "d": 1.0}]
 
     def test_the_last_line_of_a_killed_run_may_be_incomplete(self, tmp_path: Path) -> None:
         folder = run_folder(tmp_path / "run", LOG[:2])

@@ -1,13 +1,14 @@
 """What a report is made of: the files in the folder of a run, read and checked."""
 
 import json
-import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tinygen.command_line import UsageError
+from tinygen.saving.log import read_log
 from tinygen.saving.run_folder import Run, RunFolder, read_run
 
 T = TypeVar("T")
@@ -69,10 +70,11 @@ def read_contents(path: Path) -> Contents:
     folder = RunFolder(path)
     if not folder.checkpoint.exists():
         raise UsageError(f"{path} is not the folder of a run: it has no {folder.checkpoint.name}")
+    lines = read_log(folder.log) if folder.log.exists() else []
     return Contents(
         folder=folder,
         run=read_run(folder.checkpoint),
-        log=_read(folder.log, _log) if folder.log.exists() else [],
+        log=[{name: _number(value) for name, value in line.items()} for line in lines],
         evaluation=_read(folder.evaluation, _evaluation) if folder.evaluation.exists() else None,
         details=_read(folder.details, _details) if folder.details.exists() else Details(),
     )
@@ -85,23 +87,13 @@ def _read(path: Path, parse: Callable[[bytes], T]) -> T:
         raise UsageError(f"{path} is damaged: {error!r}") from error
 
 
-def _log(content: bytes) -> list[Line]:
-    """The complete lines; a run that was killed may leave an incomplete last one."""
-    lines = [json.loads(line) for line in content.splitlines(keepends=True) if line.endswith(b"\n")]
-    numbers = [{name: _number(value) for name, value in line.items()} for line in lines]
-    epochs = [line["epoch"] for line in numbers]
-    if any(epoch is None or not epoch.is_integer() or epoch < 1 for epoch in epochs) or len(set(epochs)) < len(epochs):
-        raise ValueError("its epochs are not different whole numbers")
-    return numbers
-
-
 def _number(value: Any) -> float | None:
     """A number of JSON; None for null, and for the NaN and Infinity that other programs write."""
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if type(value) not in (int, float):
         raise TypeError(f"{value!r} is not a number")
-    return float(value) if math.isfinite(value) else None
+    return float(value) if abs(value) <= sys.float_info.max else None
 
 
 def _finite(value: Any) -> float:
