@@ -8,6 +8,7 @@ import base64
 import fcntl
 import json
 import os
+import select
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+PATIENCE = 60  # seconds
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
@@ -43,6 +45,7 @@ class Browser:
 
     def _message(self) -> dict[str, Any]:
         while b"\0" not in self.unread:
+            assert select.select([self.answers], [], [], PATIENCE)[0], f"Chromium has been silent for {PATIENCE} s"
             more = os.read(self.answers, 1 << 20)
             assert more, "Chromium has ended"
             self.unread += more
