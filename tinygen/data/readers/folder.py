@@ -118,8 +118,10 @@ def _leads_nowhere(path: Path) -> bool:
 
 def _read_all(paths: list[Path], size: int | None, crop: int | None, grey: bool) -> "numpy.ndarray | Streamed":
     """uint8 (N, H, W, 1 or 3), streamed from disk if they are more than IN_MEMORY bytes."""
+    from PIL import Image
     from tqdm import tqdm
 
+    Image.init()  # threads that are the first to need a format may not find it while another thread loads it
     read = partial(_read_fitted, size=size, crop=crop, grey=grey)
     images: list[numpy.ndarray] = []
     bytes_read, all_grey, expected = 0, True, (0, 0)
