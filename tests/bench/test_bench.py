@@ -1,6 +1,7 @@
 """The benchmark counts, compares and prints what it should. How long anything takes decides nothing here."""
 
 import math
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import tinygen
 from tinygen.bench import command, roofline, steps
 from tinygen.bench.kernels import Timing, measure
 from tinygen.bench.layers import DIRECTIONS, LAYERS, Direction, Layer
-from tinygen.bench.protocol import Protocol, geometric_mean, process, protocols, table
+from tinygen.bench.protocol import Protocol, busy_processes, geometric_mean, process, protocols, table
 
 ONE = Protocol(1, wall_clock=False)
 
@@ -126,6 +127,12 @@ class TestProtocol:
             with pytest.raises(ZeroDivisionError):
                 worker(divmod, 1, 0)
 
+    def test_busy_processes_compute_until_the_block_ends(self) -> None:
+        with busy_processes(2):
+            processes = multiprocessing.active_children()
+            assert len(processes) == 2 and all(each.is_alive() for each in processes)
+        assert not multiprocessing.active_children()
+
     def test_geometric_mean(self) -> None:
         assert geometric_mean([2, 0.5]) == pytest.approx(1)
         assert geometric_mean([1, 2, 4]) == pytest.approx(2)
@@ -193,13 +200,14 @@ class TestCommand:
             "--only",
             "--layer N,H,W,C,K,kernel,stride,padding",
             "--step",
+            "--busy",
             "--plot FILE.svg",
             "--dtype",
             "--ptx",
         ):
             assert option in result.stdout
 
-    @pytest.mark.parametrize("arguments", [["--layer", "1,2"], ["--repeats", "0"], ["--step", "--only", "data"], ["--device", "cuda"]])
+    @pytest.mark.parametrize("arguments", [["--layer", "1,2"], ["--busy", "-1"], ["--step", "--only", "data"], ["--device", "cuda"]])
     def test_what_cannot_be_is_one_sentence(self, arguments: list[str]) -> None:
         result = run(*arguments)
         assert result.returncode == 1
@@ -213,7 +221,13 @@ class TestSteps:
         assert row[:2] == (name, steps.OURS) and row[3] == "1.00"
         assert float(row[4]) > 30  # MB
 
+    def test_alone_and_beside_busy_processes(self) -> None:
+        (row,) = steps.compare_busy("vae", [steps.OURS], ONE, 1, 1)
+        name, engine, alone, ratio, beside, ratio_beside, longer = row
+        assert (name, engine, ratio, ratio_beside) == ("vae", steps.OURS, "1.00", "1.00")
+        assert math.isclose(float(longer), float(beside) / float(alone), rel_tol=0.1)
+
     def test_without_the_examples(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(tinygen, "__file__", str(tmp_path / "tinygen" / "__init__.py"))
         with pytest.raises(ValueError, match="come with tinygen's repository"):
-            steps.main(1, 1, with_torch=False, device="cpu")
+            steps.main([ONE], 1, with_torch=False, busy=0)

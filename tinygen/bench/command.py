@@ -58,6 +58,8 @@ class Options:
     """time whole training steps of the examples instead of kernels"""
     ladder: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """climb from seven loops in Python to the register tile, on one layer and one thread, instead of comparing engines"""
+    busy: int = 0
+    """time whole training steps alone and beside so many processes that keep a core busy each"""
     plot: Annotated[Path | None, tyro.conf.arg(metavar="FILE.svg")] = None
     """also draw the kernels under the machine's roofline, by the last protocol"""
     dtype: Literal["float32", "float64"] = "float32"
@@ -75,10 +77,11 @@ def command_line(arguments: Sequence[str] | None = None) -> None:
 
 
 def main(options: Options) -> None:
-    if options.threads < 1 or options.repeats < 1:
-        raise UsageError(f"threads and repeats must be at least 1, not {options.threads} and {options.repeats}")
-    if options.step and (options.plot or options.layer or options.only or options.dtype != "float32"):
-        raise UsageError("--step times whole training steps in float32; --only, --layer, --plot and --dtype are for kernels")
+    if options.threads < 1 or options.repeats < 1 or options.busy < 0:
+        numbers = f"{options.threads}, {options.repeats} and {options.busy}"
+        raise UsageError(f"threads and repeats must be at least 1, and busy at least 0, not {numbers}")
+    if (options.step or options.busy) and (options.plot or options.layer or options.only or options.dtype != "float32"):
+        raise UsageError("--step and --busy time whole training steps in float32; --only, --layer, --plot and --dtype are for kernels")
     if options.ptx:
         from tinygen.bench import ptx
 
@@ -94,13 +97,16 @@ def main(options: Options) -> None:
         worker(to_device, numpy.zeros(1), options.device)  # what is missing is said at once
         version = worker(kernels.torch_version, options.device)
     print(f"PyTorch {version}" if version else "PyTorch is not installed and so left out; pip install 'tinygen[bench]' adds it")
-    if options.step:
+    chosen = protocols(options.threads, options.device)
+    if options.step or options.busy:
         from tinygen.bench import steps
 
-        steps.main(options.threads, options.repeats, with_torch=version is not None, device=options.device)
+        if options.busy:  # what other processes cost shows on the wall clock only
+            chosen = [Protocol(options.threads, wall_clock=True, device=options.device)]
+        steps.main(chosen, options.repeats, version is not None, options.busy)
         return
     alone = math.inf
-    for protocol in protocols(options.threads, options.device):
+    for protocol in chosen:
         machine, timings = _run(options, layers, protocol)
         if protocol.threads > 1 and protocol.device == "cpu" and machine.gflops < 1.2 * alone:
             print(f"\n{_CROWDED}")

@@ -103,6 +103,26 @@ def process(protocol: Protocol) -> Iterator[Call]:
         yield lambda function, *arguments: pool.submit(function, *arguments).result()
 
 
+@contextmanager
+def busy_processes(count: int) -> Iterator[None]:
+    """So many processes that each keep a core busy until the block ends."""
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_compute_forever, daemon=True) for _ in range(count)]
+    try:
+        for each in processes:
+            each.start()
+        yield
+    finally:
+        for each in processes:
+            each.terminate()
+            each.join()
+
+
+def _compute_forever() -> None:
+    while True:
+        pass
+
+
 def geometric_mean(numbers: Iterable[float]) -> float:
     """The n-th root of the product: the mean for ratios, in which 2 and 1/2 cancel. NaN of no numbers."""
     logarithms = [math.log(number) for number in numbers]

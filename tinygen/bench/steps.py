@@ -10,8 +10,8 @@ import math
 import resource
 import statistics
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack, redirect_stdout
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
@@ -22,7 +22,7 @@ import numpy
 import tinygen
 from tinygen.backend import to_device
 from tinygen.bench.kernels import TOLERANCE
-from tinygen.bench.protocol import Call, Protocol, process, protocols, table
+from tinygen.bench.protocol import Call, Protocol, busy_processes, process, table
 from tinygen.command_line import UsageError
 
 EXAMPLES = ("cnn", "dcgan", "vae")
@@ -143,36 +143,69 @@ def _counterpart(name: str, taken: Taken, memory_format: str, device: str) -> An
     return getattr(torch_steps, name)(taken.parts, taken.batch[0].shape, memory_format, device)
 
 
-def main(threads: int, repeats: int, with_torch: bool, device: str) -> None:
-    """Time all examples by each protocol, and print a table for each."""
+def main(protocols: Sequence[Protocol], repeats: int, with_torch: bool, busy: int) -> None:
+    """Time all examples by each protocol, and print a table for each; with `busy`, also beside so many busy processes."""
     for name in EXAMPLES:
         example_file(name)
     engines = [OURS, *ENGINES] if with_torch else [OURS]
     if with_torch:
         with process(Protocol(1, wall_clock=False)) as worker:
             for name in EXAMPLES:
-                if not (error := worker(disagreement, name, device)) <= TOLERANCE:
+                if not (error := worker(disagreement, name, protocols[0].device)) <= TOLERANCE:
                     print(f"{name}: PyTorch's models differ from ours by {error:.1e} of the largest number, not at most {TOLERANCE}")
-    for protocol in protocols(threads, device):
+    for protocol in protocols:
         print(f"\ntraining steps, batch {BATCH}, float32; {protocol.describe()}; median of {repeats}\n")
         rows: list[tuple[str, ...]] = [("step", "engine", "ms", "tinygen / ...", "peak MB", "page faults per step")]
+        if busy:
+            rows = [("step", "engine", "ms", "tinygen / ...", f"ms beside {busy} busy", "tinygen / ...", "times as long")]
         for name in EXAMPLES:
-            rows += compare(name, engines, protocol, repeats)
+            rows += compare_busy(name, engines, protocol, repeats, busy) if busy else compare(name, engines, protocol, repeats)
         print("\n".join(table(rows)))
 
 
 def compare(name: str, engines: list[str], protocol: Protocol, repeats: int) -> list[tuple[str, ...]]:
     """The rows of an example: its engines take turns, each in its process."""
+    with _workers(name, engines, protocol) as workers:
+        turns = _turns(workers, repeats)
+        peaks = {engine: worker(peak_memory) for engine, worker in workers.items()}
+    seconds = _seconds(turns)
+    rows: list[tuple[str, ...]] = []
+    for engine in engines:
+        faults = math.ceil(statistics.median(turn[engine].faults for turn in turns))
+        rows.append((name, engine, *_milliseconds(seconds, engine), f"{peaks[engine]:.0f}", f"{faults:,}"))
+    return rows
+
+
+def compare_busy(name: str, engines: list[str], protocol: Protocol, repeats: int, busy: int) -> list[tuple[str, ...]]:
+    """The rows of an example: alone, then beside so many processes that each keep a core busy."""
+    with _workers(name, engines, protocol) as workers:
+        alone = _seconds(_turns(workers, repeats))
+        with busy_processes(busy):
+            beside = _seconds(_turns(workers, repeats))
+    return [
+        (name, engine, *_milliseconds(alone, engine), *_milliseconds(beside, engine), f"{beside[engine] / alone[engine]:.2f}")
+        for engine in engines
+    ]
+
+
+@contextmanager
+def _workers(name: str, engines: list[str], protocol: Protocol) -> Iterator[dict[str, Call]]:
+    """A process for each engine, ready for steps of an example."""
     with ExitStack() as stack:
         workers: dict[str, Call] = {engine: stack.enter_context(process(protocol)) for engine in engines}
         for engine, worker in workers.items():
             worker(prepare, name, engine, protocol)
-        turns = [{engine: worker(step) for engine, worker in workers.items()} for _ in range(_WARM_UP + repeats)][_WARM_UP:]
-        peaks = {engine: worker(peak_memory) for engine, worker in workers.items()}
-    rows: list[tuple[str, ...]] = []
-    seconds = {engine: statistics.median(turn[engine].seconds for turn in turns) for engine in engines}
-    for engine in engines:
-        faults = math.ceil(statistics.median(turn[engine].faults for turn in turns))
-        ratio = f"{seconds[OURS] / seconds[engine]:.2f}"
-        rows.append((name, engine, f"{seconds[engine] * 1e3:.1f}", ratio, f"{peaks[engine]:.0f}", f"{faults:,}"))
-    return rows
+        yield workers
+
+
+def _turns(workers: dict[str, Call], repeats: int) -> list[dict[str, Step]]:
+    return [{engine: worker(step) for engine, worker in workers.items()} for _ in range(_WARM_UP + repeats)][_WARM_UP:]
+
+
+def _seconds(turns: list[dict[str, Step]]) -> dict[str, float]:
+    return {engine: statistics.median(turn[engine].seconds for turn in turns) for engine in turns[0]}
+
+
+def _milliseconds(seconds: dict[str, float], engine: str) -> tuple[str, str]:
+    """The time of an engine, and ours as a multiple of it."""
+    return f"{seconds[engine] * 1e3:.1f}", f"{seconds[OURS] / seconds[engine]:.2f}"
