@@ -66,6 +66,20 @@ def test_layers(name: str, tmp_path: Path) -> None:
     assert_the_file_computes_the_same(shaken(make()), tmp_path / "model.onnx", example)
 
 
+def test_a_model_is_written_from_where_it_is(device: str, tmp_path: Path) -> None:
+    make, example = LAYERS["spectral norm"]
+    tg.manual_seed(0)
+    model = make()
+    to_onnx(model, tmp_path / "host", example)
+    to_onnx(model.to(device), tmp_path / "device", example)
+    host, there = (onnx.load(tmp_path / name).graph for name in ("host", "device"))
+    assert [node.op_type for node in host.node] == [node.op_type for node in there.node]
+    for one, other in zip(host.initializer, there.initializer, strict=True):
+        assert_allclose(*map(onnx.numpy_helper.to_array, (one, other)), rtol=1e-5)
+    to_onnx(nn.Embedding(5, 3).to(device), tmp_path / "labels", LAYERS["embedding"][1])
+    assert "labels" in onnx.load(tmp_path / "labels").graph.node[0].input
+
+
 def test_padding_around_a_maximum_is_no_pixel(tmp_path: Path) -> None:
     """The reference evaluator takes the sides in another order than the standard's."""
     model = nn.MaxPool2D(3, 2, padding=((1, 0), (0, 2)))
@@ -99,7 +113,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "joined": lambda x: tg.concatenate([x, tg.pad(x, [(0, 0), (1, 0), (0, 0)]), tg.zeros((len(x), 1, 4)) + 2], axis=1),
     "stacked": lambda x: tg.stack([x, x * 2], axis=1).broadcast_to((3, len(x), 2, 3, 4)),
     "products": lambda x: (x @ x.transpose(0, 2, 1), tg.einsum("nij,nkj->nik", x, x)),
-    "itself": lambda x: (x, x.detach() + x, tg.ones((3,))),
+    "itself": lambda x: (x, x.detach() + x, tg.ones((3,)), tg.ones((2 * len(x), 3))),
     "a recurrence of its own": lambda x: tg.functional.gru(x.swapaxes(0, 1) @ tg.ones((4, 9)), tg.ones((3, 9)) * 0.2, x[:, 0, :3]).swapaxes(
         0, 1
     ),

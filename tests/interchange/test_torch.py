@@ -41,7 +41,7 @@ def assert_both_compute_the_same(model: nn.Module, theirs: Any, inputs: tuple[An
 
 
 def test_padding_around_a_maximum_is_no_pixel(tmp_path: Path, monkeypatch: Patch) -> None:
-    model = nn.Sequential(nn.MaxPool2D(3, 2, padding=((1, 0), (0, 2))))
+    model = nn.Sequential(nn.MaxPool2D(3, 2, padding=((2, 0), (0, 2))))
     theirs = in_torch(model, ((1, 5, 4, 2),), tmp_path, monkeypatch)["model"]
     assert_both_compute_the_same(model, theirs, ((1, 5, 4, 2),))
 
@@ -133,6 +133,18 @@ def test_the_dcgan_of_pytorch_s_tutorial(tmp_path: Path, monkeypatch: Patch) -> 
     assert_both_compute_the_same(model, theirs, ((1, 1, 1, 100),))
 
 
+def test_weights_go_out_from_where_they_are_and_come_in_there(device: str) -> None:
+    make, example = LAYERS["classifier"]
+    model = shaken(make())
+    state, before = to_torch(model, example), model.state_dict()
+    model.to(device)
+    assert all((array == state[name]).all() for name, array in to_torch(model, example).items())
+    for _, t in model.named_tensors():
+        t.data *= 2
+    from_torch(model, state, example)
+    assert all(t.device.startswith(device) and (t.numpy() == before[name]).all() for name, t in model.named_tensors())
+
+
 def test_the_second_bias_is_added() -> None:
     for kind, gates in ((nn.RNN, 1), (nn.LSTM, 4)):
         layer = kind(2, 3)
@@ -158,7 +170,7 @@ def test_the_second_bias_is_added() -> None:
 def test_momentum_and_eps_are_said() -> None:
     lines = torch_source(nn.BatchNorm(3, momentum=0.8, eps=1e-3), "norm.safetensors", (1, 4, 4, 3))
     assert "norm = nn.BatchNorm2d(3, eps=0.001, momentum=0.2)\n" in lines
-    assert "nn.BatchNorm1d(3)\n" in torch_source(nn.BatchNorm(3), "norm.safetensors", (1, 3))
+    assert "_2_norms = nn.BatchNorm1d(3)\n" in torch_source(nn.BatchNorm(3), "2 norms.safetensors", (1, 3))
 
 
 def test_a_norm_divides_the_weight_that_goes_out() -> None:

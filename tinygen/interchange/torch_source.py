@@ -7,6 +7,7 @@ get names, so that the numbers of all other layers stay, and with them the names
 
 import inspect
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from textwrap import indent
 from typing import Any
@@ -200,7 +201,7 @@ def torch_source(model: nn.Module, file: str, *inputs: Input) -> str:
     Raises UsageError for a layer that PyTorch's modules cannot express.
     """
     lines = _Lines(model, inputs)
-    name, built = file.partition(".")[0], lines.module(model)
+    name, built = re.sub(r"\W|^(?=\d)", "_", file.partition(".")[0]), lines.module(model)
     classes = "".join(f"\n\n{text}" for text in lines.classes.values())
     imports = ["from safetensors.torch import load_file", "from torch import nn"]
     if "torch." in classes:
