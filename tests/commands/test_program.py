@@ -86,11 +86,13 @@ def test_names_are_printed_and_kept(tinygen: Tinygen, tmp_path: Path) -> None:
 
 
 def test_reports_are_written_where_they_should_be(tinygen: Tinygen, tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        saved_run(tmp_path / name, "vae")
+    for name, script in (("one", "vae"), ("two", "cnn")):
+        saved_run(tmp_path / name, script)
     assert tinygen("report", "one") == f"report: {Path('one', 'report.html')}\n"
     assert tinygen("report", "one", "two", "--out", "both.html") == "report: both.html\n"
-    assert Path("both.html").read_text().count('"name": "') == 2
+    both = Path("both.html").read_text()
+    assert '"name": "one"' in both and '"name": "two"' in both
+    assert both.count('"plane": "data:') == 1, "a VAE has a latent space, a CNN has none"
 
 
 def test_networks_are_exported_in_every_format(tinygen: Tinygen, tmp_path: Path) -> None:

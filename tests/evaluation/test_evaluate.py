@@ -93,9 +93,11 @@ def test_what_an_evaluation_says(few_images: Path, tmp_path: Path, capsys: pytes
     run = tmp_path / "run"
     finish_run(run, few_images, lambda data: data, epochs=2)
     capsys.readouterr()
+    (run / "report.html").write_text("a report without evaluation")
     tg.manual_seed(5)
     main(EvaluateOptions(run=run))
     printed = capsys.readouterr().out
+    assert "<h2>Evaluation</h2>" in (run / "report.html").read_text()
     evaluation = json.loads((run / "evaluation.json").read_text())
     assert evaluation == evaluate(run), "the same bits whatever the random stream did before"
 

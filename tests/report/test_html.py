@@ -148,6 +148,14 @@ class TestSize:
             assert 2 < len(epochs) < 12 and epochs[-1] == 12
             assert 15_000 < sum(map(len, described["frames"].values())) <= 20_000
 
+    def test_frames_that_turn_out_larger_than_expected_keep_the_budget(self, tmp_path: Path) -> None:
+        noise = numpy.random.default_rng(0).random((1, 64, 64, 1))
+        for i in range(9):
+            save_png(tmp_path / f"{i}.png", grid(noise if i % 4 else 0 * noise))
+        kept = frames({i: tmp_path / f"{i}.png" for i in range(9)}, 12_000)
+        assert 1 < len(kept) < 9 and 8 in kept
+        assert sum(map(len, kept.values())) <= 12_000
+
     def test_too_many_runs_are_refused(self, tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(html, "LIMIT", 1000)
         with pytest.raises(UsageError, match=r"1 runs has \d+,\d+ bytes, and 1,000 are the limit"):

@@ -4,6 +4,7 @@ tinygen report runs/dcgan                              runs/dcgan/report.html, a
 tinygen report runs/dcgan runs/lsgan --out both.html   the curves of both on top of each other
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,8 +12,11 @@ from typing import Annotated
 import tyro
 
 from tinygen.command_line import UsageError
+from tinygen.commands.loaded import load_run
 from tinygen.report.html import write_report
-from tinygen.saving.run_folder import RunFolder
+from tinygen.report.pictures import save_png
+from tinygen.saving.run_folder import PLANE, RunFolder
+from tinygen.training.plane import plane
 
 
 @dataclass(kw_only=True)
@@ -29,5 +33,22 @@ def main(options: ReportOptions) -> None:
     if len(options.runs) > 1 and options.out is None:
         raise UsageError("--out must say where the report of several runs is written")
     out = options.out or RunFolder(options.runs[0]).report
+    for run in options.runs:
+        _draw_plane(run)
     write_report(options.runs, out)
     print(f"report: {out}")
+
+
+def _draw_plane(run: Path) -> None:
+    """Draw the surface in latent space of a run that has none yet, since it is not finished or from an older version.
+
+    A run whose script is not there, or whose model has no latent space, stays without, and so does a folder that cannot be written to.
+    """
+    path = RunFolder(run).plane
+    if path.exists():
+        return
+    with suppress(UsageError, OSError):
+        loaded = load_run(run)
+        if loaded.trained.gaussian:
+            path.parent.mkdir(exist_ok=True)
+            save_png(path, plane(loaded.trained, loaded.networks.values(), PLANE))

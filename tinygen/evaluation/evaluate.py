@@ -58,6 +58,7 @@ from tinygen.data.dataset import digest
 from tinygen.evaluation.estimate import Estimate
 from tinygen.evaluation.features import train_classifier
 from tinygen.evaluation.judge import class_shares, judge_novelty, judge_quality, nearest_training_distances
+from tinygen.report.html import write_report
 from tinygen.saving import checkpoint
 from tinygen.saving.run_folder import RunFolder
 
@@ -188,5 +189,8 @@ def in_words(number: Estimate) -> str:
 
 def main(options: EvaluateOptions) -> None:
     evaluation = evaluate(options.run, options.data)
-    checkpoint.write_whole(RunFolder(options.run).evaluation, (json.dumps(evaluation, indent=2) + "\n").encode())
+    folder = RunFolder(options.run)
+    checkpoint.write_whole(folder.evaluation, (json.dumps(evaluation, indent=2) + "\n").encode())
     print(table(evaluation))
+    if folder.report.exists():
+        write_report([options.run], folder.report)  # with the evaluation
