@@ -11,8 +11,8 @@ D: without it, G generates only a few kinds of images.
                                             layers four times as wide, seven minutes
     python examples/gan.py --conv-discriminator --lr 6e-4 --out runs/conv_gan
                                             a small dense generator against convolutions
-    python examples/gan.py --conv-discriminator --lr 6e-4 --colour --out runs/colour_gan
-                                            the same in colour, 32x32, five minutes
+    python examples/gan.py --conv-discriminator --lr 6e-4 --data emoji --out runs/colour_gan
+                                            the same in colour, on Noto Emoji, five minutes
 
 Compare samples/epoch-*.png with those of dcgan.py: the garments are there, but they are grainy,
 since a dense layer does not know which pixels are neighbours.
@@ -28,7 +28,7 @@ from dcgan import discriminator_loss, generator_loss, train
 import tinygen as tg
 from tinygen import nn
 from tinygen.command_line import UsageError, command_line
-from tinygen.data import ImageDataset, to_colour
+from tinygen.data import ImageDataset
 from tinygen.training.gan import GAN, GANOptions
 from tinygen.training.options import Positive
 
@@ -43,18 +43,11 @@ class FirstGANOptions(GANOptions):
     """hidden layers of 1024, 2048 and 4096 instead of 256, 512 and 1024"""
     conv_discriminator: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """a generator with two hidden layers of 128 against a discriminator of convolutions"""
-    colour: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """32x32 images in colour: your own, or grey ones coloured by class"""
 
     def check(self) -> None:
         super().check()
         if self.wide and self.conv_discriminator:
             raise UsageError("--wide and --conv-discriminator are two pairs of networks: choose one")
-
-    def load_data(self) -> ImageDataset:
-        """The images, in colour with --colour."""
-        data = super().load_data()
-        return to_colour(data) if self.colour else data
 
 
 def generator(latent: int, widths: tuple[int, ...], shape: tuple[int, ...]) -> nn.Sequential:

@@ -41,7 +41,7 @@ COMMANDS = {
     "gan": "gan.py",
     "wide_gan": "gan.py --wide --epochs 50",
     "conv_gan": "gan.py --conv-discriminator --lr 6e-4",
-    "colour_gan": "gan.py --conv-discriminator --lr 6e-4 --colour",
+    "colour_gan": "gan.py --conv-discriminator --lr 6e-4 --data emoji",
     "dcgan": "dcgan.py",
     "lsgan": "lsgan.py",
     "wgan": "wgan.py",

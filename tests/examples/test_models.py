@@ -48,15 +48,15 @@ def weights(model: nn.Module) -> list[tuple[int, ...]]:
         ({"wide": True}, [(100, 1024), (1024, 2048), (2048, 4096), (4096, 784)], [(784, 4096), (4096, 2048), (2048, 1024), (1024, 1)]),
         ({"conv_discriminator": True}, [(100, 128), (128, 128), (128, 784)], [(5, 5, 1, 64), (5, 5, 64, 128), (6272, 1)]),
         (
-            {"conv_discriminator": True, "colour": True},
+            {"conv_discriminator": True, "data": "emoji"},
             [(100, 128), (128, 128), (128, 3072)],
             [(4, 4, 3, 64), (4, 4, 64, 128), (4, 4, 128, 128), (2048, 1)],
         ),
     ],
-    ids=["default", "wide", "conv_discriminator", "colour"],
+    ids=["default", "wide", "conv_discriminator", "emoji"],
 )
 def test_the_first_gan_has_the_sizes_that_it_should(
-    example: Load, taken: dict[str, Any], flags: dict[str, bool], made_by: list[Any], judged_by: list[Any]
+    example: Load, taken: dict[str, Any], flags: dict[str, Any], made_by: list[Any], judged_by: list[Any]
 ) -> None:
     gan = example("gan")
     gan.main(gan.FirstGANOptions(**flags))

@@ -1,7 +1,6 @@
 """Images, labels and names as NumPy arrays, and the batches made of them."""
 
 from tinygen.data.augment import Augmentation
-from tinygen.data.colour import to_colour
 from tinygen.data.dataset import ImageDataset, pad_to, to_float
 from tinygen.data.emoji import load_emoji
 from tinygen.data.fashion_mnist import CLASSES, load_fashion_mnist
@@ -33,6 +32,5 @@ __all__ = [
     "load_npz",
     "pad_to",
     "read_idx",
-    "to_colour",
     "to_float",
 ]

@@ -53,7 +53,7 @@ import numpy
 import tyro
 
 from tinygen.command_line import UsageError
-from tinygen.data import ImageDataset, load_images, to_colour
+from tinygen.data import ImageDataset, load_images
 from tinygen.data.dataset import digest
 from tinygen.evaluation.estimate import Estimate
 from tinygen.evaluation.features import train_classifier
@@ -149,10 +149,7 @@ def _read_run(run: Path, moved: Path | None) -> tuple[numpy.ndarray, int, ImageD
 
 
 def _as_seen(data: ImageDataset, shape: tuple[int, ...], run: Path) -> ImageDataset:
-    """The data in the form of the generated images: coloured by class if only those have colour, and
-    padded with black if they are larger."""
-    if shape[2] == 3 and data.train_images.shape[3] == 1:
-        data = to_colour(data, shape[0])
+    """The data in the form of the generated images: padded with black if those are larger."""
     if shape[0] == shape[1] >= max(data.train_images.shape[1:3]):
         data = data.padded(shape[0])
     if data.train_images.shape[1:] != shape:

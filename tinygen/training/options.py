@@ -19,6 +19,8 @@ from tinygen.training.trained import Trained
 Number = TypeVar("Number", int, float)
 Positive = Annotated[Number, "positive"]
 
+EmojiOrPath = Annotated[Literal["emoji"] | Path | None, tyro.conf.arg(metavar="FOLDER|FILE|emoji")]
+
 # Options that may change when a run is resumed. Data are compared by content, not by path.
 MAY_DIFFER = {"out", "epochs", "device", "resume", "data", "checkpoint_minutes"}
 
@@ -126,7 +128,7 @@ class RunOptions:
 class Options(RunOptions):
     """The options of every script that trains on images; each script adds its own."""
 
-    data: Annotated[Literal["emoji"] | Path | None, tyro.conf.arg(metavar="FOLDER|FILE|emoji")] = None
+    data: EmojiOrPath = None
     """your own images: a folder of images, of IDX files or of CIFAR's binary files, or an .npz file; or
     "emoji", the embedded images in colour"""
     classes: Annotated[str | None, tyro.conf.arg(metavar="A,B")] = None

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_array_equal
 from PIL import Image
 
-from tinygen.data import ImageDataset, load_cifar10, load_image_folder, load_images, load_npz, to_colour
+from tinygen.data import load_cifar10, load_image_folder, load_images, load_npz
 
 modest = settings(deadline=None, max_examples=50)
 RECORD = 3073
@@ -403,24 +403,3 @@ class TestLoadImages:
         colour, grey = load_images(tmp_path), load_images(tmp_path, grey=True)
         assert grey.train_images.shape == (11, 32, 32, 1)
         assert abs(colour.train_images @ numpy.array([0.299, 0.587, 0.114]) - grey.train_images[..., 0]).max() <= 1
-
-
-class TestColoured:
-    @pytest.mark.parametrize("classes", [1, 3, 10])
-    def test_each_class_has_a_colour_of_its_own_and_every_pixel_its_grey(self, classes: int) -> None:
-        images, labels = random_images(0, 2 * classes, 28, 20, 1), numpy.arange(2 * classes) % classes
-        data = ImageDataset(images, labels, images, labels, tuple(map(str, range(classes))), "here")
-        result = to_colour(data)
-        assert result.source == "here, coloured by class" and result.train_images.shape == (2 * classes, 32, 32, 3)
-        assert_array_equal(result.train_images, result.test_images)
-        assert_array_equal(result.train_images.max(axis=3)[:, 2:30, 6:26], images[..., 0]), "the brightest channel is the grey"
-        mean = result.train_images.sum(axis=(1, 2)) / images.sum(axis=(1, 2))
-        assert len({tuple(colour) for colour in mean.round(2)}) == classes
-        if classes == 3:
-            assert_allclose(mean, [[1, 0.4, 0.4], [0.4, 1, 0.4], [0.4, 0.4, 1]] * 2, atol=0.01)
-
-    def test_colour_images_stay_as_they_are(self, tmp_path: Path) -> None:
-        data = load_cifar10(write_cifar10(tmp_path))
-        assert to_colour(data) is data
-        with pytest.raises(ValueError, match=f"{tmp_path}: images in colour must be 16x16 here, not 32x32; --size 16 resizes them"):
-            to_colour(data, 16)
