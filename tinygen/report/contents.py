@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from tinygen.command_line import UsageError
 from tinygen.saving.log import read_log
-from tinygen.saving.run_folder import Run, RunFolder, read_run
+from tinygen.saving.run_folder import Run, RunFolder
 
 T = TypeVar("T")
 Line = dict[str, float | None]  # the numbers of an epoch; None stands for NaN and infinity
@@ -68,12 +68,12 @@ def read_contents(path: Path) -> Contents:
     Raises UsageError if it is not one, or if a file in it is damaged.
     """
     folder = RunFolder(path)
-    if not folder.checkpoint.exists():
+    if not folder.holds_a_checkpoint():
         raise UsageError(f"{path} is not the folder of a run: it has no {folder.checkpoint.name}")
     lines = read_log(folder.log) if folder.log.exists() else []
     return Contents(
         folder=folder,
-        run=read_run(folder.checkpoint),
+        run=folder.read()[0],
         log=[{name: _number(value) for name, value in line.items()} for line in lines],
         evaluation=_read(folder.evaluation, _evaluation) if folder.evaluation.exists() else None,
         details=_read(folder.details, _details) if folder.details.exists() else Details(),
@@ -112,6 +112,9 @@ def _evaluation(content: bytes) -> Evaluation:
         }
         for block in ("quality", "novelty", "class_shares")
     }
+    for column in ("generated", "test_images"):
+        if "copies" not in blocks["novelty"][column] or column not in blocks["class_shares"]:
+            raise ValueError(f"it lacks the copies or class shares of {column}")
     return Evaluation(str(whole["data"]), int(_finite(whole["n"])), blocks)
 
 
