@@ -15,10 +15,11 @@ from tinygen_kernels import im2col, reference
 from tinygen_kernels.geometry import source_table
 
 import tinygen
-from tinygen.bench import command, roofline, steps
-from tinygen.bench.kernels import Timing, measure
+from tinygen.bench import command, roofline, scaling, steps
+from tinygen.bench.kernels import OURS, Timing, measure
 from tinygen.bench.layers import DIRECTIONS, LAYERS, Direction, Layer
 from tinygen.bench.protocol import Protocol, busy_processes, geometric_mean, process, protocols, table
+from tinygen.bench.scaling import Point, of_linear
 
 ONE = Protocol(1, wall_clock=False)
 
@@ -200,6 +201,7 @@ class TestCommand:
             "--only",
             "--layer N,H,W,C,K,kernel,stride,padding",
             "--step",
+            "--scale",
             "--busy",
             "--plot FILE.svg",
             "--dtype",
@@ -207,11 +209,34 @@ class TestCommand:
         ):
             assert option in result.stdout
 
-    @pytest.mark.parametrize("arguments", [["--layer", "1,2"], ["--busy", "-1"], ["--step", "--only", "data"], ["--device", "cuda"]])
+    @pytest.mark.parametrize(
+        "arguments", [["--layer", "1,2"], ["--busy", "-1"], ["--step", "--only", "data"], ["--scale", "--step"], ["--device", "cuda"]]
+    )
     def test_what_cannot_be_is_one_sentence(self, arguments: list[str]) -> None:
         result = run(*arguments)
         assert result.returncode == 1
         assert result.stderr.startswith("bench: ") and result.stderr.count("\n") == 1
+
+
+class TestScaling:
+    def test_a_time_that_grows_as_the_work_of_a_thread_is_linear(self) -> None:
+        one, four = (Layer(n, (8, 8), 3, 4, 3, 1, 1) for n in (1, 4))
+        before = Point("batch", 1, one, 2, {OURS: 0.5})
+        assert of_linear(before, Point("batch", 4, four, 2, {OURS: 2.0})) == 1
+        assert of_linear(before, Point("batch", 4, four, 2, {OURS: 3.0})) == 1.5
+        assert of_linear(before, Point("threads", 4, one, 4, {OURS: 0.25})) == 1
+
+    def test_every_scale_is_measured_printed_and_drawn(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(scaling, "SCALES", {"batch": ([1, 2], lambda n: Layer(n, (8, 8), 3, 4, 3, 2, 1))})
+        monkeypatch.setattr(scaling, "THREADS", ("threads", Layer(2, (8, 8), 3, 4, 3, 2, 1)))
+        picture = tmp_path / "scaling.svg"
+        scaling.main(2, 1, "float32", picture)
+        rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith(("batch ", "threads "))]
+        assert [row[:2] for row in rows] == [["batch", "1"], ["batch", "2"], ["threads", "1"], ["threads", "2"]]
+        assert [row[-1] == "-" for row in rows] == [True, False, True, False]
+        assert len(list(ElementTree.parse(picture).iter("{http://www.w3.org/2000/svg}polyline"))) == 2
 
 
 class TestSteps:

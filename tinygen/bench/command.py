@@ -58,6 +58,8 @@ class Options:
     """time whole training steps of the examples instead of kernels"""
     ladder: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """climb from seven loops in Python to the register tile, on one layer and one thread, instead of comparing engines"""
+    scale: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """time one convolution as its batch, side, channels and threads grow instead of the list; --plot FILE.svg draws the curves"""
     busy: int = 0
     """time whole training steps alone and beside so many processes that keep a core busy each"""
     plot: Annotated[Path | None, tyro.conf.arg(metavar="FILE.svg")] = None
@@ -82,6 +84,11 @@ def main(options: Options) -> None:
         raise UsageError(f"threads and repeats must be at least 1, and busy at least 0, not {numbers}")
     if (options.step or options.busy) and (options.plot or options.layer or options.only or options.dtype != "float32"):
         raise UsageError("--step and --busy time whole training steps in float32; --only, --layer, --plot and --dtype are for kernels")
+    if options.scale and (options.step or options.busy or options.layer or options.only or options.device != "cpu"):
+        raise UsageError(
+            "--scale times a convolution of its own, on a CPU, in all directions; of the other options it takes only "
+            "--threads, --repeats, --dtype and --plot"
+        )
     if options.ptx:
         from tinygen.bench import ptx
 
@@ -104,6 +111,11 @@ def main(options: Options) -> None:
         if options.busy:  # what other processes cost shows on the wall clock only
             chosen = [Protocol(options.threads, wall_clock=True, device=options.device)]
         steps.main(chosen, options.repeats, version is not None, options.busy)
+        return
+    if options.scale:
+        from tinygen.bench import scaling
+
+        scaling.main(options.threads, options.repeats, options.dtype, options.plot)
         return
     alone = math.inf
     for protocol in chosen:
