@@ -1,14 +1,22 @@
 """The course: write parts of tinygen yourself, and train with what you wrote.
 
-tinygen learn start         copy the lessons to the folder learn/; begin with learn/01_slope.py
-tinygen learn list          the lessons, and which of them are done
-tinygen learn check 07      what is right in lesson 07, and what is wrong, as an idea
-tinygen learn hint 07       the next of three hints
-tinygen learn watch 07      check whenever the file is saved
-tinygen learn solution 07   tinygen's solution, once yours is right
-tinygen learn test 07       run tinygen's own tests on what you wrote
-tinygen learn quiz          twelve questions, before the course and after it
-tinygen learn grade A B     for teachers: a table of the folders that were handed in
+`tinygen learn start`: copy the lessons to the folder learn/; begin with learn/01_slope.py
+
+`tinygen learn list`: the lessons, and which of them are done
+
+`tinygen learn check 07`: what is right in lesson 07, and what is wrong, as an idea
+
+`tinygen learn hint 07`: the next of three hints
+
+`tinygen learn watch 07`: check whenever the file is saved
+
+`tinygen learn solution 07`: tinygen's solution, once yours is right
+
+`tinygen learn test 07`: run tinygen's own tests on what you wrote
+
+`tinygen learn quiz`: twelve questions, before the course and after it
+
+`tinygen learn grade A B`: for teachers: a table of the folders that were handed in
 """
 
 from dataclasses import dataclass
