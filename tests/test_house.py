@@ -119,6 +119,13 @@ def test_the_readme_s_python_runs(tmp_path: Path) -> None:
     assert "2 passed" in result.stdout
 
 
+def test_the_glossary_s_lines_are_in_their_files() -> None:
+    rows = re.findall(r"^\| (.+?) \| (.+?) \| `(.+?)` in \[`[\w./]+`\]\(([\w./]+)\) \|$", README.partition("## Glossary")[2], re.MULTILINE)
+    assert len(rows) >= 45 and len(rows) == README.partition("## Glossary")[2].count("\n| ") - 1
+    for word, _, line, file in rows:
+        assert line in " ".join((ROOT / file).read_text().split()), f"{word}: {file} has no {line!r}"
+
+
 def test_the_readme_s_commands_are_the_makefile_s() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in ("train", "test"):
