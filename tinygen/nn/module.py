@@ -14,6 +14,7 @@ from tinygen.engine.arguments import checked, expect_types, shown
 from tinygen.engine.grad import leaves
 from tinygen.engine.listeners import announced, everywhere
 from tinygen.engine.tensor import Tensor, array_of
+from tinygen.inspection.notebook import module_html
 from tinygen.nn.parameter import Buffer, Parameter
 from tinygen.saving.state import check_state
 
@@ -84,6 +85,9 @@ class Module:
     def __repr__(self) -> str:
         parts = [f"{name}: {part!r}".replace("\n", "\n  ") for name, part in self.children()]
         return "\n  ".join([f"{type(self).__name__}(", *parts]) + "\n)" if parts else self.describe()
+
+    def _repr_html_(self) -> str:
+        return module_html(self)
 
     def _members(self) -> Iterator[tuple[str, Any]]:
         """The attributes, with the elements of containers in place of the containers."""

@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy
 
 from tinygen.saving.checkpoint import replacing
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 def grid(images: numpy.ndarray, columns: int | None = None, gap: int = 2, scale: int = 2) -> numpy.ndarray:
@@ -47,25 +51,27 @@ def captioned_grid(images: numpy.ndarray, captions: Sequence[str], columns: int,
     return grid(cells / 255, columns, gap=6, scale=1)
 
 
-def save_png(path: Path, image: numpy.ndarray) -> None:
-    """Write a uint8 image (H, W, 1) or (H, W, 3). Raises TypeError for anything else."""
+def image_of(picture: numpy.ndarray) -> "Image":
+    """A uint8 picture (H, W, 1) or (H, W, 3) as Pillow's."""
     from PIL import Image
 
+    return Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
+
+
+def save_png(path: Path, image: numpy.ndarray) -> None:
+    """Write a uint8 image (H, W, 1) or (H, W, 3). Raises TypeError for anything else."""
     if not isinstance(image, numpy.ndarray) or image.dtype != numpy.uint8 or image.ndim != 3:
         what = f"{image.dtype} {image.shape}" if isinstance(image, numpy.ndarray) else f"a {type(image).__name__}"
         raise TypeError(f"save_png: takes a uint8 array (H, W, C), got {what}; grid(images.numpy()) makes one of images from 0 to 1")
     with replacing(path) as file:
-        Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, "PNG")
+        image_of(image).save(file, "PNG")
 
 
 def save_gif(path: Path, frames: Sequence[Path | numpy.ndarray], milliseconds: int = 200, pause: int = 10) -> None:
     """Write pictures, files or uint8 (H, W, C), as a film. The last one is shown `pause` times as long."""
     from PIL import Image
 
-    pictures = [
-        Image.open(frame) if isinstance(frame, Path) else Image.fromarray(frame.squeeze(-1) if frame.shape[-1] == 1 else frame)
-        for frame in frames
-    ]
+    pictures = [Image.open(frame) if isinstance(frame, Path) else image_of(frame) for frame in frames]
     images = [picture.quantize() for picture in pictures]  # 256 colours of its own each; convert("P") would dither to fixed ones
     durations = [milliseconds] * (len(images) - 1) + [pause * milliseconds]
     with replacing(path) as file:

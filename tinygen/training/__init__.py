@@ -5,6 +5,8 @@ descent.py     the options of how weights are moved
 loop.py        epochs and steps, and what is written after each
 parts.py       what a run is made of
 averaging.py   how a run makes its samples with averaged weights
+trained.py     what a trained model can do
+progress.py    the bar of an epoch, in a terminal or a notebook
 resume.py      how a run goes on from its checkpoint
 gan.py         what the GANs share
 vae.py         what the VAEs share

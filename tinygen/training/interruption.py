@@ -10,6 +10,13 @@ from typing import Any, Self
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 
 
+class Stopped(KeyboardInterrupt):
+    """Ends the cell of a notebook, which shows its message and no traceback."""
+
+    def _render_traceback_(self) -> list[str]:  # IPython's name for what to show
+        return [str(self)]
+
+
 class Interruption:
     """Within the block, the first of these signals is only recorded in `number`.
 
@@ -21,7 +28,16 @@ class Interruption:
         self.number: int | None = None
         self._before: dict[int, Any] = {}
 
+    def ending(self, told: str, notebook: bool) -> BaseException:
+        """The exception that ends the program, or the cell of a notebook; in a thread, only that ends."""
+        if notebook and threading.current_thread() is threading.main_thread():
+            return Stopped(f"{told}; with options.resume = True, run() goes on from there")
+        with suppress(OSError):  # the terminal may be gone
+            print(f"{told}; --resume goes on from there")
+        return SystemExit(128 + (self.number or 0))
+
     def __enter__(self) -> Self:
+        self.number = None
         if threading.current_thread() is threading.main_thread():
             for number in (getattr(signal, name) for name in NAMES if hasattr(signal, name)):
                 if signal.getsignal(number) not in (signal.SIG_IGN, None):

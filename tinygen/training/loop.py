@@ -5,15 +5,14 @@
 
 import json
 import math
-import sys
+import signal
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy
-from tqdm import tqdm
 
 from tinygen import backend
 from tinygen.backend import Array
@@ -24,6 +23,7 @@ from tinygen.engine.tensor import Tensor, array_of
 from tinygen.optim import Average
 from tinygen.report import pictures
 from tinygen.report.html import write_report
+from tinygen.report.live import live_display
 from tinygen.saving import checkpoint
 from tinygen.saving.log import append_line
 from tinygen.saving.run_folder import PLANE, Run, RunFolder, read_run
@@ -34,6 +34,7 @@ from tinygen.training.options import RunOptions
 from tinygen.training.own_code import own_code
 from tinygen.training.parts import Data, Stateful
 from tinygen.training.plane import plane
+from tinygen.training.progress import progress
 from tinygen.training.resume import resume
 
 GENERATED = 1000  # images that a finished run saves
@@ -87,6 +88,7 @@ class Training:
         self.counts: dict[str, int] = {}  # how many batches returned each
         self.unread: list[dict[str, Array]] = []  # numbers of the latest batches, not yet in the sums
         self.latest: dict[str, float] = {}  # numbers of the last batch in the sums
+        self.interruption = Interruption()
         self.claimed = False  # whether this run has created the checkpoint
         self.saved: tuple[int, int] | None = None  # epoch and batch of the last checkpoint but the claim
         self.saved_at = self.started = time.perf_counter()  # when that was; since when seconds are not counted yet
@@ -99,10 +101,10 @@ class Training:
     def run(self) -> None:
         """Train until options.epochs epochs are completed.
 
-        Ctrl-C, SIGTERM and SIGHUP end the run after the current step, with a checkpoint. A run
-        that fails in its first epoch leaves nothing behind. Raises UsageError if the folder holds
-        another run or another process trains it, and SystemExit with status 128 + signal after a
-        signal.
+        Ctrl-C, SIGTERM and SIGHUP end the run after the current step, with a checkpoint, and so does
+        the stop button of a notebook. A run that fails in its first epoch leaves nothing behind. Raises
+        UsageError if the folder holds another run or another process trains it, and SystemExit with
+        status 128 + signal after a signal; in a notebook's cell KeyboardInterrupt, which ends the cell.
         """
         with ExitStack() as self.held:
             if self.options.resume:
@@ -114,7 +116,8 @@ class Training:
             if own := self.held.enter_context(own_code(self.options.with_)):
                 print(f"with {', '.join(own)} of {self.options.with_}")
             self.saved_at = time.perf_counter()
-            with Interruption() as self.interruption:
+            self.live = live_display(self.folder)
+            with self.interruption:
                 try:
                     while self.epoch < self.options.epochs and self.interruption.number is None:
                         self._train_epoch()
@@ -123,12 +126,13 @@ class Training:
                         self.folder.discard()
                     raise
             if self.epoch < self.options.epochs:
-                with suppress(OSError):  # the terminal may be gone
-                    print(
-                        f"stopped in epoch {self.epoch + 1} after {self.batch} of {len(self.loader)} batches; --resume goes on from there"
-                    )
-                raise SystemExit(128 + (self.interruption.number or 0))
+                told = f"stopped in epoch {self.epoch + 1} after {self.batch} of {len(self.loader)} batches"
+                raise self.interruption.ending(told, notebook=self.live is not None)
             self._finish()
+
+    def stop(self) -> None:
+        """End the run, which goes on in another thread, after its current step, as Ctrl-C would in the main thread."""
+        self.interruption.number = signal.SIGINT
 
     def _finish(self) -> None:
         """Leave what a finished run leaves."""
@@ -161,8 +165,7 @@ class Training:
         self.started = time.perf_counter()
         batches = backend.copied_ahead(self.loader.epoch(self.epoch, start=self.batch), self.options.device)
         title = f"epoch {self.epoch + 1}/{self.options.epochs}"
-        hidden = True if sys.stderr is None else None  # as it is where that was closed; None hides the bar unless that is a terminal
-        with tqdm(batches, title, len(self.loader), initial=self.batch, unit="batch", leave=False, disable=hidden) as bar:
+        with progress(batches, title, len(self.loader), self.batch, self.live) as bar:
             for batch in bar:
                 self.unread.append({name: _copied(value) for name, value in self.observation.step(self.step, batch).items()})
                 self.batch += 1
@@ -181,6 +184,8 @@ class Training:
         self._save()
         if line:
             print(line, flush=True)
+            if self.live is not None:
+                self.live.show_epoch(self.epoch)
 
     def _count(self) -> None:
         """Add the latest numbers and seconds to those of the epoch."""
