@@ -13,7 +13,9 @@ from repository import ROOT
 from saved_run import saved_run
 
 import tinygen as tg
+from tinygen.command_line import UsageError
 from tinygen.commands import program
+from tinygen.commands.export import export
 from tinygen.report.pictures import grid
 from tinygen.saving import checkpoint
 from tinygen.saving.run_folder import RunFolder
@@ -118,6 +120,16 @@ def test_networks_are_exported_in_every_format(tinygen: Tinygen, tmp_path: Path)
     assert not Path("names/export").exists()
     with pytest.raises(SystemExit, match=r"generator\.npz is not a folder; give another --out"):
         tinygen("export", "run", "--to", "npz", "--out", "weights/generator.npz")
+
+
+def test_networks_that_take_other_inputs_are_refused(tmp_path: Path) -> None:
+    saved_run(tmp_path / "run", "cnn")
+    run = tg.load_run(tmp_path / "run")
+    run.shape = (8, 8, 3)
+    message = r'model does not take inputs \(1, 8, 8, 3\): .* 3 channels .*; .*onnx_graph\(load_run\(...\).networks\["model"\], '
+    with pytest.raises(UsageError, match=message):
+        export(run, tmp_path / "export", "onnx")
+    assert not (tmp_path / "export").exists()
 
 
 def test_the_table_of_runs_tells_their_states(tinygen: Tinygen, tmp_path: Path) -> None:

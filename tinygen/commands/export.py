@@ -48,20 +48,34 @@ def export(run: LoadedRun, folder: Path, to: Format) -> None:
     """Write the networks of a run into a folder, all of them or none. Raises UsageError for what cannot be written."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is not a folder; give another --out")
-    networks = networks_of(run)
     files: dict[str, Any] = {}
+    lines: list[str] = []
     if to == "onnx":
-        files = {f"{name}.onnx": onnx_graph(call, *inputs) for name, (call, inputs) in calls_of(run).items()}
+        files = {f"{name}.onnx": _tried(onnx_graph, name, call, inputs) for name, (call, inputs) in calls_of(run).items()}
     elif to == "torch":
-        files = {f"{name}.torch.safetensors": to_torch(network, *inputs) for name, (network, inputs) in networks.items()}
-        for file, (network, inputs) in zip(files, networks.values(), strict=True):
-            print(torch_source(network, file, *inputs))
+        for name, (network, inputs) in networks_of(run).items():
+            file = f"{name}.torch.safetensors"
+            files[file] = _tried(to_torch, name, network, inputs)
+            lines.append(torch_source(network, file, *inputs))
     else:
-        files = {f"{name}.{to}": network.state_dict() for name, (network, _) in networks.items()}
+        files = {f"{name}.{to}": network.state_dict() for name, network in run.networks.items()}
     folder.mkdir(parents=True, exist_ok=True)
     for file, content in files.items():
         _write(folder / file, content)
-        print(f"{'# ' if to == 'torch' else ''}{folder / file}")
+        lines.append(f"{'# ' if to == 'torch' else ''}{folder / file}")
+    print("\n".join(lines))
+
+
+def _tried(write: Callable[..., Any], name: str, call: Callable[..., Any], inputs: tuple[Input, ...]) -> Any:
+    """write(call, *inputs). Raises UsageError where a network of one's own takes others than those that are assumed here."""
+    try:
+        return write(call, *inputs)
+    except UsageError:
+        raise
+    except (TypeError, ValueError) as error:
+        shapes = ", ".join(f"{x if isinstance(x, tuple) else x.shape}" for x in inputs)
+        cure = f'tinygen.interchange.{write.__name__}(load_run(...).networks["{name}"], *inputs) takes those that you give'
+        raise UsageError(f"{name} does not take inputs {shapes}: {error}; {cure}") from error
 
 
 def _write(path: Path, content: Any) -> None:
