@@ -64,5 +64,6 @@ def test_an_evaluation_is_read(tmp_path: Path) -> None:
 )
 def test_a_damaged_evaluation_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "evaluation.json").write_bytes(content)
-    with pytest.raises(UsageError, match=r"evaluation\.json is damaged: .*; delete it, and evaluate the run again$"):
+    with pytest.raises(UsageError, match=r"evaluation\.json is damaged: .*; delete it, and evaluate the run again$") as error:
         RunFolder(tmp_path).read_evaluation()
+    assert len(str(error.value)) < 400 + len(str(tmp_path)), "it does not quote the file"

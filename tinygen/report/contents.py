@@ -84,7 +84,7 @@ def _read(path: Path, parse: Callable[[bytes], T]) -> T:
     try:
         return parse(path.read_bytes())
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-        raise UsageError(f"{path} is damaged: {error!r}") from error
+        raise UsageError(f"{path} is damaged: {type(error).__name__}: {error}") from error
 
 
 def _number(value: Any) -> float | None:

@@ -141,7 +141,9 @@ class RunFolder:
                         for number in column.values():
                             float(number["value"]), float(number["margin"])
         except (ValueError, RecursionError, TypeError, KeyError, AttributeError) as error:
-            raise UsageError(f"{self.evaluation} is damaged: {error!r}; delete it, and evaluate the run again") from error
+            raise UsageError(
+                f"{self.evaluation} is damaged: {type(error).__name__}: {error}; delete it, and evaluate the run again"
+            ) from error
         return evaluation
 
 

@@ -47,7 +47,7 @@ def _read_arrays(path: Path) -> tuple[tuple[str, ...], dict[str, numpy.ndarray]]
                 with file.open(f"{key}.npy") as member:
                     arrays[key] = _read_member(member, key)
     except Exception as error:  # zipfile, what it unpacks by, and NumPy's reading of headers raise almost all of them
-        raise UsageError(f"{path} is not a readable .npz file: {error}") from error
+        raise UsageError(f"{path} is not a readable .npz file: {str(error)[:400]}") from error  # zipfile quotes names, however long
     if missing := [key for key in keys if key not in arrays]:
         own = f"its arrays are {listed(there)}" if there else "it holds no arrays"
         raise UsageError(f"{path} lacks the arrays {', '.join(missing)} (or {', '.join(KERAS_KEYS)}); {own}")
