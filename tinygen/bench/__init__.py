@@ -7,6 +7,8 @@ kernels.py          every engine's kernels for a layer: checked against each oth
 torch_kernels.py    PyTorch's kernels for the same layer
 peak.py             what the machine can do: multiply-adds and bytes per second
 roofline.py         the kernels under that roof, as an SVG
+scaling.py          times as the batch, the side, the channels and the threads grow, beside PyTorch
+chart.py            parts of pictures with logarithmic scales
 steps.py            whole training steps of the examples, in tinygen and PyTorch
 torch_steps.py      the examples' models and steps in PyTorch
 """

@@ -54,5 +54,7 @@ def _multiply_adds(item, numbers, items, steps):
 
 
 def _double(item, x, y, items):
-    for i in range(item * x.size // items, (item + 1) * x.size // items):
+    here = slice(item * x.size // items, (item + 1) * x.size // items)
+    x, y = x[here], y[here]
+    for i in range(x.size):
         y[i] = x[i] + x[i]
