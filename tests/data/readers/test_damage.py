@@ -155,6 +155,19 @@ def test_more_than_eight_bits_are_not_cut(folder: Path, content: bytes, mode: st
         load_image_folder(folder)
 
 
+@pytest.mark.parametrize("suffix", ["PPM", "BMP", "TIFF"])
+def test_no_memory_is_taken_for_pixels_that_are_not_there(folder: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.BytesIO()
+    Image.fromarray(numpy.zeros((5, 6, 3), numpy.uint8)).save(file, suffix)
+    content = file.getvalue().replace(b"P6\n6 5\n", b"P6\n9000 9000\n").replace(struct.pack("<II", 6, 5), struct.pack("<II", 9000, 9000))
+    for tag in (256, 257):  # TIFF's width and height
+        content = content.replace(struct.pack("<HHII", tag, 4, 1, 262 - tag), struct.pack("<HHII", tag, 4, 1, 9000))
+    (folder / "0.png").write_bytes(content)
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("its memory was taken"))
+    with pytest.raises(UsageError, match=r"0\.png is not a readable image: its \d+ bytes cannot hold 9000x9000 pixels$"):
+        load_image_folder(folder)
+
+
 def test_a_link_without_a_target_is_named(tmp_path: Path) -> None:
     for i in range(10):
         (tmp_path / f"{i}.png").write_bytes(png(PIXELS))

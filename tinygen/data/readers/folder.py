@@ -164,6 +164,7 @@ def _read(path: Path) -> "Image.Image":
         with open(path, "rb") as opened:
             with Image.open(opened) as file:
                 _refuse_wide(path, file)
+                _expect_pixels(file, path.stat().st_size)
                 if file.format == "PNG":
                     file.verify()  # reading the pixels compares no checksums
             opened.seek(0)
@@ -180,6 +181,17 @@ def _read(path: Path) -> "Image.Image":
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
     return image if image.mode == mode else image.convert(mode)
+
+
+def _expect_pixels(file: "Image.Image", size: int) -> None:
+    """Raise ValueError if an unpacked file of this size cannot hold the pixels that its header promises.
+
+    Otherwise memory would be taken for all of them first. A pixel is counted with the fewest bits
+    that it may have. A PNG's header has a checksum, and other packed files have no such bound.
+    """
+    bits = file.width * file.height * {"RGB": 24, "RGBA": 16, "CMYK": 32}.get(file.mode, 1)
+    if any(tile[0] == "raw" for tile in getattr(file, "tile", ())) and bits > 8 * size:
+        raise ValueError(f"its {size} bytes cannot hold {file.height}x{file.width} pixels")
 
 
 def _refuse_wide(path: Path, file: "Image.Image") -> None:
