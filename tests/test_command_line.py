@@ -40,8 +40,12 @@ if __name__ == "__main__":
 """
 
 
-def run(folder: Path, what: str, *arguments: str, dev: bool = False, **environment: str) -> subprocess.CompletedProcess[str]:
+def write(folder: Path, what: str) -> None:
     (folder / "script.py").write_text(SCRIPT.replace("WHAT", what), "utf-8")
+
+
+def run(folder: Path, what: str, *arguments: str, dev: bool = False, **environment: str) -> subprocess.CompletedProcess[str]:
+    write(folder, what)
     command = [sys.executable, *(["-X", "dev"] if dev else []), folder / "script.py", *arguments]
     return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
 
@@ -101,16 +105,16 @@ def test_ctrl_c_is_one_word_and_the_shell_s_status(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arguments", ["--help", "--width 4"])
 def test_nobody_has_to_read_the_output(tmp_path: Path, arguments: str) -> None:
-    run(tmp_path, "print('line\\n' * 100_000)")
+    write(tmp_path, "print('line\\n' * 100_000)")
     command = f"set -o pipefail; {sys.executable} {tmp_path / 'script.py'} {arguments} | true"
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert (result.returncode, result.stderr) == (141, "")
 
 
 def test_both_outputs_may_be_closed(tmp_path: Path) -> None:
-    run(tmp_path, "print('done', file=open('done', 'w'))")
+    write(tmp_path, "print('done', file=open('done', 'w'))")
     command = f"cd {tmp_path}; {sys.executable} script.py >&- 2>&-"
     assert subprocess.run(["bash", "-c", command]).returncode == 0
     assert (tmp_path / "done").exists()
-    run(tmp_path, "raise UsageError('nobody hears this')")
+    write(tmp_path, "raise UsageError('nobody hears this')")
     assert subprocess.run(["bash", "-c", command]).returncode == 1

@@ -1,7 +1,9 @@
 """Killing, filling up and damaging cost the steps since the last checkpoint, and nothing else."""
 
 import errno
+import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -207,3 +209,30 @@ def test_a_file_system_without_hard_links(tmp_path: Path, whole: Path, monkeypat
     shutil.copy(tmp_path / "checkpoint.previous.safetensors", tmp_path / "checkpoint.safetensors")
     small_run(tmp_path, resume=True).run()
     assert contents(tmp_path) == contents(whole)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a child of this process")
+@pytest.mark.parametrize("operation", ["fsync", "link", "replace"])
+@pytest.mark.parametrize("nth", [2, 4])
+def test_a_kill_amid_a_change_of_the_files(tmp_path: Path, whole: Path, operation: str, nth: int) -> None:
+    """Without any clean-up: at these operations, other than at Python's, half of a change is done."""
+    child = os.fork()
+    if child == 0:
+        original, done = getattr(os, operation), 0
+
+        def killing(*arguments: object, **others: object) -> None:
+            nonlocal done
+            done += 1
+            if done == nth:
+                os.kill(os.getpid(), signal.SIGKILL)
+            original(*arguments, **others)
+
+        setattr(os, operation, killing)
+        try:
+            small_run(tmp_path, checkpoint_minutes=1e-9).run()
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    small_run(tmp_path, resume=RunFolder(tmp_path).holds_a_checkpoint()).run()
+    assert contents(tmp_path) == contents(whole)
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in whole.iterdir()}
