@@ -10,6 +10,7 @@ checkpoint.previous.safetensors   the checkpoint before it, until the run is fin
 generated.safetensors    1,000 images from the finished model, for `python -m tinygen.evaluate`
 evaluation.json          its result
 details.json             the machine, the layers of each network, the profile of the second step
+tensorboard/             the log and the samples for TensorBoard, with --tensorboard
 report.html              all of this on one page, for a browser
 
 The checkpoint's arrays:
@@ -64,6 +65,7 @@ class RunFolder:
         self.evaluation = path / "evaluation.json"
         self.details = path / "details.json"
         self.report = path / "report.html"
+        self.tensorboard = path / "tensorboard"
         self.lock = path / ".lock"
 
     def picture(self, epoch: int) -> Path:

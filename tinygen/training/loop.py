@@ -36,6 +36,7 @@ from tinygen.training.parts import Data, Stateful
 from tinygen.training.plane import plane
 from tinygen.training.progress import progress
 from tinygen.training.resume import resume
+from tinygen.training.tensorboard import TensorBoard
 
 GENERATED = 1000  # images that a finished run saves
 READ_EVERY = 10  # steps whose numbers are read from the device at once
@@ -81,6 +82,7 @@ class Training:
             raise ValueError(f"the name of a part must not contain /, which separates names in the checkpoint: {', '.join(wrong)}")
         self.folder = RunFolder(self.options.out)
         self.observation = Observation(self.parts)
+        self.tensorboard = TensorBoard(self.folder.tensorboard) if self.options.tensorboard else None
         self.epoch = 0  # epochs completed
         self.batch = 0  # batches completed in the next epoch
         self.seconds = 0.0  # time spent on these batches
@@ -238,6 +240,8 @@ class Training:
         if self.samples is not None:
             pictures.save_png(self.folder.picture(self.epoch), self.samples())
         append_line(self.folder.log, line)
+        if self.tensorboard is not None:
+            self.tensorboard.add(line, self.folder.picture(self.epoch))
         return told
 
     def _refuse_another_run(self) -> None:

@@ -22,7 +22,7 @@ Positive = Annotated[Number, "positive"]
 EmojiOrPath = Annotated[Literal["emoji"] | Path | None, tyro.conf.arg(metavar="FOLDER|FILE|emoji")]
 
 # Options that may change when a run is resumed. Data are compared by content, not by path.
-MAY_DIFFER = {"out", "epochs", "device", "resume", "data", "checkpoint_minutes"}
+MAY_DIFFER = {"out", "epochs", "device", "resume", "data", "checkpoint_minutes", "tensorboard"}
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,6 +62,8 @@ class RunOptions:
     """where to compute: "cpu", "cuda", "cuda:1", ...; "auto" is "cuda" if there is a GPU"""
     checkpoint_minutes: Positive[float] = 10
     """time between checkpoints within an epoch; there is one after each epoch, too"""
+    tensorboard: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """write log and samples for TensorBoard, too, into the run's folder"""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """go on from the checkpoint in the run's folder"""
     with_: Annotated[Path | None, tyro.conf.arg(name="with", metavar="FILE")] = None
