@@ -275,7 +275,7 @@ class TestTraining:
             raise MemoryError("no memory")
 
         small_run(tmp_path / "good").run()
-        monkeypatch.setattr("tinygen.training.loop.write_report", fail)
+        monkeypatch.setattr("tinygen.training.observation.write_report", fail)
         small_run(tmp_path / "run").run()
         assert "the report could not be written: no memory" in capsys.readouterr().out
         assert not (tmp_path / "run" / "report.html").exists()

@@ -3,7 +3,6 @@
 `saving/run_folder.py` describes the files of a run.
 """
 
-import json
 import math
 import signal
 import time
@@ -22,18 +21,16 @@ from tinygen.data.dataset import digest
 from tinygen.engine.tensor import Tensor, array_of
 from tinygen.optim import Average
 from tinygen.report import pictures
-from tinygen.report.html import write_report
 from tinygen.report.live import live_display
 from tinygen.saving import checkpoint
 from tinygen.saving.log import append_line
-from tinygen.saving.run_folder import PLANE, Run, RunFolder, read_run
+from tinygen.saving.run_folder import Run, RunFolder, read_run
 from tinygen.training.averaging import use_average
 from tinygen.training.interruption import Interruption
 from tinygen.training.observation import Observation
 from tinygen.training.options import RunOptions
 from tinygen.training.own_code import own_code
 from tinygen.training.parts import Data, Stateful
-from tinygen.training.plane import plane
 from tinygen.training.progress import progress
 from tinygen.training.resume import resume
 from tinygen.training.tensorboard import TensorBoard
@@ -147,21 +144,8 @@ class Training:
         self.folder.previous.unlink(missing_ok=True)
         if self.average is not None:
             self.average.exchange()
-        self._report()
+        self.observation.report(self.folder, self.options, self.data)
         print(f"trained {self.epoch} epochs; log, samples, checkpoint and report.html are in {self.folder.path}")
-
-    def _report(self) -> None:
-        """Write the report. The run is complete without it, so nothing that goes wrong here ends the program."""
-        try:
-            networks = self.observation.models
-            trained = self.options.trained({part: network for network, part in networks.items()}, self.data)
-            if trained.gaussian:
-                pictures.save_png(self.folder.plane, plane(trained, networks, PLANE))
-            if self.observation.details:
-                checkpoint.write_whole(self.folder.details, json.dumps(self.observation.details).encode())
-            write_report([self.folder.path], self.folder.report)
-        except Exception as error:
-            print(f"the report could not be written: {error}")
 
     def _train_epoch(self) -> None:
         self.started = time.perf_counter()

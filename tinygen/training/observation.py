@@ -1,6 +1,7 @@
 """What a run tells its report beside the numbers: the networks' layers, the profile of one step, and
-the machine."""
+the machine. And the report itself."""
 
+import json
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
@@ -13,10 +14,18 @@ from tinygen.engine.listeners import Event, Listener, listening
 from tinygen.inspection.profile import Costs, Profile, is_profiling, profile
 from tinygen.inspection.summary import Rows
 from tinygen.nn import Module
+from tinygen.report.html import write_report
+from tinygen.report.pictures import save_png
+from tinygen.saving.checkpoint import write_whole
+from tinygen.saving.run_folder import PLANE, RunFolder
+from tinygen.training.options import RunOptions
+from tinygen.training.parts import Data
+from tinygen.training.plane import plane
 
 
 class Observation:
     """Runs the steps of a run and observes the second one, since the first one compiles the kernels.
+    At the end of the run it writes the report.
 
     `details` is empty before that, and then has what `saving/run_folder.py` says of details.json.
     Observing changes no number of the run.
@@ -38,6 +47,21 @@ class Observation:
         summaries = {part: first.tables[model] for model, part in self.models.items() if model in first.tables}
         self.details = {"machine": machine(), "models": summaries, "step": _as_json(costs)}
         return numbers
+
+    def report(self, folder: RunFolder, options: RunOptions, data: Data | None) -> None:
+        """Write details.json, the surface in latent space and the report of a finished run.
+
+        The run is complete without them, so nothing that goes wrong here ends the program.
+        """
+        try:
+            trained = options.trained({part: model for model, part in self.models.items()}, data)
+            if trained.gaussian:
+                save_png(folder.plane, plane(trained, self.models, PLANE))
+            if self.details:
+                write_whole(folder.details, json.dumps(self.details).encode())
+            write_report([folder.path], folder.report)
+        except Exception as error:
+            print(f"the report could not be written: {error}")
 
 
 class _FirstCalls(Listener):
