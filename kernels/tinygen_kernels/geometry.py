@@ -146,26 +146,28 @@ def taps(kernel_size: Pair, output: Pair, stride: Pair, dilation: Pair) -> Itera
         yield (a, b), rows, columns
 
 
-def source_table(size: Pair, kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
-    """table[i, t]: the input pixel that output pixel i reads at kernel tap t.
+def source_tables(size: Pair, kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> tuple[Array, Array]:
+    """The rows and the columns that are read: rows[i, a] by output row i at row a of the kernel.
 
-    It is -1 if that lies outside the image. Pixels and taps are numbered row by row. Shape (output
-    pixels, taps), int64.
+    -1 stands for a row or column outside the image. Output pixel (i, j) reads input pixel
+    (rows[i, a], columns[j, b]) at kernel tap (a, b). Shapes (output rows, kernel rows) and (output
+    columns, kernel columns), int64.
     """
     output = output_size(size, kernel_size, stride, padding, dilation)
-    row = _sources(output[0], kernel_size[0], stride[0], padding[0][0], dilation[0])[:, None, :, None]
-    column = _sources(output[1], kernel_size[1], stride[1], padding[1][0], dilation[1])[None, :, None, :]
-    inside = (row >= 0) & (row < size[0]) & (column >= 0) & (column < size[1])
-    return numpy.where(inside, row * size[1] + column, -1).reshape(output[0] * output[1], kernel_size[0] * kernel_size[1])
+    rows, columns = (
+        (numpy.arange(output[axis]) * stride[axis] - padding[axis][0])[:, None] + numpy.arange(kernel_size[axis]) * dilation[axis]
+        for axis in (0, 1)
+    )
+    return numpy.where((rows >= 0) & (rows < size[0]), rows, -1), numpy.where((columns >= 0) & (columns < size[1]), columns, -1)
 
 
-def inverse_table(source: Array, pixels: int) -> Array:
-    """The inverse of a source table: table[source[i, t], t] = i, or -1 if no output pixel reads.
+def inverse_table(source: Array, inputs: int) -> Array:
+    """The inverse of a source table of rows or of columns, of which the input has so many.
 
-    It is well defined because two output pixels never read the same input pixel at the same tap.
-    Shape (input pixels, taps), int64.
+    table[source[i, t], t] = i, or -1 if no output reads the input at tap t. It is well defined
+    because two outputs never read the same input at the same tap. Shape (inputs, taps), int64.
     """
-    inverse = numpy.full((pixels, source.shape[1]), -1)
+    inverse = numpy.full((inputs, source.shape[1]), -1)
     i, tap = numpy.nonzero(source >= 0)
     inverse[source[i, tap], tap] = i
     return inverse
@@ -183,7 +185,3 @@ def _same(size: int, kernel_size: int, stride: int, dilation: int) -> Pair:
     output = -(-size // stride)
     total = max((output - 1) * stride + _span(kernel_size, dilation) - size, 0)
     return total // 2, total - total // 2
-
-
-def _sources(output: int, taps: int, stride: int, before: int, dilation: int) -> Array:
-    return (numpy.arange(output) * stride - before)[:, None] + numpy.arange(taps) * dilation

@@ -12,7 +12,7 @@ import numpy
 import pytest
 from numpy.testing import assert_allclose
 from tinygen_kernels import im2col, reference
-from tinygen_kernels.geometry import source_table
+from tinygen_kernels.geometry import source_tables
 
 import tinygen
 from tinygen.bench import command, roofline, scaling, steps
@@ -49,9 +49,10 @@ class TestLayers:
         assert Layer(2, (4, 4), 5, 3, 4, 2, 1, transposed=True).flops() == 2 * (2 * 4 * 4) * (4 * 4 * 5) * 3
 
     @pytest.mark.parametrize("layer", [*SMALL, *LAYERS], ids=str)
-    def test_flops_are_those_of_the_source_table(self, layer: Layer) -> None:
+    def test_flops_are_those_of_the_source_tables(self, layer: Layer) -> None:
         c = layer.convolution()
-        reads = source_table(c.size, c.kernel_size, c.stride, c.padding, (1, 1)).size
+        rows, columns = source_tables(c.size, c.kernel_size, c.stride, c.padding, (1, 1))
+        reads = rows.size * columns.size
         assert layer.flops() == 2 * layer.images * reads * layer.channels * layer.outputs
 
     @pytest.mark.parametrize("layer", SMALL, ids=str)

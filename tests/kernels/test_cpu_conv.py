@@ -50,6 +50,8 @@ def test_the_three_are_adjoint(module: Any, c: Convolution, seed: int) -> None:
     "c",
     [
         Convolution(13, (15, 17), 32, 40, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),  # blocks of images, the last one smaller
+        Convolution(1, (2, 1700), 12, 20, (2, 3), (1, 1), ((0, 1), (1, 1)), (1, 1)),  # rows divided into ranges
+        Convolution(5, (13, 12), 64, 64, (3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1)),  # pixels that are copied, for a weight gradient
         Convolution(2, (50, 60), 12, 33, (3, 3), (2, 1), ((0, 1), (2, 0)), (1, 1)),  # images divided into ranges of pixels
         Convolution(19, (50, 45), 3, 20, (4, 4), (1, 1), ((1, 2), (1, 2)), (1, 1)),  # the same with few channels
         Convolution(9, (5, 5), 12, 300, (1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1)),  # many strips

@@ -1,25 +1,28 @@
 # mypy: allow-untyped-defs
 """Convolutions and matrix products.
 
-A convolution is a table (`geometry.source_table`): output pixel i reads input pixel source[i, t] at
-tap t. Images are NHWC, so the channels of a pixel are consecutive in memory, and
+A convolution is a table: output pixel i reads input pixel source[i, t] at tap t, a pixel of the
+kernel (`geometry.source_tables`). Images are NHWC, so the channels of a pixel are consecutive in
+memory, and
 
     conv2d          y[i]   = bias + sum over t of x[source[i, t]]  @ w[t]
     conv2d_data     x[j]   = bias + sum over t of y[inverse[j, t]] @ w[t].T
     conv2d_weight   dw[t]  = sum over i of x[source[i, t]].T @ y[i]
 
-The first two are the same loop over different tables, `_gather`. The third is `_outer`. Stride,
-padding, dilation and transposition exist only in the tables, and the image is never unrolled into
-columns. The steps of a convolution are:
+The first two are the same loop over different tables, `_gather`. The third is in `weight.py`.
+Stride, padding, dilation and transposition exist only in the tables, and the image is never
+unrolled into columns. The steps of a convolution are:
 
-1. The plan (`plan.py`) has the table, divided into tiles and items. It is computed once for each
-   geometry.
-2. `as_panels` stores the weights of each strip in the order in which tiles read them.
-3. `_gather` or `_outer` computes tile after tile (`simd.py`) of each item. Items run in parallel.
-   Each tile also prefetches what is needed next: without that, a third of the time would be spent
-   waiting for memory.
-4. A weight gradient sums over the whole batch. Each chunk has a partial sum, and `_sum_chunks` adds
-   these in a fixed order.
+1. The plan (`plan.py`) has the table, divided into tiles, which are results that fit in the
+   registers of a core, and items, which threads compute. It is computed once for each geometry.
+2. `as_panels` stores the weights in the order in which tiles read them: a panel for each strip,
+   which is as many output channels as a tile has.
+3. `_gather` computes tile after tile (`simd.py`) of each item. Items run in parallel. Each tile
+   also prefetches what is needed next: without that, a third of the time would be spent waiting
+   for memory.
+
+A 1x1 convolution of stride 1 is the product of a matrix of all pixels with w. `_product` computes
+it like `matmul`, without a plan: each tile reads the rows after those of the tile before.
 
 With few input channels, the reads of one pixel are too short for this. Then conv2d and
 conv2d_weight read a whole kernel row at once, from an image with a border of zeros, and conv2d_data
@@ -29,18 +32,21 @@ computed as a transposed convolution with few input channels, whose kernel is ro
 degrees.
 """
 
+from collections.abc import Callable
+
 import numpy
 
 from tinygen_kernels import Array, Padding, Pair
 from tinygen_kernels.cpu.memory import empty, flat
 from tinygen_kernels.cpu.panels import as_panels, copy, strip_count
 from tinygen_kernels.cpu.parallel import helper, launch
-from tinygen_kernels.cpu.plan import FEW_CHANNELS, Window, by_rows, gather_plan, weight_plan
-from tinygen_kernels.cpu.simd import PIXELS, gather_tile, outer_tile, prefetch, tile_width
-from tinygen_kernels.cpu.team import threads
+from tinygen_kernels.cpu.plan import FEW_CHANNELS, Window, by_rows, gather_plan, product_table
+from tinygen_kernels.cpu.simd import PIXELS, gather_tile, prefetch, tile_width
+from tinygen_kernels.cpu.weight import weight_gradient
 from tinygen_kernels.geometry import output_size
 
-_GROUP_SUMS = 1 << 15  # elements of a partial sum that stay in the cache
+_PRODUCT_SIZE = 1 << 14  # elements of the rows that an item of a product reads
+_PRODUCT_ITEMS = 64  # the least number of items of a product, if they have a tile each
 _NO_PADDING = (0, 0), (0, 0)
 _ONE_PIXEL = (1, 1), (1, 1), _NO_PADDING, (1, 1)  # the window of a matrix product
 
@@ -68,8 +74,10 @@ def conv2d_weight(x: Array, y: Array, size: Pair, stride: Pair, padding: Padding
     rotated = _rotated_padding(shape, stride, padding, dilation)
     if rotated:
         return numpy.ascontiguousarray(_rotated(conv2d_weight(y, x, size, stride, rotated, dilation)))
+    if (size, stride, padding) == _ONE_PIXEL[:3]:
+        x, y = flat(x).reshape(-1, 1, 1, x.shape[3]), flat(y).reshape(-1, 1, 1, y.shape[3])
     x, padding = _bordered(x, padding, dilation)
-    return _weight(x, y, (size, stride, padding, dilation)).reshape(shape)
+    return weight_gradient(x, y, (size, stride, padding, dilation)).reshape(shape)
 
 
 def matmul(a: Array, b: Array) -> Array:
@@ -82,7 +90,7 @@ def matmul(a: Array, b: Array) -> Array:
     """
     (rows, length), columns = a.shape, b.shape[1]
     if _transposed(a) and length > columns:
-        return _weight(a.T[:, None, None, :], b[:, None, None, :], _ONE_PIXEL).reshape(rows, columns)
+        return weight_gradient(a.T[:, None, None, :], b[:, None, None, :], _ONE_PIXEL).reshape(rows, columns)
     if _transposed(b) and a.size + rows * columns < b.size:
         return numpy.ascontiguousarray(matmul(b.T, numpy.ascontiguousarray(a).T).T)
     w = b.T if _transposed(b) else b
@@ -141,29 +149,20 @@ def _gathered(x: Array, w: Array, bias: Array | None, size: Pair, window: Window
     if not x.size or not y.size:
         y[...] = 0 if bias is None else bias
         return y
-    plan = gather_plan(images, size, x.shape[-1], outputs, strips, window, data)
-    length = w.size // (plan.taps * outputs)
+    if window[:3] == _ONE_PIXEL[:3]:
+        taps, table, rows = 1, product_table(x.shape[-1], outputs), y.size // outputs
+        tiles = max(1, min(_PRODUCT_SIZE // (PIXELS * x.shape[-1]), -(-rows * strips // (_PRODUCT_ITEMS * PIXELS))))
+        kernel: Callable[..., None] = _product
+        items, plan = -(-rows // (PIXELS * tiles)), [table, tiles]
+    else:
+        *plan, taps = gather_plan(images, size, x.shape[-1], outputs, strips, window, data)
+        kernel, items = _gather, len(plan[1])
+    length = w.size // (taps * outputs)
     zeros = numpy.zeros(max(length, outputs), x.dtype)
-    panels = as_panels(w, plan.taps, outputs, y.size // outputs, data)
+    panels = as_panels(w, taps, outputs, y.size // outputs, data)
     start = zeros[:outputs] if bias is None else flat(bias)
-    launch(_gather, len(plan.items) * strips, flat(x).reshape(images, -1), *plan[:3], length, zeros, *panels, start, y.reshape(images, -1))
+    launch(kernel, items * strips, flat(x), *plan, length, zeros, *panels, start, y.reshape(-1))
     return y
-
-
-def _weight(x: Array, y: Array, window: Window) -> Array:
-    """The weight gradient dw, (taps, rows of a tap, outputs)."""
-    (kernel_height, kernel_width), channels, outputs = window[0], x.shape[3], y.shape[3]
-    taps = 1 if by_rows(channels, window[3]) else kernel_height * kernel_width
-    dw = empty((taps, kernel_height * kernel_width * channels // taps, outputs), x.dtype)
-    if not x.size or not y.size:
-        dw[...] = 0
-        return dw
-    plan = weight_plan(len(x), x.shape[1:3], channels, outputs, window)
-    sums = empty((plan.chunks, strip_count(outputs, x.dtype), taps, *plan.offsets.shape, tile_width(x)), x.dtype)
-    groups = min(max(1, sums[0].size // _GROUP_SUMS, -(-2 * threads() // plan.chunks)), sums[0, ..., 0, 0].size)
-    launch(_outer, plan.chunks * groups, flat(x).reshape(len(x), -1), flat(y).reshape(len(y), -1, outputs), *plan[:4], groups, sums)
-    launch(_sum_chunks, dw.size // outputs, sums, dw)
-    return dw
 
 
 def _overlapped(y: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
@@ -198,66 +197,36 @@ def _gather(item, x, table, items, range_items, length, zeros, w, w_row, w_strip
     strips = (bias.size + width - 1) // width
     tiles, strip = item // strips, item % strips  # the item of the plan, in this strip
     first = strip * width
-    x_start, y_start, row = items[tiles, 0] * x.shape[1], items[tiles, 0] * y.shape[1] + first, items[tiles, 1]
+    x_start, y_start, row = items[tiles, 1], items[tiles, 0] + first, items[tiles, 2]
     # Each tile prefetches its share, an estimate, of what the same item of the next range will
     # read.
     x_next = (tiles + range_items) * x.size // len(items)
-    x_share = x.shape[1] * bias.size * PIXELS // y.shape[1] + 1
-    while row < items[tiles, 2]:
+    x_share = x.size * bias.size * PIXELS // y.size + 1
+    while row < items[tiles, 3]:
         prefetch(x, x_next, x_next + x_share)
         x_next += x_share
         gather_tile(x, x_start, table, row, length, zeros, w, strip * w_strip, w_row, bias, first, y, y_start, bias.size - first)
         row += 1 + table[row, 0]
 
 
-def _outer(item, x, y, pairs, first, block, offsets, groups, sums):
-    """Add a chunk's ranges to a group of tiles of its partial sum, which together are an item."""
-    chunks, _, taps, tiles, rows, width = sums.shape
-    images, pixels, outputs = y.shape
-    block_ranges = (first.size - 1) // taps
-    ranges = (images + block - 1) // block * block_ranges
-    chunk, group = item // groups, item % groups
-    own = sums[chunk].reshape(-1, rows * width)
-    low, high = group * len(own) // groups, (group + 1) * len(own) // groups
-    own[low:high] = 0
-    x_share, y_share = x.size // (ranges * (high - low)) + 1, y.size // (ranges * (high - low)) + 1
-    for index in range(chunk * ranges // chunks, (chunk + 1) * ranges // chunks):
-        image = index // block_ranges * block
-        present = min(block, images - image)
-        x_start, y_start = image * x.shape[1], image * pixels * outputs
-        # While the tiles work on this range, each of them prefetches its share of the next range.
-        x_next = (index + 1) * x.size // ranges
-        y_next = (index + 1) * y.size // ranges
-        for number in range(low, high):
-            strip, tile = number // (taps * tiles), number % (taps * tiles)
-            prefetch(x, x_next, x_next + x_share)
-            prefetch(y, y_next, y_next + y_share)
-            x_next += x_share
-            y_next += y_share
-            entry = index % block_ranges * taps + tile // tiles
-            pair = first[entry]
-            # A block of several images is one range, and each of its images has equally many pairs.
-            count = (first[entry + 1] - pair) * present // block
-            column, row = strip * width, tile % tiles * rows
-            outer_tile(
-                x, x_start, offsets, row, rows, y, y_start + column, pairs, pair, count, outputs - column, own, number * rows * width
-            )
+def _product(item, x, table, item_tiles, length, zeros, w, w_row, w_strip, bias, y):
+    width, rows = tile_width(y), y.size // bias.size
+    strips = (bias.size + width - 1) // width
+    strip, item_rows = item % strips, item_tiles * PIXELS
+    low, first = item // strips * item_rows, strip * width
+    x_share = PIXELS * length // strips + 1
+    for row in range(low, min(low + item_rows, rows), PIXELS):
+        # The tiles at this place in all strips together prefetch the tile of the next item.
+        x_next = (row + item_rows) * length + strip * x_share
+        prefetch(x, x_next, x_next + x_share)
+        tile, y_start = 2 * min(PIXELS, rows - row) - 2, row * bias.size + first
+        gather_tile(x, row * length, table, tile, length, zeros, w, strip * w_strip, w_row, bias, first, y, y_start, bias.size - first)
 
 
 @helper
 def _add(source, target):
     for i in range(target.size):
         target[i] += source[i]
-
-
-def _sum_chunks(item, sums, dw):
-    chunks, strips, _, _, rows, width = sums.shape
-    tap, row = item // dw.shape[1], item % dw.shape[1]
-    dw[tap, row] = 0
-    for strip in range(strips):
-        target = dw[tap, row, strip * width : (strip + 1) * width]
-        for chunk in range(chunks):
-            _add(sums[chunk, strip, tap, row // rows, row % rows], target)
 
 
 def _add_windows(n, windows, height, width, kernel_height, kernel_width, row_stride, column_stride, dilation, images):

@@ -7,7 +7,8 @@ A plan depends on shapes alone. It is computed once and only read afterwards. Th
     strip   consecutive output channels, as many as a tile is wide
     panel   the weights of one strip, in the order in which its tiles read them (`panels.py`)
     block   the images that are planned together: several small ones, so that tiles fill up, or one
-    range   consecutive output pixels of a block, whose data stay in the first-level cache
+    range   output pixels of a block that are computed one after another, and share the cache
+    kind    of ranges: those that read an image in the same way, from different places (`ranges.py`)
     item    what one thread computes before it takes the next (`parallel.launch`). For the outputs:
             some tiles of one range in one strip. For a weight gradient: some tiles of one chunk
     chunk   consecutive ranges whose weight gradients are added to the same partial sum
@@ -15,66 +16,51 @@ A plan depends on shapes alone. It is computed once and only read afterwards. Th
 With AVX-512, for example, take 64 images 16x16x64 -> 128 with a 4x4 kernel and stride 2. A block is
 7 images, whose 7*64 = 448 output pixels are one range, and a range has 2 items in each strip. That
 makes 20 items in each of the 4 strips of 32 output channels, in tiles of 14 pixels. The weight
-gradient has blocks of 2 images and 2 chunks.
-
-The constants below were found by measuring the layers of the benchmark on two cores with AVX-512.
+gradient (`weight.py`) has blocks of 1 image and 4 chunks.
 """
 
 import functools
-import itertools
-from typing import NamedTuple
+import threading
+from collections.abc import Callable
+from typing import Any
 
 import numpy
 
 from tinygen_kernels import Array, Padding, Pair
-from tinygen_kernels.cpu.simd import PIXELS, ROWS
-from tinygen_kernels.geometry import inverse_table, source_table
+from tinygen_kernels.cpu.ranges import of_images, ranges
+from tinygen_kernels.cpu.simd import PIXELS
+from tinygen_kernels.geometry import inverse_table, source_tables
 
+# These numbers were found by measuring the layers of the benchmark with AVX-512 and AVX2.
 FEW_CHANNELS = 11  # with fewer, a tap is a whole kernel row
-_GATHER_PIXELS = 1024  # the most output pixels of a range, for the outputs
-_GATHER_ITEMS = 64  # the least number of items, if tiles can still be full
-_OUTER_PIXELS = 160  # the most output pixels of a range, for a weight gradient
-_CHUNKS = 64  # the most partial sums of a weight gradient,
-_CHUNK_PIXELS = 256  # one for every so many output pixels,
-_PARTIAL_SUMS = 1 << 19  # but never more than so many elements in all of them
-_PLANS = 64  # the most plans of each kind that are kept; that of a large image takes some MB
+_PIXELS = 1024  # of a range, about
+_ITEMS = 64  # the least number of items, if tiles can still be full
+_KEPT_BYTES = 32 << 20  # of all plans together
 
 Window = tuple[Pair, Pair, Padding, Pair]  # kernel_size, stride, padding, dilation
+Plan = tuple[Any, ...]
+
+_plans: dict[tuple[Any, ...], Plan] = {}  # by function and arguments, the one used last at the end
+_one_at_a_time = threading.Lock()
 
 
-class GatherPlan(NamedTuple):
-    """The tiles of conv2d, or of conv2d_data, which is the same sum over the inverse table.
+def kept(make: Callable[..., Plan]) -> Callable[..., Plan]:
+    """Keep the plans that were used last, as many as fit into _KEPT_BYTES."""
 
-    table: for each tile a header and a row for each tap, as `simd.gather_tile` reads them.
-    items: for each item the first image of its block, and its first row of the table and its end.
-    range_items: the number of items in a range.
-    taps: the number of taps of an output pixel.
-    """
+    @functools.wraps(make)
+    def plan(*arguments: Any) -> Plan:
+        with _one_at_a_time:
+            known = _plans.pop((make, *arguments), None)
+            plan = _plans[make, *arguments] = known or make(*arguments)
+            while not known and len(_plans) > 1 and kept_bytes() > _KEPT_BYTES:
+                del _plans[next(iter(_plans))]
+        return plan
 
-    table: Array
-    items: Array
-    range_items: int
-    taps: int
+    return plan
 
 
-class OuterPlan(NamedTuple):
-    """The pairs of conv2d_weight: which pixels of x meet which pixels of y at each tap.
-
-    pairs:   (position in x, position in y), ordered by range and tap, in elements from the first
-             image of a block.
-    first:   the index of the first pair of each range and tap, and the number of pairs at the end.
-    block:   the number of images in a block. The last block may have fewer: it uses the first pairs
-             of its range, equally many for each image.
-    offsets: offset in x of each row of dw[tap], relative to the pair's position, grouped into
-             tiles; the last row is repeated until its tile is full.
-    chunks:  the number of chunks.
-    """
-
-    pairs: Array
-    first: Array
-    block: int
-    offsets: Array
-    chunks: int
+def kept_bytes() -> int:
+    return sum(part.nbytes for plan in _plans.values() for part in plan if isinstance(part, numpy.ndarray))
 
 
 def by_rows(channels: int, dilation: Pair) -> bool:
@@ -85,103 +71,90 @@ def by_rows(channels: int, dilation: Pair) -> bool:
     return channels < FEW_CHANNELS and dilation[1] == 1
 
 
-@functools.lru_cache(_PLANS)
-def gather_plan(images: int, size: Pair, channels: int, outputs: int, strips: int, window: Window, data: bool) -> GatherPlan:
+@functools.lru_cache
+def product_table(length: int, outputs: int) -> Array:
+    """The tiles of any matrix product, as in `gather_plan`: of 1 row, of 2, and so on to PIXELS."""
+    table = numpy.zeros((PIXELS, 2, PIXELS + 1), numpy.int32)
+    table[:, 0, 0] = 1
+    table[:, :, 1:] = numpy.minimum(numpy.arange(PIXELS), numpy.arange(PIXELS)[:, None])[:, None]
+    table[:, :, 1:] *= numpy.array([outputs, length])[:, None]
+    return table.reshape(-1, PIXELS + 1)
+
+
+@kept
+def gather_plan(images: int, size: Pair, channels: int, outputs: int, strips: int, window: Window, data: bool) -> Plan:
     """The plan of conv2d for images of this size or, if `data`, of conv2d_data back to this size.
 
-    `channels` are those that are read, `outputs` those of the result. Each item of the plan is
-    computed once for each strip.
+    The latter is the same sum over the inverse table. `channels` are those that are read, `outputs`
+    those of the result. Each item of the plan is computed once for each strip. Returns
+
+    table: for each tile a header and a row for each tap, as `simd.gather_tile` reads them.
+    items: for each item its start in the result and in the images, its first row of the table, and
+           the row where it ends.
+    range_items: the number of items in a range.
+    taps: the number of taps of an output pixel.
     """
-    source, read, length = source_table(size, *window), size[0] * size[1], channels
+    (rows, columns), read, length = source_tables(size, *window), size, channels
     if data:
-        source, read = inverse_table(source, read), len(source)
+        read = len(rows), len(columns)
+        rows, columns = inverse_table(rows, size[0]), inverse_table(columns, size[1])
     elif by_rows(channels, window[3]):
-        source, length = source[:, :: window[0][1]], window[0][1] * channels
-    pixels = len(source)
-    shared, full = max(images // 8, images * strips // _GATHER_ITEMS), -(-PIXELS // pixels)
-    most = max(1, min(_GATHER_PIXELS // pixels, max(shared, full)))
-    # Of the block sizes from `most` down to half of it, the one with the fewest tiles for the whole
-    # batch; of equals, the largest.
-    block = min(range(most, most // 2, -1), key=lambda block: images // block * _tiles(block, pixels) + _tiles(images % block, pixels))
-    range_items = -(-_GATHER_ITEMS // (-(-images // block) * strips * max(1, round(block * pixels / _GATHER_PIXELS))))
-    tables, items, rows = [], [], 0
+        columns, length = columns[:, :1], window[0][1] * channels
+    pixels, sizes = len(rows) * len(columns), (len(rows) * len(columns) * outputs, read[0] * read[1] * channels)
+    kinds, kind, starts = ranges(rows, columns, read[1], _PIXELS, outputs, channels)
+    block = _block(images, pixels, strips)
+    range_items = -(-_ITEMS // (-(-images // block) * strips * len(kind)))
+    tables, items, end = [], [], 0
     for first, last in (0, images - images % block), (images - images % block, images):
         if first == last:
             continue
-        step = min(block, last - first)
-        repeated = _repeated(source, step, read, channels)
-        starts: list[int] = []  # the first row of each item
-        for low, high in itertools.pairwise(_ranges(step * pixels, _GATHER_PIXELS)):
-            table, headers = _tile_rows(repeated, low, high, length, outputs)
+        bounds = []  # of the items of each kind, as rows of the table
+        for each in kinds:
+            table, headers = _tile_rows(of_images(each, min(block, last - first), *sizes), length)
+            bounds.append(end + numpy.append(headers, len(table))[numpy.arange(range_items + 1) * len(headers) // range_items])
             tables.append(table)
-            count = min(range_items, len(headers))
-            starts += list(rows + headers[numpy.arange(count) * len(headers) // count])
-            rows += len(table)
-        items += [(image, *bounds) for image in range(first, last, step) for bounds in itertools.pairwise([*starts, rows])]
-    return GatherPlan(_indices(numpy.concatenate(tables)), _indices(numpy.array(items)), range_items, source.shape[1])
+            end += len(table)
+        image, of_kind = numpy.arange(first, last, block)[:, None, None], numpy.array(bounds)[kind]
+        parts = image * sizes[0] + starts[:, :1], image * sizes[1] + starts[:, 1:], of_kind[:, :-1], of_kind[:, 1:]
+        items.append(numpy.stack(numpy.broadcast_arrays(*parts), axis=-1).reshape(-1, 4))
+    return indices(numpy.concatenate(tables)), numpy.concatenate(items), range_items, rows.shape[1] * columns.shape[1]
 
 
-@functools.lru_cache(_PLANS)
-def weight_plan(images: int, size: Pair, channels: int, outputs: int, window: Window) -> OuterPlan:
-    source = source_table(size, *window)
-    offsets: Array = numpy.arange(channels)
-    (height, width), dilation = window[0], window[3]
-    if by_rows(channels, dilation):
-        # One tap, the first pixel of the window. Its other pixels are at fixed offsets from that.
-        source = source[:, :1]
-        offsets = (numpy.arange(height)[:, None] * dilation[0] * size[1] * channels + numpy.arange(width * channels)).ravel()
-    rows = min(reversed(ROWS), key=lambda rows: -(-offsets.size // rows) * rows)
-    offsets = numpy.pad(offsets, (0, -offsets.size % rows), "edge").reshape(-1, rows)
-    block = max(1, min(_OUTER_PIXELS // len(source), images // 4))
-    table = _repeated(source, block, size[0] * size[1], channels)
-    lists = []
-    for low, high in itertools.pairwise(_ranges(block * len(source), _OUTER_PIXELS)):
-        for tap in range(table.shape[1]):
-            pixels = low + numpy.nonzero(table[low:high, tap] >= 0)[0]
-            lists.append(numpy.column_stack([table[pixels, tap], pixels * outputs]))
-    first = numpy.append(0, numpy.cumsum([len(pairs) for pairs in lists]))
-    most = max(1, min(_CHUNKS, images * len(source) // _CHUNK_PIXELS, _PARTIAL_SUMS // (table.shape[1] * offsets.size * outputs)))
-    # A power of two, because many batch sizes and numbers of threads are powers of two.
-    chunks = 1 << most.bit_length() - 1
-    return OuterPlan(_indices(numpy.concatenate(lists)), _indices(first), block, _indices(offsets), chunks)
+def _block(images: int, pixels: int, strips: int) -> int:
+    """The number of images in a block.
+
+    Of the numbers from the largest one down to half of it, the one with the fewest tiles for the
+    whole batch; of equals, the largest.
+    """
+    shared, full = max(images // 8, images * strips // _ITEMS), -(-PIXELS // pixels)
+    most = max(1, min(_PIXELS // pixels, max(shared, full)))
+
+    def tiles(images: int) -> int:
+        return -(-images * pixels // PIXELS)
+
+    return min(range(most, most // 2, -1), key=lambda block: images // block * tiles(block) + tiles(images % block))
 
 
-def _tile_rows(source: Array, low: int, high: int, length: int, outputs: int) -> tuple[Array, Array]:
-    """The rows of the table for pixels low..high, and the indices of the headers among them.
+def _tile_rows(kind: Array, length: int) -> tuple[Array, Array]:
+    """The rows of the table for the pixels of a kind of ranges, and the indices of the headers.
 
     Pixels that use the same taps share tiles, and a tile skips the taps that none of its pixels
     uses. So borders, and the zeros between the pixels of a transposed convolution, cost almost
     nothing.
     """
-    order = low + numpy.lexsort(source[low:high].T >= 0)
+    order = numpy.lexsort(kind.T >= 0)
     # The last pixel is repeated until the last tile is full.
-    tiles = numpy.pad(order, (0, -order.size % PIXELS), "edge").reshape(-1, PIXELS)
-    used = (source[tiles] >= 0).any(axis=1)
+    tiles = kind[numpy.pad(order, (0, -order.size % PIXELS), "edge")].reshape(-1, PIXELS, kind.shape[1])
+    used = (tiles >= 0).any(axis=1)  # the result itself is always used
     tile, tap = numpy.nonzero(used)
-    headers = numpy.column_stack([used.sum(axis=1), tiles * outputs])
-    taps = numpy.column_stack([tap * length, source[tiles[tile], tap[:, None]]])
-    first = numpy.searchsorted(tile, numpy.arange(len(tiles)))
-    return numpy.insert(taps, first, headers, axis=0), first + numpy.arange(len(tiles))
+    table = numpy.column_stack([(tap - 1) * length, tiles[tile, :, tap]])
+    headers = numpy.nonzero(tap == 0)[0]
+    table[headers, 0] = used.sum(axis=1) - 1
+    return table, headers
 
 
-def _repeated(source: Array, images: int, pixels: int, channels: int) -> Array:
-    """The source table for several consecutive images of `pixels` pixels, in elements."""
-    image = numpy.arange(images)[:, None, None] * pixels
-    return numpy.where(source >= 0, (source + image) * channels, -1).reshape(-1, source.shape[1])
-
-
-def _tiles(images: int, pixels: int) -> int:
-    return -(-images * pixels // PIXELS)
-
-
-def _ranges(pixels: int, most: int) -> Array:
-    """The bounds of nearly equal ranges of about `most` pixels."""
-    ranges = max(1, round(pixels / most))
-    return numpy.arange(ranges + 1) * pixels // ranges
-
-
-def _indices(table: Array) -> Array:
-    """The table as 32-bit integers, for half the memory. They count elements of one block."""
+def indices(table: Array) -> Array:
+    """The table as 32-bit integers, for half the memory."""
     if table.max(initial=0) >= 2**31:
         raise ValueError(f"an image of {table.max()} or more numbers is too large: positions in it are 32-bit integers")
     return numpy.ascontiguousarray(table, numpy.int32)

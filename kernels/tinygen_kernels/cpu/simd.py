@@ -86,26 +86,32 @@ def _gather_pixels(tile, vectors, x, header, length, zeros, w, w_row, bias, y, c
 
 
 @intrinsic
-def outer_tile(tile, x, x_start, offsets, first, rows, y, y_start, pairs, pair, pair_count, count, total, total_start):
+def outer_tile(tile, x, x_start, offsets, first, rows, y, y_start, pairs, pair, pair_count, count, total, total_start, total_row):
     """total[i, :count] += sum over pairs (p, q) of x[p + offsets[first + i]] * y[q : q + count].
 
-    i runs over `rows`, which is one of ROWS. `total` is one tile, stored row by row. `pair_count`
+    i runs over `rows`, which is one of ROWS. The rows of `total` are total_row apart. `pair_count`
     pairs are read from pairs[2*pair:]. p, q and the offsets count elements from the starts.
     """
     x, y, total = tile.at(x, x_start), tile.at(y, y_start), tile.at(total, total_start)
     offsets, pairs = tile.at(offsets, first), tile.at(pairs, tile.builder.mul(pair, int64(2)))
     for height in ROWS:
         with tile.builder.if_then(tile.builder.icmp_signed("==", rows, int64(height))):
-            _outer_rows(tile, range(height), x, offsets, y, pairs, pair_count, count, total)
+            for whole in tile.either(tile.builder.icmp_signed(">=", count, int64(VECTORS * tile.lanes))):
+                if whole:
+                    _outer_rows(tile, range(height), [None] * VECTORS, x, offsets, y, pairs, pair_count, total, total_row)
+                    continue
+                for narrow in tile.either(tile.builder.icmp_signed("<=", count, int64(tile.lanes))):
+                    masks = [tile.mask(count, j) for j in range(1 if narrow else VECTORS)]
+                    _outer_rows(tile, range(height), masks, x, offsets, y, pairs, pair_count, total, total_row)
 
 
-def _outer_rows(tile, rows, x, offsets, y, pairs, pair_count, count, total):
-    builder, vectors = tile.builder, range(VECTORS)
+def _outer_rows(tile, rows, masks, x, offsets, y, pairs, pair_count, total, total_row):
+    builder, vectors = tile.builder, range(len(masks))
     row_starts = [tile.at(x, tile.integer(offsets, i)) for i in rows]
-    masks = [tile.mask(count, j) for j in vectors]
-    sums = tile.accumulators(len(rows), VECTORS)
+    totals = [tile.at(total, builder.mul(total_row, int64(i))) for i in rows]
+    sums = tile.accumulators(len(rows), len(masks))
     for i, j in itertools.product(rows, vectors):
-        builder.store(tile.load(total, i * VECTORS + j), sums[i][j])
+        builder.store(tile.load(totals[i], j), sums[i][j])
     with cgutils.for_range(builder, pair_count) as loop:
         pair = tile.at(pairs, builder.mul(loop.index, int64(2)))
         position, y_row = tile.integer(pair, 0), tile.at(y, tile.integer(pair, 1))
@@ -114,7 +120,7 @@ def _outer_rows(tile, rows, x, offsets, y, pairs, pair_count, count, total):
             tile.multiply_add(sums[i], tile.splat(row_starts[i], position), loaded)
             tile.keep_order(sums[i])
     for i, j in itertools.product(rows, vectors):
-        tile.store(builder.load(sums[i][j]), total, i * VECTORS + j)
+        tile.store(builder.load(sums[i][j]), totals[i], j)
 
 
 @intrinsic

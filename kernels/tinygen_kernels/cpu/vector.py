@@ -90,15 +90,12 @@ class Writer:
 
         LLVM would load the values of all rows before it uses the first one, and run out of
         registers. This inserts assembly without instructions, which LLVM cannot look into. The
-        assembly takes the accumulators and returns them: "=v" ("=w" on ARM) asks for a vector
-        register for each result, and a digit for the register of the result of that number.
+        assembly takes an accumulator and returns it: "=v" ("=w" on ARM) asks for a vector register
+        for the result, and "0" for the same register for what it takes.
         """
-        count = len(accumulators)
-        together = ir.FunctionType(ir.LiteralStructType([self.vector] * count), [self.vector] * count)
-        constraints = _VECTOR_REGISTER * count + ",".join(map(str, range(count))) + ",~{memory}"
-        same = self.builder.asm(together, "", constraints, [self.builder.load(a) for a in accumulators], side_effect=True)
-        for j, accumulator in enumerate(accumulators):
-            self.builder.store(self.builder.extract_value(same, j), accumulator)
+        same, constraints = ir.FunctionType(self.vector, [self.vector]), _VECTOR_REGISTER + "0,~{memory}"
+        for a in accumulators:
+            self.builder.store(self.builder.asm(same, "", constraints, [self.builder.load(a)], side_effect=True), a)
 
     def prefetch(self, pointer: Any, to_write: bool) -> None:
         address = self.builder.bitcast(pointer, ir.IntType(8).as_pointer())
