@@ -1,8 +1,9 @@
 """The kernels for NumPy arrays, compiled by Numba. `tinygen_kernels.reference` defines each one.
 
 Read `conv.py` for the idea, `plan.py` for the table and the words, `simd.py` for the tile, then
-`panels.py`. `vector.py`, `parallel.py`, `team.py`, `cache.py` and `memory.py` explain what these
-use. `elementwise.py`, `norm.py` and `pool.py` can be read on their own.
+`weight.py`, `ranges.py` and `panels.py`. `vector.py`, `parallel.py`, `team.py`, `cache.py` and
+`memory.py` explain what these use. `elementwise.py`, `norm.py` and `pool.py` can be read on their
+own.
 """
 
 import sys
