@@ -90,7 +90,8 @@ def conv2d_weight(x, y, size, stride, padding, dilation):
 
 
 # %% [markdown]
-# When it is right, train with it (make it faster if you like, by slices of rows and columns):
+# When it is right, train with it. One epoch takes minutes with loops in Python, where tinygen's own
+# kernels need seconds, and ends with the same losses to the digits that are printed:
 #
 #     python examples/dcgan.py --with learn/07_conv_weight.py --epochs 1
 
