@@ -87,7 +87,8 @@ def test_a_finished_run_is_judged_anew_where_the_evaluation_has_another_format(t
     judge(tmp_path)
     assert not called, "there are no images to judge"
     run.generated.touch()
-    for text in (None, '{"made": {}}', '{"format": 0}', f'{{"format": {FORMAT}}}'):
+    blocks = '"quality": {}, "novelty": {}, "class_shares": {}'
+    for text in (None, '{"made": {}}', f'{{"format": 0, {blocks}}}', f'{{"format": {FORMAT}, {blocks}}}'):
         if text is not None:
             run.evaluation.write_text(text)
         judge(tmp_path)
