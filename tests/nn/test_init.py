@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from tinygen import manual_seed, nn
+from tinygen import manual_seed, nn, random_state
 from tinygen.engine.tensor import Shape
 from tinygen.nn import init
 from tinygen.testing import shapes
@@ -99,3 +99,15 @@ def test_initialize_sets_the_weights_in_order_and_nothing_else(device: str) -> N
     for name, array in before.items():
         assert_array_equal(after[name], numpy.full_like(array, set_to[name]) if name in set_to else array)
     assert all(t.data is array for (_, t), array in zip(model.named_tensors(), held, strict=True))
+
+
+def test_omitted_weights_are_zero_and_nothing_is_drawn() -> None:
+    """All weights that are not omitted are drawn, those after an error within the block too."""
+    stream = random_state()
+    with pytest.raises(KeyError), init.omitted():
+        model = nn.Sequential(nn.Conv2D(1, 2, 3), nn.GRU(3, 4), nn.Dense(2, 3))
+        init.initialize(model, init.normal)
+        assert all(not array.any() for name, array in model.state_dict().items() if name.endswith("weight"))
+        raise KeyError
+    assert_array_equal(random_state(), stream)
+    assert all(initializer((4, 5)).all() for initializer in INITIALIZERS)

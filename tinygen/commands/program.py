@@ -1,4 +1,4 @@
-"""What can be done with a run that is there. Each command explains itself with --help, as in
+"""What can be done with a run, and what there is to learn. Each command explains itself with --help, as in
 
 tinygen sample --help
 """
