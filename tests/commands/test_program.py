@@ -58,14 +58,14 @@ def test_samples_are_a_picture_arrays_or_a_folder(tinygen: Tinygen, tmp_path: Pa
 def test_a_walk_goes_from_seed_to_seed(tinygen: Tinygen, tmp_path: Path) -> None:
     saved_run(tmp_path / "run", "vae")
     run = tg.load_run("run")
-    ways = [run.interpolate(4, 5, 3), run.interpolate(5, 6, 3)]
-    walk = ("interpolate", "run", "--seeds", "4", "5", "6", "--steps", "3", "--out")
-    assert tinygen(*walk, "walk.png") == "6 images: walk.png\n"
+    ways = [run.interpolate(4, 5, 4), run.interpolate(5, 6, 4)]
+    walk = ("interpolate", "run", "--seeds", "4", "5", "6", "--steps", "4", "--out")
+    assert tinygen(*walk, "walk.png") == "8 images: walk.png\n"
     with Image.open("walk.png") as picture:
-        numpy.testing.assert_array_equal(numpy.asarray(picture)[..., None], grid(numpy.concatenate(ways), columns=3))
-    assert tinygen(*walk, "walk.gif") == "5 images: walk.gif\n"
+        numpy.testing.assert_array_equal(numpy.asarray(picture)[..., None], grid(numpy.concatenate(ways), columns=4))
+    assert tinygen(*walk, "walk.gif") == "7 images: walk.gif\n"
     with Image.open("walk.gif") as film:
-        assert (film.n_frames, film.size, film.info["duration"]) == (5, (252, 252), 100)
+        assert (film.n_frames, film.size, film.info["duration"]) == (7, (252, 252), 100)
     first = Path("walk.gif").read_bytes()
     tinygen(*walk, "walk.gif")
     assert Path("walk.gif").read_bytes() == first
@@ -151,6 +151,7 @@ def test_the_table_of_runs_tells_their_states(tinygen: Tinygen, tmp_path: Path) 
     assert "its predecessor is taken, of 2 epochs and 0 batches" in table[2][5]
     assert table[3][:2] == [str(Path("runs/lost")), "unreadable"] and "cannot be loaded" in table[3][2]
     assert table[4] == [str(Path("runs/stopped")), "dcgan", "2 of 30", "0:00", "training"]
+    (tmp_path / "runs" / "stopped" / ".lock").touch()  # as a process leaves it that was killed
     assert tinygen("runs", "runs/stopped").splitlines()[1].endswith("stopped")
 
 
