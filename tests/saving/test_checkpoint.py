@@ -216,6 +216,18 @@ def test_an_error_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         checkpoint.write_whole(tmp_path / "file", b"")
 
 
+def test_an_error_is_told_even_if_nothing_can_be_cleaned_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a folder that becomes read-only."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "the temporary file")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    monkeypatch.setattr(os, "fsync", lambda file: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match=r"No space left on device: '.*/file'$"):
+        checkpoint.write_whole(tmp_path / "file", b"")
+
+
 def with_header(dtype: str, shape: list[int], size: int) -> bytes:
     header = json.dumps({"a": {"dtype": dtype, "shape": shape, "data_offsets": [0, size]}}).encode()
     return len(header).to_bytes(8, "little") + header + bytes(size)
