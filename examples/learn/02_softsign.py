@@ -37,8 +37,10 @@ class Cube(tg.Function):
 
 
 # %% [markdown]
-# `Cube()(x)` applies it to a Tensor. `tg.grad(y, x, g)` starts the walk at y with a g of your
-# choice, and returns what arrives at x. A Tensor knows + - * / and **, and tg.abs, tg.exp, tg.log.
+# `Cube()(x)` applies it to a Tensor, tinygen's array that remembers what it was computed from.
+# `tg.grad(y, x, g)` starts the walk at y with a g of your choice, and returns what arrives at x. If y
+# is one number, g may be left out; then it is 1. `.item()` is the number in a Tensor of one element.
+# A Tensor knows + - * / and **, and there are tg.abs, tg.exp and tg.log.
 
 
 # %%

@@ -13,6 +13,8 @@
 # So dL/dx is a **sum: one term for each road**, and along a road the slopes are multiplied.
 
 # %%
+import numpy as np
+
 import tinygen as tg
 from tinygen.learn import check, predict
 
@@ -80,7 +82,7 @@ check("03", globals())
 
 def shared():
     """What stands at q if the same array arrives at p and at q, and `+=` then adds 5 to p."""
-    g = tg.tensor([1.0]).numpy()
+    g = np.array([1.0])
     sums = {"p": g, "q": g}
     sums["p"] += 5
     return sums["q"].item()

@@ -46,12 +46,12 @@ def pad_adjoint(g, top, bottom):
 # ## The convolution, as a loop
 #
 # x has the axes (image n, row, column, channel c), w (row a, column b, channel c, output channel k),
-# y (n, row i, column j, k). Here is conv2d, without anything to make it fast. `x[n, p, q] @ w[a, b]` is
+# y (n, row i, column j, k). Here it is, with nothing to make it fast. `x[n, p, q] @ w[a, b]` is
 # a row of C numbers times a table of C x K numbers.
 
 
 # %%
-def conv2d(x, w, stride, padding, dilation):
+def convolved(x, w, stride, padding, dilation):
     (top, bottom), (left, right) = padding
     x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
     height = (x.shape[1] - dilation[0] * (w.shape[0] - 1) - 1) // stride[0] + 1
@@ -66,7 +66,7 @@ def conv2d(x, w, stride, padding, dilation):
 
 predict(
     "A 7x7 image, kernel 3x3, stride 2, padding 1 on all sides: how many rows has y?",
-    lambda: conv2d(np.ones((1, 7, 7, 1)), np.ones((3, 3, 1, 1)), (2, 2), ((1, 1), (1, 1)), (1, 1)).shape[1],
+    lambda: convolved(np.ones((1, 7, 7, 1)), np.ones((3, 3, 1, 1)), (2, 2), ((1, 1), (1, 1)), (1, 1)).shape[1],
 )
 
 
@@ -83,7 +83,7 @@ predict(
 def conv2d_weight(x, y, size, stride, padding, dilation):
     """dL/dw of shape (*size, C, K), where y (n, i, j, k) is the gradient that arrives, and x the image.
 
-    size is (rows, columns) of the kernel; the rest is as in conv2d. All arrays are NumPy's, and the
+    size is (rows, columns) of the kernel; the rest is as in `convolved`. All arrays are NumPy's, and the
     result has the dtype of x. np.outer(u, v) is the table of all products u[c] v[k].
     """
     raise NotImplementedError

@@ -109,6 +109,7 @@ three_numbers()
 # %% [markdown]
 # The identity sees whether the three agree, and not whether they are a convolution: if your meetings
 # have a mistake, all three have it, and agree. That is why somebody has to write one of them right.
-# When all are, a whole GAN trains with them:
+# When all are, a whole GAN trains with them. Each meeting is a step of Python, so take few images,
+# such as a hundred pictures of your own in a folder, and some minutes:
 #
-#     python examples/dcgan.py --with learn/09_three_convolutions.py --epochs 1
+#     python examples/dcgan.py --with learn/09_three_convolutions.py --epochs 1 --data FOLDER

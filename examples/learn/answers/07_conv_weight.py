@@ -107,7 +107,7 @@ EXERCISES = [
         geometries,
         ideas={
             "the taps are turned by half a turn. The convolution of this lesson does not turn its kernel; "
-            "use the same p and q as conv2d": lambda *case: conv2d_weight(*case)[::-1, ::-1],
+            "use the same p and q as convolved": lambda *case: conv2d_weight(*case)[::-1, ::-1],
             "only the first image counts: sum over n, too": first_image,
             "this is the mean over the images; L gets something from each, so it is the sum": mean,
             "each pass overwrites w[a, b]: add up, with +=": last,
@@ -133,7 +133,7 @@ EXERCISES = [
         },
         right=[by_taps, by_einsum],
         hints=[
-            "Pad x as conv2d does, make w of zeros, and copy the two loops: n, i, j over y, and a, b over size.",
+            "Pad x as convolved does, make w of zeros, and copy the two loops: n, i, j over y, and a, b over size.",
             "w[a, b, c, k] is multiplied with x[n, p, q, c] g[n, i, j, k]. For all c and k at once that is a table of C x K products.",
             "w[a, b] += np.outer(x[n, p, q], y[n, i, j])",
         ],
