@@ -22,12 +22,15 @@ import tinygen as tg
 from tinygen.learn import check, predict
 from tinygen.training.own_code import backward_of
 
-x = tg.tensor([1.0, 2.0], requires_grad=True)
-h = 2.0 * x
-y = h * h
-print("inputs of y's node:", y.node.inputs, "number:", y.node.number, "and of h's:", h.node.number)
-print("what y passes on if 1 arrives:", backward_of(y, tg.tensor([1.0, 1.0])))
-print("what h passes on if 1 arrives:", backward_of(h, tg.tensor([1.0, 1.0])))
+if __name__ == "__main__":
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    h = 2.0 * x
+    y = h * h
+    print("y's node has the number", y.node.number, "and h's", h.node.number)
+    print("h's inputs:", h.node.inputs)
+    one = tg.tensor([1.0, 1.0])
+    print("what h passes on if 1 arrives:", backward_of(h, one))
+    print("what y passes on if 1 arrives:", backward_of(y, one))
 
 # %% [markdown]
 # ## Who has the next turn?

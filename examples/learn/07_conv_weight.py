@@ -2,8 +2,8 @@
 # # 07 The gradient of a convolution's weight
 #
 # A convolution moves a small kernel of weights over an image. To learn the kernel, its gradient is
-# needed: `conv2d_weight`, the loop in which a GAN spends a third of its time. It looks hard, and one
-# idea makes it easy. At the end the DCGAN of tinygen's README trains with yours.
+# needed: `conv2d_weight`, in which a GAN spends a good part of its time. It looks hard, and one idea
+# makes it easy. At the end the DCGAN of tinygen's README trains with yours.
 #
 # ## <a, b>
 #

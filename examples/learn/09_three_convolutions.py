@@ -104,7 +104,8 @@ def three_numbers():
 
 
 check("09", globals())
-three_numbers()
+if __name__ == "__main__":
+    three_numbers()
 
 # %% [markdown]
 # The identity sees whether the three agree, and not whether they are a convolution: if your meetings
