@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy
 import pytest
 from numpy.testing import assert_array_equal
-from PIL import Image
+from PIL import Image, features
 
 from tinygen.command_line import UsageError
 from tinygen.data import load_image_folder, load_images, load_npz, read_idx
@@ -166,6 +166,15 @@ def test_no_memory_is_taken_for_pixels_that_are_not_there(folder: Path, suffix: 
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("its memory was taken"))
     with pytest.raises(UsageError, match=r"0\.png is not a readable image: its \d+ bytes cannot hold 9000x9000 pixels$"):
         load_image_folder(folder)
+
+
+@pytest.mark.parametrize("suffix", ["PNG", "WEBP", "AVIF", "GIF", "TIFF"])
+def test_a_packed_picture_may_be_much_larger_than_its_file(tmp_path: Path, suffix: str) -> None:
+    if suffix == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow reads no AVIF")
+    for i in range(10):
+        Image.new("RGB", (200, 200)).save(tmp_path / f"{i}.png", suffix, **({"compression": "tiff_lzw"} if suffix == "TIFF" else {}))
+    assert load_image_folder(tmp_path).train_images.shape[1:] == (200, 200, 3)
 
 
 def test_a_link_without_a_target_is_named(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tinygen.data.resize import fit
 from tinygen.data.stream import Streamed, read_ahead
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from PIL import Image, ImageFile
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".avif", ".tif", ".tiff", ".ppm", ".pgm")
 TRAIN = ("train", "training")
@@ -183,14 +183,14 @@ def _read(path: Path) -> "Image.Image":
     return image if image.mode == mode else image.convert(mode)
 
 
-def _expect_pixels(file: "Image.Image", size: int) -> None:
+def _expect_pixels(file: "ImageFile.ImageFile", size: int) -> None:
     """Raise ValueError if an unpacked file of this size cannot hold the pixels that its header promises.
 
     Otherwise memory would be taken for all of them first. A pixel is counted with the fewest bits
     that it may have. A PNG's header has a checksum, and other packed files have no such bound.
     """
     bits = file.width * file.height * {"RGB": 24, "RGBA": 16, "CMYK": 32}.get(file.mode, 1)
-    if any(tile[0] == "raw" for tile in getattr(file, "tile", ())) and bits > 8 * size:
+    if file.format in ("BMP", "PPM", "TIFF") and any(tile[0] == "raw" for tile in file.tile) and bits > 8 * size:
         raise ValueError(f"its {size} bytes cannot hold {file.height}x{file.width} pixels")
 
 
