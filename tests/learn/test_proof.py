@@ -1,7 +1,11 @@
 """The proof of the course: an empty stub fails everywhere, right solutions pass, and wrong ideas are seen and named."""
 
+import ast
+from pathlib import Path
+
 import pytest
 
+from tinygen.learn.course import Course
 from tinygen.learn.exercise import Exercise
 from tinygen.learn.lesson import Lesson, imported, lessons
 
@@ -16,6 +20,14 @@ def test_the_lesson_is_short_and_begins_with_its_number_and_title(lesson: Lesson
     lines = lesson.path.read_text().splitlines()
     assert len(lines) <= 150 and lines[0] == "# %% [markdown]" and lines[1] == f"# # {lesson.number} {lesson.title}"
     assert f'check("{lesson.number}", globals())' in lines
+
+
+@every_lesson
+def test_its_solution_is_shown_and_no_idea_with_it(lesson: Lesson, tmp_path: Path) -> None:
+    course = Course(tmp_path)
+    course.passed.add(lesson.number)
+    shown = ast.parse(course.solution(lesson)).body
+    assert [part.name for part in shown] == [exercise.name for exercise in lesson.exercises]
 
 
 @every_exercise

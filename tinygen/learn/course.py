@@ -1,5 +1,6 @@
 """The folder of a learner: copies of the lessons, and what has been reached in them."""
 
+import inspect
 import json
 import os
 import subprocess
@@ -77,8 +78,7 @@ class Course:
             raise UsageError(
                 f"the solution of lesson {lesson.number} can be seen after `tinygen learn check {lesson.number}` has found it right"
             )
-        source = lesson.answers.read_text(encoding="utf-8")
-        return source.partition("\n\nEXERCISES")[0] + "\n"
+        return "\n\n".join(inspect.getsource(exercise.solution) for exercise in lesson.exercises)
 
     def test(self, lesson: Lesson) -> int:
         """Run tinygen's own tests of what the lesson is about on the learner's code. Returns pytest's status."""
