@@ -49,7 +49,7 @@ def test_padding_around_a_maximum_is_no_pixel(tmp_path: Path, monkeypatch: Patch
 NO_MODULE = {"cosine attention"}
 
 
-@pytest.mark.parametrize("name", set(LAYERS) - NO_MODULE)
+@pytest.mark.parametrize("name", sorted(set(LAYERS) - NO_MODULE))
 def test_layers_go_out_and_come_in(name: str, tmp_path: Path, monkeypatch: Patch) -> None:
     make, example = LAYERS[name]
     tg.manual_seed(0)
