@@ -47,7 +47,7 @@ def row(run: Path) -> tuple[str, ...]:
         return str(run), "", "", "", "unreadable", str(error)
     total = int(found.options["epochs"])
     state = "training" if folder.is_training() else "finished" if found.epoch >= total else "stopped"
-    seconds = sum(line["seconds"] or 0 for line in lines) + found.seconds
+    seconds = sum(line.get("seconds") or 0 for line in lines) + found.seconds
     last = {name: value for name, value in lines[-1].items() if name not in ("epoch", "seconds")} if lines else {}
     numbers = "  ".join(f"{name} {value:.4g}" for name, value in last.items() if value is not None)
     return str(run), found.script or "", f"{found.epoch} of {total}", duration(seconds), state, instead or numbers
