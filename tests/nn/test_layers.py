@@ -79,6 +79,18 @@ def by_steps(m: Any, x: Tensor) -> Tensor:
     return F.stack([state[0] for state in states[1:]], axis=1)
 
 
+def coloured(m: nn.DifferentiableAugment, x: Tensor) -> Tensor:
+    """The brightness, then the saturation, then the contrast of each image by a random number of its own."""
+    if not m.training:
+        return x
+    u, v, w = (F.rand((len(x), 1, 1, 1), x.dtype, x.device) for _ in range(3))
+    x = x + (u - 0.5)
+    grey = x.mean(axis=3, keepdims=True)
+    x = grey + 2.0 * v * (x - grey)
+    mean = x.mean(axis=(1, 2, 3), keepdims=True)
+    return mean + (w + 0.5) * (x - mean)
+
+
 PROJECTIONS = {"query.weight": (4, 4), "key.weight": (4, 4), "value.weight": (4, 4), "out.weight": (4, 4), "out.bias": (4,)}
 ROWS = [
     Row(
@@ -211,6 +223,7 @@ ROWS = [
         (1, 3, 5, 2),
         (1, 3, 3, 2),
     ),
+    Row(lambda: nn.DifferentiableAugment(["colour"]), "DifferentiableAugment(colour)", coloured, (2, 3, 4, 3), (2, 3, 4, 3)),
     Row(nn.GlobalAvgPool2D, "GlobalAvgPool2D()", lambda m, x: F.global_avg_pool2d(x), (2, 3, 4, 5), (2, 5)),
     Row(nn.Upsample2D, "Upsample2D(2x2)", lambda m, x: F.upsample2d(x, 2), (1, 2, 3, 2), (1, 4, 6, 2)),
     Row(lambda: nn.Upsample2D((1, 3)), "Upsample2D(1x3)", lambda m, x: F.upsample2d(x, (1, 3)), (1, 2, 3, 2), (1, 2, 9, 2)),
