@@ -10,16 +10,16 @@ results: .venv/.done  ## train and judge every example, or go on with those that
 	$(VENV)/python examples/results/make_results.py
 
 test: .venv/.done
-	$(VENV)/python -m pytest
+	$(VENV)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 test-gpu-path: .venv-gpu/.done  ## what needs a GPU, on a stand-in for CuPy and in Numba's CUDA simulator
-	.venv-gpu/bin/python -m pytest -p tests.stand_in -m gpu
+	.venv-gpu/bin/python -m pytest -p tests.stand_in -m gpu -n auto --maxprocesses 4 --dist loadfile
 
 # One visit to a GPU: all that needs one, into one report. EXTRA=gpu-cuda12 for drivers of CUDA 12.
 gpu-check: EXTRA = gpu
 gpu-check:
 	$(PYTHON) -m venv .venv-gpu-check
-	.venv-gpu-check/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench,$(EXTRA)]' pytest-xdist
+	.venv-gpu-check/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench,$(EXTRA)]'
 	sh .ci/gpu-check .venv-gpu-check/bin/python gpu-report.txt
 
 lint: .venv/.done

@@ -230,7 +230,7 @@ def test_names_that_are_in_the_data_are_not_new_and_the_similarity_is_the_one_as
         pass
 
     class Training:
-        def __init__(self, *arguments: Any, data: Any) -> None:
+        def __init__(self, *arguments: Any, **options: Any) -> None:
             given.extend(arguments)
 
         def run(self) -> None:

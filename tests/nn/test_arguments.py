@@ -20,6 +20,7 @@ LAYERS: dict[type[nn.Module], tuple[tuple[Any, ...], Any]] = {
     nn.Conv2D: ((8, 2, 3, 1, 1, 1, True), images),
     nn.ConvTranspose2D: ((8, 2, 3, 2, 1, 1, True), images),
     nn.Dense: ((3, 2, True), x),
+    nn.DifferentiableAugment: ((("colour", "translation"),), images),
     nn.Dropout: ((0.5,), x),
     nn.Embedding: ((4, 2), [1, 2]),
     nn.Flatten: ((), images),

@@ -6,7 +6,9 @@ import numpy
 
 from tinygen import backend
 from tinygen import functional as F
+from tinygen.engine.arguments import checked
 from tinygen.engine.tensor import Tensor
+from tinygen.functional.conv import expect_images
 from tinygen.nn.module import Module
 
 
@@ -25,12 +27,14 @@ class DifferentiableAugment(Module):
     In evaluation mode it gives x. Raises ValueError for another name.
     """
 
+    @checked
     def __init__(self, names: Sequence[str]) -> None:
         if unknown := [name for name in names if name not in CHANGES]:
             raise ValueError(f"DifferentiableAugment: knows {', '.join(CHANGES)}, not {', '.join(unknown)}")
         self.names = tuple(names)
 
     def forward(self, x: Tensor) -> Tensor:
+        expect_images("DifferentiableAugment", x)
         for name in self.names if self.training else ():
             x = CHANGES[name](x)
         return x
