@@ -1,5 +1,6 @@
 """The program `tinygen`: its commands write what their options say, the same every time, and its help is one screen."""
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Callable
@@ -151,6 +152,10 @@ def test_the_table_of_runs_tells_their_states(tinygen: Tinygen, tmp_path: Path) 
     assert "its predecessor is taken, of 2 epochs and 0 batches" in table[2][5]
     assert table[3][:2] == [str(Path("runs/lost")), "unreadable"] and "cannot be loaded" in table[3][2]
     assert table[4] == [str(Path("runs/stopped")), "dcgan", "2 of 30", "0:00", "training"]
+    other = dataclasses.replace(finished, options={}, script=None)
+    (tmp_path / "runs" / "other").mkdir()
+    other.save(RunFolder(tmp_path / "runs" / "other").checkpoint)
+    assert tinygen("runs", "runs/other").split()[-4:] == ["runs/other", "2", "0:00", "stopped"]
     (tmp_path / "runs" / "stopped" / ".lock").touch()  # as a process leaves it that was killed
     assert tinygen("runs", "runs/stopped").splitlines()[1].endswith("stopped")
 

@@ -45,12 +45,20 @@ def row(run: Path) -> tuple[str, ...]:
         lines = read_log(folder.log) if folder.log.exists() else []
     except (UsageError, OSError) as error:
         return str(run), "", "", "", "unreadable", str(error)
-    total = int(found.options["epochs"])
-    state = "training" if folder.is_training() else "finished" if found.epoch >= total else "stopped"
+    total = found.options.get("epochs")  # a run of another program may have none
+    whole = isinstance(total, int) and found.epoch >= total
+    state = "training" if folder.is_training() else "finished" if whole else "stopped"
     seconds = sum(line.get("seconds") or 0 for line in lines) + found.seconds
     last = {name: value for name, value in lines[-1].items() if name not in ("epoch", "seconds")} if lines else {}
     numbers = "  ".join(f"{name} {value:.4g}" for name, value in last.items() if value is not None)
-    return str(run), found.script or "", f"{found.epoch} of {total}", duration(seconds), state, instead or numbers
+    return (
+        str(run),
+        found.script or "",
+        f"{found.epoch} of {total}" if isinstance(total, int) else str(found.epoch),
+        duration(seconds),
+        state,
+        instead or numbers,
+    )
 
 
 def duration(seconds: float) -> str:
