@@ -197,7 +197,7 @@ def waits_of_epochs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     monkeypatch.setattr(Loader, "epoch", from_here)
     monkeypatch.setattr(loop.Training, "_claim", uncounted)
     monkeypatch.setattr(loop.Training, "_close_epoch", up_to_here)
-    monkeypatch.setattr(loop, "tqdm", shown)
+    monkeypatch.setattr("tinygen.training.progress.tqdm", shown)
     return found
 
 
