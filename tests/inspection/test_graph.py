@@ -75,6 +75,15 @@ class TestEveryGraph:
 
     @settings(deadline=None, max_examples=60)
     @given(output=computed())
+    def test_takes_no_more_lanes_than_tensors_are_waiting(self, output: Tensor) -> None:
+        graph = tg.graph(output)
+        last = {j: i for i, v in enumerate(graph.vertices) for j in v.inputs}
+        waiting = max(sum(j < i <= end for j, end in last.items()) for i in range(1, len(graph.vertices)))
+        lanes = {circle.get("cx") for circle in ElementTree.fromstring(graph._repr_svg_()).iter(f"{SVG}circle")}
+        assert len(lanes) <= waiting
+
+    @settings(deadline=None, max_examples=60)
+    @given(output=computed())
     def test_shows_the_gradients_and_the_order_of_the_walk(self, output: Tensor) -> None:
         turns = Turns()
         with tg.listening(turns):
