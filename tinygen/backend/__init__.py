@@ -9,4 +9,4 @@ from tinygen_kernels import Array, array_module
 
 from tinygen.backend import memory
 from tinygen.backend.devices import best_device, compute_where, copied_ahead, device_of, expect_array, floats, to_device
-from tinygen.backend.random import generator, manual_seed, random_state, set_random_state
+from tinygen.backend.random import generator, keeping_random_state, manual_seed, random_state, set_random_state

@@ -1,5 +1,7 @@
 """The one stream of random numbers, which runs on the host for every device."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy
@@ -41,3 +43,13 @@ def set_random_state(state: numpy.ndarray) -> None:
         "has_uint32": int(state[11]),
         "uinteger": int(state[12]),
     }
+
+
+@contextmanager
+def keeping_random_state() -> Iterator[None]:
+    """Within, random numbers may be drawn; afterwards, the stream goes on where it was before."""
+    before = random_state()
+    try:
+        yield
+    finally:
+        set_random_state(before)

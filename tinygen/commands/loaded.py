@@ -220,9 +220,6 @@ def _own_random_stream(seed: int) -> Iterator[None]:
     """Within, random numbers are those of this seed; afterwards, the stream goes on where it was."""
     if seed < 0:
         raise UsageError(f"seed must be at least 0, got {seed}")
-    before = backend.random_state()
-    backend.manual_seed(seed)
-    try:
+    with backend.keeping_random_state():
+        backend.manual_seed(seed)
         yield
-    finally:
-        backend.set_random_state(before)

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from tinygen.backend import Array, random_state, set_random_state
+from tinygen.backend import Array, keeping_random_state, random_state, set_random_state
 from tinygen.engine.tensor import Tensor
 from tinygen.functional import concatenate
 from tinygen.nn.module import Module
@@ -44,10 +44,8 @@ def gradcheck_module(module: Module, *inputs: Tensor | Array, order: int = 1, se
 
     current = list(parameters)
     applied.__name__ = module.describe()
-    try:
+    with keeping_random_state():
         check(applied, leaves, [f"input {i}" for i in smooth] + [names[id(t)] for t in parameters], order, seed, tolerance)
-    finally:
-        set_random_state(state)
 
 
 def _replace(module: Module, tensors: Mapping[int, Tensor]) -> None:

@@ -36,9 +36,8 @@ def plane(trained: Trained, networks: Iterable[Module], steps: int) -> numpy.nda
 
     The corners are random, but the stream of random numbers goes on as if nothing had been drawn.
     """
-    before = backend.random_state()
     with ExitStack() as stack:
-        stack.callback(backend.set_random_state, before)
+        stack.enter_context(backend.keeping_random_state())
         for network in networks:
             stack.enter_context(evaluating(network))
         corners = trained.draw(4)
