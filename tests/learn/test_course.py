@@ -1,8 +1,10 @@
 """The course as its learner and its teacher use it."""
 
 import json
+import math
 from pathlib import Path
 
+import numpy
 import pytest
 
 from tinygen.command_line import UsageError
@@ -101,6 +103,19 @@ def test_a_result_of_another_shape_or_sign_is_told() -> None:
     assert exercise.judge(lambda x: [x, x, x]) == "f(2.0) should have the shape (2,), and has (3,)"
     assert exercise.judge(lambda x: [x, 5.0]) == "f(2.0) should be [2.0, -2.0], and is [2.0, 5.0]"
     assert Exercise("f", lambda x: x, lambda rng: [(2.0,)], {}).judge(lambda x: -x) == "the result of f has the wrong sign"
+
+
+def test_an_idea_is_named_before_the_case_in_which_it_fails() -> None:
+    exercise = Exercise("f", abs, lambda rng: [(-1.0,), (2.0,)], {"the root is of x, and not of its square": lambda x: math.sqrt(x + 5)})
+    found = exercise.judge(lambda x: math.sqrt(x + 5 if x < 0 else -x))
+    assert found == "the root is of x, and not of its square"
+    assert "raises ValueError" in str(exercise.judge(lambda x: 1.0 if x < 0 else math.sqrt(-x)))
+
+
+def test_of_several_arrays_the_first_that_is_wrong_is_told() -> None:
+    exercise = Exercise("f", lambda x: (x, x[0]), lambda rng: [(numpy.ones((2, 3)),)], {})
+    assert exercise.judge(lambda x: (x, x)) == "result 2 of f([[1. 1. 1.] [1. 1. 1.]]) should have the shape (3,), and has (2, 3)"
+    assert exercise.judge(lambda x: (-x, x)) == "result 1 of f has the wrong sign"
 
 
 class TestQuiz:

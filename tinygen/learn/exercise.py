@@ -49,8 +49,9 @@ class Exercise:
         """What is wrong with the function, in a sentence or two; None if it is right."""
         if function is None:
             return f"{self.name} is not in the file"
-        found = []
-        for number, case in enumerate(self._cases()):
+        found: list[Any] = []
+        raised = None
+        for case in self._cases():
             try:
                 found.append(self.apply(function, *case))
             except NotImplementedError:
@@ -58,39 +59,46 @@ class Exercise:
             except Exception as error:
                 line = traceback.extract_tb(error.__traceback__)[-1]
                 what = f"{type(error).__name__}: {error}"
-                return f"{self.name}{_short(self._cases()[number])} raises {what} (line {line.lineno}: {line.line})"
-        expected = [self.apply(self.solution, *case) for case in self._cases()]
+                raised = f"{self.name}{_short(self._cases()[len(found)])} raises {what} (line {line.lineno}: {line.line})"
+                break
+        expected = [self.apply(self.solution, *case) for case in self._cases()[: len(found)]]
         wrong = [i for i, (a, b) in enumerate(zip(found, expected, strict=True)) if not same(a, b, self.tolerance)]
         if wrong:
-            return self._idea(found) or self._difference(self._cases()[wrong[0]], found[wrong[0]], expected[wrong[0]])
-        return self.also(function) if self.also else None
+            return self._idea(found) or raised or self._difference(self._cases()[wrong[0]], found[wrong[0]], expected[wrong[0]])
+        return raised or (self.also(function) if self.also else None)
 
     def _cases(self) -> list[tuple[Any, ...]]:
         """The cases anew, since a function may have changed its arguments."""
         return copy.deepcopy(list(self.cases(numpy.random.default_rng(self.seed))))
 
     def _idea(self, found: Sequence[Any]) -> str | None:
-        """The sentence of the idea that has these results in all cases."""
+        """The sentence of the idea that has these results in the first cases, up to one in which the function fails."""
         for sentence, idea in self.ideas.items():
             try:
-                results = [self.apply(idea, *case) for case in self._cases()]
+                results = [self.apply(idea, *case) for case in self._cases()[: len(found)]]
             except Exception:  # an idea that fails in a case is not this one
                 continue
             if all(same(a, b, self.tolerance) for a, b in zip(found, results, strict=True)):
                 return sentence
         return None
 
-    def _difference(self, case: tuple[Any, ...], found: Any, expected: Any) -> str:
+    def _difference(self, case: tuple[Any, ...], found: Any, expected: Any, result: str = "") -> str:
+        """What differs. `result` says which of several results found and expected are."""
         if found is None:
             return f"{self.name} returns None: is a return missing?"
+        several = all(isinstance(value, tuple | list) for value in (found, expected)) and len(found) == len(expected)
+        if several and any(hasattr(part, "shape") for part in expected):
+            pairs = enumerate(zip(found, expected, strict=True), 1)
+            number, (a, b) = next((n, pair) for n, pair in pairs if not same(*pair, self.tolerance))
+            return self._difference(case, a, b, f"result {number} of ")
         a, b = (
             numpy.asarray(_plain(value), dtype=object if isinstance(value, str | tuple | list) else None) for value in (found, expected)
         )
         if a.shape != b.shape:
-            return f"{self.name}{_short(case)} should have the shape {b.shape}, and has {a.shape}"
+            return f"{result}{self.name}{_short(case)} should have the shape {b.shape}, and has {a.shape}"
         if a.dtype.kind in "fi" and same(-a, b, self.tolerance):
-            return f"the result of {self.name} has the wrong sign"
-        return f"{self.name}{_short(case)} should be {_text(expected)}, and is {_text(found)}"
+            return f"{result or 'the result of '}{self.name} has the wrong sign"
+        return f"{result}{self.name}{_short(case)} should be {_text(expected)}, and is {_text(found)}"
 
 
 def same(a: Any, b: Any, tolerance: float) -> bool:
