@@ -11,6 +11,7 @@ judged.py     a check in a process of its own, with limits; the table of a class
 plugin.py     tinygen's tests on a learner's code
 command.py    the command `tinygen learn`
 quiz.py       twelve questions whose answers are computed
+threads.py    a GPU in a few lines, which tells races, for the lessons on its kernels
 """
 
 from tinygen.learn.exercise import Exercise

@@ -28,10 +28,11 @@ class Exercise:
     """What is to be written under `name`, and what is known of it.
 
     `cases(rng)` gives the tuples of arguments on which it is tried; rng is seeded. `apply(function,
-    *case)` gives the result that is compared, for what is not simply called. `ideas` maps a sentence
-    about a wrong idea, in the second person, to a function that has it. `right` are other right
-    solutions, and `hints` three steps towards one. `also(function)` returns a sentence if something
-    is wrong that no case shows, such as a loop that calls too often.
+    *case)` gives the result that is compared, for what is not simply called; a string in the place of
+    another result says why there is none. `ideas` maps a sentence about a wrong idea, in the second
+    person, to a function that has it. `right` are other right solutions, and `hints` three steps
+    towards one. `also(function)` returns a sentence if something is wrong that no case shows, such as a
+    loop that calls too often.
     """
 
     name: str
@@ -86,6 +87,8 @@ class Exercise:
         """What differs. `result` says which of several results found and expected are."""
         if found is None:
             return f"{self.name} returns None: is a return missing?"
+        if isinstance(found, str) and not isinstance(expected, str):
+            return f"{self.name}{_short(case)}: {found}"
         several = all(isinstance(value, tuple | list) for value in (found, expected)) and len(found) == len(expected)
         if several and any(hasattr(part, "shape") for part in expected):
             pairs = enumerate(zip(found, expected, strict=True), 1)
