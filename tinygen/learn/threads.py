@@ -45,17 +45,23 @@ class Memory:
         """The index as a tuple, or None if it is outside. Faults are noted."""
         place = index if isinstance(index, tuple) else (index,)
         block, thread = self._now
-        does, what = "writes" if writes else "reads", f"{self.name}[{', '.join(map(str, place))}]"
         if len(place) != len(self.shape) or not all(0 <= i < n for i, n in zip(place, self.shape, strict=True)):
-            self.faults.append(f"thread {thread} of block {block} {does} {what}, and the shape of {self.name} is {self.shape}")
+            self.faults.append(
+                f"thread {thread} of block {block} {self._told(place, writes)}, and the shape of {self.name} is {self.shape}"
+            )
             return None
         users = self._used.setdefault(place, [])
-        other = next((other for other, wrote in users if other != thread and (wrote or writes)), None)
+        other = next((user for user in users if user[0] != thread and (user[1] or writes)), None)
         if other is not None:
-            did = "writes" if (other, True) in users else "reads"
-            self.faults.append(f"in block {block}, thread {thread} {does} {what}, and thread {other} {did} it with no barrier between")
+            did = "writes" if other[1] else "reads"
+            self.faults.append(
+                f"in block {block}, thread {thread} {self._told(place, writes)}, and thread {other[0]} {did} it with no barrier between"
+            )
         users.append((thread, writes))
         return place
+
+    def _told(self, place: tuple[int, ...], writes: bool) -> str:
+        return f"{'writes' if writes else 'reads'} {self.name}[{', '.join(map(str, place))}]"
 
 
 def launch(kernel: Callable[..., Any], blocks: int, threads: int, *arrays: Memory, shared: int = 0) -> list[str]:
