@@ -2,7 +2,6 @@
 
 import numpy
 
-from tinygen.bench.counted import Counted, Traffic, counted
 from tinygen.learn import Exercise
 
 
@@ -71,27 +70,34 @@ ORDER = "it is right, and the innermost loop is not over k: the weights that are
 READS = "it is right, and the number of x is read anew for each k: read it before the innermost loop"
 
 
-class Noted(Counted):
-    """An array whose Traffic has a list `noted` of the numbers that were read."""
+class Noted(numpy.ndarray):
+    """An array that lists the numbers that are read from it, and from its views, one by one."""
+
+    def __array_finalize__(self, source):
+        self.numbers = getattr(source, "numbers", [])
 
     def __getitem__(self, index):
         part = super().__getitem__(index)
-        if not isinstance(part, Counted):
-            self.traffic.noted.append(part)
+        if not isinstance(part, Noted):
+            self.numbers.append(part)
         return part
+
+
+def noted(*shape):
+    """An array of 0, 1, 2, ..., and the list of the numbers that are read from it."""
+    array = numpy.arange(float(numpy.prod(shape))).reshape(shape).view(Noted)
+    array.numbers = []
+    return array, array.numbers
 
 
 def moves(function):
     """What is wrong with the order in which a right convolve reads."""
-    of_x, of_w = Traffic(), Traffic()
-    of_w.noted = []
-    w = counted(numpy.arange(2 * 2 * 3 * 16.0).reshape(2, 2, 3, 16), of_w).view(Noted)
-    w.traffic = of_w
+    (x, of_x), (w, of_w) = noted(1, 4, 4, 3), noted(2, 2, 3, 16)
     y = numpy.zeros((1, 3, 3, 16))
-    function(counted(numpy.ones((1, 4, 4, 3)), of_x), w, (1, 1), (1, 1), y)
-    if of_w.noted and (numpy.diff(of_w.noted) == 1).mean() < 0.5:
+    function(x, w, (1, 1), (1, 1), y)
+    if len(of_w) > 1 and (numpy.diff(of_w) == 1).mean() < 0.5:
         return ORDER
-    return READS if of_x.reads > y.size * 12 / 2 else None  # each number of y has 12 products
+    return READS if len(of_x) > y.size * 12 / 2 else None  # each number of y has 12 products
 
 
 def added(function, x, w, stride, dilation, y):
