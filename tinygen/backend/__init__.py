@@ -1,6 +1,7 @@
 """Where arrays live, and where random numbers come from.
 
 devices.py    "cpu" and "cuda": which device an array is on, and how it gets to another
+driver.py     what NVIDIA's driver says
 random.py     the one stream of random numbers
 memory.py     how the C library keeps the memory of freed arrays
 """

@@ -67,17 +67,17 @@ def compute_where(x: Array) -> None:
 
 def _cupy(device: str, index: int) -> Any:
     """CuPy, where it can use the CUDA device of this number."""
-    install = "pip install 'tinygen[gpu]' (CUDA 13), or 'tinygen[gpu-cuda12]'"
     try:
         cupy: Any = importlib.import_module("cupy")
-    except ImportError:
-        raise UsageError(f'device "{device}" needs CuPy, which is not installed: {install}') from None
+    except ImportError as error:
+        install = "pip install 'tinygen[gpu]' or 'tinygen[gpu-cuda12]'; `tinygen doctor` says which"
+        raise UsageError(f'device "{device}" needs CuPy, which cannot be imported ({error.__cause__ or error}): {install}') from None
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
         raise UsageError(
-            f'device "{device}" needs an NVIDIA GPU, and its driver a version that serves CuPy\'s; CuPy {cupy.__version__} says {error}; '
-            f"with a driver for CUDA 12, {install}"
+            f'device "{device}" needs an NVIDIA GPU, and a driver that serves CuPy\'s version of CUDA; '
+            f"CuPy {cupy.__version__} says {error}; `tinygen doctor` says what mends it"
         ) from None
     if index >= count:
         raise UsageError(f'device "{device}" is not there: CuPy {cupy.__version__} finds {count} GPUs, numbered from 0')

@@ -9,6 +9,7 @@ interpolate.py   a walk through the latent space
 reporting.py     a page for a browser
 export.py        the networks as ONNX graphs, or as weights for PyTorch and others
 listing.py       a table of all runs in a folder
+doctor.py        what there is to compute with, and what is missing
 journey.py       one batch through one training step of an example
 output.py        the files that commands write: a picture, a film, a folder, arrays
 """
