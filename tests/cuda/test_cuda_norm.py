@@ -62,7 +62,7 @@ def test_column_sums(cuda: Any, dtype: Any, shape: tuple[int, ...], seed: int) -
 @pytest.mark.parametrize("rows", [64, 65])
 def test_partial_sums_that_fill_several_blocks_again(cuda: Any, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     """Blocks of 8 rows: 65 rows are summed up to 9, to 2 and to 1."""
-    if not cuda.launch.SIMULATED:
+    if not cuda.compiler.SIMULATED:
         pytest.skip("the kernel is compiled already, for blocks of 256 rows")
     monkeypatch.setattr(cuda.norm, "_STEPS", 1)
     expect_sums(cuda, arrays((rows, 3), numpy.float32, rows)[0])

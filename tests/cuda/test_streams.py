@@ -49,7 +49,7 @@ def test_a_batch_is_copied_while_the_step_before_it_runs(waits: list[str]) -> No
 def test_kernels_run_on_the_current_stream(cuda_kernels: types.ModuleType) -> None:
     """A kernel on another stream than the slow work before it would read unfinished results."""
     import cupy
-    from tinygen_kernels.cuda.launch import SIMULATED
+    from tinygen_kernels.cuda.compiler import SIMULATED
 
     size = 8 if SIMULATED else 4096
     weight, gamma = tg.ones((3, 3, 1, 2), device="cuda"), tg.ones((2,), device="cuda")

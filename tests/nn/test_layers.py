@@ -264,7 +264,9 @@ def test_it_is_its_function(row: Row, training: bool, device: str) -> None:
     manual_seed(1)
     y = layer(x)
     assert y.shape == row.gives and y.device == x.device
-    assert_array_equal(y.numpy(), expected.numpy())
+    # cuBLAS adds in another order where a layer makes one product of a sequence's steps.
+    tolerance = 0 if device == "cpu" else 1e-5
+    assert_allclose(y.numpy(), expected.numpy(), rtol=tolerance, atol=tolerance)
 
 
 @every_layer

@@ -65,7 +65,7 @@ class Protocol:
 
 def _seconds_on_a_gpu(work: Callable[[], Any], behind_other_work: bool) -> float:
     import cupy
-    from tinygen_kernels.cuda.launch import SIMULATED
+    from tinygen_kernels.cuda.compiler import SIMULATED
 
     begin, end = cupy.cuda.Event(), cupy.cuda.Event()
     if behind_other_work:

@@ -89,11 +89,10 @@ def _reports(module: str, i: int) -> list[Report]:
 
 
 def report(name: str, kernel: Any, signature: Any, threads: int, architecture: Architecture) -> Report:
-    from numba import cuda
-
+    compiler: Any = importlib.import_module("tinygen_kernels.cuda.compiler")
     begin = time.perf_counter()
     major, minor = divmod(int(architecture.name.removeprefix("sm_")), 10)
-    ptx, _ = cuda.compile_ptx(kernel, signature, cc=(major, minor))
+    ptx = compiler.ptx(kernel, signature, (major, minor))
     seconds = time.perf_counter() - begin
     told, disassembly = _assemble(ptx, architecture.name)
     registers = int(_number(r"Used (\d+) registers", told))

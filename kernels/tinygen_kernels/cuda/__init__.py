@@ -1,15 +1,9 @@
 """The kernels for CuPy arrays, compiled by Numba for CUDA.
 
 `tinygen_kernels.reference` defines each of them. For convolutions, read `tile.py`, `operands.py`,
-`products.py` and `conv.py` in this order. The other files can be read on their own.
+`products.py` and `conv.py` in this order. `compiler.py` and `launch.py` are how a kernel is compiled and
+started. The other files can be read on their own.
 """
-
-import os
-
-# Numba's CUDA package reads these when it is imported: no wait for the stream at each launch, and
-# no warning about small grids.
-os.environ.setdefault("NUMBA_CUDA_ARRAY_INTERFACE_SYNC", "0")
-os.environ.setdefault("NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS", "0")
 
 from tinygen_kernels.cuda.conv import conv2d, conv2d_data, conv2d_weight, matmul
 from tinygen_kernels.cuda.elementwise import adam, dropout, leaky_relu, leaky_relu_backward

@@ -13,7 +13,8 @@ import numpy
 from numba import cuda, float32, uint32, uint64
 
 from tinygen_kernels import Array
-from tinygen_kernels.cuda.launch import THREADS, device, elementwise, empty, flat
+from tinygen_kernels.cuda.compiler import device
+from tinygen_kernels.cuda.launch import THREADS, elementwise, empty, flat
 
 
 def leaky_relu(x: Array, negative_slope: float) -> Array:

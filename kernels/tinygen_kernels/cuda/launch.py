@@ -1,32 +1,37 @@
 # mypy: allow-untyped-defs
-"""How the kernels of this package are compiled and started.
+"""How the kernels of this package are started.
 
 A thread computes its position from `cuda.blockIdx` and `cuda.threadIdx`. Threads beyond the end do
 nothing, but they never return before a barrier. By default Numba computes with 64-bit integers and
 float64, which are slow on a GPU. So kernels convert what they compute by `int32(...)`,
 `uint32(...)` and `x.dtype.type(0)`, and they access one-dimensional arrays by a 32-bit flat index.
 
+A small kernel runs for a few microseconds, so starting one must not take longer. The first start of
+a kernel with arguments of these types loads its machine code. Every start packs the arguments into
+bytes, as C packs a struct, and hands their address to the driver.
+
 With NUMBA_ENABLE_CUDASIM=1 the same source runs in Numba's simulator, with one Python thread for
 each thread of the GPU.
 """
 
+import ctypes
 import functools
 import math
-import os
-from collections.abc import Callable
+import struct
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cupy
+import numba
 import numpy
-from numba import cuda
+from numba import cuda, types
 
 from tinygen_kernels import Array
+from tinygen_kernels.cuda.compiler import SIMULATED, machine_code
 
-SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") != "0"
 THREADS = 256  # of a block of a kernel with one thread for each element
 LARGEST = 2**31 - 1  # elements: an index is a 32-bit integer
-
-device: Any = cuda.jit(device=True, inline="always")  # a function that kernels call
 
 
 def launch(kernel: Callable[..., None], blocks: int | tuple[int, ...], threads: int, *arguments: Any) -> None:
@@ -35,7 +40,16 @@ def launch(kernel: Callable[..., None], blocks: int | tuple[int, ...], threads: 
     An array is passed as its elements in row-major order. An integer, also in a tuple, is passed as
     int32.
     """
-    _compiled(kernel)[blocks, threads, _stream()](*map(_argument, arguments))
+    arguments = tuple([_contiguous(value) if isinstance(value, cupy.ndarray) else value for value in arguments])
+    if SIMULATED:
+        _simulated(kernel)[blocks, threads](*map(_for_the_simulator, arguments))
+        return
+    kinds = tuple([value.dtype.char if isinstance(value, cupy.ndarray) else type(value) for value in arguments])
+    key = kernel, cupy.cuda.runtime.getDevice(), kinds
+    loaded = _loaded.get(key)
+    if loaded is None:
+        loaded = _loaded[key] = _Loaded(kernel, arguments)
+    loaded.start(blocks if isinstance(blocks, tuple) else (blocks, 1, 1), threads, arguments)
 
 
 def elementwise(kernel: Callable[..., None], size: int, *arguments: Any) -> None:
@@ -49,14 +63,19 @@ def flat(array: Array) -> Array:
 
     Raises ValueError if there are more than a 32-bit index can address.
     """
-    _refuse_too_many(array.size, array.shape)
-    return array if array.ndim == 1 and array.flags.c_contiguous else cupy.ascontiguousarray(array).reshape(-1)
+    array = _contiguous(array)
+    return array if array.ndim == 1 else array.reshape(-1)
 
 
 def empty(shape: int | tuple[int, ...], dtype: Any) -> Array:
     """A new array on the current device. Raises ValueError as `flat` does."""
     _refuse_too_many(math.prod(shape) if isinstance(shape, tuple) else shape, shape)
     return cupy.empty(shape, dtype)
+
+
+def _contiguous(array: Array) -> Array:
+    _refuse_too_many(array.size, array.shape)
+    return array if array.flags.c_contiguous else cupy.ascontiguousarray(array)
 
 
 def _refuse_too_many(elements: int, shape: Any) -> None:
@@ -70,37 +89,104 @@ def multiprocessors() -> int:
     return 132 if SIMULATED else runtime.deviceGetAttribute(runtime.cudaDevAttrMultiProcessorCount, runtime.getDevice())
 
 
-_compiled = functools.cache(cuda.jit)
+_simulated = functools.cache(cuda.jit)
 
 
-def _argument(value: Any) -> Any:
+def _for_the_simulator(value: Any) -> Any:
     if isinstance(value, cupy.ndarray):
-        array: Any = flat(value)
-        return array.unwrap() if SIMULATED else array  # in the simulator, CuPy is a stand-in around NumPy
+        array: Any = value.reshape(-1)
+        return array.unwrap()  # CuPy is a stand-in around NumPy
     if isinstance(value, tuple):
-        return _integers(type(value), value)
+        return type(value)(*map(_for_the_simulator, value))
     return numpy.int32(value) if isinstance(value, int) else value
 
 
-@functools.lru_cache(1024)
-def _integers(kind: Callable[..., Any], values: Any) -> Any:
-    """The tuple with its integers as int32.
+class _Loaded:
+    """A kernel in the memory of the current device, for arguments of the types of an example."""
 
-    It is cached, because every step passes the same tuples, and converting one takes as long as a
-    small kernel. `kind` is a part of the key, because tuples of two kinds may be equal.
+    def __init__(self, kernel: Callable[..., None], example: tuple[Any, ...]) -> None:
+        capability = cupy.cuda.Device().compute_capability
+        signature = tuple(map(type_of, example))
+        entry, cubin = machine_code(kernel, signature, (int(capability[:-1]), int(capability[-1])))
+        self._module = _told(driver().cuModuleLoadData(cubin))
+        self._function = int(_told(driver().cuModuleGetFunction(self._module, entry.encode())))
+        self._layout = layout(signature)
+        self._bytes = ctypes.create_string_buffer(max(1, self._layout.size))
+        self._size = ctypes.c_size_t(self._layout.size)
+        # CU_LAUNCH_PARAM_BUFFER_POINTER, CU_LAUNCH_PARAM_BUFFER_SIZE and CU_LAUNCH_PARAM_END
+        self._extra = (ctypes.c_void_p * 5)(1, ctypes.addressof(self._bytes), 2, ctypes.addressof(self._size), 0)
+        self._where = ctypes.addressof(self._extra)
+        self._start = driver().cuLaunchKernel
+        self._lock = threading.Lock()  # of the bytes, which the driver copies
+
+    def start(self, blocks: tuple[int, ...], threads: int, arguments: tuple[Any, ...]) -> None:
+        words: list[Any] = []
+        for value in arguments:
+            if isinstance(value, cupy.ndarray):
+                size, itemsize = value.size, value.itemsize
+                words += (0, 0, size, itemsize, value.data.ptr, size, itemsize)
+            elif isinstance(value, tuple):
+                words += _numbers(value)
+            else:
+                words.append(value)
+        stream = cupy.cuda.get_current_stream().ptr
+        with self._lock:
+            self._layout.pack_into(self._bytes, 0, *words)
+            _told(self._start(self._function, *blocks, threads, 1, 1, 0, stream, 0, self._where))
+
+
+_loaded: dict[Any, _Loaded] = {}
+
+
+def type_of(value: Any) -> Any:
+    """The Numba type of an argument."""
+    if isinstance(value, cupy.ndarray):
+        return numba.from_dtype(value.dtype)[::1]
+    if isinstance(value, tuple):
+        parts = list(map(type_of, value))
+        same = len(set(parts)) == 1
+        return types.NamedUniTuple(parts[0], len(parts), type(value)) if same else types.NamedTuple(parts, type(value))
+    return types.int32 if isinstance(value, int) else numba.from_dtype(value.dtype)
+
+
+def layout(signature: tuple[Any, ...]) -> struct.Struct:
+    """How the arguments of a kernel lie in memory, each where C would put it in a struct.
+
+    Numba passes the members of a tuple one by one, and an array as (counter of references, owner,
+    elements, bytes of one, address, shape, strides), the first two of which the kernels never use.
     """
-    return kind(*map(_argument, values))
+    return struct.Struct("".join(map(_format, signature)))
 
 
-def _stream() -> Any:
-    """CuPy's current stream, so that kernels run in order with the operations of CuPy."""
-    return 0 if SIMULATED else _numbas_stream(cupy.cuda.runtime.getDevice(), cupy.cuda.get_current_stream().ptr)
+def _format(kind: Any) -> str:
+    if isinstance(kind, types.Array):
+        return "PPnnPnn"
+    if hasattr(kind, "types"):  # a tuple
+        return "".join(map(_format, kind.types))
+    return {types.int32: "i", types.uint32: "I", types.uint64: "Q", types.float32: "f", types.float64: "d"}[kind]
+
+
+@functools.lru_cache(1024)
+def _numbers(value: Any) -> tuple[int, ...]:
+    """The integers in a tuple of integers and such tuples. It is cached, because every step passes the same ones."""
+    return tuple(_each(value))
+
+
+def _each(value: Any) -> Iterator[int]:
+    for part in value:
+        yield from _each(part) if isinstance(part, tuple) else (part,)
 
 
 @functools.cache
-def _numbas_stream(device: int, pointer: int) -> Any:
-    """Numba's object for a stream of CuPy.
+def driver() -> Any:
+    """NVIDIA's bindings of the driver, in which each function returns an error code and its results."""
+    from cuda.bindings import driver
 
-    It is cached, because Numba prepares a kernel again for each stream object that it has not seen.
-    """
-    return cuda.external_stream(pointer)
+    return driver
+
+
+def _told(answer: tuple[Any, ...]) -> Any:
+    """The result in what the driver answers. Raises RuntimeError for an error, which the driver names."""
+    if answer[0]:
+        raise RuntimeError(f"the GPU's driver refuses: {answer[0].name}")
+    return answer[1] if len(answer) > 1 else None

@@ -13,7 +13,7 @@ gets the same functions in plain Python.
 
 from numba import types
 
-from tinygen_kernels.cuda.launch import SIMULATED
+from tinygen_kernels.cuda.compiler import SIMULATED
 
 ALIGNMENT = None if SIMULATED else 16
 

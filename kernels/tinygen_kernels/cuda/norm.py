@@ -24,8 +24,9 @@ import cupy
 from numba import cuda, float32, int32, uint32
 
 from tinygen_kernels import Array
+from tinygen_kernels.cuda.compiler import device
 from tinygen_kernels.cuda.elementwise import leaky
-from tinygen_kernels.cuda.launch import THREADS, device, elementwise, empty, flat, launch
+from tinygen_kernels.cuda.launch import THREADS, elementwise, empty, flat, launch
 
 _WIDTH, _DEPTH = 32, 8  # threads per block, along the channels and along the rows
 _BLOCK = _WIDTH * _DEPTH

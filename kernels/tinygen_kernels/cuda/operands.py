@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 from numba import cuda, int32, uint32
 
-from tinygen_kernels.cuda.launch import device
+from tinygen_kernels.cuda.compiler import device
 from tinygen_kernels.cuda.memory import load4
 from tinygen_kernels.cuda.tile import Operand, Tile, own_piece
 

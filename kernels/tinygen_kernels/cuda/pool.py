@@ -20,7 +20,8 @@ import numpy
 from numba import cuda, float32, int32, types, uint32
 
 from tinygen_kernels import Array, Padding, Pair
-from tinygen_kernels.cuda.launch import THREADS, device, elementwise, empty
+from tinygen_kernels.cuda.compiler import device
+from tinygen_kernels.cuda.launch import THREADS, elementwise, empty
 from tinygen_kernels.geometry import pooled_size
 
 

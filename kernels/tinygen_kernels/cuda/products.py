@@ -10,7 +10,7 @@ from math import gcd
 from typing import Any, NamedTuple
 
 from tinygen_kernels import Padding, Pair
-from tinygen_kernels.cuda.launch import SIMULATED
+from tinygen_kernels.cuda.compiler import SIMULATED
 from tinygen_kernels.cuda.operands import Axis, Geometry
 from tinygen_kernels.cuda.tile import LARGE, NARROW, SMALL, TALL, TINY, Tile
 

@@ -48,7 +48,7 @@ from typing import Any, NamedTuple
 
 from numba import cuda, int32, int64, uint32
 
-from tinygen_kernels.cuda.launch import device
+from tinygen_kernels.cuda.compiler import device
 from tinygen_kernels.cuda.memory import ALIGNMENT, load4, store4
 
 

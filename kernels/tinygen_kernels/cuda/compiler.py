@@ -1,0 +1,96 @@
+# mypy: allow-untyped-defs
+"""From the Python function of a kernel to machine code: all that this package asks of a compiler.
+
+Numba compiles a kernel to PTX, an assembly language that all NVIDIA GPUs share, for one compute
+capability. NVIDIA's linker turns PTX into machine code, a *cubin*, which is kept on disk.
+"""
+
+import functools
+import importlib
+import os
+import re
+import types
+from collections.abc import Callable
+from importlib import metadata
+from typing import Any
+
+import numpy
+from numba import cuda
+
+from tinygen_kernels.code_files import CodeFiles, Folders, digest, sources, warn_once
+
+SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") != "0"  # Numba's simulator runs the kernels, and nothing is compiled
+_PARTS = "numba", "numba-cuda", "cuda-core", "cuda-toolkit", "nvidia-nvvm", "nvidia-nvjitlink"  # of the compiler
+
+if not (SIMULATED or hasattr(numpy, "row_stack")):
+    # numba-cuda 0.30 looks this function up when it is imported in full. NumPy 2.5 does not have it.
+    vars(numpy)["row_stack"] = numpy.vstack
+    importlib.import_module("numba.cuda.np.arrayobj")
+    del vars(numpy)["row_stack"]
+
+device: Any = cuda.jit(device=True, inline="always")  # a function that kernels call
+
+
+def ptx(kernel: Callable[..., None], signature: tuple[Any, ...], capability: tuple[int, int]) -> str:
+    """The kernel in PTX. The signature is the Numba types of its arguments."""
+    return cuda.compile(kernel, signature, device=False, abi="numba", cc=capability)[0]
+
+
+def machine_code(kernel: Callable[..., None], signature: tuple[Any, ...], capability: tuple[int, int]) -> tuple[str, bytes]:
+    """The name of the kernel in its cubin, and the cubin: the one on disk, or a new one."""
+    folders = Folders(kernel)
+    folder = folders.locator.get_cache_path()
+    files, key = CodeFiles(folder, folders.filename_base, _source()), (description(kernel), signature, capability)
+    try:
+        found = files.load(key) or b""
+    except OSError:
+        found = b""
+    check, _, code = found.partition(b"\n")
+    if check.decode(errors="replace") != digest(code):  # none, or damaged
+        text = ptx(kernel, signature, capability)
+        code = _entry(text).encode() + b"\n" + _link(text, capability)
+        try:
+            folders.locator.ensure_cache_path()
+            files.save(key, digest(code).encode() + b"\n" + code)
+        except OSError:
+            warn_once(folder, "GPU")
+    entry, _, cubin = code.partition(b"\n")
+    return entry.decode(), cubin
+
+
+def description(value: Any) -> str:
+    """The name of a function and, in turn, of what it closes over: kernels of one source differ in nothing else."""
+    function = getattr(value, "py_func", value)
+    if isinstance(function, types.FunctionType):
+        closed_over = [cell.cell_contents for cell in function.__closure__ or ()]
+        return f"{function.__module__}.{function.__qualname__}{description(tuple(closed_over))}"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(description, value))})"
+    return value.__name__ if isinstance(value, type) else repr(value)
+
+
+def _entry(text: str) -> str:
+    found = re.search(r"\.entry\s+([\w$]+)", text)
+    assert found, "a kernel's PTX has an entry"
+    return found[1]
+
+
+def _link(text: str, capability: tuple[int, int]) -> bytes:
+    from cuda.core import Linker, LinkerOptions, ObjectCode
+
+    options = LinkerOptions(arch=f"sm_{capability[0]}{capability[1]}")
+    return Linker(ObjectCode.from_ptx(text.encode()), options=options).link("cubin").code
+
+
+@functools.cache
+def _source() -> str:
+    """A digest of this package and of the parts of the compiler."""
+    versions = [f"{part} {_version(part)}" for part in _PARTS]
+    return digest(sources(__package__).encode(), *(version.encode() for version in versions))
+
+
+def _version(part: str) -> str | None:
+    try:
+        return metadata.version(part)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,103 @@
+"""Starts kernels on a stub of the GPU's driver, in a process without a GPU, and tells what the driver was given.
+
+    python stub_driver.py     prints JSON: see `report`
+
+The machine code is real, and so are CuPy's arrays, though their addresses are invented. What only
+a driver can do is replaced: which device is current, and the three functions that `launch` calls.
+"""
+
+import ctypes
+import json
+import re
+import time
+from typing import Any, NamedTuple
+
+import cupy
+import numpy
+from numba import cuda
+from tinygen_kernels.cuda import compiler, launch
+
+ADDRESS = 0x7F00_0000_0000
+
+
+class Inner(NamedTuple):
+    a: int
+    b: int
+
+
+class Outer(NamedTuple):
+    first: int
+    rows: Inner
+    columns: Inner
+
+
+def every_kind(x, y, outer, seed, count, slope, precise, size):
+    i = cuda.grid(1)
+    if i < size:
+        y[i] = x[i] * outer.first * outer.rows.b * outer.columns.a * slope + precise + seed + count
+
+
+class StubDriver:
+    """The driver's bindings, without a GPU. `started` is what each launch was given."""
+
+    def __init__(self) -> None:
+        self.started: list[dict[str, Any]] = []
+        self.loaded: list[tuple[bytes, bytes]] = []
+        self.keep = True
+
+    def cuModuleLoadData(self, image: bytes) -> tuple[int, bytes]:
+        return 0, image
+
+    def cuModuleGetFunction(self, module: bytes, name: bytes) -> tuple[int, int]:
+        self.loaded.append((module, name))
+        return 0, len(self.loaded)
+
+    def cuLaunchKernel(self, function: int, *rest: int) -> tuple[int]:
+        if self.keep:
+            extra = (ctypes.c_void_p * 5).from_address(rest[-1])
+            size = ctypes.c_size_t.from_address(extra[3]).value
+            assert (extra[0], extra[2], extra[4]) == (1, 2, None)
+            given = {"function": function, "grid": rest[:3], "block": rest[3:6], "shared": rest[6], "stream": rest[7]}
+            self.started.append({**given, "bytes": ctypes.string_at(extra[1], size).hex()})
+        return (0,)
+
+
+def array(size: int, dtype: str, number: int) -> Any:
+    """An array of CuPy's at an invented address."""
+    memory = cupy.cuda.UnownedMemory(ADDRESS + number * 0x1000, size * numpy.dtype(dtype).itemsize, None, 0)
+    return cupy.ndarray(size, dtype, cupy.cuda.MemoryPointer(memory, 0))
+
+
+def parameters(ptx: str) -> list[str]:
+    """The types of a kernel's parameters, in order, as its PTX declares them."""
+    return re.findall(r"^\s*\.param (?:\.align \d+ )?\.(\w+)", ptx.partition("{")[0], re.MULTILINE)
+
+
+def report() -> dict[str, Any]:
+    stub = StubDriver()
+    launch.driver = lambda: stub
+    cupy.cuda.runtime.getDevice = lambda: 0
+    cupy.cuda.get_current_stream = lambda: cupy.cuda.ExternalStream(77)
+    cupy.cuda.Device = lambda: type("Device", (), {"compute_capability": "90"})()
+    x, y = array(10, "float32", 0), array(20, "float64", 1)
+    numbers = numpy.uint64(2**40), numpy.uint32(7), numpy.float32(0.5), numpy.float64(0.25), 10
+    arguments = x, y, Outer(3, Inner(4, 5), Inner(6, 7)), *numbers
+    launch.launch(every_kind, (3, 2, 1), 64, *arguments)
+    launch.launch(every_kind, 9, 32, y, *arguments[1:])  # other types: another function
+    launch.launch(every_kind, 1, 32, *arguments)
+    stub.keep = False
+    begin = time.perf_counter()
+    for _ in range(1000):
+        launch.launch(every_kind, 1, 32, *arguments)
+    microseconds = (time.perf_counter() - begin) * 1e3
+    signature = tuple(map(launch.type_of, arguments))
+    return {
+        "started": stub.started,
+        "names": [name.decode() in module.decode(errors="replace") for module, name in stub.loaded],
+        "parameters": parameters(compiler.ptx(every_kind, signature, (9, 0))),
+        "microseconds": microseconds,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(report()))

@@ -1,0 +1,89 @@
+"""How a kernel gets from Python to the driver: its machine code on disk, and its arguments in bytes.
+
+This needs CUDA's compilers, but not a GPU: `stub_driver` takes the place of the driver.
+"""
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+import stub_driver
+from stub_driver import ADDRESS
+
+pytestmark = pytest.mark.gpu
+
+COMPILE = """
+import sys, zlib
+from tinygen_kernels.cuda import compiler, elementwise, norm
+kernels = {name: (kernel, signature) for module in (elementwise, norm) for name, kernel, signature, _ in module.kernels()}
+compiled = []
+compiler.ptx = lambda *arguments, ptx=compiler.ptx: compiled.append(1) or ptx(*arguments)
+codes = [compiler.machine_code(*kernels[name], (9, 0)) for name in sys.argv[1:]]
+print(len(compiled), *(f"{entry}:{zlib.crc32(cubin)}" for entry, cubin in codes))
+"""
+TWO = "batch_norm sums", "batch_norm_backward sums"  # of one factory, with different functions closed over
+
+
+def child(arguments: list[str], **environment: str) -> "subprocess.CompletedProcess[str]":
+    """A process without the simulator, which compiles nothing."""
+    own = {name: value for name, value in os.environ.items() if name != "NUMBA_ENABLE_CUDASIM"}
+    own["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    process = subprocess.run([sys.executable, *arguments], env={**own, **environment}, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr[-2000:]
+    return process
+
+
+@pytest.fixture(scope="module")
+def told(cuda_kernels: types.ModuleType) -> dict[str, Any]:
+    return json.loads(child([stub_driver.__file__]).stdout)
+
+
+def test_the_driver_gets_the_arguments_where_the_kernel_reads_them(told: dict[str, Any]) -> None:
+    sizes = {"u64": "Q", "u32": "I", "f32": "f", "f64": "d"}
+    layout = struct.Struct("@" + "".join(sizes[kind] for kind in told["parameters"]))
+    first, second, third = told["started"]
+    x = 0, 0, 10, 4, ADDRESS, 10, 4
+    y = 0, 0, 20, 8, ADDRESS + 0x1000, 20, 8
+    rest = 3, 4, 5, 6, 7, 2**40, 7, 0.5, 0.25, 10
+    assert layout.unpack(bytes.fromhex(first["bytes"])) == (*x, *y, *rest)
+    assert layout.unpack(bytes.fromhex(second["bytes"])) == (*y, *y, *rest)
+    assert third["bytes"] == first["bytes"]
+
+
+def test_grid_block_and_stream_are_those_asked_for(told: dict[str, Any]) -> None:
+    starts = [(start["grid"], start["block"], start["shared"], start["stream"]) for start in told["started"]]
+    assert starts == [([3, 2, 1], [64, 1, 1], 0, 77), ([9, 1, 1], [32, 1, 1], 0, 77), ([1, 1, 1], [32, 1, 1], 0, 77)]
+
+
+def test_a_kernel_is_loaded_once_for_each_tuple_of_types(told: dict[str, Any]) -> None:
+    assert [start["function"] for start in told["started"]] == [1, 2, 1]
+    assert told["names"] == [True, True]  # each cubin holds the function that is looked up in it
+
+
+@pytest.mark.usefixtures("cuda_kernels")
+def test_machine_code_is_kept_for_the_next_process(tmp_path: Path) -> None:
+    def compiled(*names: str) -> list[str]:
+        return child(["-c", COMPILE, *names], NUMBA_CACHE_DIR=str(tmp_path)).stdout.split()
+
+    first = compiled(*TWO)
+    assert first[0] == "2"
+    assert first[1] != first[2]  # functions of one name are told apart by what they close over
+    assert compiled(*TWO) == ["0", *first[1:]]
+    for file in tmp_path.rglob("*.nbc"):
+        file.write_bytes(file.read_bytes()[:-1])
+    assert compiled(*TWO) == first  # damaged files are made anew
+    assert compiled(*TWO) == ["0", *first[1:]]
+
+
+@pytest.mark.usefixtures("cuda_kernels")
+def test_without_a_folder_kernels_compile_and_say_so_once() -> None:
+    full = "from tinygen_kernels.code_files import CodeFiles\ndef save(*_): raise OSError\nCodeFiles.load, CodeFiles.save = save, save\n"
+    process = child(["-c", full + COMPILE, "dropout", "adam"])
+    assert process.stdout.split()[0] == "2"
+    assert process.stderr.count("GPU kernels cannot be kept in") == 1
