@@ -2,18 +2,20 @@
 
 import json
 import math
+import re
 from pathlib import Path
+from typing import get_args
 
 import numpy
 import pytest
 
 from tinygen.command_line import UsageError
 from tinygen.learn import command, quiz
-from tinygen.learn.command import LearnOptions
+from tinygen.learn.command import LearnOptions, Verb
 from tinygen.learn.course import Course
 from tinygen.learn.exercise import Exercise
 from tinygen.learn.judged import grade, judged
-from tinygen.learn.lesson import lesson, lessons
+from tinygen.learn.lesson import LESSONS, lesson, lessons
 
 
 @pytest.fixture
@@ -134,3 +136,14 @@ class TestQuiz:
         said = capsys.readouterr().out
         assert "1 of 12 are right; look again at 2, 3" in said and "12 of 12 are right\n" in said and "it was 1" in said
         assert sum(json.loads((tmp_path / "quiz.jsonl").read_text().splitlines()[0])["right"]) == 1
+
+
+def test_the_page_for_teachers_names_files_and_commands_that_exist() -> None:
+    page = LESSONS / "README.md"
+    text = page.read_text()
+    links = re.findall(r"\]\(([\w./]+)[^)]*\)", text)
+    assert links and all((page.parent / link).exists() for link in links)
+    commands = re.findall(r"^tinygen learn (\w+) ?(\d\d)?", text, re.MULTILINE)
+    assert {verb for verb, _ in commands} == set(get_args(Verb))
+    planned = set(re.findall(r"(\d\d) \d\d ?[·|]", text))
+    assert {lesson.number for lesson in lessons()} <= planned and {number for _, number in commands if number} <= planned

@@ -74,8 +74,10 @@ def main(options: LearnOptions) -> None:
         case "quiz", _:
             quiz.ask()
         case "grade", folders:
-            for row in grade([Path(folder) for folder in folders]):
-                print("  ".join(f"{cell:<8}" for cell in row).rstrip())
+            rows = grade([Path(folder) for folder in folders])
+            widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+            for row in rows:
+                print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _tell(found: dict[str, str | None]) -> None:
