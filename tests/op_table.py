@@ -145,6 +145,16 @@ def activated_batch_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> 
     return F.batch_norm(x, gamma, beta + Tensor(to_device(sides, beta.device)), eps=eps, negative_slope=0.3)
 
 
+def activated_convolution(name: str) -> Callable[..., Tensor]:
+    """With the channels far from the kink of leaky ReLU, in turn below and above it."""
+
+    def function(x: Tensor, weight: Tensor, bias: Tensor, **arguments: Any) -> Tensor:
+        sides = numpy.resize([-200.0, 200.0], bias.shape).astype(bias.dtype)
+        return getattr(F, name)(x, weight, bias + Tensor(to_device(sides, bias.device)), negative_slope=0.3, **arguments)  # type: ignore[no-any-return]
+
+    return function
+
+
 def hinge_away_from_its_kink(real: Tensor, fake: Tensor) -> Tensor:
     return F.hinge_discriminator_loss(real + 1, fake - 1)
 
@@ -236,8 +246,10 @@ OPS = [
     Op("dense", layers(bias=True), lambda x, w, b: x @ w + b, note="with bias"),
     Op("conv2d", convolutions(bias=False), linear=True),
     Op("conv2d", convolutions(bias=True), note="with bias"),
+    Op("conv2d", convolutions(bias=True), function=activated_convolution("conv2d"), note="with leaky ReLU"),
     Op("conv_transpose2d", transposed_convolutions(bias=False), linear=True),
     Op("conv_transpose2d", transposed_convolutions(bias=True), note="with bias"),
+    Op("conv_transpose2d", transposed_convolutions(bias=True), function=activated_convolution("conv_transpose2d"), note="with leaky ReLU"),
     Op("max_pool2d", pools()),
     Op("avg_pool2d", pools(), linear=True),
     Op("global_avg_pool2d", takes(st.tuples(image_shape)), lambda x: x.mean((1, 2)), linear=True),

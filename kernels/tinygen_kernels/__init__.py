@@ -41,18 +41,30 @@ Padding = tuple[Pair, Pair]
 class Kernels(Protocol):
     """The names and signatures that the module of every device has."""
 
-    def conv2d(self, x: Array, w: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+    def conv2d(
+        self, x: Array, w: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair, negative_slope: float = 1.0
+    ) -> Array:
         """Convolution: x (N,H,W,C), w (kh,kw,C,K), bias (K,) -> y (N,H',W',K).
 
-        x counts as zero outside its borders, and
+        x counts as zero outside its borders, y = leaky_relu(z) where slope 1 means no activation, and
 
-        y[n,i,j,k] = bias[k] + sum_{a,b,c} x[n, i*sh - top + a*dh, j*sw - left + b*dw, c] w[a,b,c,k]
+        z[n,i,j,k] = bias[k] + sum_{a,b,c} x[n, i*sh - top + a*dh, j*sw - left + b*dw, c] w[a,b,c,k]
         """
 
-    def conv2d_data(self, y: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+    def conv2d_data(
+        self,
+        y: Array,
+        w: Array,
+        bias: Array | None,
+        size: Pair,
+        stride: Pair,
+        padding: Padding,
+        dilation: Pair,
+        negative_slope: float = 1.0,
+    ) -> Array:
         """The adjoint of conv2d in x: y (N,H',W',K), w (kh,kw,C,K), bias (C,) -> x (N,*size,C).
 
-        This is the transposed convolution.
+        This is the transposed convolution. Bias and leaky_relu follow it, as they do in conv2d.
         """
 
     def conv2d_weight(self, x: Array, y: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:

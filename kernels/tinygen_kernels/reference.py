@@ -20,7 +20,7 @@ from tinygen_kernels import Array, Padding, Pair
 from tinygen_kernels.geometry import output_size, pooled_size, taps
 
 
-def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair, negative_slope: float = 1.0) -> Array:
     images, *size, _ = x.shape
     kernel_size, outputs = w.shape[:2], w.shape[3]
     padded = numpy.pad(x, ((0, 0), *padding, (0, 0)))
@@ -28,16 +28,23 @@ def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Paddin
     y = numpy.zeros((images, *output, outputs), x.dtype)
     for tap, rows, columns in taps(kernel_size, output, stride, dilation):
         y += padded[:, rows, columns] @ w[tap]
-    return y if bias is None else y + bias
+    return _finished(y, bias, negative_slope)
 
 
-def conv2d_data(y: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+def conv2d_data(
+    y: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair, negative_slope: float = 1.0
+) -> Array:
     (top, bottom), (left, right) = padding
     padded = numpy.zeros((y.shape[0], top + size[0] + bottom, left + size[1] + right, w.shape[2]), y.dtype)
     for tap, rows, columns in taps(w.shape[:2], y.shape[1:3], stride, dilation):
         padded[:, rows, columns] += y @ w[tap].T
     x = padded[:, top : top + size[0], left : left + size[1]]
-    return x.copy() if bias is None else x + bias
+    return _finished(x.copy(), bias, negative_slope)
+
+
+def _finished(y: Array, bias: Array | None, negative_slope: float) -> Array:
+    z = y if bias is None else y + bias
+    return z if negative_slope == 1 else leaky_relu(z, negative_slope)
 
 
 def conv2d_weight(x: Array, y: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:

@@ -118,6 +118,24 @@ class TestCreateGraph:
         assert values(grad(left, h), grad(right, x)) == [[4, -8, 12], [10, 10, 10]]
 
 
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("slope", [0.0, 0.2])
+def test_a_convolution_with_leaky_relu_equals_its_composite(transposed: bool, slope: float) -> None:
+    """To the last bit and to second order, although its second derivatives are not made of it."""
+    rng = numpy.random.default_rng(0)
+    inputs = [random_tensor(shape, rng) for shape in ((2, 4, 3, 2), (3, 2, 2, 2), (2,))]
+    convolution = F.conv_transpose2d if transposed else F.conv2d
+    results = []
+    fused = convolution(*inputs, negative_slope=slope)
+    assert isinstance(fused.node, Fused)
+    for y in fused, fused.node.composite(*inputs):
+        c = random_tensor(y.shape, numpy.random.default_rng(1))
+        first = grad(y, inputs, c, create_graph=True)
+        results.append([y, *first, *grad(first, [*inputs, c], [g.detach() for g in first])])
+    for a, b in zip(*results, strict=True):
+        assert_array_equal(a.numpy(), b.numpy())
+
+
 class TestFused:
     """batch_norm has a kernel for its first derivatives; its composite is what they mean, and what the second ones are made of."""
 

@@ -50,13 +50,14 @@ class TestOps:
         assert flops == {"Conv2D": (2 * CONVOLUTION, 2 * CONVOLUTION), "MatMul": (2 * PRODUCT, 4 * PRODUCT)}
 
     @pytest.mark.parametrize("transposed", [False, True])
-    def test_the_three_convolutions_cost_the_same(self, transposed: bool) -> None:
+    @pytest.mark.parametrize("slope", [1.0, 0.2])
+    def test_the_three_convolutions_cost_the_same(self, transposed: bool, slope: float) -> None:
         x, w = tg.rand((2, 5, 5, 3)), tg.rand((3, 3, 7, 3) if transposed else (3, 3, 3, 7))
         x.requires_grad = w.requires_grad = True
         with tg.profile() as profile:
-            y = (tg.conv_transpose2d if transposed else tg.conv2d)(x, w, stride=2, padding=1)
+            y = (tg.conv_transpose2d if transposed else tg.conv2d)(x, w, stride=2, padding=1, negative_slope=slope)
             y.sum().backward()
-        costs = profile.ops["Conv2DData" if transposed else "Conv2D"]
+        costs = profile.ops["ConvLeakyReLU" if slope != 1 else "Conv2DData" if transposed else "Conv2D"]
         places = 5 * 5 if transposed else 3 * 3  # of the convolution's output, which a transposed one has as its input
         assert costs.forward.flops == 2 * 2 * places * (3 * 3 * 3 * 7)
         assert costs.backward.flops == 2 * costs.forward.flops
@@ -111,6 +112,11 @@ class TestLayers:
             OUTSIDE,
         ]
         assert all(costs.forward.calls == 1 and costs.backward.seconds > 0 for name, costs in profile.layers.items() if name != OUTSIDE)
+
+    def test_a_layer_and_the_activation_in_its_pass_are_one(self) -> None:
+        with tg.profile() as profile:
+            nn.Sequential(nn.Conv2D(2, 3, 1), nn.ReLU())(tg.ones((1, 2, 2, 2))).sum().backward()
+        assert list(profile.layers) == ["Sequential.layers.0 Conv2D(2 -> 3, 1x1, stride 1, padding 0) + ReLU()", OUTSIDE]
 
     @pytest.mark.parametrize(("layer", "gates"), [(nn.RNN(3, 5), 1), (nn.GRU(3, 5), 3), (nn.LSTM(3, 5), 4)], ids=["RNN", "GRU", "LSTM"])
     def test_the_products_of_a_recurrence(self, layer: nn.Module, gates: int) -> None:

@@ -6,16 +6,16 @@ from tinygen import Tensor, concatenate, is_recording, nn, random_state, zeros
 
 
 def test_it_shows_layers_outputs_and_parameters() -> None:
-    model = nn.Sequential(nn.Sequential(nn.Conv2D(1, 8, 3), nn.BatchNorm(8)), nn.ReLU(), nn.Flatten(), nn.Dense(128, 100))
+    model = nn.Sequential(nn.Sequential(nn.Conv2D(1, 8, 3), nn.ReLU(), nn.BatchNorm(8)), nn.ReLU(), nn.Flatten(), nn.Dense(128, 100))
     assert nn.summary(model, (2, 6, 6, 1)) == (
-        "layer                                     output        parameters\n"
-        "------------------------------------------------------------------\n"
-        "input                                     (2, 6, 6, 1)\n"
-        "Conv2D(1 -> 8, 3x3, stride 1, padding 0)  (2, 4, 4, 8)          80\n"
-        "BatchNorm(8)                              (2, 4, 4, 8)          16\n"
-        "ReLU()                                    (2, 4, 4, 8)\n"
-        "Flatten()                                 (2, 128)\n"
-        "Dense(128 -> 100)                         (2, 100)          12,900\n"
+        "layer                                              output        parameters\n"
+        "---------------------------------------------------------------------------\n"
+        "input                                              (2, 6, 6, 1)\n"
+        "Conv2D(1 -> 8, 3x3, stride 1, padding 0) + ReLU()  (2, 4, 4, 8)          80\n"
+        "BatchNorm(8)                                       (2, 4, 4, 8)          16\n"
+        "ReLU()                                             (2, 4, 4, 8)\n"
+        "Flatten()                                          (2, 128)\n"
+        "Dense(128 -> 100)                                  (2, 100)          12,900\n"
         "Sequential: 12,996 parameters"
     )
 

@@ -51,8 +51,8 @@ def calls(dtype: Any) -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
     random = numpy.random.default_rng(0)
     for c in CONVOLUTIONS:
         x, w, g = c.arrays(dtype, 0)
-        yield reference.conv2d, (x, w, w[0, 0, 0], *c.window)
-        yield reference.conv2d_data, (g, w, w[0, 0, :, 0], c.size, *c.window)
+        yield reference.conv2d, (x, w, w[0, 0, 0], *c.window, 0.2)
+        yield reference.conv2d_data, (g, w, w[0, 0, :, 0], c.size, *c.window, 0.2)
         yield reference.conv2d_weight, (x, g, c.kernel_size, *c.window)
     for rows, length, columns in PRODUCTS:
         a, b = random.standard_normal((rows, length)).astype(dtype), random.standard_normal((length, columns)).astype(dtype)

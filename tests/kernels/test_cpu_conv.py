@@ -17,16 +17,19 @@ seeds = st.integers(0, 2**32 - 1)
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @settings(deadline=None, max_examples=100)
-@given(convolutions(), st.booleans(), seeds)
-def test_the_reference_is_met(dtype: Any, c: Convolution, with_bias: bool, seed: int) -> None:
+@given(convolutions(), st.booleans(), st.sampled_from([1.0, 0.3]), seeds)
+def test_the_reference_is_met(dtype: Any, c: Convolution, with_bias: bool, slope: float, seed: int) -> None:
     x, w, g = c.arrays(dtype, seed)
     b, d = (w[0, 0, 0], w[0, 0, :, 0]) if with_bias else (None, None)
     exact = [None if array is None else array.astype(numpy.float64) for array in (x, w, g, b, d)]
     for array in (x, w, g):
         array.flags.writeable = False
     results = {
-        "y": (cpu.conv2d(x, w, b, *c.window), reference.conv2d(exact[0], exact[1], exact[3], *c.window)),
-        "x": (cpu.conv2d_data(g, w, d, c.size, *c.window), reference.conv2d_data(exact[2], exact[1], exact[4], c.size, *c.window)),
+        "y": (cpu.conv2d(x, w, b, *c.window, slope), reference.conv2d(exact[0], exact[1], exact[3], *c.window, slope)),
+        "x": (
+            cpu.conv2d_data(g, w, d, c.size, *c.window, slope),
+            reference.conv2d_data(exact[2], exact[1], exact[4], c.size, *c.window, slope),
+        ),
         "w": (cpu.conv2d_weight(x, g, c.kernel_size, *c.window), reference.conv2d_weight(exact[0], exact[2], c.kernel_size, *c.window)),
     }
     for name, (result, expected) in results.items():
@@ -74,6 +77,20 @@ def test_matmul(dtype: Any, rows: int, length: int, columns: int, seed: int) -> 
     c = cpu.matmul(a, b)
     assert c.dtype == dtype and c.flags.c_contiguous
     assert error(c, reference.matmul(a.astype(numpy.float64), b.astype(numpy.float64)), length) < TOLERANCE[dtype]["y"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@settings(deadline=None, max_examples=30)
+@given(convolutions(), st.sampled_from([0.0, 0.3, 2.0]), seeds)
+def test_leaky_relu_in_the_same_pass_gives_the_same_bits(dtype: Any, c: Convolution, slope: float, seed: int) -> None:
+    """Of a NaN and of infinities, too."""
+    x, w, g = c.arrays(dtype, seed)
+    x, g = (
+        a * numpy.random.default_rng(seed).choice([numpy.nan, numpy.inf, 1], a.shape, p=[0.05, 0.05, 0.9]).astype(dtype) for a in (x, g)
+    )
+    numpy.testing.assert_array_equal(cpu.conv2d(x, w, None, *c.window, slope), cpu.leaky_relu(cpu.conv2d(x, w, None, *c.window), slope))
+    plain = cpu.conv2d_data(g, w, None, c.size, *c.window)
+    numpy.testing.assert_array_equal(cpu.conv2d_data(g, w, None, c.size, *c.window, slope), cpu.leaky_relu(plain, slope))
 
 
 @settings(deadline=None, max_examples=50)

@@ -44,6 +44,7 @@ def expect_zeros(call: Callable[..., Any], c: Convolution) -> None:
     x, w, g = c.arrays(numpy.float32, 0)
     to_y, to_x = numpy.full(c.outputs, 2, "float32"), numpy.full(c.channels, 3, "float32")
     numpy.testing.assert_array_equal(call("conv2d", x, w, to_y, *c.window), numpy.full_like(g, 2))
+    numpy.testing.assert_array_equal(call("conv2d", x, w, -to_y, *c.window, 0.25), numpy.full_like(g, -0.5))
     numpy.testing.assert_array_equal(call("conv2d_weight", x, g, c.kernel_size, *c.window), numpy.zeros_like(w))
     numpy.testing.assert_array_equal(call("conv2d_data", g, w, to_x, c.size, *c.window), numpy.full_like(x, 3))
     numpy.testing.assert_array_equal(call("conv2d_data", g, w, None, c.size, *c.window), numpy.zeros_like(x))

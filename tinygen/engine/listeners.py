@@ -52,7 +52,7 @@ class Listener:
         yield
 
     def layer(self, module: Any, inputs: Sequence[Any]) -> Event:
-        """A module runs on its inputs. The result is whatever its forward returns."""
+        """A module runs on its inputs, of which those given by name come last. The result is whatever its forward returns."""
         yield
 
 
@@ -104,6 +104,11 @@ def announced(event: str, run: Callable[[], T], *what: Any) -> T:
     if failure is not None:
         raise failure
     return result
+
+
+def with_activation(layer: str, inputs: Sequence[Any]) -> str:
+    """The name of a layer, and of the activation among its inputs, which it computes in the same pass."""
+    return " + ".join([layer, *(x.describe() for x in inputs if hasattr(x, "describe"))])
 
 
 def notes(node: "Function") -> dict[Any, Any]:

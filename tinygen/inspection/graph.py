@@ -9,7 +9,7 @@ from tinygen.backend import array_module
 from tinygen.engine import errors
 from tinygen.engine.function import Function
 from tinygen.engine.grad import grad
-from tinygen.engine.listeners import Event, Listener, listening, notes
+from tinygen.engine.listeners import Event, Listener, listening, notes, with_activation
 from tinygen.engine.tensor import Tensor
 from tinygen.inspection.drawing import draw
 
@@ -131,7 +131,7 @@ class _Layers(Listener):
         before = self.running
         if not any(True for _ in module.children()):
             self.calls += 1
-            self.running = (self.calls, module.describe())
+            self.running = (self.calls, with_activation(module.describe(), inputs))
             self.names += module.named_tensors()
         try:
             yield

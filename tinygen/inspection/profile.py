@@ -14,10 +14,10 @@ from tinygen_kernels import Array, for_array
 
 from tinygen.engine import errors
 from tinygen.engine.function import Function
-from tinygen.engine.listeners import Event, Listener, listening, notes
+from tinygen.engine.listeners import Event, Listener, listening, notes, with_activation
 from tinygen.engine.mode import is_recording, switches
 from tinygen.engine.tensor import Tensor
-from tinygen.functional.conv import Conv2DDataFunction, Conv2DFunction, Conv2DWeightFunction
+from tinygen.functional.conv import Conv2DDataFunction, Conv2DFunction, Conv2DWeightFunction, ConvLeakyReLUFunction
 from tinygen.functional.linalg import MatMulFunction
 from tinygen.functional.recurrent import Recurrence
 
@@ -137,7 +137,7 @@ class Profile(Listener):
         if any(True for _ in module.children()):
             yield
             return
-        before, self._running = self._running, self._names[module]
+        before, self._running = self._running, with_activation(self._names[module], inputs)
         layer = self.layers.setdefault(self._running, Costs()).forward
         layer.calls += 1
         try:
@@ -257,6 +257,8 @@ def _flops(node: Function, inputs: Sequence[Any], y: Array) -> int:
             return 2 * y.size * math.prod(inputs[1].shape[:3])
         case Conv2DDataFunction():
             return 2 * inputs[0].size * math.prod(inputs[1].shape[:3])
+        case ConvLeakyReLUFunction():
+            return _flops(node.convolution, inputs, y)
         case Conv2DWeightFunction():
             return 2 * inputs[1].size * math.prod(y.shape[:3])
     return 0

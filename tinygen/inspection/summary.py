@@ -6,7 +6,7 @@ from typing import Any
 import numpy
 
 from tinygen.backend import Array
-from tinygen.engine.listeners import Event, Listener, listening
+from tinygen.engine.listeners import Event, Listener, listening, with_activation
 from tinygen.engine.mode import evaluating, expect_module
 from tinygen.engine.tensor import Shape, Tensor
 from tinygen.functional import zeros
@@ -51,7 +51,7 @@ class Rows(Listener):
         own, parameters = _own(module), set(module.parameters())
         if own or not any(True for _ in module.children()):
             count = sum(t.size for t in own if t in parameters)
-            self.rows.append((module.describe(), _shapes(output), f"{count:,}" if count else ""))
+            self.rows.append((with_activation(module.describe(), inputs), _shapes(output), f"{count:,}" if count else ""))
 
 
 def _own(module: Any) -> set[Tensor]:

@@ -8,6 +8,8 @@ from tinygen.nn.module import Module
 class ReLU(Module):
     """max(x, 0)."""
 
+    negative_slope = 0.0
+
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(x)
 
@@ -23,6 +25,14 @@ class LeakyReLU(Module):
 
     def describe(self) -> str:
         return f"LeakyReLU({self.negative_slope})"
+
+
+Activation = ReLU | LeakyReLU  # those that other layers compute in the same pass as their own result
+
+
+def slope_of(activation: Activation | None) -> float:
+    """Its negative slope: 1, which changes nothing, where there is none."""
+    return 1.0 if activation is None else activation.negative_slope
 
 
 class Tanh(Module):

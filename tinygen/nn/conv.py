@@ -5,6 +5,7 @@ from tinygen_kernels.geometry import pair
 from tinygen import functional as F
 from tinygen.engine.tensor import Tensor
 from tinygen.functional.conv import PaddingLike, PairLike
+from tinygen.nn.activation import Activation, slope_of
 from tinygen.nn.describe import expect_sizes, if_no_bias, one_or_pair
 from tinygen.nn.init import glorot
 from tinygen.nn.module import Module
@@ -15,8 +16,8 @@ class Conv2D(Module):
     """Convolution, `functional.conv2d`: (N, H, W, in_channels) -> (N, H', W', out_channels).
 
     weight (kh, kw, in_channels, out_channels) starts as Glorot's, bias (out_channels,) as zeros.
-    `forward(x, weight)` uses another weight in place of its own. Raises ValueError for sizes that are
-    not integers of at least 1.
+    `forward(x, weight)` uses another weight in place of its own, and `activation`, a ReLU or LeakyReLU,
+    follows in the same pass over memory. Raises ValueError for sizes that are not integers of at least 1.
     """
 
     def __init__(
@@ -35,8 +36,9 @@ class Conv2D(Module):
         self.bias = Parameter(F.zeros((out_channels,))) if bias else None
         self.stride, self.padding, self.dilation = pair(stride, "stride"), padding, pair(dilation, "dilation")
 
-    def forward(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
-        return F.conv2d(x, self.weight if weight is None else weight, self.bias, self.stride, self.padding, self.dilation)
+    def forward(self, x: Tensor, weight: Tensor | None = None, activation: Activation | None = None) -> Tensor:
+        weight = self.weight if weight is None else weight
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, slope_of(activation))
 
     def describe(self) -> str:
         kh, kw, channels, filters = self.weight.shape
@@ -50,8 +52,8 @@ class ConvTranspose2D(Module):
 
     weight (kh, kw, out_channels, in_channels), that of the convolution that is transposed, starts as
     Glorot's, bias (out_channels,) as zeros. With padding "same", H' = H stride. `forward(x, weight)`
-    uses another weight in place of its own. Raises ValueError for sizes that are not integers of at
-    least 1.
+    uses another weight in place of its own, and `activation`, a ReLU or LeakyReLU, follows in the same
+    pass over memory. Raises ValueError for sizes that are not integers of at least 1.
     """
 
     def __init__(
@@ -70,9 +72,10 @@ class ConvTranspose2D(Module):
         self.bias = Parameter(F.zeros((out_channels,))) if bias else None
         self.stride, self.padding, self.output_padding = pair(stride, "stride"), padding, pair(output_padding, "output_padding")
 
-    def forward(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, weight: Tensor | None = None, activation: Activation | None = None) -> Tensor:
         weight = self.weight if weight is None else weight
-        return F.conv_transpose2d(x, weight, self.bias, self.stride, self.padding, self.output_padding)
+        geometry = self.stride, self.padding, self.output_padding
+        return F.conv_transpose2d(x, weight, self.bias, *geometry, negative_slope=slope_of(activation))
 
     def describe(self) -> str:
         kh, kw, filters, channels = self.weight.shape

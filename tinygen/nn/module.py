@@ -49,7 +49,7 @@ class Module:
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         """Call `forward`. If it raises an error, a note names this module; type and traceback stay."""
         if everywhere:
-            return announced("layer", lambda: self._run(inputs, options), self, inputs)
+            return announced("layer", lambda: self._run(inputs, options), self, (*inputs, *options.values()))
         return self._run(inputs, options)
 
     def _run(self, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from tinygen import functional as F
 from tinygen.engine.tensor import Shape, Tensor
+from tinygen.nn.activation import Activation
 from tinygen.nn.describe import expect_sizes
 from tinygen.nn.module import Module
 from tinygen.nn.parameter import Buffer, Parameter
@@ -15,7 +16,8 @@ class BatchNorm(Module):
         running = momentum running + (1 - momentum) batch.
 
     Outside of training it uses the running ones. `negative_slope` is that of a leaky ReLU that is
-    computed in the same pass; 1 means none. Raises ValueError for channels below 1 and a momentum
+    computed in the same pass; 1 means none. `forward` takes an `activation`, a ReLU or LeakyReLU, to
+    the same end. Raises ValueError for channels below 1 and a momentum
     that is not from 0 to 1.
     """
 
@@ -29,9 +31,10 @@ class BatchNorm(Module):
         self.running_var = Buffer(F.ones((channels,)))
         self.momentum, self.eps, self.negative_slope = momentum, eps, negative_slope
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, activation: Activation | None = None) -> Tensor:
         statistics = self.running_mean, self.running_var, self.training, self.momentum
-        return F.batch_norm(x, self.gamma, self.beta, *statistics, self.eps, self.negative_slope)
+        negative_slope = self.negative_slope if activation is None else self.negative_slope * activation.negative_slope
+        return F.batch_norm(x, self.gamma, self.beta, *statistics, self.eps, negative_slope)
 
     def describe(self) -> str:
         activation = f", negative_slope {self.negative_slope}" if self.negative_slope != 1 else ""

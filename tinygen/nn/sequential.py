@@ -1,16 +1,22 @@
 """Layers one after the other."""
 
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Any, overload
 
 from tinygen.engine.tensor import Tensor
+from tinygen.nn.activation import LeakyReLU, ReLU
+from tinygen.nn.conv import Conv2D, ConvTranspose2D
 from tinygen.nn.module import Module
+from tinygen.nn.norm import BatchNorm
 
 
 class Sequential(Module):
     """The layers one after the other.
 
-    `model[i]` is a layer, and `model[i:j]` is a Sequential of the same layers. Raises TypeError if a
+    A ReLU or LeakyReLU behind a Conv2D, ConvTranspose2D or BatchNorm is computed in the same pass over
+    memory, to the same bits. Listeners hear of the two as one layer, the first, of which the second is
+    an input. `model[i]` is a layer, and `model[i:j]` is a Sequential of the same layers. Raises TypeError if a
     layer is not a Module.
     """
 
@@ -21,8 +27,13 @@ class Sequential(Module):
         self.layers = list(layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        for layer in self.layers:
-            x = layer(x)
+        in_one_pass = False
+        for layer, following in zip_longest(self.layers, self.layers[1:]):
+            if in_one_pass:
+                in_one_pass = False
+                continue
+            in_one_pass = _is(layer, Conv2D, ConvTranspose2D, BatchNorm) and _is(following, ReLU, LeakyReLU)
+            x = layer(x, activation=following) if in_one_pass else layer(x)
         return x
 
     def __len__(self) -> int:
@@ -37,6 +48,12 @@ class Sequential(Module):
     def __getitem__(self, index: slice) -> "Sequential": ...
     def __getitem__(self, index: int | slice) -> Module:
         return Sequential(*self.layers[index]) if isinstance(index, slice) else self.layers[index]
+
+
+def _is(layer: Any, *kinds: type[Module]) -> bool:
+    """Whether the layer has the forward of one of these classes."""
+    forward = getattr(getattr(layer, "forward", None), "__func__", None)
+    return any(forward is kind.forward for kind in kinds)
 
 
 def _said(layer: Any) -> str:

@@ -9,7 +9,8 @@ memory, and
     conv2d_data     x[j]   = bias + sum over t of y[inverse[j, t]] @ w[t].T
     conv2d_weight   dw[t]  = sum over i of x[source[i, t]].T @ y[i]
 
-The first two are the same loop over different tables, `_gather`. The third is in `weight.py`.
+The first two are the same loop over different tables, `_gather`. A leaky ReLU after them is
+computed while the results are in registers. The third is in `weight.py`.
 Stride, padding, dilation and transposition exist only in the tables, and the image is never
 unrolled into columns. The steps of a convolution are:
 
@@ -37,6 +38,7 @@ from collections.abc import Callable
 import numpy
 
 from tinygen_kernels import Array, Padding, Pair
+from tinygen_kernels.cpu.elementwise import leaky_relu
 from tinygen_kernels.cpu.memory import empty, flat
 from tinygen_kernels.cpu.panels import as_panels, copy, strip_count
 from tinygen_kernels.cpu.parallel import helper, launch
@@ -51,22 +53,27 @@ _NO_PADDING = (0, 0), (0, 0)
 _ONE_PIXEL = (1, 1), (1, 1), _NO_PADDING, (1, 1)  # the window of a matrix product
 
 
-def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair, negative_slope: float = 1.0) -> Array:
     output = output_size(x.shape[1:3], w.shape[:2], stride, padding, dilation)
     rotated = _rotated_padding(w.shape, stride, padding, dilation)
     if rotated:
-        return conv2d_data(x, _rotated(w), bias, output, stride, rotated, dilation)
+        return conv2d_data(x, _rotated(w), bias, output, stride, rotated, dilation, negative_slope)
     x, padding = _bordered(x, padding, dilation)
-    return _gathered(x, w, bias, x.shape[1:3], (w.shape[:2], stride, padding, dilation), (len(x), *output, w.shape[3]))
+    shape = len(x), *output, w.shape[3]
+    return _gathered(x, w, bias, x.shape[1:3], (w.shape[:2], stride, padding, dilation), shape, negative_slope)
 
 
-def conv2d_data(y: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+def conv2d_data(
+    y: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair, negative_slope: float = 1.0
+) -> Array:
     if by_rows(w.shape[2], dilation):
-        return _overlapped(y, w, bias, size, stride, padding, dilation)
+        x = _overlapped(y, w, bias, size, stride, padding, dilation)
+        return x if negative_slope == 1 else leaky_relu(x, negative_slope)
     rotated = _rotated_padding(w.shape, stride, padding, dilation)
     if rotated and all(size):  # no convolution gives an image without pixels
-        return conv2d(y, _rotated(w), bias, stride, rotated, dilation)
-    return _gathered(y, w, bias, (size[0], size[1]), (w.shape[:2], stride, padding, dilation), (len(y), *size, w.shape[2]), data=True)
+        return conv2d(y, _rotated(w), bias, stride, rotated, dilation, negative_slope)
+    shape = len(y), *size, w.shape[2]
+    return _gathered(y, w, bias, (size[0], size[1]), (w.shape[:2], stride, padding, dilation), shape, negative_slope, data=True)
 
 
 def conv2d_weight(x: Array, y: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
@@ -138,7 +145,9 @@ def _bordered(x: Array, padding: Padding, dilation: Pair) -> tuple[Array, Paddin
     return bordered, _NO_PADDING
 
 
-def _gathered(x: Array, w: Array, bias: Array | None, size: Pair, window: Window, shape: tuple[int, ...], data: bool = False) -> Array:
+def _gathered(
+    x: Array, w: Array, bias: Array | None, size: Pair, window: Window, shape: tuple[int, ...], slope: float = 1.0, data: bool = False
+) -> Array:
     """conv2d of images of this size or, if `data`, conv2d_data back to this size.
 
     `shape` is that of the result.
@@ -147,7 +156,7 @@ def _gathered(x: Array, w: Array, bias: Array | None, size: Pair, window: Window
     strips = strip_count(outputs, x.dtype)
     y = empty(shape, x.dtype)
     if not x.size or not y.size:
-        y[...] = 0 if bias is None else bias
+        y[...] = 0 if bias is None else leaky_relu(bias, slope)
         return y
     if window[:3] == _ONE_PIXEL[:3]:
         taps, table, rows = 1, product_table(x.shape[-1], outputs), y.size // outputs
@@ -161,7 +170,7 @@ def _gathered(x: Array, w: Array, bias: Array | None, size: Pair, window: Window
     zeros = numpy.zeros(max(length, outputs), x.dtype)
     panels = as_panels(w, taps, outputs, y.size // outputs, data)
     start = zeros[:outputs] if bias is None else flat(bias)
-    launch(kernel, items * strips, flat(x), *plan, length, zeros, *panels, start, y.reshape(-1))
+    launch(kernel, items * strips, flat(x), *plan, length, zeros, *panels, start, y.dtype.type(slope), y.reshape(-1))
     return y
 
 
@@ -192,11 +201,11 @@ def _border(n, x, top, left, bordered):
         copy(x[n, i], target[top + i, left * channels : left * channels + length])
 
 
-def _gather(item, x, table, items, range_items, length, zeros, w, w_row, w_strip, bias, y):
+def _gather(item, x, table, items, range_items, length, zeros, w, w_row, w_strip, bias, slope, y):
     width = tile_width(y)
     strips = (bias.size + width - 1) // width
     tiles, strip = item // strips, item % strips  # the item of the plan, in this strip
-    first = strip * width
+    first, w_start, count = strip * width, strip * w_strip, bias.size - strip * width
     x_start, y_start, row = items[tiles, 1], items[tiles, 0] + first, items[tiles, 2]
     # Each tile prefetches its share, an estimate, of what the same item of the next range will
     # read.
@@ -205,22 +214,22 @@ def _gather(item, x, table, items, range_items, length, zeros, w, w_row, w_strip
     while row < items[tiles, 3]:
         prefetch(x, x_next, x_next + x_share)
         x_next += x_share
-        gather_tile(x, x_start, table, row, length, zeros, w, strip * w_strip, w_row, bias, first, y, y_start, bias.size - first)
+        gather_tile(x, x_start, table, row, length, zeros, w, w_start, w_row, bias, first, slope, y, y_start, count)
         row += 1 + table[row, 0]
 
 
-def _product(item, x, table, item_tiles, length, zeros, w, w_row, w_strip, bias, y):
+def _product(item, x, table, item_tiles, length, zeros, w, w_row, w_strip, bias, slope, y):
     width, rows = tile_width(y), y.size // bias.size
     strips = (bias.size + width - 1) // width
     strip, item_rows = item % strips, item_tiles * PIXELS
-    low, first = item // strips * item_rows, strip * width
+    low, first, w_start, count = item // strips * item_rows, strip * width, strip * w_strip, bias.size - strip * width
     x_share = PIXELS * length // strips + 1
     for row in range(low, min(low + item_rows, rows), PIXELS):
         # The tiles at this place in all strips together prefetch the tile of the next item.
         x_next = (row + item_rows) * length + strip * x_share
         prefetch(x, x_next, x_next + x_share)
         tile, y_start = 2 * min(PIXELS, rows - row) - 2, row * bias.size + first
-        gather_tile(x, row * length, table, tile, length, zeros, w, strip * w_strip, w_row, bias, first, y, y_start, bias.size - first)
+        gather_tile(x, row * length, table, tile, length, zeros, w, w_start, w_row, bias, first, slope, y, y_start, count)
 
 
 @helper

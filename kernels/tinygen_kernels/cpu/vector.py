@@ -53,9 +53,18 @@ class Writer:
         return self.builder.sext(self.builder.load(self.at(pointer, index)), int64)
 
     def splat(self, pointer: Any, index: Any) -> Any:
+        return self.lanes_of(self.builder.load(self.at(pointer, index)))
+
+    def lanes_of(self, number: Any) -> Any:
         undefined = ir.Constant(self.vector, ir.Undefined)
-        first = self.builder.insert_element(undefined, self.builder.load(self.at(pointer, index)), int32(0))
+        first = self.builder.insert_element(undefined, number, int32(0))
         return self.builder.shuffle_vector(first, undefined, ir.VectorType(int32, self.lanes)([0] * self.lanes))
+
+    def leaky(self, x: Any, slope: Any) -> Any:
+        """As `elementwise.leaky`, with x as its own sign."""
+        builder, zeros = self.builder, self.vector([0.0] * self.lanes)
+        scaled = builder.select(builder.fcmp_ordered("==", slope, slope.type(0.0)), zeros, builder.fmul(x, self.lanes_of(slope)))
+        return builder.select(builder.fcmp_ordered("<=", x, zeros), scaled, x)
 
     def either(self, condition: Any) -> Iterator[bool]:
         """Yields True, and what is appended then runs if the condition holds; then False, likewise."""
@@ -126,6 +135,6 @@ def intrinsic(write: Callable[..., None]) -> Any:
             write(Writer(builder, arguments[0]), *arguments)
             return context.get_dummy_value()
 
-        return types.void(*(kind if isinstance(kind, types.Array) else types.intp for kind in kinds)), lower
+        return types.void(*(kind if isinstance(kind, types.Array | types.Float) else types.intp for kind in kinds)), lower
 
     return numba.extending.intrinsic(declare)

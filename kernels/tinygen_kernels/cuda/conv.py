@@ -15,6 +15,7 @@ import cupy
 from numba import cuda, float32, float64, int32, types, uint32
 
 from tinygen_kernels import Array, Padding, Pair, im2col
+from tinygen_kernels.cuda.elementwise import leaky_relu
 from tinygen_kernels.cuda.launch import THREADS, elementwise, empty, flat, launch, multiprocessors
 from tinygen_kernels.cuda.operands import Axis, Geometry, matrix, pixels_by_taps, place_of_pixel, place_of_sum, taps_by_pixels
 from tinygen_kernels.cuda.products import phases, product_of, sliding
@@ -24,18 +25,20 @@ from tinygen_kernels.geometry import output_size
 _use_im2col = False
 
 
-def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair, negative_slope: float = 1.0) -> Array:
     if _use_im2col:
-        return im2col.conv2d(x, w, bias, stride, padding, dilation)
+        return _finished(im2col.conv2d(x, w, bias, stride, padding, dilation), None, negative_slope)
     output = output_size(x.shape[1:3], w.shape[:2], stride, padding, dilation)
     y = empty((len(x), *output, w.shape[3]), x.dtype)
     _run(_pixel_kernel, x, w, y, sliding(x.shape[1:3], output, w.shape[:2], stride, padding, dilation))
-    return _plus(y, bias)
+    return _finished(y, bias, negative_slope)
 
 
-def conv2d_data(y: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
+def conv2d_data(
+    y: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair, negative_slope: float = 1.0
+) -> Array:
     if _use_im2col:
-        return im2col.conv2d_data(y, w, bias, size, stride, padding, dilation)
+        return _finished(im2col.conv2d_data(y, w, bias, size, stride, padding, dilation), None, negative_slope)
     x = empty((len(y), *size, w.shape[2]), y.dtype)
     launches = phases(size, y.shape[1:3], w.shape[:2], stride, padding, dilation)
     if sum(rows.phases * columns.phases for _, (rows, columns) in launches) < prod(stride):
@@ -43,7 +46,7 @@ def conv2d_data(y: Array, w: Array, bias: Array | None, size: Pair, stride: Pair
     swapped = w.transpose(0, 1, 3, 2)
     for taps, axes in launches:
         _run(_pixel_kernel, y, cupy.stack([swapped[each] for each in product(*taps)]), x, axes)
-    return _plus(x, bias)
+    return _finished(x, bias, negative_slope)
 
 
 def conv2d_weight(x: Array, y: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
@@ -113,10 +116,10 @@ def _aligned(array: Any) -> bool:
     return array.__cuda_array_interface__["data"][0] % 16 == 0
 
 
-def _plus(y: Array, bias: Array | None) -> Array:
+def _finished(y: Array, bias: Array | None, negative_slope: float) -> Array:
     if bias is not None:
         y += bias
-    return y
+    return y if negative_slope == 1 else leaky_relu(y, negative_slope)
 
 
 @functools.cache
