@@ -46,8 +46,9 @@ predict("A thousand pixels, a thousand channels: how many? (to 2 digits)", lambd
 # A row of output pixels is taken four at a time: j, j + 1, j + 2, j + 3. Before the loop over k, the four
 # numbers of x are read into four variables. In it, each weight is read once, and used four times.
 #
-# What if the row has 7 pixels? At the last four, one is missing. You may do the rest one by one. Or
-# let the missing pixel count as 0, so that what it adds does no harm, wherever it adds it.
+# What if the row has 7 pixels? Take as many fours as there are, and the rest one by one, as in lesson
+# 12. It is tempting to let a missing pixel add 0 to the last one instead. That is right, and slow: where
+# two of the four rows of sums may be the same, a compiler does not dare to do 8 numbers at once.
 
 
 # %%
@@ -87,6 +88,6 @@ predict("Your convolve, counted: how many numbers for each product, with 16 outp
 #     python -m tinygen.bench --with learn/12_innermost.py
 #     python -m tinygen.bench --with learn/13_shared_weights.py
 #
-# It is faster, and not by much. However many pixels share a weight, something stays: each product
+# It is faster, but far from four times. However many pixels share a weight, something stays: each product
 # reads its sum, and writes it back. That is the floor that you predicted above. To get below it, the
 # sums must stay where they are, in the processor. That is the next lesson.

@@ -1,5 +1,6 @@
 """The command line of the benchmark, and what it prints."""
 
+import functools
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -58,6 +59,8 @@ class Options:
     """time whole training steps of the examples instead of kernels"""
     ladder: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """climb from seven loops in Python to the register tile, on one layer and one thread, instead of comparing engines"""
+    with_: Annotated[Path | None, tyro.conf.arg(name="with", metavar="FILE")] = None
+    """climb the ladder beside PyTorch and the functions of your own in this file: convolve, step, conv2d, conv2d_data or conv2d_weight"""
     scale: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """time one convolution as its batch, side, channels and threads grow instead of the list; --plot FILE.svg draws the curves"""
     busy: int = 0
@@ -94,10 +97,11 @@ def main(options: Options) -> None:
 
         ptx.main()
         return
-    if options.ladder:
-        from tinygen.bench import ladder
+    if options.ladder or options.with_:
+        from tinygen.bench import ladder, own
 
-        ladder.main(Layer.parse(options.layer) if options.layer else ladder.LAYER, options.plot)
+        beside = functools.partial(own.measured, options.with_) if options.with_ else None
+        ladder.main(Layer.parse(options.layer) if options.layer else ladder.LAYER, options.plot, beside)
         return
     layers = [Layer.parse(options.layer)] if options.layer else LAYERS
     with process(Protocol(1, wall_clock=False)) as worker:

@@ -89,7 +89,7 @@ def measure(layer: Layer, direction: Direction, dtype: str, repeats: int, protoc
     """Check and time one kernel of all engines in this process."""
     arrays = layer.arrays(dtype)
     here = [to_device(array, protocol.device) for array in arrays]
-    works = {name: _works(kernels, layer, here)[direction] for name, kernels in _modules(layer, protocol.device).items()}
+    works = {name: works_of(kernels, layer, here)[direction] for name, kernels in _modules(layer, protocol.device).items()}
     results = {name: to_device(work(), "cpu") for name, work in works.items()}
     if torch_version(protocol.device):
         from tinygen.bench import torch_kernels
@@ -98,7 +98,7 @@ def measure(layer: Layer, direction: Direction, dtype: str, repeats: int, protoc
             for memory_format, name in TORCH.items():
                 works[name] = torch_kernels.works(layer, arrays, memory_format, protocol.device)[direction]
                 results[name] = torch_kernels.result(works[name](), layer, direction)
-    errors = {name: _error(result, results[IM2COL]) for name, result in results.items()}
+    errors = {name: difference(result, results[IM2COL]) for name, result in results.items()}
     wrong = {name: error for name, error in errors.items() if not error <= TOLERANCE}
     predicted = None
     if protocol.device != "cpu" and dtype == "float32":
@@ -119,7 +119,7 @@ def _modules(layer: Layer, device: str) -> dict[str, ModuleType]:
     return modules | {REFERENCE: reference} if layer.flops() <= _REFERENCE_FLOPS else modules
 
 
-def _works(kernels: Any, layer: Layer, arrays: list[Array]) -> dict[Direction, Work]:
+def works_of(kernels: Any, layer: Layer, arrays: list[Array]) -> dict[Direction, Work]:
     """The layer's directions by kernels of the contract."""
     c, (x, w, y) = layer.convolution(), arrays
     geometry = c.stride, c.padding, (1, 1)
@@ -131,7 +131,7 @@ def _works(kernels: Any, layer: Layer, arrays: list[Array]) -> dict[Direction, W
     return plain | {"forward": plain["data"], "data": plain["forward"]} if layer.transposed else plain
 
 
-def _error(result: Array, expected: Array) -> float:
+def difference(result: Array, expected: Array) -> float:
     """The largest difference, relative to the largest number."""
     if result.shape != expected.shape:
         return float("inf")

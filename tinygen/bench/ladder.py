@@ -9,8 +9,12 @@ import json
 import math
 import sys
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy
 from tinygen_kernels import ladder, reference
@@ -19,8 +23,8 @@ from tinygen_kernels.ladder import RUNGS, block
 
 from tinygen.bench import peak, roofline
 from tinygen.bench.counted import Traffic, counted
-from tinygen.bench.kernels import TOLERANCE
-from tinygen.bench.layers import Layer
+from tinygen.bench.kernels import TOLERANCE, Work, difference, works_of
+from tinygen.bench.layers import Direction, Layer
 from tinygen.bench.protocol import Protocol, process, table
 
 LAYER = Layer(64, (16, 16), 64, 128, 4, 2, 1)
@@ -32,18 +36,22 @@ _FEW_FLOPS = 400_000
 
 @dataclass(frozen=True)
 class Rung:
-    """What was measured: 10^9 operations per second, and numbers read or written per multiply-add."""
+    """What was measured: 10^9 operations per second, and numbers read or written per multiply-add, if that was counted."""
 
     name: str
     gflops: float
-    traffic: float
+    traffic: float | None = None
     guess: float | None = None
 
 
-def main(layer: Layer, plot: Path | None) -> None:
-    """Climb, print a table, and draw the roofline if `plot` says where."""
+def main(layer: Layer, plot: Path | None, beside: Callable[[Layer], list[Rung]] | None = None) -> None:
+    """Climb, print a table, and draw the roofline if `plot` says where.
+
+    `beside` measures what is no rung, and stands below them in the table.
+    """
     protocol = Protocol(1, wall_clock=False)
     with process(protocol) as worker:
+        others = worker(beside, layer) if beside else []
         machine = worker(peak.machine, protocol, "float32")
         print(f"{layer}, float32, one thread; this machine does at most {machine.gflops:.0f} GFLOP/s of multiply-adds\n")
         climbed: list[Rung] = []
@@ -56,13 +64,14 @@ def main(layer: Layer, plot: Path | None) -> None:
             faster = f", {rung.gflops / climbed[-1].gflops:.3g} times the rung before" if climbed else ""
             print(f"    {rung.gflops:.3g} GFLOP/s{faster}\n")
             climbed.append(rung)
-    print("\n".join([*table(report(climbed, machine.gflops)), *LEGEND]))
+    print("\n".join([*table(report(climbed, machine.gflops, others)), *LEGEND]))
     if any(rung.guess for rung in climbed):
         ANSWERS.parent.mkdir(exist_ok=True)
         with ANSWERS.open("a") as file:
             file.write(json.dumps({"layer": str(layer), "rungs": [asdict(rung) for rung in climbed]}) + "\n")
     if plot:
-        dots = [roofline.Dot(rung.name, "forward", 2 / (4 * rung.traffic), rung.gflops) for rung in climbed]
+        counted_rungs = [(rung, rung.traffic) for rung in (*climbed, *others) if rung.traffic]
+        dots = [roofline.Dot(rung.name, "forward", 2 / (4 * traffic), rung.gflops) for rung, traffic in counted_rungs]
         plot.write_text(roofline.svg(dots, machine.gflops, machine.gigabytes, f"The ladder: {layer}", labels=True))
         print(f"\nroofline: {plot}")
 
@@ -73,13 +82,15 @@ LEGEND = [
 ]
 
 
-def report(climbed: list[Rung], gflops: float) -> list[tuple[str, ...]]:
-    """The rows of the table."""
+def report(climbed: list[Rung], gflops: float, others: Sequence[Rung] = ()) -> list[tuple[str, ...]]:
+    """The rows of the table: the rungs, then others, which have no rung before them."""
     rows: list[tuple[str, ...]] = [("rung", "GFLOP/s", "of the peak", "times the rung before", "you said", "traffic")]
-    for before, rung in zip([None, *climbed], climbed, strict=False):
+    befores = [None, *climbed[:-1], *(None for _ in others)]
+    for before, rung in zip(befores, [*climbed, *others], strict=True):
         faster = f"{rung.gflops / before.gflops:.3g}" if before else ""
         said = f"{rung.guess:.3g}" if rung.guess else ""
-        rows.append((rung.name, f"{rung.gflops:.3g}", f"{rung.gflops / gflops:.2%}", faster, said, f"{rung.traffic:.2g}"))
+        traffic = f"{rung.traffic:.2g}" if rung.traffic else ""
+        rows.append((rung.name, f"{rung.gflops:.3g}", f"{rung.gflops / gflops:.2%}", faster, said, traffic))
     return rows
 
 
@@ -92,24 +103,36 @@ def _ask(name: str) -> float | None:
 
 
 def measure(name: str, layer: Layer) -> Rung:
-    """Check and time one rung in this process, the best of three runs. Raises ArithmeticError if its result is wrong."""
-    if name == "loops":
-        images = max(1, math.ceil(_FEW_FLOPS * layer.images / layer.flops()))
-        size = min(layer.size[0], 2 * layer.kernel), min(layer.size[1], 2 * layer.kernel)
-        layer = replace(layer, images=images, size=size, outputs=min(layer.outputs, 4))
-    c = layer.convolution()
-    x, w, _ = layer.arrays("float32")
-    geometry = c.stride, c.padding, (1, 1)
-    expected = reference.conv2d(x, w, None, *geometry)
-    result = ladder.conv2d(name, x, w, None, *geometry)
-    if not abs(result - expected).max() <= TOLERANCE * abs(expected).max():
+    """Check, count and time one rung in this process. Raises ArithmeticError if its result is wrong."""
+    traffic = traffic_of(name, layer)
+    kernels = SimpleNamespace(conv2d=partial(ladder.conv2d, name))
+    return Rung(name, rate(name, kernels, part_of(layer) if name == "loops" else layer), traffic)
+
+
+def part_of(layer: Layer) -> Layer:
+    """A part of the layer that is small enough for the interpreter."""
+    images = max(1, math.ceil(_FEW_FLOPS * layer.images / layer.flops()))
+    size = min(layer.size[0], 2 * layer.kernel), min(layer.size[1], 2 * layer.kernel)
+    return replace(layer, images=images, size=size, outputs=min(layer.outputs, 4))
+
+
+def rate(name: str, kernels: Any, layer: Layer, direction: Direction = "forward") -> float:
+    """10^9 operations per second of a kernel. Raises ArithmeticError if its result is wrong."""
+    arrays = layer.arrays("float32")
+    work = works_of(kernels, layer, arrays)[direction]
+    if not difference(work(), works_of(reference, layer, arrays)[direction]()) <= TOLERANCE:
         raise ArithmeticError(f"{name} does not compute the convolution of {layer}")
+    return rate_of(work, layer)
+
+
+def rate_of(work: Work, layer: Layer) -> float:
+    """10^9 operations per second of a work: the best of three runs."""
     seconds = []
     for _ in range(3):
         begin = time.process_time()
-        ladder.conv2d(name, x, w, None, *geometry)
+        work()
         seconds.append(time.process_time() - begin)
-    return Rung(name, layer.flops() / min(seconds) / 1e9, traffic_of(name, layer))
+    return layer.flops() / min(seconds) / 1e9
 
 
 def traffic_of(name: str, layer: Layer) -> float:
@@ -148,5 +171,5 @@ def _step_traffic(pixels: int, vectors: int, lanes: int) -> float:
             self.products += lanes * len(loaded)
 
     tally = Tally()
-    block.step(tally, [None] * pixels, [None] * pixels, None, None, vectors)
+    block.step(tally, [[None] * vectors] * pixels, [None] * pixels, None, None, vectors)
     return tally.loads / tally.products

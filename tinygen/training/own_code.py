@@ -29,31 +29,33 @@ def own_code(file: Path | None) -> Iterator[list[str]]:
 
     Raises UsageError if the file does not exist or has no such function.
     """
-    functions = {} if file is None else _functions(file)
+    functions = {} if file is None else functions_of(file, (*KERNELS, WALK))
     with ExitStack() as stack:
         for name, function in functions.items():
             if name == WALK:
-                stack.enter_context(_replaced(grad, name, _as_walk(function)))
+                stack.enter_context(replaced(grad, name, _as_walk(function)))
             else:
                 kernels = for_array(numpy.zeros(1, numpy.float32))  # the fast ones, or the reference
-                stack.enter_context(_replaced(kernels, name, function))
+                stack.enter_context(replaced(kernels, name, function))
         yield list(functions)
 
 
-def _functions(file: Path) -> dict[str, Callable[..., Any]]:
+def functions_of(file: Path, names: Sequence[str]) -> dict[str, Callable[..., Any]]:
+    """A file's functions of these names, of which it has at least one. Raises UsageError if it has none."""
     spec = importlib.util.spec_from_file_location(f"own_{file.stem}", file)
     if spec is None or spec.loader is None or not file.is_file():
         raise UsageError(f"--with takes a Python file, and {file} is not one")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    found = {name: getattr(module, name) for name in (*KERNELS, WALK) if callable(getattr(module, name, None))}
+    found = {name: getattr(module, name) for name in names if callable(getattr(module, name, None))}
     if not found:
-        raise UsageError(f"{file} has no function that can take the place of one of tinygen's: {', '.join(KERNELS)} or {WALK}")
+        raise UsageError(f"{file} has no function that can take the place of one of tinygen's: {', '.join(names[:-1])} or {names[-1]}")
     return found
 
 
 @contextmanager
-def _replaced(module: Any, name: str, function: Any) -> Iterator[None]:
+def replaced(module: Any, name: str, function: Any) -> Iterator[None]:
+    """Within, the module has this function under the name."""
     before = getattr(module, name)
     setattr(module, name, function)
     try:

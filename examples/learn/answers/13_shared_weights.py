@@ -10,6 +10,36 @@ def cost(pixels, outputs):
 
 
 def convolve(x, w, stride, dilation, y):
+    whole = y.shape[2] // 4 * 4
+    for n in range(y.shape[0]):
+        for i in range(y.shape[1]):
+            for j in range(0, whole, 4):
+                for a in range(w.shape[0]):
+                    p = i * stride[0] + a * dilation[0]
+                    for b in range(w.shape[1]):
+                        q = j * stride[1] + b * dilation[1]
+                        for c in range(w.shape[2]):
+                            x0 = x[n, p, q, c]
+                            x1 = x[n, p, q + stride[1], c]
+                            x2 = x[n, p, q + 2 * stride[1], c]
+                            x3 = x[n, p, q + 3 * stride[1], c]
+                            for k in range(y.shape[3]):
+                                weight = w[a, b, c, k]
+                                y[n, i, j, k] += x0 * weight
+                                y[n, i, j + 1, k] += x1 * weight
+                                y[n, i, j + 2, k] += x2 * weight
+                                y[n, i, j + 3, k] += x3 * weight
+            for j in range(whole, y.shape[2]):
+                for a in range(w.shape[0]):
+                    for b in range(w.shape[1]):
+                        for c in range(w.shape[2]):
+                            pixel = x[n, i * stride[0] + a * dilation[0], j * stride[1] + b * dilation[1], c]
+                            for k in range(y.shape[3]):
+                                y[n, i, j, k] += pixel * w[a, b, c, k]
+
+
+def with_zeros(x, w, stride, dilation, y):
+    """Right: a missing pixel adds 0 to the last one."""
     last = y.shape[2] - 1
     for n in range(y.shape[0]):
         for i in range(y.shape[1]):
@@ -191,11 +221,11 @@ EXERCISES = [
             "y is overwritten by each channel of each tap: add, with +=": overwritten,
             "what stood in y before is lost: the convolution is added to it": on_zeros,
         },
-        right=[in_groups(), by_vectors],
+        right=[with_zeros, in_groups(), by_vectors],
         hints=[
-            "Begin with your convolve of lesson 12, and let j run over range(0, y.shape[2], 4). Then there are four of everything.",
-            "j1 = min(j + 1, y.shape[2] - 1) is a pixel that exists. If j + 1 is beyond the row, take 0.0 for its number of x.",
-            "for k ...: weight = w[a, b, c, k]; y[n, i, j, k] += x0 * weight; y[n, i, j1, k] += x1 * weight; and so on.",
+            "whole = y.shape[2] // 4 * 4. One loop has j in range(0, whole, 4), and one, as in lesson 12, j in range(whole, y.shape[2]).",
+            "In the first, q = j * stride[1] + b * dilation[1]; x0 = x[n, p, q, c], x1 = x[n, p, q + stride[1], c], and so on to x3.",
+            "for k ...: weight = w[a, b, c, k]; y[n, i, j, k] += x0 * weight; y[n, i, j + 1, k] += x1 * weight; and so on.",
         ],
     ),
 ]
