@@ -1,10 +1,11 @@
 # %% [markdown]
 # # 15 A tile that a block shares
 #
-# A GPU runs one function, the kernel, in many thousand threads at once. In the time that it takes to
-# read one number from its large memory, a thread could do some tens of multiplications. So threads
-# read together what they all need. Here you write that, in a GPU of 90 lines of Python which sees
-# every mistake. A real one sees none of them, and you also see why they often stay hidden.
+# A GPU runs one function, the kernel, in many thousand threads at once. In the time that it takes
+# to read one number from its large memory, a thread could do some tens of multiplications. So
+# threads read together what several of them need. Here you write that, for a GPU simulated in
+# Python: it tells mistakes that a real one passes over in silence, and you see why they can stay
+# hidden for long.
 #
 # Threads come in **blocks** of equal size. A kernel is told which thread it is:
 #
@@ -12,8 +13,9 @@
 #     t          its number in the block, 0 <= t < threads
 #     threads    how many threads a block has
 #
-# Here `launch` runs all of them. An array that threads use is a `Memory`: read and written one number
-# at a time, as x[3] or x[0, 3]. It counts that. `launch` returns a list of the mistakes.
+# Here `launch` runs all of them. An array that threads use is a `Memory`: read and written one
+# number at a time, as x[3] or x[0, 3]. It counts how often, and notes what is read or written
+# outside of it. `launch` returns a list of these mistakes, and the check shows you the first one.
 
 # %%
 import numpy as np
@@ -61,15 +63,15 @@ def convolve(block, t, threads, x, w, y):
 # ## Neighbours read the same
 #
 # Outputs i and i + 1 need nearly the same numbers of x. A block with `threads` outputs needs only
-# threads + K - 1 numbers of each channel. It has a small, fast memory that its threads share, and
-# other blocks do not see: the **tile**, a last argument. At first it holds whatever others left there.
-# Each thread brings its share, and then reads what the others brought, if they have brought it. Nobody
-# knows who comes first. What if nobody waits?
+# threads + K - 1 numbers of each channel. A block has a small, fast memory that its threads share,
+# and that other blocks do not see: the **tile**, the kernel's last argument. At first it holds
+# whatever was left there. Each thread copies its share of x to the tile, and then reads what the
+# others copied, if they have done so. Nobody knows who comes first. What if nobody waits?
 
 
 # %%
 def lucky(threads):
-    """How many read the right number if thread t writes tile[t] and then reads tile[threads - 1 - t], one thread after another."""
+    """Thread t writes tile[t], then reads tile[threads - 1 - t]: how many find the right number there?"""
     tile, right = [None] * threads, 0
     for t in range(threads):
         tile[t] = t
@@ -85,8 +87,8 @@ predict("8 threads, thread 0 is first. How many find what they look for?", lambd
 # write before any reads. So a program without waiting may pass its test with 32 threads, and fail
 # with 64.
 #
-# A **barrier** is a line at which all threads of the block wait until the last one has come. Here it is
-# the statement `yield`, in CUDA `syncthreads`:
+# A **barrier** is a line at which all threads of the block wait until the last one has come. Here
+# it is the statement `yield`, in CUDA `syncthreads`:
 
 
 # %%
@@ -98,19 +100,21 @@ def reverse_in_tile(block, t, threads, x, y, tile):
 
 
 # %% [markdown]
-# **All** threads of a block must come to each barrier. A thread that has returned does not come.
+# **All** threads of a block must come to each barrier. A thread that has returned does not come. A
+# thread's own variables keep their values while it waits.
 #
-# Now the convolution. The tile has threads + K - 1 numbers, enough for one channel. So the block fills
-# it with channel 0, computes with that, fills it with channel 1, ... Four questions to think about:
-# K may be larger than `threads`: how many numbers does a thread bring? What if they lie behind the end
-# of x? What do threads without an output do? And where must all wait, when the tile is filled again?
+# Now the convolution. The tile has threads + K - 1 numbers, enough for one channel. So the block
+# fills it with channel 0, computes with that, fills it with channel 1, and so on; w stays where it
+# is. Four questions to think about: K may be larger than `threads`, so how many numbers does a
+# thread copy? What if they lie behind the end of x? What do threads without an output do? And when
+# must all wait?
 
 
 # %%
 def convolve_tiled(block, t, threads, x, w, y, tile):
-    """As convolve, but each number of x that the block needs is read once, and the work of reading is shared."""
+    """As convolve, but a block reads each number of x that it needs once, and shares that work equally."""
     raise NotImplementedError
-    yield
+    yield  # a barrier; put as many as you need where you need them
 
 
 # %%

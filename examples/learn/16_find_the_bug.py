@@ -1,10 +1,11 @@
 # %% [markdown]
 # # 16 The input that shows the bug
 #
-# A kernel passes its test. Is it right, or did the test not look? There is a way to know: plant bugs,
-# one at a time, and count how many the test sees. tinygen does that to its own GPU kernels, in
-# tests/cuda/test_mutations.py. Here you do it to the kernel of lesson 15. Twelve small changes: ten of
-# them are bugs, and one well chosen input shows them all. Two do no harm, and no input shows them.
+# A kernel passes its test. Is it right, or did the test not look? There is a way to know: plant
+# bugs, one at a time, and count how many the test sees. tinygen does that to its own GPU kernels,
+# in tests/cuda/test_mutations.py. Here you do it to the kernel of lesson 15. Twelve small changes:
+# ten of them are bugs, and one well chosen input shows them all. Two do no harm, and no input shows
+# them.
 #
 # Here is the kernel, as a text. Each change replaces a part of it, wherever that part stands.
 
@@ -54,7 +55,7 @@ def kernel(number=None):
 
 
 def run(kernel, x, w, threads):
-    """The y that a kernel writes, and the faults that launch tells: races, places outside an array, waiting for ever."""
+    """The y that a kernel writes, and the faults: races, places outside an array, waiting for ever."""
     outputs = len(x[0]) - len(w[0]) + 1
     memories = Memory("x", x), Memory("w", w), Memory("y", np.zeros(outputs))
     faults = launch(kernel, -(-outputs // threads), threads, *memories, shared=threads + len(w[0]) - 1)
@@ -88,14 +89,16 @@ if __name__ == "__main__":
     show(*ones)
 
 # %% [markdown]
-# Why does it not see the others? With ones a sum is the same, whichever numbers were added. One channel
-# does not show that a second one would be wrong. For each change, ask what must be **different** for
-# its line to matter: two channels, two blocks, both ends of the kernel, the sizes of block and kernel.
+# Why does it not see the others? With ones a sum is the same, whichever numbers were added. One
+# channel does not show that a second one would be wrong. For each change, ask what must be
+# **different** for its line to matter: two channels, two blocks, both ends of the kernel, the sizes
+# of block and kernel.
 #
 # ## Two that nobody sees
 #
-# Two of the twelve do no harm: whatever x, w and threads are (no size is 0), y is right and no fault is
-# told. Find them by thinking; or by a loop over many random inputs, which is called fuzzing.
+# Two of the twelve do no harm: whatever x, w and threads are (no size is 0), y is right and no
+# fault is told. Find them by thinking; or by a loop over many random inputs, which is called
+# fuzzing.
 
 
 # %%
@@ -125,9 +128,9 @@ if __name__ == "__main__":
         print("one_input is still to be written")
 
 # %% [markdown]
-# Is it enough to draw the numbers at random? tinygen's own tests do that, but in odd shapes: sizes that
-# are not multiples of each other, and no two of them equal. What if the numbers are random, and the
-# shapes are nice?
+# Is it enough to draw the numbers at random? tinygen's own tests do that, but in odd shapes: sizes
+# that are not multiples of each other, and no two of them equal. What if the numbers are random,
+# and the shapes are nice?
 
 # %%
 rng = np.random.default_rng(16)

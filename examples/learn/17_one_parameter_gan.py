@@ -1,18 +1,18 @@
 # %% [markdown]
 # # 17 A GAN with one parameter
 #
-# A generator invents data, a critic tells them from real data, and each learns from the other: a GAN.
-# GANs are known to be hard to train. Is it because networks are large? Here both players have a single
-# parameter. The game is solved on paper, and still every step, in which each player improves, leads
-# both away from the solution. You see why, and what brings them back.
+# A generator invents data, a critic tells them from real data, and each learns from the other: a
+# GAN. GANs are known to be hard to train. Is it because networks are large? Here both players have
+# a single parameter. The game is solved on paper, and still every step, in which each player
+# improves, leads both away from the solution. You see why, and what brings them back.
 #
-# The real data are one number, `real`. The generator's data are one number, too: **theta**. The critic
-# gives x the score **psi x**. It wants real data to have a higher score than generated data:
+# The real data are one number, `real`. The generator's data are one number, too: **theta**. The
+# critic gives x the score **psi x**. It wants real data to have a higher score than generated data:
 #
 #     V = psi real - psi theta = psi (real - theta)
 #
-# The critic climbs V: it adds rate * dV/dpsi to psi. The generator goes down V: it subtracts
-# rate * dV/dtheta from theta. The goal is theta = real, where no critic finds a difference, and psi = 0.
+# The critic climbs V: it adds rate * dV/dpsi to psi. The generator goes down V: it subtracts rate *
+# dV/dtheta from theta. The goal is theta = real, where no critic finds a difference, and psi = 0.
 
 # %%
 import math
@@ -22,7 +22,7 @@ from tinygen.learn import check, predict
 # %% [markdown]
 # ## Both at once
 #
-# Both slopes are taken at the same place (theta, psi), and then both go.
+# Both slopes are taken at the same place (theta, psi), and then both players move.
 
 
 # %%
@@ -33,7 +33,7 @@ def step(theta, psi, real, rate):
 
 # %%
 def after(measure, count, move, *numbers):
-    """Measure the way of `count` moves with real = 0 from theta = 1 and psi = 0: move(theta, psi, real, *numbers)."""
+    """Measure `count` moves with real = 0 from theta = 1, psi = 0: move(theta, psi, real, *numbers)."""
     places = [(1.0, 0.0)]
     try:
         for _ in range(count):
@@ -53,7 +53,7 @@ def mean_theta(places):
 
 
 def drawing(places, size=14):
-    """The way on paper: theta to the right, psi upwards, + is the goal; 0 is the first tenth of it, 9 the last."""
+    """The way: theta to the right, psi upwards, + is the goal; 0 is the first tenth of it, 9 the last."""
     scale = max(math.hypot(*place) for place in places) / size
     page = [[" "] * (4 * size + 1) for _ in range(2 * size + 1)]
     for n, (theta, psi) in enumerate(places):
@@ -68,13 +68,13 @@ if __name__ == "__main__":
     print(after(drawing, 200, step, 0.1))
 
 # %% [markdown]
-# For real = 0 the step is rate * (psi, -theta): at a right angle to the line from the goal to the place
-# (theta, psi). By Pythagoras the new distance is sqrt(1 + rate^2) times the old one, at every place and
-# in each step. A smaller rate makes the spiral slower, and never turns it inwards.
+# For real = 0 the step is rate * (psi, -theta): at a right angle to the line from the goal to the
+# place (theta, psi). By Pythagoras the new distance is sqrt(1 + rate^2) times the old one, at every
+# place and in each step. A smaller rate makes the spiral slower, and never turns it inwards.
 #
 # ## One after the other
 #
-# In practice the critic goes first, and the generator answers to the new critic.
+# In practice the critic moves first, and the generator answers to the new critic.
 
 
 # %%
@@ -88,15 +88,16 @@ predict("In turns, rate 0.1: how far from the goal after 1000 turns?", lambda: a
 predict("What is the mean of theta over these turns? (real is 0)", lambda: after(mean_theta, 1000, turns, 0.1))
 
 # %% [markdown]
-# They turn round the goal for ever, at about the same distance. But the mean of the way is at the goal.
-# That is why the mean of a generator's weights over the last steps often gives better images than the
-# last weights (`--average` in tinygen's examples).
+# They turn round the goal for ever, at about the same distance. But the mean of the way is at the
+# goal. That is why the mean of a generator's weights over the last steps often gives better images
+# than the last weights (`--average` in tinygen's examples).
 #
 # ## What brings them back
 #
-# At the goal the critic should be flat: psi = 0. It has no reason to become so, since while theta passes
-# real, psi is at its largest. Give it one: a penalty on its slope at the real data (R1; Mescheder,
-# Geiger & Nowozin, 2018, who also invented this small GAN). The slope of psi x is psi. The critic climbs
+# At the goal the critic should be flat: psi = 0. It has no reason to become so, since while theta
+# passes real, psi is at its largest. Give it one: a penalty on its slope at the real data (R1;
+# Mescheder, Geiger & Nowozin, 2018, who also invented this small GAN). The slope of psi x is psi.
+# The critic climbs
 #
 #     V - weight / 2 * psi^2
 #

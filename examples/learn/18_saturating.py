@@ -1,16 +1,18 @@
 # %% [markdown]
 # # 18 Learn most where you are worst
 #
-# The critic of most GANs does not give a score but a probability: D(x), that x is real. The generator
-# wants D(generated) to be large. It can make log(1 - D) small, or make -log D small. Both say the same,
-# and the first is what the theory of GANs is about. Nobody trains with it. You see why, by the slopes
-# of two short formulas, and how to compute them so that no number overflows.
+# In most GANs the critic is a **discriminator**: it gives a probability, D(x), that x is real. The
+# generator wants D of what it generates to be large. It can make log(1 - D) small, or make -log D
+# small. Both say the same, and the first is what the theory of GANs is about. Nobody trains with
+# it. You see why, by the slopes of two short formulas, and how to compute them so that nothing
+# overflows.
 #
 # D computes any number **a**, the logit, and makes a probability of it:
 #
 #     D = sigmoid(a) = 1 / (1 + exp(-a))
 #
-# D is 1/2 for a = 0, nearly 1 for large a, nearly 0 for very negative a. And 1 - sigmoid(a) = sigmoid(-a).
+# D is 1/2 for a = 0, nearly 1 for large a, nearly 0 for very negative a. And 1 - sigmoid(a) =
+# sigmoid(-a).
 
 # %%
 import math
@@ -37,19 +39,20 @@ predict("For a = 1, 2, 3, ..., where is 1 - D rounded to 0 in float32, so that l
 # %% [markdown]
 # ## Losses of logits
 #
-# A discriminator that is that sure is nothing rare. So a loss should never see D, but a. By the formula
-# above,
+# A discriminator that is that sure is nothing rare. So a loss should never see D, but a. By the
+# formula above,
 #
 #     -log D = log(1 + exp(-a)),    log(1 - D) = -log(1 + exp(a))
 #
-# Both need one function, softplus(x) = log(1 + exp(x)). It has a trap of its own: exp(1000) is infinite,
-# although softplus(1000) is just 1000. For x > 0, take exp(x) out of the logarithm, and what is left is
-# harmless. (np.log1p(u) is log(1 + u), exact for tiny u, too; np.maximum compares element by element.)
+# Both need one function, softplus(x) = log(1 + exp(x)). It has a trap of its own: exp(1000) is
+# infinite, although softplus(1000) is just 1000. For x > 0, take exp(x) out of the logarithm, and
+# what is left is harmless. (np.log1p(u) is log(1 + u), exact for tiny u, too; np.maximum compares
+# element by element.)
 
 
 # %%
 def softplus(x):
-    """log(1 + exp(x)) for each number of an array, to all digits, between -1000 and 1000 as well."""
+    """log(1 + exp(x)) for each number of an array, to all digits, from -1000 to 1000."""
     raise NotImplementedError
 
 
@@ -61,8 +64,8 @@ def losses(a):
 # %% [markdown]
 # ## Slopes
 #
-# Both losses fall as a rises. How steeply? The slope of softplus(x) is exp(x) / (1 + exp(x)), and that
-# is sigmoid(x). Now the chain rule; mind the signs.
+# Both losses fall as a rises. How steeply? The slope of softplus(x) is exp(x) / (1 + exp(x)), and
+# that is sigmoid(x). Now the chain rule; mind the signs.
 
 
 # %%
@@ -94,8 +97,8 @@ predict(
 
 
 # %% [markdown]
-# At the beginning the generator draws noise, and D soon knows: a is about -10. Let the generator change
-# a by minus the slope in each step. How many steps until D cannot tell, at a = 0?
+# At the beginning the generator draws noise, and D soon knows: a is about -10. Let the generator
+# change a by minus the slope in each step. How many steps until D cannot tell, at a = 0?
 
 
 # %%
@@ -115,11 +118,12 @@ predict("From a = -10 by -log D: how many steps?", lambda: steps(1))
 predict("And by log(1 - D)?", lambda: steps(0))
 
 # %% [markdown]
-# log(1 - D) is flat where the generator is bad: it **saturates**. Where the images are good already it
-# is the steeper one, which helps nobody. -log D is steep where the images are bad: it is the loss of
-# Goodfellow et al. (2014) in practice, and of all of tinygen's GANs with probabilities. It does not
-# cure everything: a slope says in which direction D rises, and if D is sure everywhere, what it has
-# learned around the generated images is flat as well. The next lesson has another measure.
+# log(1 - D) is flat where the generator is bad: it **saturates**. Where the images are good already
+# it is the steeper one, which helps nobody. -log D is steep where the images are bad: it is the
+# loss of Goodfellow et al. (2014) in practice, and of all of tinygen's GANs with probabilities. It
+# does not cure everything: a slope says in which direction D rises, and if D is sure everywhere,
+# what it has learned around the generated images is flat as well. The next lesson has another
+# measure.
 
 # %%
 if __name__ == "__main__":

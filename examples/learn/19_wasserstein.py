@@ -2,13 +2,14 @@
 # # 19 How far must the sand be carried?
 #
 # A generator's numbers are one pile of sand, the real ones another. A discriminator that tells them
-# apart without mistakes says the same of piles that lie a hand apart and of piles that lie a mile apart:
-# "different". The **Wasserstein distance** says how far. It is the least work that makes one pile of the
-# other, mass times way. On a line you can compute it by sorting, and you meet the critic of a
-# Wasserstein GAN, which does the same for images, where nothing can be sorted.
+# apart without mistakes says the same of piles that lie a hand apart and of piles that lie a mile
+# apart: "different". The **Wasserstein distance** says how far. It is the least work that makes one
+# pile of the other, mass times way. On a line you can compute it by sorting, and you meet the
+# critic of a Wasserstein GAN, which does the same for images, where nothing can be sorted.
 #
-# x and y are n numbers each: n grains of sand, of the mass 1/n. To carry the grains at x to the places y,
-# pair each x with one y. The work is the mean of |x - y| over the pairs. W is the work of the best pairing.
+# x and y are n numbers each: n grains of sand, of the mass 1/n. To carry the grains at x to the
+# places y, pair each x with one y. The work is the mean of |x - y| over the pairs. W is the work of
+# the best pairing.
 
 # %%
 import itertools
@@ -34,8 +35,8 @@ predict(
 )
 
 # %% [markdown]
-# On a line, two ways that cross can exchange their ends, and no work is added. Do that until none cross:
-# then the leftmost x is with the leftmost y, the next with the next, and so on.
+# On a line, two ways that cross can exchange their ends, and no work is added. Do that until none
+# cross: then the leftmost x is with the leftmost y, the next with the next, and so on.
 
 
 # %%
@@ -47,13 +48,13 @@ def wasserstein(x, y):
 # %% [markdown]
 # ## Downhill
 #
-# If W is a loss, each x needs a slope. Move one x a little, so that nobody is overtaken: the pairs stay,
-# and only the way of this x changes, one to one.
+# If W is a loss, each x needs a slope. Move one x a little, so that nobody is overtaken: the pairs
+# stay, and only the way of this x changes, one to one.
 
 
 # %%
 def gradient(x, y):
-    """dW/dx for each number of x, in the order of x. No x is at the place of its y. (np.argsort; np.sign)"""
+    """dW/dx for each x, in the order of x. No x is at the place of its y. (np.argsort; np.sign)"""
     raise NotImplementedError
 
 
@@ -78,10 +79,10 @@ predict("One pile in the middle, the goal is two piles at the sides. After 50 st
 # %% [markdown]
 # ## The same by shares
 #
-# Stand at t, and let F(t) be the share of the grains of x at t or to the left of it, G(t) that of y. If F is
-# larger by 0.3, then 0.3 of the sand must be carried over your head to the right. So the work is the
-# **area between F and G**. Both are constant between neighbouring places of grains. Here x and y may have
-# different numbers of grains.
+# Stand at t, and let F(t) be the share of the grains of x at t or to the left of it, G(t) that of
+# y. If F is larger by 0.3, then 0.3 of the sand must be carried over your head to the right. So the
+# work is the **area between F and G**. Both are constant between neighbouring places of grains.
+# Here x and y may have different numbers of grains.
 
 
 # %%
@@ -93,15 +94,15 @@ def area(x, y):
 # %% [markdown]
 # ## The critic
 #
-# Take a function f, a critic, and compare its means: gap = mean f(x) - mean f(y). At each t, the slope f'(t)
-# counts for what is carried over t, with a sign: the gap is minus the area of f' (F - G). If no slope of f
-# is beyond 1 and -1, then
+# Take a function f, a critic, and compare its means: gap = mean f(x) - mean f(y). At each t, the
+# slope f'(t) counts for what is carried over t, with a sign: the gap is minus the area of f' (F -
+# G). If no slope of f is beyond 1 and -1, then
 #
 #     gap <= W,    and gap = W for the f whose slope is 1 where F < G, and -1 where F > G
 #
-# So W is the **largest gap of a critic whose slope is at most 1**. Nothing is sorted in that sentence. A
-# network looks for this f among images, and is kept from being steep: that is a Wasserstein GAN
-# (examples/wgan.py; Arjovsky, Chintala and Bottou, 2017).
+# So W is the **largest gap of a critic whose slope is at most 1**. Nothing is sorted in that
+# sentence. A network looks for this f among images, and is kept from being steep: that is a
+# Wasserstein GAN (examples/wgan.py; Arjovsky, Chintala and Bottou, 2017).
 
 
 # %%

@@ -153,10 +153,10 @@ EXERCISES = [
         of_shapes(*SHAPES),
         apply=ran_with_tile,
         ideas={
-            "a thread reads from the tile what another may not have brought yet: a barrier is missing after filling": tiled(before=False),
+            "a thread reads from the tile what another may not have copied yet: a barrier is missing after filling": tiled(before=False),
             "a fast thread fills the tile with the next channel while a slow one still reads this one: "
             "a barrier is missing at the end of each turn": tiled(after=False),
-            "a thread without an output must still bring its share and come to all barriers: "
+            "a thread without an output must still copy its share and come to all barriers: "
             "it must not return early; guard only the sum and the writing": tiled(early=True),
             "the sum reads x, not the tile: the result is right, and nothing is saved": tiled(
                 read=lambda x, tile, c, t, a, first: x[c, first + t + a]
@@ -164,20 +164,20 @@ EXERCISES = [
             "the last threads also need what comes after the block's own numbers: the tile has threads + K - 1": tiled(
                 bring=lambda t, threads, size: (t,)
             ),
-            "each thread brings two numbers at most; if K is larger than threads that is too few: bring each threads-th": tiled(
+            "each thread copies two numbers at most; if K is larger than threads that is too few: copy every threads-th": tiled(
                 bring=lambda t, threads, size: range(t, min(size, 2 * threads), threads)
             ),
-            "one thread brings all while the others wait: the result is right, and reading takes as long as without a tile": tiled(
+            "one thread copies all while the others wait: the result is right, and reading takes as long as without a tile": tiled(
                 bring=lambda t, threads, size: range(size if t == 0 else 0)
             ),
-            "every thread brings everything: that is more reading than without a tile": tiled(
+            "every thread copies everything: that is more reading than without a tile": tiled(
                 bring=lambda t, threads, size: [*range(size)]
             ),
-            "what is brought may lie behind the end of x: guard the reading": tiled(inside=lambda p, x, y: True),
+            "what is copied may lie behind the end of x: guard the reading": tiled(inside=lambda p, x, y: True),
             "the guard of the reading is that of y: but the last outputs need x up to its end, K - 1 further": tiled(
                 inside=lambda p, x, y: p < y.shape[0]
             ),
-            "every block brings the beginning of x: its part begins at block * threads": tiled(source=lambda block, p, threads: p),
+            "every block copies the beginning of x: its part begins at block * threads": tiled(source=lambda block, p, threads: p),
             "the tile is a block's own, and its first number is tile[0]: read tile[t + a], without block * threads": tiled(
                 read=lambda x, tile, c, t, a, first: tile[first + t + a]
             ),

@@ -88,13 +88,11 @@ EXERCISES = [
             "7 leaves the barrier out in every turn: with two channels the tile is filled again while others read. Compare it with 8": says(
                 5, 7
             ),
-            "6 leaves out the barrier before the sum: threads read what others have not brought. Which other barrier can be spared?": says(
-                5, 6
-            ),
+            "6 leaves out the barrier before the sum: threads read what is not copied yet. Which other barrier can be spared?": says(5, 6),
             "3 lets the thread i = y.shape[0] write, outside of y. It is seen where that thread exists: "
             "if the outputs are no multiple of threads": says(3, 8),
             "2 reads behind the end of x, where the last block has a rest; reading garbage is a fault, too": says(2, 8),
-            "9 lets each thread bring two numbers at most. That is enough until the kernel is longer than threads + 1": says(5, 9),
+            "9 lets each thread copy two numbers at most. That is enough until the kernel is longer than threads + 1": says(5, 9),
             "12 is right for blocks of 4 threads, and for no others": says(5, 12),
         },
         right=[lambda: [5, 8], lambda: [*range(5, 9, 3)]],
@@ -125,7 +123,7 @@ EXERCISES = [
             "the kernel is short: two numbers for each thread are enough. Let it be longer than threads + 1": drawn(2, 10, 3, 3),
             "all is one block, so it does not matter where a block begins": drawn(2, 12, 9, 5),
             "a block has one thread, which waits for nobody": drawn(2, 13, 6, 1),
-            "the kernel has one number, so no thread needs what another one brings": drawn(2, 8, 1, 3),
+            "the kernel has one number, so no thread needs what another one copies": drawn(2, 8, 1, 3),
         },
         right=[by_hand, larger],
         hints=[

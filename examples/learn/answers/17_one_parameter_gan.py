@@ -1,4 +1,4 @@
-"""17: gradient steps of two players turn round the solution; a penalty on the critic's slope leads to it."""
+"""17: gradient steps of two players turn round the solution, and a penalty on the slope leads to it."""
 
 import numpy
 

@@ -1,4 +1,4 @@
-"""19: the Wasserstein distance on a line, by sorting and by the area between two distribution functions."""
+"""19: the Wasserstein distance on a line, by sorting, and as an area between shares."""
 
 import numpy
 
