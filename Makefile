@@ -15,11 +15,11 @@ test: .venv/.done
 test-gpu-path: .venv-gpu/.done  ## what needs a GPU, on a stand-in for CuPy and in Numba's CUDA simulator
 	.venv-gpu/bin/python -m pytest -p tests.stand_in -m gpu -n auto --maxprocesses 4 --dist loadfile
 
-# One visit to a GPU: all that needs one, into one report. EXTRA=gpu-cuda12 for drivers of CUDA 12.
+# One visit to a GPU: all that needs one, into one report. EXTRA=gpu-cuda12 for drivers of CUDA 12; PyTorch 2.11 and later are for CUDA 13.
 gpu-check: EXTRA = gpu
 gpu-check:
 	$(PYTHON) -m venv .venv-gpu-check
-	.venv-gpu-check/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench,$(EXTRA)]'
+	.venv-gpu-check/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench,$(EXTRA)]' $(if $(filter gpu-cuda12,$(EXTRA)),'torch<2.11')
 	sh .ci/gpu-check .venv-gpu-check/bin/python gpu-report.txt
 
 lint: .venv/.done
