@@ -2,8 +2,9 @@
 # # 12 The innermost loop
 #
 # So far it did not matter how long a convolution takes. From here on it does. Seven loops are all of a
-# convolution. Compiled, they run ten times as fast in one order as in another, with the same products
-# and the same sums. You find the reason, write the fast order, and measure it on your machine.
+# convolution. Compiled, that is, translated for the processor before they run, they are ten times as
+# fast in one order as in another, with the same products. You find the reason, write the fast order,
+# and measure it on your machine.
 #
 # Here is the convolution of lesson 09, one product at a time. The border of zeros is in x already, so
 # no pixel lies outside. The result is added to what stands in y.
@@ -31,8 +32,8 @@ def loops(x, w, stride, dilation, y):
 # %% [markdown]
 # ## Counting
 #
-# A product in a register costs next to nothing. What costs is to bring its numbers there. `counted`
-# makes arrays that count how often a number is read from them or written to them.
+# To multiply costs next to nothing. What costs is to bring the numbers from memory to the processor, and
+# the sums back. `counted` makes arrays that count how often a number is read or written.
 
 
 # %%
@@ -53,9 +54,9 @@ predict("How many numbers does `loops` read and write for each product?", lambda
 # %% [markdown]
 # ## Lines
 #
-# Memory does not deliver single numbers. It delivers **lines** of 64 bytes: 16 neighbouring numbers of
-# float32. An array's last axis lies in one piece. w[a, b, c, k] and w[a, b, c, k + 1] are neighbours;
-# w[a, b, c + 1, k] lies K numbers further on.
+# Memory does not deliver single numbers. It delivers **lines** of 64 bytes. tinygen's numbers have 4
+# bytes (float32), so a line has 16 of them, all neighbours. An array's last axis lies in one piece:
+# w[a, b, c, k] and w[a, b, c, k + 1] are neighbours; w[a, b, c + 1, k] lies K numbers further on.
 
 
 # %%
@@ -90,7 +91,8 @@ predict("64 weights that are neighbours: from how many lines?", lambda: told(64,
 def convolve(x, w, stride, dilation, y):
     """Add the convolution of x (N, H, W, C) with w (kh, kw, C, K) to y (N, H', W', K), as loops does.
 
-    The innermost loop is over k. What does not depend on k is read before that loop.
+    The innermost loop is over k. What does not depend on k is read before that loop. It will be
+    compiled: use loops, numbers and arrays, as loops does, and nothing else.
     """
     raise NotImplementedError
 

@@ -24,7 +24,8 @@ from tinygen.learn import check, predict
 def cost(pixels, outputs):
     """How many numbers are read and written for each product.
 
-    `pixels` output pixels share each weight, and have outputs = K channels each. As a fraction or float.
+    `pixels` output pixels share each weight, and each has `outputs` (K) channels. One number of x, read
+    before the loop over k, serves all channels of its pixel.
     """
     raise NotImplementedError
 

@@ -85,7 +85,10 @@ predict("4 pixels and 3 vectors: how many?", lambda: loads(4, 3))
 
 # %%
 def ticks(pixels, vectors, outputs):
-    """Ticks for each pixel: those of a step, times the blocks that cover the outputs, divided by the pixels."""
+    """Ticks for one channel of one tap, for each pixel.
+
+    Those of a step, times the number of blocks that cover the outputs, divided by the pixels of a block.
+    """
     raise NotImplementedError
 
 
@@ -115,7 +118,7 @@ def told(outputs):
 
 # %%
 check("14", globals())
-predict("The best block for 24 outputs, as in 1 x 1?", lambda: told(24))
+predict("The best block for 24 outputs (such as 1 x 1)?", lambda: told(24))
 predict("The best block for 128 outputs?", lambda: told(128))
 
 # %% [markdown]

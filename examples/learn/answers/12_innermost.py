@@ -155,6 +155,7 @@ EXERCISES = [
                 lambda i, a, stride, dilation, kernel: i * stride + a * dilation, add=False
             ),
             "what stood in y before is lost: the convolution is added to it": on_zeros,
+            "y is as before: add to the y that is given; nothing is returned": lambda x, w, stride, dilation, y: y + 1,
             "the stride is missing: output pixel (i, j) begins at row i * stride[0]": meeting(
                 lambda i, a, stride, dilation, kernel: i + a * dilation
             ),

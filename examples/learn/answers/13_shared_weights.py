@@ -220,6 +220,7 @@ EXERCISES = [
             "the kernel is turned: tap a = 0 meets the uppermost row of x": in_groups(turn=lambda a: 1 - a),
             "y is overwritten by each channel of each tap: add, with +=": overwritten,
             "what stood in y before is lost: the convolution is added to it": on_zeros,
+            "y is as before: add to the y that is given; nothing is returned": lambda x, w, stride, dilation, y: y + 1,
         },
         right=[with_zeros, in_groups(), by_vectors],
         hints=[

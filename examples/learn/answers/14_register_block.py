@@ -157,6 +157,9 @@ EXERCISES = [
                     for total, pixel in zip(sums, pixels, strict=True)
                 ]
             ),
+            "the sums are as before: give sums[m] itself to tile.multiply_add, which changes it": lambda tile, sums, *rest: step(
+                tile, [list(total) for total in sums], *rest
+            ),
             "the sums belong to other pixels: pixels[m] goes to sums[m]": lambda tile, sums, *rest: step(tile, sums[::-1], *rest),
         },
         right=[one_by_one, numbers_first],
