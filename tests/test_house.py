@@ -25,7 +25,7 @@ FLOORS = [
     ["tinygen.evaluation"],
     ["tinygen.training"],
     ["tinygen.bench"],
-    ["tinygen.learn"],
+    ["tinygen.learn", "tinygen.gallery"],
     ["tinygen.commands"],
     ["tinygen.evaluate", "tinygen.__main__", "examples"],
 ]

@@ -11,5 +11,6 @@ export.py        the networks as ONNX graphs, or as weights for PyTorch and othe
 listing.py       a table of all runs in a folder
 doctor.py        what there is to compute with, and what is missing
 journey.py       one batch through one training step of an example
+gallery.py       trainings that fail, and their cures
 output.py        the files that commands write: a picture, a film, a folder, arrays
 """

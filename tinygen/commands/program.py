@@ -10,7 +10,7 @@ from typing import Annotated, Any, Union
 import tyro
 
 from tinygen.command_line import command_line
-from tinygen.commands import doctor, export, interpolate, journey, listing, reporting, sample
+from tinygen.commands import doctor, export, gallery, interpolate, journey, listing, reporting, sample
 from tinygen.evaluation import evaluate
 from tinygen.learn import command as learn
 
@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "report": (reporting.ReportOptions, reporting.main),
     "export": (export.ExportOptions, export.main),
     "journey": (journey.JourneyOptions, journey.main),
+    "gallery": (gallery.GalleryOptions, gallery.main),
     "learn": (learn.LearnOptions, learn.main),
     "runs": (listing.ListingOptions, listing.main),
     "doctor": (doctor.DoctorOptions, doctor.main),
