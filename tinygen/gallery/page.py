@@ -85,8 +85,8 @@ def _chart(name: str, curves: Mapping[str, Mapping[int, float]]) -> str:
     parts = []
     for tick in _ticks(low, high):
         (left, y), right = at(0, tick).split(","), at(last, tick).partition(",")[0]
-        label = 10**tick if logarithmic else tick
-        parts.append(f'<path class="grid" d="M{left} {y}H{right}"/><text x="{LEFT - 6}" y="{y}" text-anchor="end" dy="4">{label:g}</text>')
+        label = f"{10**tick:.2g}" if logarithmic else f"{tick:g}"
+        parts.append(f'<path class="grid" d="M{left} {y}H{right}"/><text x="{LEFT - 6}" y="{y}" text-anchor="end" dy="4">{label}</text>')
     for step in (0, last):
         x = at(step, low).partition(",")[0]
         parts.append(f'<text x="{x}" y="{HEIGHT - 4}" text-anchor="{"end" if step else "start"}">{f"step {step}" if step else 0}</text>')
