@@ -9,6 +9,9 @@ peak.py             what the machine can do: multiply-adds and bytes per second
 roofline.py         the kernels under that roof, as an SVG
 scaling.py          times as the batch, the side, the channels and the threads grow, beside PyTorch
 chart.py            parts of pictures with logarithmic scales
+ladder.py           from seven loops to the register tile: how fast each rung is, and what it reads and writes
+counted.py          an array that counts what is read from it and written to it
+own.py              a kernel of one's own on that ladder
 steps.py            whole training steps of the examples, in tinygen and PyTorch
 torch_steps.py      the examples' models and steps in PyTorch
 """
