@@ -78,6 +78,7 @@ CENTRES = np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
 def network(inputs, outputs):
+    """Dense: each output is a weighted sum of all inputs, plus a number. LeakyReLU: x, or x / 5 where x < 0."""
     return nn.Sequential(nn.Dense(inputs, 32), nn.LeakyReLU(), nn.Dense(32, 32), nn.LeakyReLU(), nn.Dense(32, outputs))
 
 
@@ -116,7 +117,9 @@ def found(seen, columns):
 
 
 # %% [markdown]
-# Each of these takes some seconds.
+# `minimize` above is a step down the slope of a loss, in one network's weights, and `detach()` gives the
+# same numbers without their nodes, so that D's step does not walk on into G. Each of the two takes some
+# seconds.
 
 # %%
 predict("D sees each point by itself. How many of the 8 spots does G find in 500 steps?", lambda: found(lambda x: x, 2))

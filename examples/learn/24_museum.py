@@ -20,8 +20,6 @@ from tinygen.learn import check, predict
 bce = tg.binary_cross_entropy_with_logits
 
 # %% [markdown]
-# ## Before you go in
-#
 # What may such a mistake look like from outside? D is perfect here: its logits are 100 for real images,
 # and -100 for generated ones.
 
@@ -35,7 +33,7 @@ predict(
 
 
 def best_noise(weight):
-    """The deviation d, to two digits, for which weight d^2 + (d^2 - 1) / 2 - log d is smallest."""
+    """The d, to two digits, for which weight d^2 + (d^2 - 1) / 2 - log d is smallest."""
     d = np.arange(0.01, 2, 0.01)
     return round(float(d[np.argmin(weight * d**2 + (d**2 - 1) / 2 - np.log(d))]), 2)
 
@@ -94,6 +92,8 @@ def discriminator_step(generator, discriminator, x, z):
 #
 # *Observed:* the critic's loss is not minus a distance: it is never negative. And the penalty holds the
 # slope for one image near 1, but the score of an image depends on which others are in its batch.
+# (nn.BatchNorm gives each channel the mean 0 and the deviation 1 over the batch. A model in use, and not
+# in training, takes the mean and deviation that were kept in training.)
 
 
 # %%
