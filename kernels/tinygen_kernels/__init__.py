@@ -134,26 +134,21 @@ class Kernels(Protocol):
         The sign of x is read off y.
         """
 
-    def dropout(self, x: Array, p: float, seed: int) -> Array:
+    def dropout(self, x: Array, p: float, seed: int | Array) -> Array:
         """y_i = 0 with probability p, else x_i / (1 - p); 0 <= p < 1.
 
         i counts the elements in row-major order. The choice depends only on i and the seed (0 <=
         seed < 2^64): y_i = 0 if random word i is below round(p 2^32). Words 2j and 2j + 1 are
-        Philox2x32-10 of the counter (j, seed // 2^32) and the key seed % 2^32. Source: Salmon et
-        al., 2011.
+        Philox2x32-10 of the counter (j, seed // 2^32) and the key seed % 2^32. The seed is an
+        integer, or a uint64 array of one where x is. Source: Salmon et al., 2011.
         """
 
-    def adam(
-        self, p: Array, g: Array, m: Array, v: Array, lr: float, beta1: float, beta2: float, eps: float, step: int, weight_decay: float
-    ) -> None:
-        """Update p, m and v in place by one step of Adam with decoupled weight decay.
+    def adam(self, p: Array, g: Array, m: Array, v: Array, constants: Array) -> None:
+        """Update p, m and v in place by one step of Adam, with the seven constants (d, b1, c1, b2, c2, r, e):
 
-        The first step is 1, and
+        m = b1 m + c1 g;  v = b2 v + c2 g^2;  p = d p - r m / (sqrt(v) + e)
 
-        m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;
-        p = (1 - lr weight_decay) p - lr m / (1 - beta1^step) / (sqrt(v / (1 - beta2^step)) + eps)
-
-        Sources: Kingma & Ba, 2015; Loshchilov & Hutter, 2019.
+        `tinygen.optim.Adam` says what they are. Source: Kingma & Ba, 2015.
         """
 
 

@@ -146,17 +146,17 @@ def leaky_relu_backward(g: Array, y: Array, negative_slope: float) -> Array:
     return numpy.where(y <= 0, negative_slope * g if negative_slope else 0, g)
 
 
-def dropout(x: Array, p: float, seed: int) -> Array:
+def dropout(x: Array, p: float, seed: int | Array) -> Array:
     pairs = numpy.arange(-(-x.size // 2), dtype=numpy.uint64)
-    words = numpy.stack(_philox(pairs, seed), axis=1).ravel()[: x.size].reshape(x.shape)
+    words = numpy.stack(_philox(pairs, int(seed)), axis=1).ravel()[: x.size].reshape(x.shape)
     return x * numpy.where(words < round(p * 2**32), 0, 1 / (1 - p)).astype(x.dtype)
 
 
-def adam(p: Array, g: Array, m: Array, v: Array, lr: float, beta1: float, beta2: float, eps: float, step: int, weight_decay: float) -> None:
-    m[...] = beta1 * m + (1 - beta1) * g
-    v[...] = beta2 * v + (1 - beta2) * g**2
-    mean, mean_square = m / (1 - beta1**step), v / (1 - beta2**step)
-    p[...] = (1 - lr * weight_decay) * p - lr * mean / (numpy.sqrt(mean_square) + eps)
+def adam(p: Array, g: Array, m: Array, v: Array, constants: Array) -> None:
+    d, b1, c1, b2, c2, r, e = constants
+    m[...] = b1 * m + c1 * g
+    v[...] = b2 * v + c2 * g**2
+    p[...] = d * p - r * m / (numpy.sqrt(v) + e)
 
 
 def _philox(counters: Array, seed: int) -> tuple[Array, Array]:

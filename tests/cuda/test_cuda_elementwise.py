@@ -9,7 +9,7 @@ import pytest
 from device_arrays import make_results_full_of_nan, on_device
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from kernel_shapes import DTYPES, error, in_any_layout
+from kernel_shapes import ADAM, DTYPES, error, in_any_layout
 from numpy.testing import assert_array_equal
 from tinygen_kernels import reference
 
@@ -76,16 +76,15 @@ def test_an_element_stays_whose_word_is_not_below_the_rate(cuda: Any) -> None:
 
 @every_dtype
 @modest
-@given(shapes, st.sampled_from([1, 2, 1000]), st.sampled_from([0.0, 0.1]), seeds)
-@example((2, 129), 2, 0.1, 0)
-def test_adam(cuda: Any, dtype: Any, shape: tuple[int, ...], step: int, weight_decay: float, seed: int) -> None:
+@given(shapes, seeds)
+@example((2, 129), 0)
+def test_adam(cuda: Any, dtype: Any, shape: tuple[int, ...], seed: int) -> None:
     random = numpy.random.default_rng(seed)
     p, g, m, v = random.standard_normal((4, *shape)).astype(dtype)
     expected = [numpy.array(a) for a in (p, m, abs(v))]
     own = [on_device(in_any_layout(a, random) if shape else a) for a in (p, m, abs(v))]
-    constants = 1e-2, 0.9, 0.99, 1e-3, step, weight_decay
-    reference.adam(expected[0], g, *expected[1:], *constants)
-    cuda.adam(own[0], on_device(in_any_layout(g, random) if shape else g), *own[1:], *constants)
+    reference.adam(expected[0], g, *expected[1:], ADAM.astype(dtype))
+    cuda.adam(own[0], on_device(in_any_layout(g, random) if shape else g), *own[1:], on_device(ADAM.astype(dtype)))
     for moved, exact in zip(own, expected, strict=True):
         assert moved.dtype == dtype
         assert not moved.size or error(moved.get(), exact) < 20 * numpy.finfo(dtype).eps
@@ -100,9 +99,8 @@ def test_adam_moves_arrays_of_any_layout(cuda: Any, dtype: Any) -> None:
     plain = [cupy.ones((30, 20), dtype) for _ in range(3)]
     backing = cupy.ones((3, 30, 40), dtype)
     views = [cupy.ones((20, 30), dtype).T, backing[1, :, ::2], backing[2, ::-1, :20]]
-    constants = 1e-2, 0.9, 0.99, 1e-8, 3, 0.1
-    cuda.adam(plain[0], g, *plain[1:], *constants)
-    cuda.adam(views[0], g, *views[1:], *constants)
+    cuda.adam(plain[0], g, *plain[1:], on_device(ADAM.astype(dtype)))
+    cuda.adam(views[0], g, *views[1:], on_device(ADAM.astype(dtype)))
     for a, b in zip(plain, views, strict=True):
         assert (a.get() != 1).all()
         assert_array_equal(a.get(), b.get())

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy
-from kernel_shapes import Convolution, error
+from kernel_shapes import ADAM, Convolution, error
 from tinygen_kernels import cpu, reference
 from tinygen_kernels.cpu import conv, elementwise, norm, panels, pool, weight
 
@@ -80,7 +80,7 @@ def calls(dtype: Any) -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
         yield reference.leaky_relu, (p, 0.2)
         yield reference.leaky_relu_backward, (g, p, 0.2)
         yield reference.dropout, (p, 0.3, 2**40 + 7)
-        yield reference.adam, (p, g, m, abs(v), 1e-2, 0.9, 0.99, 1e-3, 2, 0.1)
+        yield reference.adam, (p, g, m, abs(v), ADAM.astype(dtype))
 
 
 def outcome(kernel: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -8,6 +8,7 @@ from tinygen_kernels import Padding, Pair
 from tinygen_kernels.geometry import output_size
 
 DTYPES = [numpy.float32, numpy.float64]
+ADAM = numpy.array([0.999, 0.9, 0.1, 0.99, 0.01, 1e-2, 1e-3])  # constants of a step
 CHANNELS = [1, 2, 3, 5, 10, 11, 12, 20, 33, 37]  # on both sides of the borders of the register tiles
 
 

@@ -10,7 +10,7 @@ import numpy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_shapes import DTYPES, error, in_any_layout
+from kernel_shapes import ADAM, DTYPES, error, in_any_layout
 from numpy.testing import assert_array_equal
 from tinygen_kernels import cpu, reference
 
@@ -139,15 +139,14 @@ class TestNoise:
 
 @every_dtype
 @modest
-@given(shapes, st.sampled_from([1, 2, 1000]), st.sampled_from([0.0, 0.1]), seeds)
-def test_adam(dtype: Any, shape: tuple[int, ...], step: int, weight_decay: float, seed: int) -> None:
+@given(shapes, seeds)
+def test_adam(dtype: Any, shape: tuple[int, ...], seed: int) -> None:
     random = numpy.random.default_rng(seed)
     p, g, m, v = (in_any_layout(a, random) if shape else a for a in random.standard_normal((4, *shape)).astype(dtype))
     own = [numpy.array(a, order="K") for a in (p, m, abs(v))]
     expected = [a.copy() for a in own]
-    constants = 1e-2, 0.9, 0.99, 1e-3, step, weight_decay
-    reference.adam(expected[0], g, *expected[1:], *constants)
-    cpu.adam(own[0], g, *own[1:], *constants)
+    reference.adam(expected[0], g, *expected[1:], ADAM.astype(dtype))
+    cpu.adam(own[0], g, *own[1:], ADAM.astype(dtype))
     for moved, exact in zip(own, expected, strict=True):
         assert moved.dtype == dtype
         assert not moved.size or error(moved, exact) < 20 * numpy.finfo(dtype).eps
@@ -159,10 +158,9 @@ def test_adam_moves_arrays_of_any_layout_and_leaves_the_gradient(dtype: Any) -> 
     plain = [numpy.ones((30, 20), dtype) for _ in range(3)]
     backing = numpy.ones((3, 30, 40), dtype)
     views = [numpy.asfortranarray(plain[0]), backing[1, :, ::2], backing[2, ::-1, :20]]
-    constants = 1e-2, 0.9, 0.99, 1e-8, 3, 0.1
     before = g.copy()
-    cpu.adam(plain[0], g, *plain[1:], *constants)
-    cpu.adam(views[0], g, *views[1:], *constants)
+    cpu.adam(plain[0], g, *plain[1:], ADAM.astype(dtype))
+    cpu.adam(views[0], g, *views[1:], ADAM.astype(dtype))
     for a, b in zip(plain, views, strict=True):
         assert_array_equal(a, b)
     assert_array_equal(g, before)
@@ -173,13 +171,13 @@ def test_adam_refuses_what_it_may_not_write() -> None:
     p, m, v = numpy.ones((3, 5))
     p.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):
-        cpu.adam(p, m.copy(), m, v, 1e-3, 0.9, 0.99, 1e-8, 1, 0.0)
+        cpu.adam(p, m.copy(), m, v, ADAM.astype(p.dtype))
 
 
 def test_a_nan_stays_where_it_is() -> None:
     x = numpy.ones(70_000, numpy.float32)
     x[[0, 777, 69_999]] = numpy.nan
     p, m, v = (numpy.ones(x.size, numpy.float32) for _ in range(3))
-    cpu.adam(p, x, m, v, 1e-3, 0.9, 0.99, 1e-8, 1, 0.0)
+    cpu.adam(p, x, m, v, ADAM.astype(p.dtype))
     for result in (cpu.leaky_relu(x, 0.0), cpu.leaky_relu_backward(x, m, 0.0), cpu.dropout(x, 0.9, 0), p, m, v):
         assert_array_equal(numpy.flatnonzero(numpy.isnan(result)), [0, 777, 69_999])

@@ -9,10 +9,21 @@ from typing import Any
 import cupy as real
 import numpy
 
+from tests.stand_in.capture import do, refuse
 from tests.stand_in.device import current, expect_current
 
 living: weakref.WeakValueDictionary[int, "ndarray"] = weakref.WeakValueDictionary()
-waits: list[str] = []  # what has made the host wait for the device, in order
+
+
+class Waits(list[str]):
+    """What has made the host wait for the device, in order."""
+
+    def append(self, what: str) -> None:
+        refuse(what)
+        super().append(what)
+
+
+waits = Waits()
 SCALARS = (bool, int, float, complex, numpy.generic)
 VIEWS = {"reshape", "transpose", "squeeze", "swapaxes", "view", "diagonal", "ravel"}  # start no kernel, so the current device may differ
 WAITING = {"nonzero", "flatnonzero", "argwhere", "unique", "bincount", "item", "tolist", "tobytes", "dump", "dumps", "extract", "compress"}
@@ -106,16 +117,15 @@ class ndarray:
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, index: Any) -> "ndarray":
-        return wrap(numpy.asarray(self.host[resolved(index, self.shape)]), self)
+        return wrap(do(lambda: numpy.asarray(self.host[resolved(index, self.shape)])), self)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         expect_current(self)
         refuse_host_data("__setitem__", value)
         if any(isinstance(part, ndarray) for part in (index if isinstance(index, tuple) else (index,))):
-            positions, values = in_any_order(self, index, value)
-            self.host.flat[positions] = values
+            do(lambda: _assign_in_any_order(self, index, value))
         else:
-            self.host[index] = unwrap(value)
+            do(lambda: self.host.__setitem__(index, unwrap(value)))
 
 
 def wrap(result: Any, *arguments: Any) -> Any:
@@ -181,6 +191,11 @@ def in_any_order(target: ndarray, index: Any, value: Any) -> tuple[numpy.ndarray
     return positions.ravel()[order], numpy.broadcast_to(unwrap(value), positions.shape).ravel()[order]
 
 
+def _assign_in_any_order(target: ndarray, index: Any, value: Any) -> None:
+    positions, values = in_any_order(target, index, value)
+    target.host.flat[positions] = values
+
+
 def stable(kind: str | None = None, **others: Any) -> str:
     """The kind of sorting that CuPy's argsort does, whatever it is asked for but another."""
     if kind not in (None, "stable"):
@@ -212,7 +227,7 @@ def _method(name: str) -> Callable[..., Any]:
             waits.append(name)
         elif name not in VIEWS:
             expect_current(self, *arguments, *keywords.values())
-        result = function(self.host, *map(unwrap, arguments), **{key: unwrap(value) for key, value in keywords.items()})
+        result = do(lambda: function(self.host, *map(unwrap, arguments), **{key: unwrap(value) for key, value in keywords.items()}))
         return wrap(result, self, *arguments, *keywords.values())
 
     return method
@@ -227,7 +242,7 @@ def _operator(name: str) -> Callable[..., Any]:
                 return NotImplemented
             refuse_host_data(name, other)
         expect_current(self, *others)
-        result = function(self.host, *map(unwrap, others))
+        result = do(lambda: function(self.host, *map(unwrap, others)))
         return result if result is NotImplemented else wrap(result, self, *others)
 
     return operator

@@ -2,7 +2,10 @@
 
 import time
 import types
+from contextlib import nullcontext
 from typing import Any
+
+from tests.stand_in.capture import Graph, captures
 
 COUNT = 2
 _current = [0]  # a stack: each `with Device(i)` puts one on top
@@ -100,6 +103,16 @@ class Stream:
     def synchronize(self) -> None:
         _wait("Stream.synchronize")
 
+    def begin_capture(self, mode: int | None = None) -> None:
+        if self.name == "main":
+            raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported: the default stream cannot be captured")
+        captures.append(Graph([(host, host.copy()) for host in _hosts() if host.flags.writeable]))
+
+    def end_capture(self) -> Graph:
+        graph = captures.pop()
+        graph.take_back(_hosts())
+        return graph
+
 
 _streams = [Stream(null=True)]  # a stack, as of devices
 
@@ -122,8 +135,18 @@ class Event:
         _wait("Event.synchronize")
 
 
+def _hosts() -> list[Any]:
+    """The memory of all arrays that are alive."""
+    from tests.stand_in.array import living
+
+    return [array.host for array in living.values()]
+
+
 class MemoryPool:
-    """cupy.get_default_memory_pool(): holds the memory of the arrays that are alive, and nothing else."""
+    """cupy.cuda.MemoryPool: holds the memory of the arrays that are alive, and nothing else."""
+
+    def malloc(self, size: int) -> None:
+        """What `using_allocator` takes. The stand-in's arrays have NumPy's memory all the same."""
 
     def used_bytes(self) -> int:
         from tests.stand_in.array import living
@@ -156,6 +179,7 @@ def modules() -> list[types.ModuleType]:
         Stream=Stream,
         Event=Event,
         MemoryPool=MemoryPool,
+        using_allocator=lambda allocator: nullcontext(),
         get_current_stream=current_stream,
         get_elapsed_time=lambda start, end: 1e3 * (end.seconds - start.seconds),
         is_available=lambda: True,

@@ -8,6 +8,7 @@ from typing import Any
 from tinygen_kernels import Kernels, cpu
 
 from tests.stand_in.array import unwrap, wrap
+from tests.stand_in.capture import do
 from tests.stand_in.device import expect_current
 
 
@@ -20,6 +21,6 @@ def cpu_kernels() -> types.SimpleNamespace:
 def _on_the_stand_in(kernel: Callable[..., Any]) -> Callable[..., Any]:
     def on_the_stand_in(*arguments: Any) -> Any:
         expect_current(*arguments)
-        return wrap(kernel(*map(unwrap, arguments)), *arguments)
+        return wrap(do(lambda: kernel(*map(unwrap, arguments))), *arguments)
 
     return on_the_stand_in

@@ -11,6 +11,7 @@ import numpy
 
 from tests.stand_in import device
 from tests.stand_in.array import WAITING, in_any_order, ndarray, refuse_host_data, stable, unwrap, waits, wrap
+from tests.stand_in.capture import do, refuse
 
 DISTRIBUTIONS = set(dir(real.random.Generator))
 FROM_HOST = {"array", "asarray", "asanyarray", "ascontiguousarray", "asfortranarray"}  # copy what lies on the host to the device
@@ -62,10 +63,14 @@ class Ufunc:
     def at(self, target: ndarray, indices: Any, value: Any) -> None:
         refuse_host_data(self.__name__, value)
         device.expect_current(target, indices, value)
-        positions, values = in_any_order(target, indices, value)
-        flat = target.host.ravel()
-        self._of_numpy.at(flat, positions, values)
-        target.host[...] = flat.reshape(target.shape)
+
+        def add() -> None:
+            positions, values = in_any_order(target, indices, value)
+            flat = target.host.ravel()
+            self._of_numpy.at(flat, positions, values)
+            target.host[...] = flat.reshape(target.shape)
+
+        do(add)
 
 
 def _function(name: str, of_numpy: Callable[..., Any], signature: inspect.Signature) -> Callable[..., Any]:
@@ -88,7 +93,11 @@ def _function(name: str, of_numpy: Callable[..., Any], signature: inspect.Signat
             keywords["kind"] = stable(**keywords)
         if name in WAITING:
             waits.append(name)
-        result = of_numpy(*map(unwrap, arguments), **{key: unwrap(value) for key, value in keywords.items()})
+
+        def compute() -> Any:
+            return of_numpy(*map(unwrap, arguments), **{key: unwrap(value) for key, value in keywords.items()})
+
+        result = compute() if name.startswith("empty") else do(compute)  # taking memory is not a part of a graph
         return wrap(result, *given)
 
     return function
@@ -99,11 +108,12 @@ def _from_host(of_numpy: Callable[..., Any], source: Any, *arguments: Any, **key
     keywords.pop("blocking", None)
     device.history.append(("copy", device.current_stream().name))
     if not isinstance(source, ndarray):
+        refuse("copying from the host")
         refuse_device_data(source)
         return wrap(numpy.array(of_numpy(source, *arguments, **keywords)))
     if source.number != device.current():
-        return wrap(numpy.array(of_numpy(source.host, *arguments, **keywords)))
-    return wrap(of_numpy(source.host, *arguments, **keywords), source)
+        return wrap(do(lambda: numpy.array(of_numpy(source.host, *arguments, **keywords))))
+    return wrap(do(lambda: of_numpy(source.host, *arguments, **keywords)), source)
 
 
 def refuse_device_data(source: Any) -> None:

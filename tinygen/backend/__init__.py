@@ -3,11 +3,13 @@
 devices.py    "cpu" and "cuda": which device an array is on, and how it gets to another
 driver.py     what NVIDIA's driver says
 random.py     the one stream of random numbers
+replay.py     operations on a GPU that are recorded once and done again as a whole
 memory.py     how the C library keeps the memory of freed arrays
 """
 
 from tinygen_kernels import Array, array_module
 
 from tinygen.backend import memory
-from tinygen.backend.devices import best_device, compute_where, copied_ahead, device_of, expect_array, floats, to_device
+from tinygen.backend.devices import best_device, compute_where, copied_ahead, device_of, expect_array, floats, from_host, to_device
 from tinygen.backend.random import generator, keeping_random_state, manual_seed, random_state, set_random_state
+from tinygen.backend.replay import Captured, on_host

@@ -6,12 +6,13 @@ only when a CUDA device is asked for.
 
 import functools
 import importlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy
 from tinygen_kernels import Array, array_module
 
+from tinygen.backend.replay import capturing
 from tinygen.command_line import UsageError
 
 
@@ -56,7 +57,14 @@ def to_device(x: Array, device: str) -> Array:
     index = _cuda_index(device)
     cupy = _cupy(device, index)
     cupy.cuda.Device(index).use()
-    return cupy.asarray(x)
+    capture = capturing()
+    return capture.constant(x) if capture and isinstance(x, numpy.ndarray) else cupy.asarray(x)
+
+
+def from_host(make: Callable[[], numpy.ndarray], device: str) -> Array:
+    """make() on the device. Each replay of what is being recorded calls it again (see `replay.py`)."""
+    capture = capturing()
+    return capture.given(make) if capture and device != "cpu" else to_device(numpy.asarray(make()), device)
 
 
 def compute_where(x: Array) -> None:

@@ -97,4 +97,5 @@ def _leaf(name: str, make: Callable[..., Any], shape: Any, dtype: Any, device: s
         raise TypeError(f"{name}: takes the shape as one tuple, {name}(({shape}, {dtype})), and then the dtype")
     if min(sizes, default=0) < 0:
         raise ValueError(f"{name}: sizes must be at least 0, got {shape}")
-    return Tensor(backend.to_device(numpy.asarray(make(tuple(sizes), numeric_dtype(name, dtype))), device), requires_grad)
+    kind = numeric_dtype(name, dtype)
+    return Tensor(backend.from_host(lambda: numpy.asarray(make(tuple(sizes), kind)), device), requires_grad)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy
 from tinygen_kernels import for_array
 
 from tinygen import backend
@@ -15,7 +16,7 @@ class DropoutFunction(Function):
     """x times random factors that the seed determines, not stored. Linear in x, and its own adjoint."""
 
     p: float
-    seed: int
+    seed: Array  # one integer, on the device of x
 
     def forward(self, x: Array) -> Array:
         return for_array(x).dropout(x, self.p, self.seed)
@@ -34,4 +35,5 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
         raise ValueError(f"dropout: p must be at least 0 and below 1, got {p}")
     if not training or p == 0:
         return x
-    return DropoutFunction(p, int(backend.generator().integers(2**63)))(x)
+    seed = backend.from_host(lambda: numpy.asarray(backend.generator().integers(2**63), numpy.uint64), x.device)
+    return DropoutFunction(p, seed)(x)

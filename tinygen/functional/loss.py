@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from tinygen.backend import Array, array_module, generator, to_device
+from tinygen.backend import Array, array_module, from_host, generator
 from tinygen.engine.arguments import shown
 from tinygen.engine.grad import grad
 from tinygen.engine.mode import is_recording, switched
@@ -127,7 +127,8 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     """
     if real.shape != fake.shape:
         raise ValueError(f"gradient_penalty: real {real.shape} and fake {fake.shape} must have one shape")
-    e = Tensor(to_device(generator().random((len(real), *[1] * (real.ndim - 1))).astype(real.dtype), real.device))
+    each = len(real), *[1] * (real.ndim - 1)
+    e = Tensor(from_host(lambda: generator().random(each).astype(real.dtype), real.device))
     x = e * real + (1.0 - e) * fake
     if not x.requires_grad:
         x = Tensor(x.data, requires_grad=True)

@@ -59,20 +59,27 @@ def _translation(x: Tensor) -> Tensor:
     n, height, width, _ = x.shape
     rows, columns = (height + 4) // 8, (width + 4) // 8
     padded = F.pad(x, [(0, 0), (rows, rows), (columns, columns), (0, 0)])
-    top, left = (backend.generator().integers(0, 2 * border + 1, n) for border in (rows, columns))
-    y, z = top[:, None] + numpy.arange(height), left[:, None] + numpy.arange(width)
+
+    def shifted(border: int, size: int) -> backend.Array:
+        """(n, size): the places in `padded` of an axis of each image."""
+        return backend.from_host(lambda: backend.generator().integers(0, 2 * border + 1, n)[:, None] + numpy.arange(size), x.device)
+
+    y, z = shifted(rows, height), shifted(columns, width)
     return padded[numpy.arange(n)[:, None, None], y[:, :, None], z[:, None, :]]
 
 
 def _cutout(x: Tensor) -> Tensor:
     n, height, width, _ = x.shape
-    inside = []
-    for size in (height, width):
-        first = backend.generator().integers(0, size, n)[:, None] - size // 4
-        places = numpy.arange(size)
-        inside.append((first <= places) & (places < first + (size + 1) // 2))
-    kept = ~(inside[0][:, :, None] & inside[1][:, None, :])[..., None]
-    return x * F.tensor(kept.astype(x.dtype), device=x.device)
+
+    def kept() -> numpy.ndarray:
+        inside = []
+        for size in (height, width):
+            first = backend.generator().integers(0, size, n)[:, None] - size // 4
+            places = numpy.arange(size)
+            inside.append((first <= places) & (places < first + (size + 1) // 2))
+        return (~(inside[0][:, :, None] & inside[1][:, None, :])[..., None]).astype(x.dtype)
+
+    return x * Tensor(backend.from_host(kept, x.device))
 
 
 CHANGES: dict[str, Callable[[Tensor], Tensor]] = {"colour": _colour, "translation": _translation, "cutout": _cutout}

@@ -1,5 +1,6 @@
 """Adam, and Adam with decoupled weight decay."""
 
+import math
 from collections.abc import Iterable
 
 from tinygen_kernels import for_array
@@ -36,7 +37,17 @@ class Adam(Optimizer):
         self.betas, self.eps = betas, eps
 
     def update(self, p: Array, g: Array, t: int, m: Array, v: Array) -> None:  # type: ignore[override]
-        for_array(p, g).adam(p, g, m, v, self.lr, *self.betas, self.eps, t, self.weight_decay)
+        for_array(p, g).adam(p, g, m, v, self.numbers(self.constants, t, p))
+
+    def constants(self, t: int) -> tuple[float, ...]:
+        """What the kernel computes step t with. With c = sqrt(1 - b2^t) the fraction is
+
+            m' / (sqrt(v') + eps) = m c / (1 - b1^t) / (sqrt(v) + eps c),
+
+        so the corrections of m and v cost nothing per element: they are in the rate and in eps.
+        """
+        (b1, b2), correction = self.betas, math.sqrt(1 - self.betas[1] ** t)
+        return 1 - self.lr * self.weight_decay, b1, 1 - b1, b2, 1 - b2, self.lr * correction / (1 - b1**t), self.eps * correction
 
 
 class AdamW(Adam):

@@ -1,11 +1,13 @@
 """The exponential moving average of a model's weights."""
 
+import functools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy
 
 from tinygen import backend
+from tinygen.backend import Array
 from tinygen.engine.tensor import Tensor
 from tinygen.nn import Buffer, Module, SpectralNorm
 from tinygen.saving.state import check_state
@@ -39,11 +41,22 @@ class Average:
 
     def update(self) -> None:
         """Move the averages towards the weights as they are now."""
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        shares: dict[tuple[str, numpy.dtype], Array] = {}
         for key, t in self._tensors.items():
+            kind = t.device, t.dtype
+            if kind not in shares:
+                shares[kind] = backend.from_host(functools.partial(self._shares, t.dtype), t.device)
             average = self._averages[key] = backend.to_device(self._averages[key], t.device)
-            average *= decay
-            average += (1 - decay) * t.data
+            average *= shares[kind][0]
+            average += shares[kind][1] * t.data
+        backend.on_host(self._count)
+
+    def _shares(self, dtype: numpy.dtype) -> numpy.ndarray:
+        """d and 1 - d"""
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        return numpy.array([decay, 1 - decay], dtype)
+
+    def _count(self) -> None:
         self.updates += 1
 
     def exchange(self) -> None:

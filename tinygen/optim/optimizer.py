@@ -6,8 +6,8 @@ before a step, not after it: the graph refers to the parameters as they were.
 """
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import ClassVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
 
 import numpy
 
@@ -75,6 +75,7 @@ class Optimizer:
         self.lr = rate
         self.steps = 0
         self.updates = [0] * len(self.parameters)  # the steps of each parameter
+        self._now: dict[Any, Array] = {}  # what `numbers` has made in this step
         self.state = [{slot: backend.to_device(numpy.zeros(p.shape, p.dtype), p.device) for slot in self.slots} for p in self.parameters]
 
     def update(self, p: Array, g: Array, t: int, **state: Array) -> None:
@@ -93,16 +94,36 @@ class Optimizer:
         """
         moving = gradients(self.parameters, type(self).__name__)
         self._expect_sound(moving)
-        if self.schedule is not None:
-            self.lr = self.schedule(self.steps)
-        self.steps += 1
+        backend.on_host(lambda: self._count([i for i, _, _ in moving]))
+        self._now = {}
         for i, p, g in moving:
             array = p.writable(f"{type(self).__name__}.step")
             backend.compute_where(array)
             if any(backend.device_of(array) != p.device for array in self.state[i].values()):
                 self.state[i] = {slot: backend.to_device(array, p.device) for slot, array in self.state[i].items()}
-            self.updates[i] += 1
             self.update(array, g.data, self.updates[i], **self.state[i])
+
+    def _count(self, moving: list[int]) -> None:
+        if self.schedule is not None:
+            self.lr = self.schedule(self.steps)
+        self.steps += 1
+        for i in moving:
+            self.updates[i] += 1
+
+    def numbers(self, make: Callable[[int], Any], t: int, like: Array) -> Array:
+        """make(t) in the dtype and on the device of `like`, for `update`. It is made once in a step.
+
+        What changes from step to step, such as the learning rate, must reach a GPU in this way, so
+        that a step can be recorded (see `backend/replay.py`).
+        """
+        late, device = self.steps - t, backend.device_of(like)
+        key = make, late, like.dtype, device
+        if key not in self._now:
+            self._now[key] = backend.from_host(lambda: numpy.array(make(self.steps - late), like.dtype), device)
+        return self._now[key]
+
+    def rate(self, t: int) -> float:
+        return self.lr
 
     def _expect_sound(self, moving: list[tuple[int, Tensor, Tensor]]) -> None:
         kind = type(self).__name__

@@ -26,4 +26,4 @@ class RMSprop(Optimizer):
     def update(self, p: Array, g: Array, t: int, v: Array) -> None:  # type: ignore[override]
         v *= self.decay
         v += (1 - self.decay) * (g * g)
-        p -= self.lr * g / (array_module(v).sqrt(v) + self.eps)
+        p -= self.numbers(self.rate, t, p) * g / (array_module(v).sqrt(v) + self.eps)

@@ -29,4 +29,4 @@ class SGD(Optimizer):
     def update(self, p: Array, g: Array, t: int, velocity: Array) -> None:  # type: ignore[override]
         velocity *= self.momentum
         velocity += g
-        p -= self.lr * (g + self.momentum * velocity if self.nesterov else velocity)
+        p -= self.numbers(self.rate, t, p) * (g + self.momentum * velocity if self.nesterov else velocity)

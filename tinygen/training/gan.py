@@ -94,6 +94,8 @@ class GAN:
         betas: tuple[float, float] = (0.5, 0.999),
         critic_steps: int = 1,
     ) -> None:
+        if options.graph and critic_steps > 1:
+            raise UsageError(f"--graph replays one step, but {critic_steps} in a row differ here; leave it out, or give --critic-steps 1")
         self.options, self.data = options, data
         self.generator, self.discriminator = generator.to(options.device), options.seeing(discriminator.to(options.device))
         self.networks = {"generator": generator, "discriminator": discriminator}

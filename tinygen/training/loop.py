@@ -18,7 +18,7 @@ from tinygen.backend import Array
 from tinygen.command_line import UsageError
 from tinygen.data import Loader
 from tinygen.data.dataset import digest
-from tinygen.engine.tensor import Tensor, array_of
+from tinygen.engine.tensor import array_of
 from tinygen.optim import Average
 from tinygen.report import pictures
 from tinygen.report.live import live_display
@@ -26,20 +26,18 @@ from tinygen.saving import checkpoint
 from tinygen.saving.log import append_line
 from tinygen.saving.run_folder import Run, RunFolder, read_run
 from tinygen.training.averaging import use_average
+from tinygen.training.graph import GraphStep
 from tinygen.training.interruption import Interruption
 from tinygen.training.observation import Observation
 from tinygen.training.options import RunOptions
 from tinygen.training.own_code import own_code
-from tinygen.training.parts import Data, Stateful
+from tinygen.training.parts import Data, Metrics, Stateful, copied
 from tinygen.training.progress import progress
 from tinygen.training.resume import resume
 from tinygen.training.tensorboard import TensorBoard
 
 GENERATED = 1000  # images that a finished run saves
 READ_EVERY = 10  # steps whose numbers are read from the device at once
-
-
-Metrics = Mapping[str, Tensor | Array | float]
 
 
 @dataclass
@@ -75,6 +73,8 @@ class Training:
     def __post_init__(self) -> None:
         if self.average is not None:
             use_average(self, self.average)
+        if self.options.graph:
+            self.step = GraphStep(self.step, self.parts, self.options.device)
         if wrong := [part for part in self.parts if "/" in part]:
             raise ValueError(f"the name of a part must not contain /, which separates names in the checkpoint: {', '.join(wrong)}")
         self.folder = RunFolder(self.options.out)
@@ -153,7 +153,7 @@ class Training:
         title = f"epoch {self.epoch + 1}/{self.options.epochs}"
         with progress(batches, title, len(self.loader), self.batch, self.live) as bar:
             for batch in bar:
-                self.unread.append({name: _copied(value) for name, value in self.observation.step(self.step, batch).items()})
+                self.unread.append({name: copied(value) for name, value in self.observation.step(self.step, batch).items()})
                 self.batch += 1
                 if (self.epoch, self.batch) == (0, 1):
                     self._claim()
@@ -280,8 +280,3 @@ class Training:
         images = numpy.concatenate([generate(GENERATED // 10) for _ in range(10)])
         arrays = {"images": numpy.rint(numpy.clip(images, 0, 1) * 255).astype(numpy.uint8)}
         checkpoint.save(self.folder.generated, arrays, {"epoch": str(self.epoch)})
-
-
-def _copied(value: Tensor | Array | float) -> Array:
-    """A copy of a number on its device, since the step may reuse the array."""
-    return numpy.asarray(value, numpy.float64) if isinstance(value, int | float) else array_of(value).astype(numpy.float64)

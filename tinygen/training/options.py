@@ -22,7 +22,7 @@ Positive = Annotated[Number, "positive"]
 EmojiOrPath = Annotated[Literal["emoji"] | Path | None, tyro.conf.arg(metavar="FOLDER|FILE|emoji")]
 
 # Options that may change when a run is resumed. Data are compared by content, not by path.
-MAY_DIFFER = {"out", "epochs", "device", "resume", "data", "checkpoint_minutes", "tensorboard"}
+MAY_DIFFER = {"out", "epochs", "device", "resume", "data", "checkpoint_minutes", "tensorboard", "graph"}
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,6 +60,8 @@ class RunOptions:
     """of the initial weights, the noise and the order of the examples"""
     device: str = "cpu"
     """where to compute: "cpu", "cuda", "cuda:1", ...; "auto" is "cuda" if there is a GPU"""
+    graph: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """on a GPU: record a step once as a CUDA graph and replay it, so that the GPU never waits for Python"""
     checkpoint_minutes: Positive[float] = 10
     """time between checkpoints within an epoch; there is one after each epoch, too"""
     tensorboard: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False

@@ -4,8 +4,6 @@
 An item is a fixed number of consecutive elements.
 """
 
-import math
-
 import numpy
 
 from tinygen_kernels import Array
@@ -31,19 +29,17 @@ def leaky_relu_backward(g: Array, y: Array, negative_slope: float) -> Array:
     return g_x
 
 
-def dropout(x: Array, p: float, seed: int) -> Array:
+def dropout(x: Array, p: float, seed: int | Array) -> Array:
     y = empty(x.shape, x.dtype)
-    words = numpy.uint64(seed) & _LOW_WORD, numpy.uint64(seed) >> _WORD_BITS
+    word = numpy.uint64(int(seed))
+    words = word & _LOW_WORD, word >> _WORD_BITS
     launch(_drop, _items(x), flat(x), *words, numpy.uint64(round(p * 2**32)), x.dtype.type(1 / (1 - p)), flat(y))
     return y
 
 
-def adam(p: Array, g: Array, m: Array, v: Array, lr: float, beta1: float, beta2: float, eps: float, step: int, weight_decay: float) -> None:
-    # The bias corrections m / (1 - beta1^t) and v / (1 - beta2^t) are folded into the rate and eps.
-    correction = math.sqrt(1 - beta2**step)
-    constants = 1 - lr * weight_decay, beta1, 1 - beta1, beta2, 1 - beta2, lr * correction / (1 - beta1**step), eps * correction
+def adam(p: Array, g: Array, m: Array, v: Array, constants: Array) -> None:
     moved = [flat(array) for array in (p, m, v)]
-    launch(_adam, _items(p), flat(g), *moved, *(p.dtype.type(constant) for constant in constants))
+    launch(_adam, _items(p), flat(g), *moved, *constants)
     for array, elements in zip((p, m, v), moved, strict=True):
         if not numpy.may_share_memory(array, elements):
             array[...] = elements.reshape(array.shape)

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import cupy
 import numpy
 from numba import cuda, float32, uint32, uint64
 
@@ -27,20 +28,17 @@ def leaky_relu_backward(g: Array, y: Array, negative_slope: float) -> Array:
     return g_x
 
 
-def dropout(x: Array, p: float, seed: int) -> Array:
+def dropout(x: Array, p: float, seed: int | Array) -> Array:
     y = empty(x.shape, x.dtype)
-    stream, key = map(numpy.uint32, divmod(seed, 2**32))
+    seed = cupy.asarray(numpy.uint64(seed)) if isinstance(seed, int) else seed
     threshold = numpy.uint64(round(p * 2**32))  # 2^32 itself if p is almost 1
-    elementwise(_drop, x.size, x, key, stream, threshold, x.dtype.type(1 / (1 - p)), y)
+    elementwise(_drop, x.size, x, seed, threshold, x.dtype.type(1 / (1 - p)), y)
     return y
 
 
-def adam(p: Array, g: Array, m: Array, v: Array, lr: float, beta1: float, beta2: float, eps: float, step: int, weight_decay: float) -> None:
-    # The bias corrections m / (1 - beta1^t) and v / (1 - beta2^t) are folded into the rate and eps.
-    correction = math.sqrt(1 - beta2**step)
-    constants = 1 - lr * weight_decay, beta1, 1 - beta1, beta2, 1 - beta2, lr * correction / (1 - beta1**step), eps * correction
+def adam(p: Array, g: Array, m: Array, v: Array, constants: Array) -> None:
     moved = [flat(array) for array in (p, m, v)]
-    elementwise(_adam, p.size, g, *moved, *(p.dtype.type(constant) for constant in constants))
+    elementwise(_adam, p.size, g, *moved, constants)
     for array, elements in zip((p, m, v), moved, strict=True):
         if not array.flags.c_contiguous:  # then `flat` copied it
             array[...] = elements.reshape(array.shape)
@@ -50,8 +48,8 @@ def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
     """(name, kernel, signature, threads per block) of each kernel, to compile it without a GPU."""
     numbers = float32[::1]
     yield "leaky_relu", _scale_negative, (numbers, numbers, float32, numbers), THREADS
-    yield "dropout", _drop, (numbers, uint32, uint32, uint64, float32, numbers), THREADS
-    yield "adam", _adam, (*4 * (numbers,), *7 * (float32,)), THREADS
+    yield "dropout", _drop, (numbers, uint64[::1], uint64, float32, numbers), THREADS
+    yield "adam", _adam, 5 * (numbers,), THREADS
 
 
 @device
@@ -81,17 +79,18 @@ def _random_word(i, key, stream):
     return right if i % uint32(2) else left
 
 
-def _drop(x, key, stream, threshold, scale, y):
+def _drop(x, seed, threshold, scale, y):
     i = uint32(cuda.grid(1))
     if i < y.size:
+        key, stream = uint32(seed[0]), uint32(seed[0] >> uint64(32))
         y[i] = x[i] * (x.dtype.type(0) if uint64(_random_word(i, key, stream)) < threshold else scale)
 
 
-def _adam(g, p, m, v, decay, beta1, one_minus_beta1, beta2, one_minus_beta2, rate, eps):
+def _adam(g, p, m, v, constants):
     i = uint32(cuda.grid(1))
     if i < p.size:
-        mean = beta1 * m[i] + one_minus_beta1 * g[i]
-        mean_square = beta2 * v[i] + one_minus_beta2 * (g[i] * g[i])
+        mean = constants[1] * m[i] + constants[2] * g[i]
+        mean_square = constants[3] * v[i] + constants[4] * (g[i] * g[i])
         m[i] = mean
         v[i] = mean_square
-        p[i] = decay * p[i] - rate * mean / (p.dtype.type(math.sqrt(mean_square)) + eps)
+        p[i] = constants[0] * p[i] - constants[5] * mean / (p.dtype.type(math.sqrt(mean_square)) + constants[6])

@@ -1,0 +1,168 @@
+"""Training by CUDA graphs: a replayed step is the step, to the bit. And what cannot be recorded is told."""
+
+import importlib
+import json
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+from numpy.testing import assert_array_equal
+from repository import EXAMPLES, OF_NAMES
+
+import tinygen as tg
+from tinygen import backend, manual_seed, nn, optim
+from tinygen.command_line import UsageError
+from tinygen.saving.run_folder import read_run
+from tinygen.training import loop
+from tinygen.training.graph import GraphStep
+
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("fast_kernels")]
+
+# Their hosts draw labels or codes that steer the step, which a graph would hold fast.
+STEERED = {"infogan", "attention_names"}
+
+
+@pytest.fixture
+def replays(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of arrays of each replay."""
+    found: list[int] = []
+    call = backend.Captured.__call__
+
+    def counted(self: backend.Captured, *arguments: Any) -> Any:
+        found.append(len(arguments))
+        return call(self, *arguments)
+
+    monkeypatch.setattr(backend.Captured, "__call__", counted)
+    return found
+
+
+def train(example: str, **options: Any) -> None:
+    main = importlib.import_module(example).main
+    kind = typing.get_type_hints(main)["options"]
+    if "critic_steps" in kind.__dataclass_fields__:
+        options["critic_steps"] = 1
+    main(kind(**options))
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_trains_to_the_same_bits(
+    example: str, few_images: Path, few_names: Path, replays: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(loop, "GENERATED", 10)
+    data = few_names if example in OF_NAMES else few_images
+    runs = {}
+    for graph in (False, True):
+        folder = tmp_path / str(graph)
+        train(example, out=folder, epochs=1, batch_size=8, data=data, device="cuda", graph=graph)
+        log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+        runs[graph] = read_run(folder / "checkpoint.safetensors"), [{**line, "seconds": 0} for line in log]
+    (plain, plain_log), (graphed, graphed_log) = runs[False], runs[True]
+    assert graphed_log == plain_log
+    for part, state in plain.parts.items():
+        for name, array in state.items():
+            assert_array_equal(graphed.parts[part][name], array, err_msg=f"{part}.{name}")
+    assert_array_equal(graphed.random, plain.random)
+    told = "without replays" in capsys.readouterr().out
+    assert (told, len(replays)) == ((True, 1) if example in STEERED else (False, 9))  # of 12 steps
+
+
+def small(device: str = "cuda") -> tuple[dict[str, Any], Callable[..., dict[str, Any]]]:
+    """The parts and the step of a network with all that changes from step to step."""
+    manual_seed(3)
+    network = nn.Sequential(nn.SpectralNorm(nn.Dense(3, 4)), nn.BatchNorm(4), nn.LeakyReLU(0.2), nn.Dropout(0.5), nn.Dense(4, 1)).to(device)
+    rule = optim.AdamW(network.parameters(), optim.Schedule(0.1, "cosine", steps=20, warm_up=3), weight_decay=0.1)
+    average = optim.Average(network, 0.9)
+
+    def step(x: Any) -> dict[str, Any]:
+        loss = (network(tg.Tensor(x) + 0.1 * tg.randn(x.shape, device=device)) ** 2).mean()
+        rule.minimize(loss)
+        average.update()
+        return {"loss": loss}
+
+    return {"network": network, "rule": rule, "average": average}, step
+
+
+def losses(step: Callable[..., dict[str, Any]], sizes: list[int]) -> list[float]:
+    random = numpy.random.default_rng(0)
+    batches = [backend.to_device(random.standard_normal((n, 3)).astype("float32"), "cuda") for n in sizes]
+    return [step(x)["loss"].item() for x in batches]
+
+
+@pytest.mark.parametrize("kind", [optim.SGD, optim.RMSprop, optim.Adam])
+def test_every_optimiser_follows_its_schedule(kind: Any, replays: list[int]) -> None:
+    def given() -> tuple[dict[str, Any], Callable[..., dict[str, Any]]]:
+        parts, _ = small()
+        rule = kind(parts["network"].parameters(), optim.Schedule(0.1, "linear", steps=12))
+
+        def step(x: Any) -> dict[str, Any]:
+            loss = (parts["network"](tg.Tensor(x)) ** 2).mean()
+            rule.minimize(loss)
+            return {"loss": loss}
+
+        return {"network": parts["network"], "rule": rule}, step
+
+    (_, plain), (parts, step) = given(), given()
+    manual_seed(0)
+    expected = losses(plain, [5] * 10)
+    manual_seed(0)
+    assert losses(GraphStep(step, parts, "cuda"), [5] * 10) == expected
+    assert len(replays) == 7
+
+
+def test_noise_dropout_average_and_spectral_norm_go_on(replays: list[int]) -> None:
+    """Batches of another size are done without the graph, and it goes on after them."""
+    sizes = [5, 5, 5, 5, 5, 4, 5, 3, 5, 5]
+    (_, plain), (parts, step) = small(), small()
+    manual_seed(0)
+    expected = losses(plain, sizes)
+    manual_seed(0)
+    assert losses(GraphStep(step, parts, "cuda"), sizes) == expected
+    assert len(set(expected)) == len(expected)
+    assert len(replays) == 5
+
+
+def test_a_step_that_the_host_steers_goes_on_without_replays(replays: list[int], capsys: Any) -> None:
+    parts, _ = small()
+    weight = [1.0]
+
+    def step(x: Any) -> dict[str, Any]:
+        weight[0] *= 0.5
+        return {"loss": weight[0] * tg.Tensor(x).sum()}
+
+    steered = GraphStep(step, parts, "cuda")
+    x = backend.to_device(numpy.ones((2, 3), "float32"), "cuda")
+    assert [steered(x)["loss"].item() for _ in range(3)] == [3.0, 1.5, 0.75]
+    steered(x)
+    assert "goes on without replays" in capsys.readouterr().out
+    weight[0] = 1.0
+    assert steered(x)["loss"].item() == 3.0
+    assert len(replays) == 1
+
+
+def test_a_step_that_reads_a_number_is_refused() -> None:
+    parts, _ = small()
+
+    def step(x: Any) -> dict[str, Any]:
+        return {"loss": tg.Tensor(x).sum().item()}
+
+    reading = GraphStep(step, parts, "cuda")
+    x = backend.to_device(numpy.ones((2, 3), "float32"), "cuda")
+    reading(x)
+    reading(x)
+    with pytest.raises(UsageError, match="--graph cannot record this step, which probably reads a number from the GPU"):
+        reading(x)
+
+
+def test_a_cpu_is_refused() -> None:
+    with pytest.raises(UsageError, match="--graph replays the operations of a GPU: give it with --device cuda"):
+        GraphStep(lambda: {}, {}, "cpu")
+
+
+def test_steps_that_differ_in_turn_are_refused(few_images: Path, tmp_path: Path) -> None:
+    main = importlib.import_module("wgan").main
+    options = typing.get_type_hints(main)["options"](out=tmp_path / "run", data=few_images, device="cuda", graph=True)
+    with pytest.raises(UsageError, match="--graph replays one step, but 3 in a row differ here"):
+        main(options)

@@ -1,0 +1,71 @@
+"""CUDA graphs of the stand-in. What is asked for during a capture is not done, and done at each launch of the graph.
+
+While a graph is captured, operations compute, so that there are shapes, but what they wrote is
+taken back at the end. A capture refuses what CUDA refuses: to wait, and to copy from the host's
+memory, which has other contents at the next launch.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+
+
+class Graph:
+    """cupy.cuda.graph.Graph"""
+
+    def __init__(self, before: list[tuple[numpy.ndarray, numpy.ndarray]]) -> None:
+        self.before = before  # the memory of all arrays, and what was in it
+        self.operations: list[Callable[[], object]] = []
+
+    def launch(self, stream: Any = None) -> None:
+        for operation in self.operations:
+            operation()
+
+    def take_back(self, arrays: list[numpy.ndarray]) -> None:
+        """Leave what was there before, and NaN in the memory that is new."""
+        old = {id(_owner(host)) for host, _ in self.before}
+        for host in arrays:
+            if id(_owner(host)) not in old and host.dtype.kind == "f" and host.flags.writeable:
+                host.fill(numpy.nan)
+        for host, values in self.before:
+            host[...] = values
+
+
+captures: list[Graph] = []  # the one in progress, if there is one
+
+
+def do(operation: Callable[[], Any]) -> Any:
+    """operation(), whose results are arrays, tuples of arrays or nothing."""
+    result = operation()
+    if captures:
+        result = _arrays(result)
+        captures[-1].operations.append(lambda: _write(result, operation()))
+    return result
+
+
+def refuse(what: str) -> None:
+    """Raise the error that CUDA's runtime gives during a capture."""
+    from tests.stand_in.device import CUDARuntimeError
+
+    if captures:
+        raise CUDARuntimeError(f"cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing ({what})")
+
+
+def _arrays(result: Any) -> Any:
+    """The result, with NumPy's numbers as arrays without axes."""
+    if isinstance(result, tuple | list):
+        return type(result)(map(_arrays, result))
+    return numpy.asarray(result) if isinstance(result, numpy.generic) else result
+
+
+def _write(result: Any, again: Any) -> None:
+    if isinstance(result, tuple | list):
+        for one, other in zip(result, again, strict=True):
+            _write(one, other)
+    elif isinstance(result, numpy.ndarray) and result.flags.writeable:  # not a view that `broadcast_to` made
+        result[...] = again
+
+
+def _owner(host: numpy.ndarray) -> numpy.ndarray:
+    return host if host.base is None else _owner(host.base) if isinstance(host.base, numpy.ndarray) else host

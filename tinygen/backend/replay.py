@@ -1,0 +1,105 @@
+"""Operations on a GPU that are recorded once and then done again as a whole: a CUDA graph.
+
+Python takes some microseconds to start an operation, and a step of training has hundreds of
+operations, many of which take less on a GPU. The operations of a step are the same every time. So
+the GPU's driver can record them, with the addresses of all arrays, instead of doing them, and do
+all of them later at one command. Python then only prepares what comes from the host: it draws the
+noise, counts the steps, and copies both to the arrays in which the recorded operations find them.
+
+    captured = Captured(function, (x,))     # records function(x), and does it
+    y = captured.result                     # the arrays that the function returned
+    captured(x)                             # does it again, with other numbers in x: y changes
+
+What comes from the host goes through `from_host` and `on_host`, here and everywhere in tinygen, so
+that a recording sees it. All other numbers of the host are what they were when they were recorded.
+"""
+
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy
+from tinygen_kernels import Array
+
+_captures: list["_Capture"] = []  # the one in progress, if there is one
+
+
+class _Capture:
+    """What the host has to do at each replay, and what it has to copy before the first one."""
+
+    def __init__(self, xp: Any) -> None:
+        self.xp = xp
+        self.actions: list[Callable[[], object]] = []
+        self.copies: list[tuple[Array, numpy.ndarray]] = []
+
+    def constant(self, values: numpy.ndarray) -> Array:
+        """An array that will have these values: nothing can be copied from the host during a recording."""
+        there = self.xp.empty(values.shape, values.dtype)
+        self.copies.append((there, values.copy()))
+        return there
+
+    def given(self, make: Callable[[], numpy.ndarray]) -> Array:
+        there = self.constant(numpy.asarray(make()))
+        self.actions.append(lambda: _fill(there, make()))
+        return there
+
+    @contextmanager
+    def in_progress(self) -> Iterator[None]:
+        _captures.append(self)
+        try:
+            yield
+        finally:
+            _captures.pop()
+
+
+def capturing() -> _Capture | None:
+    return _captures[-1] if _captures else None
+
+
+def on_host(action: Callable[[], object]) -> None:
+    """Do it now, and again before each replay of what is being recorded."""
+    action()
+    if _captures:
+        _captures[-1].actions.append(action)
+
+
+class Captured:
+    """The operations of function(*arguments) on the current GPU, which are done now and at each call.
+
+    The function must do the same operations every time, and wait for none of them. It may write
+    only to arrays that stay where they are. `result` is what it returned.
+
+    Raises CuPy's CUDARuntimeError where the function does what cannot be recorded, such as reading
+    a number from the GPU.
+    """
+
+    def __init__(self, function: Callable[..., Any], arguments: Sequence[Array]) -> None:
+        cupy: Any = importlib.import_module("cupy")
+        self._pool = cupy.cuda.MemoryPool()  # of the recorded arrays alone, whose addresses no other array may get
+        self._arguments = [argument.copy() for argument in arguments]
+        stream, capture = cupy.cuda.Stream(non_blocking=True), _Capture(cupy)
+        with cupy.cuda.using_allocator(self._pool.malloc), stream, capture.in_progress():
+            stream.begin_capture()
+            try:
+                self.result = function(*self._arguments)
+            finally:
+                self._graph = stream.end_capture()
+        self._actions, self._current_stream = capture.actions, cupy.cuda.get_current_stream
+        for there, values in capture.copies:
+            _fill(there, values)
+        self._graph.launch(self._current_stream())
+
+    def __call__(self, *arguments: Array) -> Any:
+        for own, argument in zip(self._arguments, arguments, strict=True):
+            own[...] = argument
+        for action in self._actions:
+            action()
+        self._graph.launch(self._current_stream())
+        return self.result
+
+
+def _fill(there: Array, values: numpy.ndarray) -> None:
+    """Copy from the host, without waiting for what the GPU still has to do."""
+    cupy: Any = importlib.import_module("cupy")
+    there[...] = cupy.asarray(values)

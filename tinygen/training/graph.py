@@ -1,0 +1,101 @@
+"""A step of training as a CUDA graph: recorded once, and then done again by one command of the host."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy
+
+from tinygen import backend
+from tinygen.backend import Array
+from tinygen.command_line import UsageError
+from tinygen.engine.tensor import Tensor, array_of
+from tinygen.nn import Module
+
+_WARM_UP = 2  # steps in which CuPy and cuBLAS compile and allocate what a recording must find ready
+
+
+class GraphStep:
+    """A step(*batch) of a run that trains `parts`, recorded in its third call and replayed from then on.
+
+    The fourth call compares: it does the step by a replay and, from the same state, without one. If
+    a bit of the state or of the numbers differs, the step is one that a recording does not hold,
+    because the host decides or computes something anew in each step. Then this is printed, and the
+    training goes on without replays, with the same numbers as if there had been none. A batch of
+    another size, such as the last one of an epoch, is not replayed.
+
+    Raises UsageError where the device is a CPU and where CUDA refuses to record the step.
+    """
+
+    def __init__(self, step: Callable[..., Mapping[str, Any]], parts: Mapping[str, Any], device: str) -> None:
+        if device == "cpu":
+            raise UsageError("--graph replays the operations of a GPU: give it with --device cuda")
+        self._step, self._parts = step, parts
+        self._modules = [part for part in parts.values() if isinstance(part, Module)]
+        self._calls = 0
+        self._captured: backend.Captured | None = None
+        self._shapes: list[Any] = []
+
+    def __call__(self, *batch: Array) -> Mapping[str, Any]:
+        self._calls += 1
+        if self._calls <= _WARM_UP:
+            return self._in_place(*batch)
+        if self._calls == _WARM_UP + 1:
+            return self._record(batch)
+        if self._captured is None or _shapes(batch) != self._shapes:
+            return self._in_place(*batch)
+        return self._compare(batch) if self._calls == _WARM_UP + 2 else self._captured(*batch)
+
+    def _in_place(self, *batch: Array) -> Mapping[str, Any]:
+        """The step, after which every tensor of the modules has its array where it was before."""
+        before = [(t, t.data) for module in self._modules for _, t in module.named_tensors()]
+        numbers = self._step(*batch)
+        for t, array in before:
+            if t.data is not array:
+                array[...] = t.data
+                t.data = array
+        return numbers
+
+    def _record(self, batch: tuple[Array, ...]) -> Mapping[str, Any]:
+        self._shapes = _shapes(batch)
+        refusal = backend.array_module(batch[0]).cuda.runtime.CUDARuntimeError
+        try:
+            self._captured = backend.Captured(self._in_place, batch)
+        except refusal as error:
+            raise UsageError(f"--graph cannot record this step, which probably reads a number from the GPU; CUDA says {error}") from error
+        return self._captured.result
+
+    def _compare(self, batch: tuple[Array, ...]) -> Mapping[str, Any]:
+        assert self._captured is not None
+        before, random = self._state(), backend.random_state()
+        replayed = _bits(self._captured(*batch)), self._state(), backend.random_state()
+        for name, part in self._parts.items():
+            part.load_state_dict(before[name])
+        backend.set_random_state(random)
+        numbers = self._in_place(*batch)
+        if not _same(replayed, (_bits(numbers), self._state(), backend.random_state())):
+            print("--graph: this step does not do the same every time, so the training goes on without replays")
+            self._captured = None
+        return numbers
+
+    def _state(self) -> dict[str, dict[str, numpy.ndarray]]:
+        return {name: part.state_dict() for name, part in self._parts.items()}
+
+
+def _shapes(batch: tuple[Array, ...]) -> list[Any]:
+    return [(array.shape, array.dtype) for array in batch]
+
+
+def _bits(numbers: Mapping[str, Any]) -> dict[str, numpy.ndarray]:
+    return {
+        name: backend.to_device(array_of(value), "cpu") if isinstance(value, Tensor) or hasattr(value, "dtype") else numpy.asarray(value)
+        for name, value in numbers.items()
+    }
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two structures of arrays have the same bits."""
+    if isinstance(a, numpy.ndarray):
+        return a.shape == b.shape and a.tobytes() == b.tobytes()
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+    return len(a) == len(b) and all(map(_same, a, b))
