@@ -69,7 +69,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(doctor, "driver", machine.ask_driver)
     monkeypatch.setattr(doctor, "pci_devices", lambda: machine.pci)
     monkeypatch.setattr(doctor, "computed", machine.computed)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for variable in ("CUDA_VISIBLE_DEVICES", "NUMBA_ENABLE_CUDASIM", "NUMBA_DISABLE_JIT", "TINYGEN_KERNELS"):
+        monkeypatch.delenv(variable, raising=False)
     return machine
 
 
@@ -188,6 +189,19 @@ def test_a_gpu_that_a_variable_hides_is_told(machine: Machine, capsys: pytest.Ca
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     _, verdicts, status = told(capsys)
     assert verdicts[1] == 'cuda: not usable: GPUs are hidden by CUDA_VISIBLE_DEVICES="-1"; unset CUDA_VISIBLE_DEVICES' and status == 1
+
+
+@pytest.mark.parametrize(("device", "variable"), [(0, "NUMBA_DISABLE_JIT"), (1, "NUMBA_ENABLE_CUDASIM")])
+def test_a_variable_that_turns_the_compiler_off_is_told(
+    machine: Machine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, device: int, variable: str
+) -> None:
+    def computed(*devices: str) -> str:
+        raise NotImplementedError
+
+    monkeypatch.setattr(doctor, "computed", computed)
+    monkeypatch.setenv(variable, "1")
+    _, verdicts, status = told(capsys)
+    assert verdicts[device].endswith(f": not usable: environment has {variable}=1; unset {variable}") and status == 1
 
 
 def test_a_gpu_that_computes_is_ready_whatever_is_odd(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:

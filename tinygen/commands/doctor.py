@@ -21,6 +21,7 @@ from tinygen_kernels import for_array, reference
 
 from tinygen.backend import to_device
 from tinygen.backend.driver import Driver, driver, pci_devices
+from tinygen.version import __version__
 
 TURING = (7, 5)  # the oldest compute capability that the compilers of CUDA 13 know
 
@@ -68,10 +69,12 @@ def wrong(parts: list[Part]) -> Part | None:
 def cpu_parts() -> list[Part]:
     return [
         Part("Python", f"{platform.python_version()}, {platform.system()} {platform.machine()}"),
+        Part("tinygen", __version__),
         Part("NumPy", numpy.__version__),
         package("Numba", "numba", "pip install --upgrade numba numpy"),
         tried("threads", _threads, ""),
         tried("cache of kernels", _cache, "set NUMBA_CACHE_DIR to a folder that can be written to"),
+        *_environment("NUMBA_DISABLE_JIT", "TINYGEN_KERNELS"),
         tried("convolution", lambda: computed("cpu"), "pip install --upgrade --force-reinstall numba numpy"),
     ]
 
@@ -92,6 +95,7 @@ def cuda_parts() -> list[Part]:
         package("cuda-core", "cuda.core", install),
         tried("NVVM", _nvvm, f"{install}, or set CUDA_HOME to the folder of CUDA's toolkit"),
         tried("nvJitLink", _nvjitlink, install),
+        *_environment("NUMBA_ENABLE_CUDASIM"),
     ]
     if not gpus and not any(part.cure for part in driver_parts):
         packages = [replace(part, cure="") for part in packages]
@@ -147,6 +151,16 @@ def _cache() -> str:
     folder = cache.Cache(conv2d).cache_path
     with tempfile.TemporaryFile(dir=folder):
         return folder
+
+
+def _environment(*names: str) -> list[Part]:
+    """Variables that replace the compiled kernels by something else, where they are set."""
+    found = [name for name in names if name in os.environ]
+    return (
+        [Part("environment", f"has {', '.join(f'{name}={os.environ[name]}' for name in found)}", f"unset {' '.join(found)}")]
+        if found
+        else []
+    )
 
 
 def _driver() -> tuple[list[Part], Driver | None]:
