@@ -3,9 +3,16 @@
 Read this before `tinygen_kernels.cpu`, which computes the same fast. Nothing here is meant to be
 fast. The functions are those of `tinygen_kernels.Kernels`, where shapes and conventions are given.
 
-All three convolutions loop over the taps of the kernel. The pixels that one tap (a, b) meets form a
-grid in the padded image. For the whole batch this grid is one strided slice, so each convolution is
-one line:
+The three convolutions are the seven loops of `ladder/loops.py`, over n, i, j, k, a, b and c, around one
+line each. Output pixel (i, j) meets pixel (p, q) of the image at tap (a, b) of the kernel:
+
+    conv2d           y[n,i,j,k] += x[n,p,q,c] * w[a,b,c,k]
+    conv2d_data      x[n,p,q,c] += y[n,i,j,k] * w[a,b,c,k]
+    conv2d_weight    w[a,b,c,k] += x[n,p,q,c] * y[n,i,j,k]
+
+Here only the loops over a and b are left. The pixels that one tap (a, b) meets form a grid in the
+padded image. For the whole batch this grid is one strided slice, so n, i and j need no loop, and a
+matrix product does the sums over c and k:
 
     conv2d           y[:]    += x[grid] @ w[a, b]      reads the grid
     conv2d_data      x[grid] += y[:] @ w[a, b].T       writes to the grid (transposed convolution)

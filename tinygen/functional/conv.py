@@ -10,7 +10,14 @@ A convolution y = conv2d(x, w) is linear in x and in w, so it has an adjoint for
     <conv2d(x, w), g> = <x, conv2d_data(g, w)> = <w, conv2d_weight(x, g)>
 
 x is always the large image, y and g are small ones, and w is the weight. Each of the three functions
-is linear in both of its inputs, and the identity above names all of their adjoints:
+is linear in both of its inputs, and the identity names all of their adjoints. Take conv2d_data, whose
+output is a large image, so that its gradient g is one, too. With this g in the place of x, and y in
+that of g, the identity says
+
+    <conv2d_data(y, w), g> = <y, conv2d(g, w)> = <w, conv2d_weight(g, y)>
+
+y is multiplied with conv2d(g, w), which is its gradient, and w with conv2d_weight(g, y), which is its
+own. That is the second row of this table; the other rows are found in the same way:
 
     function                         backward to the first      backward to the second
     conv2d(x, w)                     conv2d_data(g, w)          conv2d_weight(x, g)
@@ -179,7 +186,8 @@ def conv_transpose2d(
 ) -> Tensor:
     """The transposed convolution: each pixel of x adds its multiple of the kernel to the output.
 
-    It is the adjoint of the convolution with this weight, stride and padding, plus bias.
+    It is the adjoint of the convolution with this weight, stride and padding, plus bias: conv2d_data,
+    to which the input x is the small image y, as to that convolution it is the output.
     x (N, H, W, C_in), weight (kh, kw, C_out, C_in), bias (C_out,) -> (N, H', W', C_out) with
 
         H' = (H - 1) stride + dilation (kh - 1) + 1 - top - bottom + output_padding

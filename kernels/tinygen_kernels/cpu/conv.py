@@ -1,26 +1,45 @@
 # mypy: allow-untyped-defs
 """Convolutions and matrix products.
 
-A convolution is a table: output pixel i reads input pixel source[i, t] at tap t, a pixel of the
-kernel (`geometry.source_tables`). Images are NHWC, so the channels of a pixel are consecutive in
-memory, and
+A convolution is a table: output pixel i reads input pixel source[i, t] at tap t, which is one pixel
+(a, b) of the kernel. Pixels and taps are counted row by row. So a 3x3 image and a 2x2 kernel, whose
+output is 2x2, have a row for each of 4 output pixels, and a column for each of 4 taps:
+
+>>> from tinygen_kernels.geometry import inverse_table, source_tables
+>>> rows, columns = source_tables((3, 3), (2, 2), stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1))
+>>> source = (3 * rows[:, None, :, None] + columns[:, None]).reshape(4, 4)
+>>> source
+array([[0, 1, 3, 4],
+       [1, 2, 4, 5],
+       [3, 4, 6, 7],
+       [4, 5, 7, 8]])
+
+Read backwards, the table says which output pixel reads input pixel j at tap t. The pixel in the
+middle is read by all four, each at another tap; the one in the corner is read once (-1 means by none):
+
+>>> inverse = inverse_table(source, 9)
+>>> inverse[4], inverse[0]
+(array([3, 2, 1, 0]), array([ 0, -1, -1, -1]))
+
+Images are NHWC, so the channels of a pixel are consecutive in memory, and
 
     conv2d          y[i]   = bias + sum over t of x[source[i, t]]  @ w[t]
     conv2d_data     x[j]   = bias + sum over t of y[inverse[j, t]] @ w[t].T
-    conv2d_weight   dw[t]  = sum over i of x[source[i, t]].T @ y[i]
+    conv2d_weight   w[t]   = sum over i of x[source[i, t]].T @ y[i]
 
-The first two are the same loop over different tables, `_gather`. A leaky ReLU after them is
-computed while the results are in registers. The third is in `weight.py`.
-Stride, padding, dilation and transposition exist only in the tables, and the image is never
-unrolled into columns. The steps of a convolution are:
+The first two are one loop over different tables, `_gather`: it reads `images`, which are x or y, and
+writes the `result`, which is the other one. A leaky ReLU after them is computed while the results are
+in registers. The third is in `weight.py`. Stride, padding, dilation and transposition exist only in
+the tables, and the image is never unrolled into columns. The steps of a convolution are:
 
-1. The plan (`plan.py`) has the table, divided into tiles, which are results that fit in the
-   registers of a core, and items, which threads compute. It is computed once for each geometry.
-2. `as_panels` stores the weights in the order in which tiles read them: a panel for each strip,
+1. The plan (`plan.py`, which explains all words) divides the table into *tiles*, which are results
+   that fit in the registers of a core, and these into *items*, each of which one thread computes.
+   It is computed once for each geometry.
+2. `as_panels` stores the weights in the order in which tiles read them: a *panel* for each *strip*,
    which is as many output channels as a tile has.
-3. `_gather` computes tile after tile (`simd.py`) of each item. Items run in parallel. Each tile
-   also prefetches what is needed next: without that, a third of the time would be spent waiting
-   for memory.
+3. `_gather` computes an item, tile after tile (`simd.py`). Items run in parallel. Each tile also
+   prefetches what is needed next: without that, a third of the time would be spent waiting for
+   memory.
 
 A 1x1 convolution of stride 1 is the product of a matrix of all pixels with w. `_product` computes
 it like `matmul`, without a plan: each tile reads the rows after those of the tile before.
@@ -146,32 +165,32 @@ def _bordered(x: Array, padding: Padding, dilation: Pair) -> tuple[Array, Paddin
 
 
 def _gathered(
-    x: Array, w: Array, bias: Array | None, size: Pair, window: Window, shape: tuple[int, ...], slope: float = 1.0, data: bool = False
+    images: Array, w: Array, bias: Array | None, size: Pair, window: Window, shape: tuple[int, ...], slope: float = 1.0, data: bool = False
 ) -> Array:
     """conv2d of images of this size or, if `data`, conv2d_data back to this size.
 
     `shape` is that of the result.
     """
-    images, outputs = shape[0], shape[-1]
-    strips = strip_count(outputs, x.dtype)
-    y = empty(shape, x.dtype)
-    if not x.size or not y.size:
-        y[...] = 0 if bias is None else leaky_relu(bias, slope)
-        return y
+    outputs = shape[-1]
+    strips = strip_count(outputs, images.dtype)
+    result = empty(shape, images.dtype)
+    if not images.size or not result.size:
+        result[...] = 0 if bias is None else leaky_relu(bias, slope)
+        return result
     if window[:3] == _ONE_PIXEL[:3]:
-        taps, table, rows = 1, product_table(x.shape[-1], outputs), y.size // outputs
-        tiles = max(1, min(_PRODUCT_SIZE // (PIXELS * x.shape[-1]), -(-rows * strips // (_PRODUCT_ITEMS * PIXELS))))
+        taps, table, rows = 1, product_table(images.shape[-1], outputs), result.size // outputs
+        tiles = max(1, min(_PRODUCT_SIZE // (PIXELS * images.shape[-1]), -(-rows * strips // (_PRODUCT_ITEMS * PIXELS))))
         kernel: Callable[..., None] = _product
         items, plan = -(-rows // (PIXELS * tiles)), [table, tiles]
     else:
-        *plan, taps = gather_plan(images, size, x.shape[-1], outputs, strips, window, data)
+        *plan, taps = gather_plan(shape[0], size, images.shape[-1], outputs, strips, window, data)
         kernel, items = _gather, len(plan[1])
     length = w.size // (taps * outputs)
-    zeros = numpy.zeros(max(length, outputs), x.dtype)
-    panels = as_panels(w, taps, outputs, y.size // outputs, data)
+    zeros = numpy.zeros(max(length, outputs), images.dtype)
+    panels = as_panels(w, taps, outputs, result.size // outputs, data)
     start = zeros[:outputs] if bias is None else flat(bias)
-    launch(kernel, items * strips, flat(x), *plan, length, zeros, *panels, start, y.dtype.type(slope), y.reshape(-1))
-    return y
+    launch(kernel, items * strips, flat(images), *plan, length, zeros, *panels, start, result.dtype.type(slope), result.reshape(-1))
+    return result
 
 
 def _overlapped(y: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
@@ -201,35 +220,35 @@ def _border(n, x, top, left, bordered):
         copy(x[n, i], target[top + i, left * channels : left * channels + length])
 
 
-def _gather(item, x, table, items, range_items, length, zeros, w, w_row, w_strip, bias, slope, y):
-    width = tile_width(y)
+def _gather(item, images, table, items, range_items, length, zeros, w, w_row, w_strip, bias, slope, result):
+    width = tile_width(result)
     strips = (bias.size + width - 1) // width
     tiles, strip = item // strips, item % strips  # the item of the plan, in this strip
     first, w_start, count = strip * width, strip * w_strip, bias.size - strip * width
-    x_start, y_start, row = items[tiles, 1], items[tiles, 0] + first, items[tiles, 2]
+    images_start, result_start, row = items[tiles, 1], items[tiles, 0] + first, items[tiles, 2]
     # Each tile prefetches its share, an estimate, of what the same item of the next range will
-    # read.
-    x_next = (tiles + range_items) * x.size // len(items)
-    x_share = x.size * bias.size * PIXELS // y.size + 1
+    # read; `ahead` is where that begins.
+    ahead = (tiles + range_items) * images.size // len(items)
+    share = images.size * bias.size * PIXELS // result.size + 1
     while row < items[tiles, 3]:
-        prefetch(x, x_next, x_next + x_share)
-        x_next += x_share
-        gather_tile(x, x_start, table, row, length, zeros, w, w_start, w_row, bias, first, slope, y, y_start, count)
+        prefetch(images, ahead, ahead + share)
+        ahead += share
+        gather_tile(images, images_start, table, row, length, zeros, w, w_start, w_row, bias, first, slope, result, result_start, count)
         row += 1 + table[row, 0]
 
 
-def _product(item, x, table, item_tiles, length, zeros, w, w_row, w_strip, bias, slope, y):
-    width, rows = tile_width(y), y.size // bias.size
+def _product(item, images, table, item_tiles, length, zeros, w, w_row, w_strip, bias, slope, result):
+    width, rows = tile_width(result), result.size // bias.size
     strips = (bias.size + width - 1) // width
     strip, item_rows = item % strips, item_tiles * PIXELS
     low, first, w_start, count = item // strips * item_rows, strip * width, strip * w_strip, bias.size - strip * width
-    x_share = PIXELS * length // strips + 1
+    share = PIXELS * length // strips + 1
     for row in range(low, min(low + item_rows, rows), PIXELS):
         # The tiles at this place in all strips together prefetch the tile of the next item.
-        x_next = (row + item_rows) * length + strip * x_share
-        prefetch(x, x_next, x_next + x_share)
-        tile, y_start = 2 * min(PIXELS, rows - row) - 2, row * bias.size + first
-        gather_tile(x, row * length, table, tile, length, zeros, w, w_start, w_row, bias, first, slope, y, y_start, count)
+        ahead = (row + item_rows) * length + strip * share
+        prefetch(images, ahead, ahead + share)
+        tile, result_start = 2 * min(PIXELS, rows - row) - 2, row * bias.size + first
+        gather_tile(images, row * length, table, tile, length, zeros, w, w_start, w_row, bias, first, slope, result, result_start, count)
 
 
 @helper

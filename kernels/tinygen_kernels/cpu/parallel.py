@@ -35,7 +35,7 @@ def launch(kernel: Callable[..., None], items: int, *arguments: Any) -> None:
 
     Several threads share the items if the arrays are large enough.
 
-    One thread runs an item. What an item sums depends on shapes alone and not on the number of
+    An item is the part of the work that a thread takes at a time. What an item sums depends on shapes alone and not on the number of
     threads, and no two items write to the same place. So the result has the same bits on every
     machine of the same kind.
     """

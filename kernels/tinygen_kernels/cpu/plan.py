@@ -10,13 +10,13 @@ A plan depends on shapes alone. It is computed once and only read afterwards. Th
     range   output pixels of a block that are computed one after another, and share the cache
     kind    of ranges: those that read an image in the same way, from different places (`ranges.py`)
     item    what one thread computes before it takes the next (`parallel.launch`). For the outputs:
-            some tiles of one range in one strip. For a weight gradient: some tiles of one chunk
-    chunk   consecutive ranges whose weight gradients are added to the same partial sum
+            some tiles of one range in one strip. For a weight gradient: some tiles of one partial
+            sum, which adds up consecutive ranges (`weight.py`)
 
 With AVX-512, for example, take 64 images 16x16x64 -> 128 with a 4x4 kernel and stride 2. A block is
 7 images, whose 7*64 = 448 output pixels are one range, and a range has 2 items in each strip. That
 makes 20 items in each of the 4 strips of 32 output channels, in tiles of 14 pixels. The weight
-gradient (`weight.py`) has blocks of 1 image and 4 chunks.
+gradient has blocks of 1 image and 4 partial sums.
 """
 
 import functools

@@ -35,8 +35,8 @@ def ranges(rows: Array, columns: Array, width: int, most: int, outputs: int, cha
     is `width` pixels wide. A pixel has `outputs` elements in the result, and `channels` in the
     image.
     """
-    row_kinds, row_kind, row_starts = _bands(rows, max(1, round(most / len(columns))))
-    column_kinds, column_kind, column_starts = _bands(columns, most)
+    row_kinds, row_kind, row_starts = _along(rows, max(1, round(most / len(columns))))
+    column_kinds, column_kind, column_starts = _along(columns, most)
     widths, elements = numpy.array([len(columns), width]), numpy.array([outputs, channels])
     kinds = []
     for down in row_kinds:
@@ -55,19 +55,19 @@ def of_images(kind: Array, images: int, result_size: int, image_size: int) -> Ar
     return numpy.where(kind < 0, -1, kind + numpy.arange(images)[:, None, None] * step).reshape(-1, kind.shape[1])
 
 
-def _bands(source: Array, most: int) -> tuple[list[Array], Array, Array]:
-    """Divide the rows or columns of an image into nearly equal bands of about `most`.
+def _along(source: Array, most: int) -> tuple[list[Array], Array, Array]:
+    """Divide the rows or columns of an image into nearly equal ranges of about `most`.
 
-    Returns the source table of each kind of band, relative to the first row that it reads; the kind
-    of each band; and its first row of the result and of the image.
+    Returns the source table of each kind of range, relative to the first row that it reads; the
+    kind of each range; and its first row of the result and of the image.
     """
     count = max(1, round(len(source) / most))
     bounds = numpy.arange(count + 1) * len(source) // count
     index = bounds[:-1, None] + numpy.arange(numpy.diff(bounds).max())
-    bands = source[numpy.minimum(index, len(source) - 1)]
-    bands[index >= bounds[1:, None]] = -2  # a band may be one shorter than the longest
-    read = numpy.where(bands < 0, bands.max(), bands).min(axis=(1, 2))
-    bands = numpy.where(bands < 0, bands, bands - read[:, None, None])
-    as_bytes = bands.reshape(count, -1).view(f"V{bands[0].nbytes}").ravel()  # each band as one value
+    tables = source[numpy.minimum(index, len(source) - 1)]
+    tables[index >= bounds[1:, None]] = -2  # a range may be one shorter than the longest
+    read = numpy.where(tables < 0, tables.max(), tables).min(axis=(1, 2))
+    tables = numpy.where(tables < 0, tables, tables - read[:, None, None])
+    as_bytes = tables.reshape(count, -1).view(f"V{tables[0].nbytes}").ravel()  # each range as one value
     _, first, kind = numpy.unique(as_bytes, return_index=True, return_inverse=True)
-    return [band[band[:, 0] > -2] for band in bands[first]], kind, numpy.column_stack([bounds[:-1], read])
+    return [table[table[:, 0] > -2] for table in tables[first]], kind, numpy.column_stack([bounds[:-1], read])

@@ -42,25 +42,27 @@ def tile_width(array):
 
 
 @intrinsic
-def gather_tile(tile, x, x_start, table, row, length, zeros, w, w_start, w_row, bias, bias_start, slope, y, y_start, count):
+def gather_tile(
+    tile, images, images_start, table, row, length, zeros, w, w_start, w_row, bias, bias_start, slope, result, result_start, count
+):
     """Compute PIXELS output pixels of a strip, then leaky_relu, and store the first `count` channels.
 
-    table[row] is the header of the tile: the number of taps, then the offset in y of each pixel.
-    One row follows for each tap: the first row of the panel w to use, then the offset in x that
-    each pixel reads from. A negative offset reads from `zeros`. A read is `length` elements long.
-    The rows of the panel are w_row apart. All offsets count elements from the
-    given starts. `count` may be larger than the width of a tile.
+    table[row] is the header of the tile: the number of taps, then the offset of each pixel in the
+    result. One row follows for each tap: the first row of the panel w to use, then the offset in the
+    images that each pixel reads from. A negative offset reads from `zeros`. A read is `length`
+    elements long. The rows of the panel are w_row apart. All offsets count elements from the given
+    starts. `count` may be larger than the width of a tile.
     """
     builder = tile.builder
-    x, w, bias, y = tile.at(x, x_start), tile.at(w, w_start), tile.at(bias, bias_start), tile.at(y, y_start)
+    images, w, bias, result = tile.at(images, images_start), tile.at(w, w_start), tile.at(bias, bias_start), tile.at(result, result_start)
     header = tile.at(table, builder.mul(row, int64(PIXELS + 1)))
     for narrow in tile.either(builder.icmp_signed("<=", count, int64(tile.lanes))):
-        _gather_pixels(tile, range(1 if narrow else VECTORS), x, header, length, zeros, w, w_row, bias, slope, y, count)
+        _gather_pixels(tile, range(1 if narrow else VECTORS), images, header, length, zeros, w, w_row, bias, slope, result, count)
 
 
-def _gather_pixels(tile, vectors, x, header, length, zeros, w, w_row, bias, slope, y, count):
+def _gather_pixels(tile, vectors, images, header, length, zeros, w, w_row, bias, slope, result, count):
     builder, pixels = tile.builder, range(PIXELS)
-    targets = [tile.at(y, tile.integer(header, i + 1)) for i in pixels]
+    targets = [tile.at(result, tile.integer(header, i + 1)) for i in pixels]
     total = tile.accumulators(PIXELS, len(vectors))
     for j in vectors:
         start = tile.load(bias, j, tile.mask(count, j))
@@ -73,7 +75,7 @@ def _gather_pixels(tile, vectors, x, header, length, zeros, w, w_row, bias, slop
         sources = []
         for i in pixels:
             offset = tile.integer(tap, i + 1)
-            sources.append(builder.select(builder.icmp_signed("<", offset, int64(0)), zeros, tile.at(x, offset)))
+            sources.append(builder.select(builder.icmp_signed("<", offset, int64(0)), zeros, tile.at(images, offset)))
         with cgutils.for_range(builder, length) as channels:
             weights = tile.at(panel, builder.mul(channels.index, w_row))
             loaded = [tile.load(weights, j) for j in vectors]

@@ -1,9 +1,12 @@
 # mypy: allow-untyped-defs
-"""Weight gradients: dw[t] = sum over i of x[source[i, t]].T @ y[i].
+"""Weight gradients: w[t] = sum over i of x[source[i, t]].T @ y[i].
 
 `plan.py` explains the words. For each tap, a plan lists *pairs*: a pixel of x and the pixel of y
-that it meets. A tile (`simd.outer_tile`) is some rows of dw[t], and adds the products of all pairs
-of a range to them. Its pixels are then still in the first-level cache for the next tile.
+that it meets. A tile (`simd.outer_tile`) is some rows of w[t], and adds the products of all pairs of
+a range to them. Its pixels are then still in the first-level cache for the next tile.
+
+The sum over i is divided into *partial sums*, each over consecutive ranges, so that threads need not
+wait for each other. They are added at the end, always in the same order.
 
 Such a cache can hold only a few of the lines whose addresses differ by a multiple of a power of
 two, as those of the same channels of neighbouring pixels often do. Such pixels are copied first, a
@@ -24,32 +27,31 @@ from tinygen_kernels.cpu.vector import LINE_BYTES
 from tinygen_kernels.geometry import source_tables
 
 _PIXELS = 96  # of a range, about
-_CHUNKS = 64  # the most partial sums,
-_CHUNK_PIXELS = 1024  # one for every so many output pixels,
-_PARTIAL_SUMS = 1 << 19  # but never more than so many elements in all of them
-_GROUP_SUMS = 1 << 15  # elements of a partial sum that stay in the cache
+_SUMS = 64  # the most partial sums,
+_SUM_PIXELS = 1024  # one for every so many output pixels,
+_SUMS_SIZE = 1 << 19  # but never more than so many elements in all of them
+_ITEM_SIZE = 1 << 15  # elements of a partial sum that stay in the cache
 
 
 def weight_gradient(x: Array, y: Array, window: Window) -> Array:
-    """dw, (taps, rows of a tap, outputs)."""
+    """w, (taps, rows of a tap, outputs)."""
     (height, width), channels, outputs = window[0], x.shape[3], y.shape[3]
     whole_rows = by_rows(channels, window[3])
     taps = 1 if whole_rows else height * width
-    dw = empty((taps, height * width * channels // taps, outputs), x.dtype)
+    w = empty((taps, height * width * channels // taps, outputs), x.dtype)
     if not x.size or not y.size:
-        dw[...] = 0
-        return dw
+        w[...] = 0
+        return w
     pitches = 0 if whole_rows else _pitch(channels * window[1][1], channels, x.itemsize), _pitch(outputs, outputs, x.itemsize)
     plan = weight_plan(x.shape[1:3], channels, outputs, window, pitches)
     tiles, rows = plan[-1].shape
-    chunks = max(1, min(_CHUNKS, y.size // outputs // _CHUNK_PIXELS, _PARTIAL_SUMS // (taps * tiles * rows * outputs)))
+    most = max(1, min(_SUMS, y.size // outputs // _SUM_PIXELS, _SUMS_SIZE // (taps * tiles * rows * outputs)))
     # A power of two, because many batch sizes and numbers of threads are powers of two.
-    sums = empty((1 << chunks.bit_length() - 1, taps * tiles, rows, strip_count(outputs, x.dtype) * tile_width(x)), x.dtype)
-    # Each partial sum is the work of several items, which are groups of its tiles.
-    groups = min(max(1, sums[0].size // _GROUP_SUMS, -(-2 * threads() // len(sums))), taps * tiles)
+    sums = empty((1 << most.bit_length() - 1, taps * tiles, rows, strip_count(outputs, x.dtype) * tile_width(x)), x.dtype)
+    sum_items = min(max(1, sums[0].size // _ITEM_SIZE, -(-2 * threads() // len(sums))), taps * tiles)
     images = flat(x).reshape(len(x), -1, channels), flat(y).reshape(len(y), -1, outputs)
-    launch(_outer, len(sums) * groups, *images, *plan, *pitches, groups, sums)
-    return sums.reshape(len(sums), taps, tiles * rows, -1)[:, :, : dw.shape[1], :outputs].sum(axis=0, out=dw)
+    launch(_outer, len(sums) * sum_items, *images, *plan, *pitches, sum_items, sums)
+    return sums.reshape(len(sums), taps, tiles * rows, -1)[:, :, : w.shape[1], :outputs].sum(axis=0, out=w)
 
 
 def _pitch(step: int, length: int, itemsize: int) -> int:
@@ -69,7 +71,7 @@ def weight_plan(size: Pair, channels: int, outputs: int, window: Window, pitches
     bounds:  the index in `copied` of each kind's first pixel of x and of y, and the end.
     block:   the number of images in a block. The last block may have fewer. It uses the first pairs
              and copies the first pixels, equally many for each image.
-    offsets: the position in x of each row of dw[tap], relative to the pair's, grouped into tiles;
+    offsets: the position in x of each row of w[tap], relative to the pair's, grouped into tiles;
              the last row is repeated until its tile is full.
     """
     rows, columns = source_tables(size, *window)
@@ -103,19 +105,19 @@ def _copies(places: Array, pitch: int) -> tuple[Array, Array]:
     return numpy.searchsorted(used, places) * pitch if pitch else places, used
 
 
-def _outer(item, x, y, pairs, first, starts, copied, bounds, block, offsets, x_pitch, y_pitch, groups, sums):
-    """Add a chunk's ranges to a group of tiles of its partial sum, which together are an item."""
-    chunks, all_tiles, rows, columns = sums.shape
+def _outer(item, x, y, pairs, first, starts, copied, bounds, block, offsets, x_pitch, y_pitch, sum_items, sums):
+    """Compute some tiles of a partial sum, which is divided into `sum_items` items."""
+    count, all_tiles, rows, columns = sums.shape
     tiles, width = len(offsets), tile_width(sums)
     ranges = (len(x) + block - 1) // block * len(starts)
-    chunk, group = item // groups, item % groups
-    low, high = group * all_tiles // groups, (group + 1) * all_tiles // groups
-    own = sums[chunk]
+    number, part = item // sum_items, item % sum_items
+    low, high = part * all_tiles // sum_items, (part + 1) * all_tiles // sum_items
+    own = sums[number]
     own[low:high] = 0
     shares = ranges * (high - low) * (columns // width)
     x_share, y_share = x.size // shares + 1, y.size // shares + 1
     x_copies, y_copies = numpy.empty(len(copied) * x_pitch, x.dtype), numpy.empty(len(copied) * y_pitch, x.dtype)
-    for index in range(chunk * ranges // chunks, (chunk + 1) * ranges // chunks):
+    for index in range(number * ranges // count, (number + 1) * ranges // count):
         image, place = index // len(starts) * block, index % len(starts)
         present, kind = min(block, len(x) - image), starts[place, 2]
         x_pixels, y_pixels = copied[bounds[2 * kind] : bounds[2 * kind + 1]], copied[bounds[2 * kind + 1] : bounds[2 * kind + 2]]
@@ -132,9 +134,11 @@ def _outer(item, x, y, pairs, first, starts, copied, bounds, block, offsets, x_p
                 y_next += y_share
                 row, entry = tile % tiles * rows, kind * (all_tiles // tiles) + tile // tiles
                 pair, total = first[entry], tile * rows * columns + column
-                count = (first[entry + 1] - pair) * present // block
+                pair_count = (first[entry + 1] - pair) * present // block
                 left = y.shape[2] - column
-                outer_tile(x_read, x_start, offsets, row, rows, y_read, y_start + column, pairs, pair, count, left, own, total, columns)
+                outer_tile(
+                    x_read, x_start, offsets, row, rows, y_read, y_start + column, pairs, pair, pair_count, left, own, total, columns
+                )
 
 
 @helper
