@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy
 import pytest
 from numpy.testing import assert_allclose
+from small_run import contents, small_run
 
 import tinygen as tg
 from tinygen import nn
 from tinygen.command_line import UsageError
-from tinygen.training.own_code import own_code
+from tinygen.training.own_code import own_code, rehearsed
 
 WALK = """
 from tinygen.training.own_code import backward_of
@@ -77,3 +78,24 @@ def test_what_is_not_such_a_file(tmp_path: Path) -> None:
         pass
     with pytest.raises(UsageError, match="--with takes a Python file"), own_code(tmp_path / "gone.py"):
         pass
+
+
+def test_a_run_tells_beforehand_how_long_it_takes_and_is_the_same_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "walk.py").write_text(WALK)
+    for name, own in (("own", tmp_path / "walk.py"), ("tinygen", None)):
+        small_run(tmp_path / name, epochs=2, with_=own).run()
+    told = capsys.readouterr().out.splitlines()[0]
+    assert told.startswith(f"with backpropagate of {tmp_path / 'walk.py'}: the 5 steps of an epoch will take about 0:00:0")
+    assert contents(tmp_path / "own") == contents(tmp_path / "tinygen")
+
+
+def test_a_step_on_all_examples_is_reckoned_from_steps_on_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = 0.0
+
+    def step(images: numpy.ndarray, labels: numpy.ndarray) -> None:
+        nonlocal clock
+        assert len(images) == len(labels)
+        clock += 3 + 5 * len(images)
+
+    monkeypatch.setattr("tinygen.training.own_code.time.perf_counter", lambda: clock)
+    assert rehearsed(step, (numpy.zeros((64, 2)), numpy.zeros(64)), {}) == 3 + 5 * 64

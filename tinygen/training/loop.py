@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 
 import numpy
@@ -30,7 +31,7 @@ from tinygen.training.graph import GraphStep
 from tinygen.training.interruption import Interruption
 from tinygen.training.observation import Observation
 from tinygen.training.options import RunOptions
-from tinygen.training.own_code import own_code
+from tinygen.training.own_code import own_code, rehearsed
 from tinygen.training.parts import Data, Metrics, Stateful, copied
 from tinygen.training.progress import progress
 from tinygen.training.resume import resume
@@ -113,7 +114,7 @@ class Training:
             else:
                 self._refuse_another_run()
             if own := self.held.enter_context(own_code(self.options.with_)):
-                print(f"with {', '.join(own)} of {self.options.with_}")
+                print(f"with {', '.join(own)} of {self.options.with_}: {self._rehearse()}")
             self.saved_at = time.perf_counter()
             self.live = live_display(self.folder)
             with self.interruption:
@@ -146,6 +147,12 @@ class Training:
             self.average.exchange()
         self.observation.report(self.folder, self.options, self.data)
         print(f"trained {self.epoch} epochs; log, samples, checkpoint and report.html are in {self.folder.path}")
+
+    def _rehearse(self) -> str:
+        """How long an epoch will take."""
+        batch = next(backend.copied_ahead(self.loader.epoch(self.epoch), self.options.device))
+        seconds = round(len(self.loader) * rehearsed(self.step, batch, self.parts))
+        return f"the {len(self.loader)} steps of an epoch will take about {timedelta(seconds=seconds)}"
 
     def _train_epoch(self) -> None:
         self.started = time.perf_counter()
