@@ -114,7 +114,7 @@ class Training:
             else:
                 self._refuse_another_run()
             if own := self.held.enter_context(own_code(self.options.with_)):
-                print(f"with {', '.join(own)} of {self.options.with_}: {self._rehearse()}")
+                print(f"with {', '.join(own)} of {self.options.with_}{self._rehearse()}")
             self.saved_at = time.perf_counter()
             self.live = live_display(self.folder)
             with self.interruption:
@@ -149,10 +149,11 @@ class Training:
         print(f"trained {self.epoch} epochs; log, samples, checkpoint and report.html are in {self.folder.path}")
 
     def _rehearse(self) -> str:
-        """How long an epoch will take."""
-        batch = next(backend.copied_ahead(self.loader.epoch(self.epoch), self.options.device))
-        seconds = round(len(self.loader) * rehearsed(self.step, batch, self.parts))
-        return f"the {len(self.loader)} steps of an epoch will take about {timedelta(seconds=seconds)}"
+        """How long an epoch will take on the CPU."""
+        if self.options.device != "cpu":
+            return ""
+        seconds = len(self.loader) * rehearsed(self.step, next(self.loader.epoch(self.epoch)), self.parts)
+        return f": the {len(self.loader)} steps of an epoch will take about {timedelta(seconds=round(seconds))}"
 
     def _train_epoch(self) -> None:
         self.started = time.perf_counter()
