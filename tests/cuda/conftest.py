@@ -1,5 +1,6 @@
 import sys
 import types
+from collections.abc import Iterator
 
 import pytest
 import tinygen_kernels
@@ -38,9 +39,12 @@ def fast_kernels(cuda_kernels: types.ModuleType, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture
-def planned_as_for_a_gpu(cuda_kernels: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def planned_as_for_a_gpu(cuda_kernels: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Convolutions are divided into blocks as on a GPU. The simulator is too slow to run these."""
     from tinygen_kernels.cuda import products
 
     monkeypatch.setattr(products, "SIMULATED", False)
     monkeypatch.setattr(products, "_SHORTEST", 256)
+    products.product_of.cache_clear()
+    yield
+    products.product_of.cache_clear()

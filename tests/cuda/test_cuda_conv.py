@@ -45,8 +45,23 @@ def conv(cuda_kernels: types.ModuleType) -> Iterator[types.ModuleType]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(products, "_SHORTEST", 32)  # on a GPU too, so that sums as short as these are cut into pieces
+        products.product_of.cache_clear()
         make_results_full_of_nan(conv, patch)
         yield conv
+    products.product_of.cache_clear()
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 7, 3), (9, 4, 20), (3, 40, 8), (0, 2, 3), (2, 0, 3)])
+@every_dtype
+def test_a_product_of_matrices_in_any_layout(conv: Any, dtype: Any, shape: tuple[int, int, int]) -> None:
+    (m, k, n), random = shape, numpy.random.default_rng(0)
+    a, b = random.standard_normal((m, k)).astype(dtype), random.standard_normal((k, n)).astype(dtype)
+    expected = a.astype(numpy.float64) @ b
+    for left in (a, numpy.asfortranarray(a), numpy.repeat(a, 2, axis=1)[:, ::2]):
+        for right in (b, numpy.asfortranarray(b)):
+            y = conv.pointwise(on_device(left), on_device(right))
+            assert y.dtype == dtype and y.flags.c_contiguous
+            assert not y.size or error(y.get(), expected) < TOLERANCE[dtype]
 
 
 def check(conv: Any, c: Convolution, dtype: Any, seed: int, with_bias: bool) -> None:

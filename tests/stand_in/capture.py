@@ -52,6 +52,12 @@ def refuse(what: str) -> None:
         raise CUDARuntimeError(f"cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing ({what})")
 
 
+def refuse_cublas() -> None:
+    """CuPy does not call cuBLAS during a capture."""
+    if captures:
+        raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
+
+
 def _arrays(result: Any) -> Any:
     """The result, with NumPy's numbers as arrays without axes."""
     if isinstance(result, tuple | list):

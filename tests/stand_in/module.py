@@ -11,10 +11,11 @@ import numpy
 
 from tests.stand_in import device
 from tests.stand_in.array import WAITING, in_any_order, ndarray, refuse_host_data, stable, unwrap, waits, wrap
-from tests.stand_in.capture import do, refuse
+from tests.stand_in.capture import do, refuse, refuse_cublas
 
 DISTRIBUTIONS = set(dir(real.random.Generator))
 FROM_HOST = {"array", "asarray", "asanyarray", "ascontiguousarray", "asfortranarray"}  # copy what lies on the host to the device
+OF_CUBLAS = {"matmul", "dot", "inner", "vdot", "tensordot", "einsum"}
 LISTS = {"concatenate", "stack", "vstack", "hstack", "dstack", "column_stack", "broadcast_arrays", "meshgrid"}
 ON_HOST = {"result_type", "can_cast", "promote_types", "broadcast_shapes", "dtype", "finfo", "iinfo"}  # touch no array's elements
 
@@ -93,6 +94,8 @@ def _function(name: str, of_numpy: Callable[..., Any], signature: inspect.Signat
             keywords["kind"] = stable(**keywords)
         if name in WAITING:
             waits.append(name)
+        if name in OF_CUBLAS:
+            refuse_cublas()
 
         def compute() -> Any:
             return of_numpy(*map(unwrap, arguments), **{key: unwrap(value) for key, value in keywords.items()})

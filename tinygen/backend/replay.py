@@ -16,7 +16,7 @@ that a recording sees it. All other numbers of the host are what they were when 
 
 import importlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy
@@ -70,8 +70,8 @@ class Captured:
     The function must do the same operations every time, and wait for none of them. It may write
     only to arrays that stay where they are. `result` is what it returned.
 
-    Raises CuPy's CUDARuntimeError where the function does what cannot be recorded, such as reading
-    a number from the GPU.
+    Raises what CuPy raises where the function does what cannot be recorded, such as reading a number
+    from the GPU, or a product of stacked matrices, for which CuPy uses cuBLAS.
     """
 
     def __init__(self, function: Callable[..., Any], arguments: Sequence[Array]) -> None:
@@ -83,8 +83,11 @@ class Captured:
             stream.begin_capture()
             try:
                 self.result = function(*self._arguments)
-            finally:
-                self._graph = stream.end_capture()
+            except BaseException:
+                with suppress(Exception):  # what was refused may have ended the capture
+                    stream.end_capture()
+                raise
+            self._graph = stream.end_capture()
         self._actions, self._current_stream = capture.actions, cupy.cuda.get_current_stream
         for there, values in capture.copies:
             _fill(there, values)

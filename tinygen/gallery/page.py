@@ -13,7 +13,7 @@ from tinygen.report.pictures import grid, image_of
 WIDTH, HEIGHT, LEFT, BOTTOM = 440, 200, 52, 20  # pixels of a chart, and of its margins
 COLUMNS, SCALE = 8, 3  # of a picture
 STYLE = """
-nav a{margin-right:14px}
+nav a{margin-right:14px;color:var(--c0)}
 .pair img{display:block;width:100%;margin:10px 0;image-rendering:pixelated;border-radius:4px;background:#fff}
 .pair pre{white-space:pre-wrap;overflow-wrap:anywhere}
 .pair h3 small{font-weight:400}

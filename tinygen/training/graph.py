@@ -57,11 +57,12 @@ class GraphStep:
 
     def _record(self, batch: tuple[Array, ...]) -> Mapping[str, Any]:
         self._shapes = _shapes(batch)
-        refusal = backend.array_module(batch[0]).cuda.runtime.CUDARuntimeError
         try:
             self._captured = backend.Captured(self._in_place, batch)
-        except refusal as error:
-            raise UsageError(f"--graph cannot record this step, which probably reads a number from the GPU; CUDA says {error}") from error
+        except Exception as error:
+            if "captur" not in str(error):  # CUDA's word, in all of its refusals
+                raise
+            raise UsageError(f"--graph: this step cannot be recorded, so leave it out: {error}".replace("\n", " ")) from error
         return self._captured.result
 
     def _compare(self, batch: tuple[Array, ...]) -> Mapping[str, Any]:

@@ -15,12 +15,15 @@ import cupy
 from numba import cuda, float32, float64, int32, types, uint32
 
 from tinygen_kernels import Array, Padding, Pair, im2col
+from tinygen_kernels.cuda.compiler import SIMULATED
 from tinygen_kernels.cuda.elementwise import leaky_relu
 from tinygen_kernels.cuda.launch import THREADS, elementwise, empty, flat, launch, multiprocessors
 from tinygen_kernels.cuda.operands import Axis, Geometry, matrix, pixels_by_taps, place_of_pixel, place_of_sum, taps_by_pixels
 from tinygen_kernels.cuda.products import phases, product_of, sliding
 from tinygen_kernels.cuda.tile import LARGE, NARROW, SHALLOW, SMALL, TALL, Tile, gemm
 from tinygen_kernels.geometry import output_size
+
+_POINT: tuple[Pair, Padding, Pair] = (1, 1), ((0, 0), (0, 0)), (1, 1)  # stride, padding, dilation
 
 _use_im2col = False
 
@@ -58,7 +61,20 @@ def conv2d_weight(x: Array, y: Array, size: Pair, stride: Pair, padding: Padding
 
 
 def matmul(a: Array, b: Array) -> Array:
-    return cupy.matmul(a, b)
+    return cupy.matmul(a, b) if SIMULATED else pointwise(a, b)  # the simulator needs a Python thread for each element
+
+
+def pointwise(a: Array, b: Array) -> Array:
+    """The product of two matrices as a convolution with a kernel of one tap.
+
+    Rows of a are images of one pixel, or its columns are if they lie in memory one by one.
+
+    cuBLAS would do it as well, but CuPy does not let it be recorded in a CUDA graph.
+    """
+    (m, k), n = a.shape, b.shape[1]
+    if a.T.flags.c_contiguous and not a.flags.c_contiguous:
+        return conv2d_weight(a.T.reshape(k, 1, 1, m), b.reshape(k, 1, 1, n), (1, 1), *_POINT).reshape(m, n)
+    return conv2d(a.reshape(m, 1, 1, k), b.reshape(1, 1, k, n), None, *_POINT).reshape(m, n)
 
 
 def engine(name: str) -> None:

@@ -85,8 +85,12 @@ def _refuse_too_many(elements: int, shape: Any) -> None:
 
 def multiprocessors() -> int:
     """The number of multiprocessors of the current device; in the simulator, that of an H100."""
-    runtime = cupy.cuda.runtime
-    return 132 if SIMULATED else runtime.deviceGetAttribute(runtime.cudaDevAttrMultiProcessorCount, runtime.getDevice())
+    return 132 if SIMULATED else _multiprocessors(cupy.cuda.runtime.getDevice())
+
+
+@functools.cache
+def _multiprocessors(number: int) -> int:
+    return cupy.cuda.runtime.deviceGetAttribute(cupy.cuda.runtime.cudaDevAttrMultiProcessorCount, number)
 
 
 _simulated = functools.cache(cuda.jit)

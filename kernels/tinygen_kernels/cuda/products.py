@@ -5,6 +5,7 @@ needs several blocks at a time, or it waits for memory. Large tiles read less bu
 small tiles give many. If even small tiles give too few, a long sum over k is divided into pieces.
 """
 
+import functools
 from itertools import product
 from math import gcd
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ class Product(NamedTuple):
         return self.tile.blocks(g.m, g.n), 1, g.rows.phases * g.columns.phases * g.pieces
 
 
+@functools.lru_cache(4096)
 def product_of(images: int, channels: int, outputs: int, axes: tuple[Axis, Axis], dtype: Any, processors: int, weight: bool) -> Product:
     """The product of conv2d, of phases of conv2d_data or, if `weight`, of conv2d_weight.
 
@@ -59,6 +61,7 @@ def choose(m: int, n: int, pieces: int, dtype: Any, processors: int) -> Tile:
     return large if m > SMALL.rows and large.blocks(m, n) * pieces >= large.wanted * processors else SMALL
 
 
+@functools.lru_cache(4096)
 def sliding(size: Pair, output: Pair, taps: Pair, stride: Pair, padding: Padding, dilation: Pair) -> tuple[Axis, Axis]:
     """The rows and columns of conv2d and conv2d_weight."""
     rows, columns = (Axis(output[i], size[i], taps[i], stride[i], dilation[i], -padding[i][0], output[i]) for i in (0, 1))
