@@ -34,17 +34,21 @@ int32, int64 = ir.IntType(32), ir.IntType(64)
 
 
 class Writer:
-    """Appends instructions on vectors whose element type is that of a pointer."""
+    """Appends instructions on vectors whose element type is that of a pointer.
 
-    def __init__(self, builder: Any, pointer: Any):
+    They are as long as a register or, if given, have so many lanes.
+    """
+
+    def __init__(self, builder: Any, pointer: Any, lanes: int = 0):
         element = pointer.type.pointee
         self.builder = builder
-        self.bytes = 4 if element == ir.FloatType() else 8
-        self.lanes = VECTOR_BYTES // self.bytes
+        self.bytes = 8 if element in (ir.DoubleType(), int64) else 4
+        self.lanes = lanes or VECTOR_BYTES // self.bytes
         self.vector = ir.VectorType(element, self.lanes)
+        self.zeros = ir.Constant(self.vector, None)
         self.mask_type = ir.VectorType(ir.IntType(1), self.lanes)
         self.all = self.mask_type([True] * self.lanes)
-        self.name = f"v{self.lanes}f{8 * self.bytes}"
+        self.name = f"v{self.lanes}{'i' if isinstance(element, ir.IntType) else 'f'}{8 * self.bytes}"
 
     def at(self, pointer: Any, index: Any) -> Any:
         return self.builder.gep(pointer, [index if isinstance(index, ir.Value) else int64(index)])
@@ -53,17 +57,20 @@ class Writer:
         return self.builder.sext(self.builder.load(self.at(pointer, index)), int64)
 
     def splat(self, pointer: Any, index: Any) -> Any:
-        return self.lanes_of(self.builder.load(self.at(pointer, index)))
+        return self.splat_of(self.builder.load(self.at(pointer, index)))
 
-    def lanes_of(self, number: Any) -> Any:
+    def splat_of(self, number: Any) -> Any:
+        """A number, or the low bits of a longer integer, in all lanes."""
+        if number.type != self.vector.element:
+            number = self.builder.trunc(number, self.vector.element)
         undefined = ir.Constant(self.vector, ir.Undefined)
         first = self.builder.insert_element(undefined, number, int32(0))
         return self.builder.shuffle_vector(first, undefined, ir.VectorType(int32, self.lanes)([0] * self.lanes))
 
     def leaky(self, x: Any, slope: Any) -> Any:
         """As `elementwise.leaky`, with x as its own sign."""
-        builder, zeros = self.builder, self.vector([0.0] * self.lanes)
-        scaled = builder.select(builder.fcmp_ordered("==", slope, slope.type(0.0)), zeros, builder.fmul(x, self.lanes_of(slope)))
+        builder, zeros = self.builder, self.zeros
+        scaled = builder.select(builder.fcmp_ordered("==", slope, slope.type(0.0)), zeros, builder.fmul(x, self.splat_of(slope)))
         return builder.select(builder.fcmp_ordered("<=", x, zeros), scaled, x)
 
     def either(self, condition: Any) -> Iterator[bool]:
@@ -74,12 +81,27 @@ class Writer:
             with otherwise:
                 yield False
 
+    def parts(self, count: Any, vectors: int) -> Iterator[tuple[Any, list[Any]]]:
+        """The parts of a row of `count` elements: yields the start of a part, and a mask for each vector in it.
+
+        What is appended then runs for each part. There are three kinds: `vectors` whole vectors, whose
+        masks are None, one whole vector, and the elements after the last whole one.
+        """
+        length, lanes = int64(vectors * self.lanes), int64(self.lanes)
+        end = self.builder.mul(self.builder.sdiv(count, length), length)
+        with cgutils.for_range_slice(self.builder, int64(0), end, length, int64) as (start, _):
+            yield start, [None] * vectors
+        with cgutils.for_range_slice(self.builder, end, count, lanes, int64) as (start, _):
+            left = self.builder.sub(count, start)
+            for whole in self.either(self.builder.icmp_signed(">=", left, lanes)):
+                yield start, [None if whole else self.mask(left, 0)]
+
     def mask(self, count: Any, vector: int) -> Any:
         """The lanes of a row's vector number `vector` that are among its first `count` elements."""
         return self._call(f"llvm.get.active.lane.mask.v{self.lanes}i1.i64", self.mask_type, [int64(vector * self.lanes), count])
 
     def load(self, pointer: Any, vector: int, mask: Any = None) -> Any:
-        arguments = [self._vector_at(pointer, vector), int32(self.bytes), mask or self.all, self.vector([0.0] * self.lanes)]
+        arguments = [self._vector_at(pointer, vector), int32(self.bytes), mask or self.all, self.zeros]
         return self._call(f"llvm.masked.load.{self.name}.p0", self.vector, arguments)
 
     def store(self, value: Any, pointer: Any, vector: int, mask: Any = None) -> None:
