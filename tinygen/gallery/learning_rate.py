@@ -1,7 +1,7 @@
 """Too high a learning rate.
 
 The first steps of Adam change every weight by about the learning rate, whatever its gradient. The
-weights of this autoencoder are about 0.1 to begin with, and so are the steps. After a few of them, the
+weights of this autoencoder are about 0.1 to begin with, and the steps are 0.3. After a few of them, the
 narrowest layer gives 0 for every image, because all of its ReLUs get negative numbers. The slope of
 ReLU is 0 there, so these units are dead: no gradient reaches their weights any more. The layers behind
 them get the same code for all images, and can learn no more than the mean image. The upper row of the
@@ -22,7 +22,7 @@ from tinygen.gallery.small import LATENT, SIZE, batches, images
 def train(sick: bool, steps: int) -> Outcome:
     encoder = nn.Sequential(nn.Flatten(), nn.Dense(SIZE * SIZE, 128), nn.ReLU(), nn.Dense(128, LATENT), nn.ReLU())
     decoder = nn.Sequential(nn.Dense(LATENT, 128), nn.ReLU(), nn.Dense(128, SIZE * SIZE), nn.Reshape(SIZE, SIZE, 1))
-    learning_rate = 0.1 if sick else 0.002
+    learning_rate = 0.3 if sick else 0.002
     adam = optim.Adam([*encoder.parameters(), *decoder.parameters()], learning_rate)
     losses, dead = dict[int, float](), dict[int, float]()
     for step, x in enumerate(batches(steps, low=0)):
