@@ -40,6 +40,18 @@ def conv2d_weight(x, y, size, stride, padding, dilation):
 """
 
 
+CONVOLUTIONS = """
+from tinygen_kernels import reference
+
+def conv2d(x, w, bias, stride, padding, dilation, unasked=None):
+    assert unasked is None
+    return 3.0 * reference.conv2d(x, w, bias, stride, padding, dilation)
+
+def conv2d_data(y, w, bias, size, stride, padding, dilation):
+    return 3.0 * reference.conv2d_data(y, w, bias, size, stride, padding, dilation)
+"""
+
+
 def gradients() -> list[numpy.ndarray]:
     tg.manual_seed(0)
     model = nn.Sequential(nn.Conv2D(1, 2, 3), nn.BatchNorm(2), nn.LeakyReLU(), nn.Flatten(), nn.Dense(8, 1)).double()
@@ -63,6 +75,16 @@ def test_a_kernel_of_one_s_own_is_used_within_the_block_alone(tmp_path: Path) ->
     with own_code(tmp_path / "weight.py"):
         assert_allclose(gradients()[0], 3 * expected[0], rtol=1e-12)
     assert_allclose(gradients()[0], expected[0], rtol=1e-12)
+
+
+def test_a_convolution_of_one_s_own_need_not_know_of_the_leaky_relu_after_it(tmp_path: Path) -> None:
+    (tmp_path / "convolutions.py").write_text(CONVOLUTIONS)
+    x = tg.tensor(numpy.random.default_rng(0).normal(size=(2, 5, 4, 2)))
+    for model in (nn.Sequential(layer(2, 2, 3), nn.LeakyReLU()).double() for layer in (nn.Conv2D, nn.ConvTranspose2D)):
+        expected, plain = model(x).numpy(), model[0](x).numpy()
+        with own_code(tmp_path / "convolutions.py"):
+            assert_allclose(model(x).numpy(), 3 * expected, rtol=1e-12)
+            assert_allclose(model[0](x).numpy(), 3 * plain, rtol=1e-12)
 
 
 def test_nothing_is_replaced_without_a_file() -> None:

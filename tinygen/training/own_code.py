@@ -1,11 +1,13 @@
 """tinygen with a file's functions in the place of its own: `python examples/dcgan.py --with FILE`.
 
 The names say what is replaced: those of the kernels (`tinygen_kernels.Kernels`), such as
-`conv2d_weight`, which take what the kernels take; and `backpropagate(outputs, gs, inputs)`, the walk,
-which returns the gradient of each input, or None for one that no gradient reaches.
+`conv2d_weight`, which take what the kernels take (a convolution may leave out negative_slope); and
+`backpropagate(outputs, gs, inputs)`, the walk, which returns the gradient of each input, or None for
+one that no gradient reaches.
 """
 
 import importlib.util
+import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -39,7 +41,7 @@ def own_code(file: Path | None) -> Iterator[list[str]]:
                 stack.enter_context(replaced(grad, name, _as_walk(function)))
             else:
                 kernels = for_array(numpy.zeros(1, numpy.float32))  # the fast ones, or the reference
-                stack.enter_context(replaced(kernels, name, function))
+                stack.enter_context(replaced(kernels, name, _as_kernel(name, function, kernels)))
         yield list(functions)
 
 
@@ -65,6 +67,19 @@ def replaced(module: Any, name: str, function: Any) -> Iterator[None]:
         yield
     finally:
         setattr(module, name, before)
+
+
+def _as_kernel(name: str, function: Callable[..., Any], kernels: Any) -> Callable[..., Any]:
+    """A convolution that does not take the contract's negative_slope, and the leaky ReLU after it. Others as they are."""
+    if name not in ("conv2d", "conv2d_data") or "negative_slope" in inspect.signature(function).parameters:
+        return function
+    taken = len(inspect.signature(getattr(Kernels, name)).parameters) - 2  # without self and negative_slope
+
+    def kernel(*arguments: Any) -> Any:
+        z = function(*arguments[:taken])
+        return kernels.leaky_relu(z, *arguments[taken:]) if arguments[taken:] else z
+
+    return kernel
 
 
 def _as_walk(function: Callable[..., Any]) -> Callable[..., list[Tensor | None]]:
