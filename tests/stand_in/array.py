@@ -9,7 +9,7 @@ from typing import Any
 import cupy as real
 import numpy
 
-from tests.stand_in.capture import do, refuse, refuse_cublas
+from tests.stand_in.capture import allocated, do, refuse, refuse_cublas
 from tests.stand_in.device import current, expect_current
 
 living: weakref.WeakValueDictionary[int, "ndarray"] = weakref.WeakValueDictionary()
@@ -139,6 +139,7 @@ def wrap(result: Any, *arguments: Any) -> Any:
     if isinstance(result, numpy.ndarray | numpy.generic):
         array = object.__new__(ndarray)
         array.host = numpy.asarray(result)
+        allocated(array.host)
         array.number = next((a.number for a in arguments if isinstance(a, ndarray)), current())
         living[id(array)] = array
         return array

@@ -17,8 +17,11 @@ class Graph:
     def __init__(self, before: list[tuple[numpy.ndarray, numpy.ndarray]]) -> None:
         self.before = before  # the memory of all arrays, and what was in it
         self.operations: list[Callable[[], object]] = []
+        self.pool: list[numpy.ndarray] = []  # the memory that serves one array after the other during a launch
 
     def launch(self, stream: Any = None) -> None:
+        for host in self.pool:
+            host.fill(85 if host.dtype.kind in "iu" else numpy.nan)
         for operation in self.operations:
             operation()
 
@@ -33,6 +36,14 @@ class Graph:
 
 
 captures: list[Graph] = []  # the one in progress, if there is one
+allocators: list[Any] = []  # those that `using_allocator` has put in charge
+
+
+def allocated(host: numpy.ndarray) -> None:
+    """Note new memory that an array of the graph takes from another pool than the default one."""
+    private = bool(allocators) and not getattr(getattr(allocators[-1], "__self__", None), "is_default", False)
+    if captures and private and host.base is None and host.dtype.kind in "iuf":
+        captures[-1].pool.append(host)
 
 
 def do(operation: Callable[[], Any]) -> Any:

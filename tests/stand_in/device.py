@@ -2,10 +2,11 @@
 
 import time
 import types
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from tests.stand_in.capture import Graph, captures
+from tests.stand_in.capture import Graph, allocators, captures
 
 COUNT = 2
 _current = [0]  # a stack: each `with Device(i)` puts one on top
@@ -142,8 +143,17 @@ def _hosts() -> list[Any]:
     return [array.host for array in living.values()]
 
 
+@contextmanager
+def using_allocator(allocator: Any = None) -> Iterator[None]:
+    allocators.append(allocator)
+    yield
+    allocators.pop()
+
+
 class MemoryPool:
     """cupy.cuda.MemoryPool: holds the memory of the arrays that are alive, and nothing else."""
+
+    is_default = False
 
     def malloc(self, size: int) -> None:
         """What `using_allocator` takes. The stand-in's arrays have NumPy's memory all the same."""
@@ -179,7 +189,7 @@ def modules() -> list[types.ModuleType]:
         Stream=Stream,
         Event=Event,
         MemoryPool=MemoryPool,
-        using_allocator=lambda allocator: nullcontext(),
+        using_allocator=using_allocator,
         get_current_stream=current_stream,
         get_elapsed_time=lambda start, end: 1e3 * (end.seconds - start.seconds),
         is_available=lambda: True,

@@ -94,6 +94,8 @@ def _function(name: str, of_numpy: Callable[..., Any], signature: inspect.Signat
             keywords["kind"] = stable(**keywords)
         if name in WAITING:
             waits.append(name)
+        if name in LISTS and len(arguments[0]) >= 8:
+            refuse("copying the addresses of many arrays to join")
         if name in OF_CUBLAS:
             refuse_cublas()
 
@@ -146,6 +148,7 @@ def install() -> None:
     cupy, random = Module("cupy", numpy, real), Module("cupy.random", numpy.random, real.random)
     cuda, runtime = device.modules()
     pool = device.MemoryPool()
+    pool.is_default = True
     random.default_rng = lambda seed=None: Generator(seed)
     vars(cupy).update(
         __version__=real.__version__,

@@ -12,4 +12,4 @@ from tinygen_kernels import Array, array_module
 from tinygen.backend import memory
 from tinygen.backend.devices import best_device, compute_where, copied_ahead, device_of, expect_array, floats, from_host, to_device
 from tinygen.backend.random import generator, keeping_random_state, manual_seed, random_state, set_random_state
-from tinygen.backend.replay import Captured, on_host
+from tinygen.backend.replay import Captured, capturing, on_host

@@ -34,8 +34,12 @@ class _Capture:
         self.copies: list[tuple[Array, numpy.ndarray]] = []
 
     def constant(self, values: numpy.ndarray) -> Array:
-        """An array that will have these values: nothing can be copied from the host during a recording."""
-        there = self.xp.empty(values.shape, values.dtype)
+        """An array that will have these values: nothing can be copied from the host during a recording.
+
+        It lies outside the memory of the recording, which serves one array after the other.
+        """
+        with self.xp.cuda.using_allocator(self.xp.get_default_memory_pool().malloc):
+            there = self.xp.empty(values.shape, values.dtype)
         self.copies.append((there, values.copy()))
         return there
 
@@ -88,7 +92,7 @@ class Captured:
                     stream.end_capture()
                 raise
             self._graph = stream.end_capture()
-        self._actions, self._current_stream = capture.actions, cupy.cuda.get_current_stream
+        self._capture, self._current_stream = capture, cupy.cuda.get_current_stream
         for there, values in capture.copies:
             _fill(there, values)
         self._graph.launch(self._current_stream())
@@ -96,7 +100,7 @@ class Captured:
     def __call__(self, *arguments: Array) -> Any:
         for own, argument in zip(self._arguments, arguments, strict=True):
             own[...] = argument
-        for action in self._actions:
+        for action in self._capture.actions:
             action()
         self._graph.launch(self._current_stream())
         return self.result

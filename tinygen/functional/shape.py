@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from tinygen.backend import Array, array_module
+from tinygen.backend import Array, array_module, capturing
 from tinygen.engine.function import Function
 from tinygen.engine.tensor import Axis, Shape, Tensor, tensor_method
 from tinygen.functional.indexing import getitem
@@ -63,7 +63,15 @@ class ConcatenateFunction(Function):
     axis: int
 
     def forward(self, *xs: Array) -> Array:
-        return array_module(xs[0]).concatenate(xs, axis=self.axis)
+        xp = array_module(xs[0])
+        if not capturing():
+            return xp.concatenate(xs, axis=self.axis)
+        # CuPy sends the addresses of many arrays from the host, which a CUDA graph cannot hold.
+        before, along, behind = xs[0].shape[: self.axis], [x.shape[self.axis] for x in xs], xs[0].shape[self.axis + 1 :]
+        y = xp.empty((*before, sum(along), *behind), xp.result_type(*xs))
+        for x, end in zip(xs, itertools.accumulate(along), strict=True):
+            y[_along(y.ndim, self.axis, slice(end - x.shape[self.axis], end))] = x
+        return y
 
     def backward(self, g: Tensor, y: Tensor, needs: Sequence[bool], *xs: Tensor) -> tuple[Tensor | None, ...]:
         parts: list[Tensor | None] = []
