@@ -112,13 +112,13 @@ def test_a_run_tells_beforehand_how_long_it_takes_and_is_the_same_run(tmp_path: 
     assert contents(tmp_path / "own") == contents(tmp_path / "tinygen")
 
 
-def test_a_step_on_all_examples_is_reckoned_from_steps_on_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = 0.0
+def test_what_is_timed_is_a_step_on_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = 0
 
     def step(images: numpy.ndarray, labels: numpy.ndarray) -> None:
         nonlocal clock
         assert len(images) == len(labels)
-        clock += 3 + 5 * len(images)
+        clock += len(images)
 
     monkeypatch.setattr("tinygen.training.own_code.time.perf_counter", lambda: clock)
-    assert rehearsed(step, (numpy.zeros((64, 2)), numpy.zeros(64)), {}) == 3 + 5 * 64
+    assert rehearsed(step, (numpy.zeros((64, 2)), numpy.zeros(64)), {}) == 64
