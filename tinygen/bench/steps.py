@@ -26,7 +26,8 @@ from tinygen.bench.protocol import Call, Protocol, busy_processes, process, tabl
 from tinygen.command_line import UsageError
 
 EXAMPLES = ("cnn", "dcgan", "vae")
-OURS, ENGINES = "tinygen", {"torch NCHW": "NCHW", "torch channels_last": "channels_last"}
+OURS, GRAPH = "tinygen", "tinygen --graph"  # the second one replays a CUDA graph
+ENGINES = {"torch NCHW": "NCHW", "torch channels_last": "channels_last"}
 BATCH = 64
 _WARM_UP = 3
 
@@ -84,9 +85,15 @@ class _Work:
 
 def prepare(name: str, engine: str, protocol: Protocol) -> None:
     """Make this process ready for steps of an example in an engine."""
-    taken = take(name, protocol.device if engine == OURS else "cpu")
-    step = taken.step if engine == OURS else _counterpart(name, taken, ENGINES[engine], protocol.device).step
-    batch = [to_device(array, protocol.device) for array in taken.batch] if engine == OURS else taken.batch
+    taken = take(name, "cpu" if engine in ENGINES else protocol.device)
+    if engine in ENGINES:
+        step, batch = _counterpart(name, taken, ENGINES[engine], protocol.device).step, list(taken.batch)
+    else:
+        step, batch = taken.step, [to_device(array, protocol.device) for array in taken.batch]
+    if engine == GRAPH:
+        from tinygen.training.graph import GraphStep
+
+        step = GraphStep(step, taken.parts, protocol.device)
     _Work.step, _Work.protocol = (lambda: step(*batch)), protocol
 
 
@@ -147,7 +154,8 @@ def main(protocols: Sequence[Protocol], repeats: int, with_torch: bool, busy: in
     """Time all examples by each protocol, and print a table for each; with `busy`, also beside so many busy processes."""
     for name in EXAMPLES:
         example_file(name)
-    engines = [OURS, *ENGINES] if with_torch else [OURS]
+    ours = [OURS] if protocols[0].device == "cpu" else [OURS, GRAPH]
+    engines = [*ours, *ENGINES] if with_torch else ours
     if with_torch:
         with process(Protocol(1, wall_clock=False)) as worker:
             for name in EXAMPLES:
@@ -207,5 +215,6 @@ def _seconds(turns: list[dict[str, Step]]) -> dict[str, float]:
 
 
 def _milliseconds(seconds: dict[str, float], engine: str) -> tuple[str, str]:
-    """The time of an engine, and ours as a multiple of it."""
-    return f"{seconds[engine] * 1e3:.1f}", f"{seconds[OURS] / seconds[engine]:.2f}"
+    """The time of an engine, and the shortest of ours as a multiple of it."""
+    ours = min(seconds[engine] for engine in (OURS, GRAPH) if engine in seconds)
+    return f"{seconds[engine] * 1e3:.1f}", f"{ours / seconds[engine]:.2f}"
