@@ -15,7 +15,7 @@ from tinygen.gallery import FAILURES
 from tinygen.gallery.failure import Failure, Outcome
 from tinygen.gallery.page import page
 
-STEPS = {"collapse": 120, "winner": 100, "detach": 120, "posterior": 40, "checkerboard": 60, "learning_rate": 60}
+STEPS = {"collapse": 100, "winner": 100, "detach": 120, "posterior": 40, "checkerboard": 60, "learning_rate": 60}
 Pairs = dict[str, tuple[Outcome, Outcome]]
 
 
@@ -40,7 +40,7 @@ def test_the_lines_that_are_shown_are_those_that_ran(name: str) -> None:
 
 
 def test_the_two_readings_of_a_line() -> None:
-    assert [line.text for line in FAILURES["collapse"].lines()] == ["steps_of_g = 5", "steps_of_g = 1"]
+    assert [line.text for line in FAILURES["collapse"].lines()] == ["steps_of_g = 10", "steps_of_g = 1"]
     assert [line.text for line in FAILURES["detach"].lines()] == ["seen = fake", "seen = fake.detach()"]
 
 
