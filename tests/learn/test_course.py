@@ -39,6 +39,20 @@ def test_start_copies_what_is_missing_and_overwrites_nothing(course: Course) -> 
     assert course.file(lesson("1")).read_text() == "# mine"
 
 
+def test_start_takes_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = LearnOptions("start", (str(tmp_path / "mine"),))
+    options.check()
+    command.main(options)
+    assert len(list((tmp_path / "mine").glob("*.py"))) == len(lessons())
+    assert f"open {tmp_path / 'mine' / '01_slope.py'}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", ["start", "list", "quiz"])
+def test_what_would_be_passed_over_is_refused(verb: Verb) -> None:
+    with pytest.raises(UsageError, match=f"tinygen learn {verb} takes nothing more, got a b; your folder goes behind --folder"):
+        LearnOptions(verb, ("a", "b")).check()
+
+
 def test_a_lesson_from_its_stub_to_its_solution(course: Course, capsys: pytest.CaptureFixture[str]) -> None:
     first = lesson("01")
     assert all(wrong is not None and "still to be written" in wrong for wrong in course.check(first).values())

@@ -1,6 +1,6 @@
 """The course: write parts of tinygen yourself, and train with what you wrote.
 
-`tinygen learn start`: copy the lessons to the folder learn/; begin with learn/01_slope.py
+`tinygen learn start`: copy the lessons to the folder learn/, or another one; begin with learn/01_slope.py
 
 `tinygen learn list`: the lessons, and which of them are done
 
@@ -40,7 +40,7 @@ class LearnOptions:
     verb: Annotated[Verb, tyro.conf.Positional]
     """what to do"""
     what: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
-    """the number of the lesson; for grade, folders"""
+    """the number of the lesson; for start, the folder if it is not learn; for grade, folders"""
     folder: Path = Path("learn")
     """your folder"""
 
@@ -48,6 +48,10 @@ class LearnOptions:
         """Raise UsageError where the lesson or the folders are missing, or nothing may follow."""
         if self.verb in OF_A_LESSON and len(self.what) != 1:
             raise UsageError(f"tinygen learn {self.verb} needs the number of one lesson, as in `tinygen learn {self.verb} 07`")
+        if self.verb == "start" and len(self.what) == 1:
+            self.folder, self.what = Path(*self.what), ()
+        if self.verb in ("start", "list", "quiz") and self.what:
+            raise UsageError(f"tinygen learn {self.verb} takes nothing more, got {' '.join(self.what)}; your folder goes behind --folder")
         if self.verb == "grade" and not self.what:
             raise UsageError("tinygen learn grade needs the folders to grade")
 
