@@ -189,7 +189,9 @@ def _gathered(
     zeros = numpy.zeros(max(length, outputs), images.dtype)
     panels = as_panels(w, taps, outputs, result.size // outputs, data)
     start = zeros[:outputs] if bias is None else flat(bias)
-    launch(kernel, items * strips, flat(images), *plan, length, zeros, *panels, start, result.dtype.type(slope), result.reshape(-1))
+    launch(
+        kernel, items * strips, flat(images), *plan, length, zeros, *panels, start, numpy.array([slope], result.dtype), result.reshape(-1)
+    )
     return result
 
 

@@ -51,7 +51,7 @@ def gather_tile(
     result. One row follows for each tap: the first row of the panel w to use, then the offset in the
     images that each pixel reads from. A negative offset reads from `zeros`. A read is `length`
     elements long. The rows of the panel are w_row apart. All offsets count elements from the given
-    starts. `count` may be larger than the width of a tile.
+    starts. `count` may be larger than the width of a tile. slope[0] is that of leaky_relu; 1 means none.
     """
     builder = tile.builder
     images, w, bias, result = tile.at(images, images_start), tile.at(w, w_start), tile.at(bias, bias_start), tile.at(result, result_start)
@@ -81,8 +81,10 @@ def _gather_pixels(tile, vectors, images, header, length, zeros, w, w_row, bias,
             loaded = [tile.load(weights, j) for j in vectors]
             for i in pixels:
                 tile.multiply_add(total[i], tile.splat(sources[i], channels.index), loaded)
-    for i, j in itertools.product(pixels, vectors):
-        builder.store(tile.leaky(builder.load(total[i][j]), slope), total[i][j])
+    slope = builder.load(slope)  # only now, because all registers were in use
+    with builder.if_then(builder.fcmp_unordered("!=", slope, slope.type(1.0))):
+        for i, j in itertools.product(pixels, vectors):
+            builder.store(tile.leaky(builder.load(total[i][j]), slope), total[i][j])
     for j in vectors:  # a masked store takes 12 cycles on AMD's AVX2 processors, and a plain one takes 1
         for whole in tile.either(builder.icmp_signed(">=", count, int64((j + 1) * tile.lanes))):
             for i in pixels:

@@ -157,6 +157,6 @@ def intrinsic(write: Callable[..., None]) -> Any:
             write(Writer(builder, arguments[0]), *arguments)
             return context.get_dummy_value()
 
-        return types.void(*(kind if isinstance(kind, types.Array | types.Float) else types.intp for kind in kinds)), lower
+        return types.void(*(kind if isinstance(kind, types.Array) else types.intp for kind in kinds)), lower
 
     return numba.extending.intrinsic(declare)
