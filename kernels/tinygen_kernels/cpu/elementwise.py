@@ -18,9 +18,7 @@ _MULTIPLIER, _KEY_STEP, _LOW_WORD, _WORD_BITS = (numpy.uint64(n) for n in (0xD25
 
 
 def leaky_relu(x: Array, negative_slope: float) -> Array:
-    y, elements = empty(x.shape, x.dtype), flat(x)
-    launch(_scale_negative, _items(x), elements, elements, x.dtype.type(negative_slope), flat(y))
-    return y
+    return leaky_relu_backward(x, x, negative_slope)
 
 
 def leaky_relu_backward(g: Array, y: Array, negative_slope: float) -> Array:
