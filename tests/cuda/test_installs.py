@@ -1,14 +1,9 @@
 """The kernels compile beside versions of other packages than those that are installed here. This needs no GPU."""
 
-import os
-import subprocess
-import sys
-import types
 from pathlib import Path
 
 import pytest
-
-pytestmark = pytest.mark.gpu
+from test_launch import child
 
 WITHOUT_ROW_STACK = """
 import numpy
@@ -21,10 +16,9 @@ print(name, cubin[:4], entry.encode() in cubin)
 """
 
 
-def test_kernels_compile_with_a_numpy_without_row_stack(cuda_kernels: types.ModuleType, tmp_path: Path) -> None:
+@pytest.mark.gpu
+@pytest.mark.usefixtures("cuda_kernels")
+def test_kernels_compile_with_a_numpy_without_row_stack(tmp_path: Path) -> None:
     """NumPy 2.5 has it no more, and numba-cuda 0.30 looks it up; Python 3.11 has no NumPy 2.5."""
-    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_ENABLE_CUDASIM"}  # the simulator compiles nothing
-    environment |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "NUMBA_CACHE_DIR": str(tmp_path)}
-    process = subprocess.run([sys.executable, "-c", WITHOUT_ROW_STACK], env=environment, capture_output=True, text=True)
-    assert process.returncode == 0, process.stderr[-2000:]
+    process = child(["-c", WITHOUT_ROW_STACK], NUMBA_CACHE_DIR=str(tmp_path))
     assert process.stdout == "leaky_relu b'\\x7fELF' True\n"

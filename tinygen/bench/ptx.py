@@ -1,7 +1,7 @@
 """What the compiler makes of the GPU's kernels: registers, spills, shared memory, occupancy and the work of the inner loop.
 
-This needs no GPU, only the compilers in the wheels nvidia-nvvm, nvidia-cuda-nvcc and nvidia-cuda-nvdisasm, of one version. What it
-cannot tell is how long memory makes the kernels wait.
+This needs no GPU, only the compilers in the wheels nvidia-nvvm, nvidia-cuda-nvcc and
+nvidia-cuda-nvdisasm. What it cannot tell is how long memory makes the kernels wait.
 """
 
 import importlib
