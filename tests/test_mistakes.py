@@ -10,7 +10,9 @@ from refusals import Refusal, expect
 
 import tinygen as tg
 from tinygen import nn, optim
+from tinygen.command_line import UsageError
 from tinygen.data import to_float
+from tinygen.interchange import to_torch, torch_source
 from tinygen.report.pictures import grid, save_png
 from tinygen.testing import gradcheck
 
@@ -123,6 +125,12 @@ MISTAKES: list[Refusal] = [
         "the graph behind Sum was freed by an earlier backward; keep it there with retain_graph=True, "
         "or leave it out here with h.detach(), where h is what both have in common",
     ),
+    (
+        lambda: tg.graph(x.sum(), nn.ReLU()),  # type: ignore[arg-type]
+        TypeError,
+        'graph: names is a dict of tensors and modules, as in names={"model": model}, got ReLU ReLU()',
+    ),
+    (lambda: tg.graph(x.sum(), {"x": 3}), TypeError, 'graph: names["x"] must be a tensor or a module, got int 3'),
     # layers
     (
         lambda: nn.Conv2D(1, 8, 3)(images.transpose(0, 3, 1, 2)),
@@ -207,6 +215,17 @@ MISTAKES: list[Refusal] = [
     (lambda: Net().requires_grad_("no"), TypeError, "requires_grad_: takes True or False, got str 'no'"),  # type: ignore[arg-type]
     (lambda: nn.summary(Net()), TypeError, "summary: takes the shape of each input, as in summary(model, (1, 28, 28, 1)), got ()"),
     (lambda: nn.summary(Net(), 3), TypeError, "summary: takes the shape of each input, as in summary(model, (1, 28, 28, 1)), got (3,)"),  # type: ignore[arg-type]
+    (
+        lambda: torch_source(nn.ReLU(), (1, 28, 28, 1)),  # type: ignore[arg-type]
+        TypeError,
+        'torch_source: file is the name of the file of the weights, as in (model, "model.safetensors", (1, 28, 28, 1)), '
+        "got tuple (1, 28, 28, 1)",
+    ),
+    (
+        lambda: to_torch(nn.Sequential(nn.Dense(784, 1)), "model.safetensors", (1, 784)),  # type: ignore[arg-type]
+        UsageError,
+        "an input is a shape or an array with one row for each example, got str 'model.safetensors'",
+    ),
     (
         lambda: save_png(Path("x.png"), images[0]),  # type: ignore[arg-type]
         TypeError,

@@ -190,7 +190,7 @@ def test_wrong_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     path = tmp_path / "model.onnx"
     with pytest.raises(UsageError, match=r"two different numbers at least, .* all are 0"):
         to_onnx(nn.Embedding(3, 2), path, numpy.zeros(2, int))
-    with pytest.raises(UsageError, match=r"one row for each example, got an array of shape \(\)"):
+    with pytest.raises(UsageError, match=r"one row for each example, got an array int64 \(\)"):
         to_onnx(nn.Embedding(3, 2), path, numpy.array(1))
     with pytest.raises(TypeError, match=r"a Module or a method of one, .*, got a function"):
         to_onnx(lambda x: x, path, (1, 2))

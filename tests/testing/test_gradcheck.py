@@ -119,6 +119,13 @@ class TestGradcheck:
         with pytest.raises(AssertionError, match=quotient_and_gradient):
             gradcheck(applied(function), some(4, 5))
 
+    def test_takes_numbers_without_an_axis(self) -> None:
+        x = tensor(numpy.array(0.7), requires_grad=True)
+        gradgradcheck(applied(Square), x)
+        for check in (gradcheck, gradgradcheck):
+            with pytest.raises(AssertionError, match=r"order 1, input 0 \(\): .*\nWrongSlope: worst, .* Everywhere it is 1\.0005 times"):
+                check(applied(WrongSlope), x)
+
     def test_fails_on_a_gradient_that_is_missing(self) -> None:
         with pytest.raises(AssertionError, match=r"order 1, input 1 \(3,\): .* the gradient gives 0\.0"):
             gradcheck(applied(NoGradientToTheSecond), some(3), some(3))

@@ -7,6 +7,7 @@ from typing import Any
 
 from tinygen.backend import array_module
 from tinygen.engine import errors
+from tinygen.engine.arguments import shown
 from tinygen.engine.function import Function
 from tinygen.engine.grad import grad
 from tinygen.engine.listeners import Event, Listener, listening, notes, with_activation
@@ -86,15 +87,17 @@ def graph(
         print(tg.graph(loss, names={"w": w}))
         tg.graph(lambda: model(x).mean(), names={"model": model}, film=True).save("loss.svg")
 
-    Raises ValueError where the output has no graph, and where a backward has freed it.
+    Raises ValueError where the output has no graph, and where a backward has freed it; TypeError for
+    other names.
     """
+    named = list(_named({} if names is None else names))
     layers = _Layers()
     if not isinstance(output, Tensor):
         with listening(layers):
             output = output()
     if output.node is None:
         raise ValueError("graph: the output was not computed from tensors that require gradients, so there is no graph behind it")
-    called = {id(t): name for name, t in [*layers.names, *_named(names or {})]}
+    called = {id(t): name for name, t in [*layers.names, *named]}
     numbers: dict[int, int] = {}
     vertices: list[Vertex] = []
     for t in _ordered(output):
@@ -112,11 +115,15 @@ def graph(
 
 
 def _named(names: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    if not isinstance(names, Mapping):
+        raise TypeError(f'graph: names is a dict of tensors and modules, as in names={{"model": model}}, got {shown(names)}')
     for name, value in names.items():
         if isinstance(value, Tensor):
             yield name, value
-        else:
+        elif hasattr(value, "named_tensors"):
             yield from ((f"{name}.{part}", t) for part, t in value.named_tensors())
+        else:
+            raise TypeError(f'graph: names["{name}"] must be a tensor or a module, got {shown(value)}')
 
 
 class _Layers(Listener):

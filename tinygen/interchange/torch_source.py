@@ -17,6 +17,7 @@ from tinygen_kernels.geometry import resolve_padding, transposed_size
 
 from tinygen import nn
 from tinygen.command_line import UsageError
+from tinygen.engine.arguments import shown
 from tinygen.engine.listeners import Event, Listener, listening
 from tinygen.engine.mode import evaluating
 from tinygen.engine.tensor import Shape, Tensor
@@ -198,8 +199,11 @@ def torch_source(model: nn.Module, file: str, *inputs: Input) -> str:
     Where the model has modules with a forward of its own, the lines have their parts, and you write
     their forward. Inputs are as those of `to_torch`, and cannot be left out.
 
-    Raises UsageError for a layer that PyTorch's modules cannot express.
+    Raises UsageError for a layer that PyTorch's modules cannot express, and TypeError where `file` is not a name.
     """
+    if not isinstance(file, str):
+        example = '(model, "model.safetensors", (1, 28, 28, 1))'
+        raise TypeError(f"torch_source: file is the name of the file of the weights, as in {example}, got {shown(file)}")
     lines = _Lines(model, inputs)
     name, built = re.sub(r"\W|^(?=\d)", "_", file.partition(".")[0]), lines.module(model)
     classes = "".join(f"\n\n{text}" for text in lines.classes.values())

@@ -12,6 +12,7 @@ import numpy
 
 from tinygen.backend import Array, to_device
 from tinygen.command_line import UsageError
+from tinygen.engine.arguments import shown
 from tinygen.engine.fused import Alias, Fused
 from tinygen.engine.mode import evaluating, switched
 from tinygen.engine.tensor import Shape, Tensor
@@ -80,7 +81,7 @@ def _example(x: Input, batch: int, dtype: numpy.dtype) -> numpy.ndarray:
         return rng.standard_normal((batch, *x[1:])).astype(dtype)
     rows = x.numpy() if isinstance(x, Tensor) else numpy.asarray(x)
     if not rows.ndim or not rows.size:
-        raise UsageError(f"an input is a shape or an array with one row for each example, got an array of shape {rows.shape}")
+        raise UsageError(f"an input is a shape or an array with one row for each example, got {shown(x)}")
     if rows.dtype.kind == "f":
         return rng.standard_normal((batch, *rows.shape[1:])).astype(rows.dtype)
     known = numpy.unique(rows)

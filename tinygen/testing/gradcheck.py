@@ -182,7 +182,7 @@ class _Derivative:
         elements = numpy.eye(self.inputs[j].size).reshape(-1, *self.inputs[j].shape)
         directions = [Tensor(to_device(v, self.c.device)) for v in elements]
         quotients = [(self.moved(j, v, STEP).numpy() - self.moved(j, v, -STEP).numpy()) / (2 * STEP) for v in directions]
-        return numpy.array(quotients).reshape(*self.inputs[j].shape, *self.c.shape)
+        return numpy.array(quotients).reshape((*self.inputs[j].shape, *self.c.shape))
 
     def backward(self, g: numpy.ndarray) -> numpy.ndarray:
         """The gradient to input i for the incoming gradient g."""
