@@ -61,15 +61,15 @@ def conv2d_weight(x: Array, y: Array, size: Pair, stride: Pair, padding: Padding
 
 
 def matmul(a: Array, b: Array) -> Array:
-    return cupy.matmul(a, b) if SIMULATED else pointwise(a, b)  # the simulator needs a Python thread for each element
+    # The simulator would take a Python thread for each element.
+    return cupy.matmul(a, b) if SIMULATED or _use_im2col else pointwise(a, b)
 
 
 def pointwise(a: Array, b: Array) -> Array:
-    """The product of two matrices as a convolution with a kernel of one tap.
+    """The product of two matrices, as a convolution with a kernel of one tap over images of one pixel.
 
-    Rows of a are images of one pixel, or its columns are if they lie in memory one by one.
-
-    cuBLAS would do it as well, but CuPy does not let it be recorded in a CUDA graph.
+    The images are the rows of a or, where a is stored column by column, the rows of its transpose.
+    cuBLAS is faster for large matrices, but CuPy does not let it be recorded in a CUDA graph.
     """
     (m, k), n = a.shape, b.shape[1]
     if a.T.flags.c_contiguous and not a.flags.c_contiguous:
