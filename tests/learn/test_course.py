@@ -13,7 +13,7 @@ from tinygen.command_line import UsageError
 from tinygen.learn import command, quiz
 from tinygen.learn.command import LearnOptions, Verb
 from tinygen.learn.course import Course
-from tinygen.learn.exercise import Exercise
+from tinygen.learn.exercise import Exercise, same
 from tinygen.learn.judged import grade, judged
 from tinygen.learn.lesson import LESSONS, lesson, lessons
 
@@ -76,7 +76,9 @@ def test_a_lesson_from_its_stub_to_its_solution(course: Course, capsys: pytest.C
         ("def slope(f, x, h):\n    return f(x) / 0", r"raises ZeroDivisionError: .* \(line 2: return f\(x\) / 0\)"),
         ("def slope(f, x, h):\n    f(x)", "slope returns None: is a return missing?"),
         ("x = 1", "slope is not in the file"),
-        ("def slope(", "the file cannot be run: SyntaxError"),
+        ("import numpy\ndef slope(f, x, h):\n    return numpy.stack([])", r"raises ValueError: .* \(line 3: return numpy.stack\(\[\]\)\)"),
+        ("x = 1\ndef slope(\n", r"the file cannot be run: SyntaxError: '\(' was never closed \(line 2: def slope\(\)"),
+        ("x = 1\nint('one')", r"the file cannot be run: ValueError: .* \(line 2: int\('one'\)\)"),
         ("import os\nos._exit(3)", "the file cannot be run: the check ended with status 3"),
         ("print('x' * 10)\nraise SystemExit", "the file cannot be run"),
         ("def slope(f, x, h):\n    return [0] * (1 << 40)", "raises MemoryError"),
@@ -86,6 +88,13 @@ def test_what_is_wrong_is_told(course: Course, text: str, wrong: str) -> None:
     write(course, text)
     with pytest.raises(AssertionError, match=wrong):
         raise AssertionError(judged(lesson("01"), course.file(lesson("01")))["slope"])
+
+
+def test_what_is_wrong_with_the_file_is_told_once(course: Course, capsys: pytest.CaptureFixture[str]) -> None:
+    write(course, "def slope(")
+    command.main(LearnOptions("check", ("01",), folder=course.folder))
+    said = capsys.readouterr().out
+    assert said.startswith("wrong  slope, best_step: the file cannot be run: SyntaxError") and said.count("\n") == 1
 
 
 def test_an_endless_loop_ends(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,6 +128,12 @@ def test_a_result_of_another_shape_or_sign_is_told() -> None:
     assert exercise.judge(lambda x: [x, x, x]) == "f(2.0) should have the shape (2,), and has (3,)"
     assert exercise.judge(lambda x: [x, 5.0]) == "f(2.0) should be [2.0, -2.0], and is [2.0, 5.0]"
     assert Exercise("f", lambda x: x, lambda rng: [(2.0,)], {}).judge(lambda x: -x) == "the result of f has the wrong sign"
+
+
+def test_infinity_is_equal_to_itself_alone() -> None:
+    infinity = numpy.array([1.0, numpy.inf, -numpy.inf])
+    assert same(infinity, infinity.copy(), 1e-9)
+    assert not any(same(infinity, numpy.array(other), 1e-9) for other in ([2.0, *infinity[1:]], [1.0, 5.0, -numpy.inf], -infinity))
 
 
 def test_an_idea_is_named_before_the_case_in_which_it_fails() -> None:

@@ -5,7 +5,8 @@ editor that knows the percent format. `examples/learn/answers/` has a solution o
 ideas that are often tried instead.
 
 exercise.py   an exercise, and how a function is judged: what is wrong is said as an idea
-lesson.py     a lesson file, its exercises, and what a learner's file asks: `predict` and `check`
+lesson.py     a lesson file, its exercises, and `check`, which a learner's file calls
+prediction.py `predict`: what is asked before it is computed
 course.py     the folder of a learner: start, list, check, hint, solution, watch
 judged.py     a check in a process of its own, with limits; the table of a class
 plugin.py     tinygen's tests on a learner's code
@@ -15,6 +16,7 @@ threads.py    a GPU in a few lines, which tells races, for the lessons on its ke
 """
 
 from tinygen.learn.exercise import Exercise
-from tinygen.learn.lesson import check, predict
+from tinygen.learn.lesson import check
+from tinygen.learn.prediction import predict
 
 __all__ = ["Exercise", "check", "predict"]

@@ -85,7 +85,8 @@ def main(options: LearnOptions) -> None:
 
 
 def _tell(found: dict[str, str | None]) -> None:
-    for name, wrong in found.items():
-        print(f"{'wrong' if wrong else 'right'}  {name}{f': {wrong}' if wrong else ''}")
+    for wrong in dict.fromkeys(found.values()):  # what is wrong with several is told once
+        names = [name for name in found if found[name] == wrong]
+        print(f"wrong  {', '.join(names)}: {wrong}" if wrong else "\n".join(f"right  {name}" for name in names))
     if not any(found.values()):
         print("the lesson is done")

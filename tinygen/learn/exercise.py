@@ -58,9 +58,8 @@ class Exercise:
             except NotImplementedError:
                 return f"{self.name} is still to be written"
             except Exception as error:
-                line = traceback.extract_tb(error.__traceback__)[-1]
-                what = f"{type(error).__name__}: {error}"
-                raised = f"{self.name}{_short(self._cases()[len(found)])} raises {what} (line {line.lineno}: {line.line})"
+                module = getattr(function, "__module__", "")
+                raised = f"{self.name}{_short(self._cases()[len(found)])} raises {told(error, module)}"
                 break
         expected = [self.apply(self.solution, *case) for case in self._cases()[: len(found)]]
         wrong = [i for i, (a, b) in enumerate(zip(found, expected, strict=True)) if not same(a, b, self.tolerance)]
@@ -104,8 +103,17 @@ class Exercise:
         return f"{result}{self.name}{_short(case)} should be {_text(expected)}, and is {_text(found)}"
 
 
+def told(error: Exception, module: str) -> str:
+    """An error, and the last line of this module that it came through: the learner's, and not one of NumPy's."""
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg} (line {error.lineno}: {(error.text or '').strip()})"
+    walked = zip(traceback.walk_tb(error.__traceback__), traceback.extract_tb(error.__traceback__), strict=True)
+    own = [line for (frame, _), line in walked if frame.f_globals.get("__name__") == module]
+    return f"{type(error).__name__}: {error}" + (f" (line {own[-1].lineno}: {own[-1].line})" if own else "")
+
+
 def same(a: Any, b: Any, tolerance: float) -> bool:
-    """Whether two results agree: numbers and arrays to the tolerance, relative to the largest; all else exactly."""
+    """Whether two results agree: numbers and arrays to the tolerance, relative to the largest; all else, and infinity, exactly."""
     a, b = _plain(a), _plain(b)
     if isinstance(b, tuple | list):
         return isinstance(a, tuple | list) and len(a) == len(b) and all(same(x, y, tolerance) for x, y in zip(a, b, strict=True))
@@ -115,7 +123,9 @@ def same(a: Any, b: Any, tolerance: float) -> bool:
         found, expected = numpy.asarray(a), numpy.asarray(b)
         if found.shape != expected.shape or found.dtype.kind not in "biuf":
             return False
-        return bool((abs(found - expected) <= tolerance * max(1e-30, abs(expected).max(initial=0.0))).all())
+        finite = numpy.isfinite(found) & numpy.isfinite(expected)
+        room = tolerance * max(1e-30, abs(expected[finite]).max(initial=0.0))
+        return bool((abs(found[finite] - expected[finite]) <= room).all() and (found == expected)[~finite].all())
     except (TypeError, ValueError):
         return False
 

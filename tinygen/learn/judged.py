@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tinygen.learn.lesson import Lesson, imported, lessons, verdicts
+from tinygen.learn.exercise import told
+from tinygen.learn.lesson import Lesson, imported, lesson, lessons, module_name, verdicts
 
 SECONDS = 30  # for one lesson
 GIGABYTES = 4  # of memory
@@ -64,7 +65,10 @@ def _limit() -> None:
 def main(number: str, file: str) -> None:
     """Judge a file in this process. The verdicts are the last thing it prints."""
     _limit()
-    found = verdicts(number, vars(imported(Path(file))))
+    try:
+        found = verdicts(number, vars(imported(Path(file))))
+    except Exception as error:
+        found = _all(lesson(number), f"the file cannot be run: {told(error, module_name(Path(file)))}")
     print("\n\0" + json.dumps(found))
 
 

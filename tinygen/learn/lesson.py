@@ -1,8 +1,8 @@
-"""A lesson: its file, its exercises, and the two functions that a learner's file calls, `predict` and `check`."""
+"""A lesson: its file, its exercises, and `check`, which a learner's file calls."""
 
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -10,7 +10,7 @@ from typing import Any
 
 import tinygen
 from tinygen.command_line import UsageError
-from tinygen.learn.exercise import Exercise, same
+from tinygen.learn.exercise import Exercise
 
 LESSONS = Path(tinygen.__file__).parent.parent / "examples" / "learn"  # in the repository; they are not installed
 
@@ -54,9 +54,14 @@ def lesson(number: str) -> Lesson:
     return found[0]
 
 
+def module_name(path: Path) -> str:
+    """The name of a file's module. The folder is in it, since answers have the names of their lessons."""
+    return f"{path.parent.name}_{path.stem}"
+
+
 def imported(path: Path) -> ModuleType:
     """A file as a module, executed anew."""
-    spec = importlib.util.spec_from_file_location(f"lesson_{path.stem}", path)
+    spec = importlib.util.spec_from_file_location(module_name(path), path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look it up
@@ -69,30 +74,8 @@ def verdicts(number: str, names: Mapping[str, Any]) -> dict[str, str | None]:
     return {exercise.name: exercise.judge(names.get(exercise.name)) for exercise in lesson(number).exercises}
 
 
-def _is_program() -> bool:
-    """Whether a lesson's file runs as a program or notebook, and not to be judged."""
-    return sys._getframe(2).f_globals.get("__name__") == "__main__"
-
-
 def check(number: str, names: Mapping[str, Any]) -> None:
     """The last line of a lesson: `check("07", globals())` prints what is right and what is wrong."""
-    if _is_program():
+    if names.get("__name__") == "__main__":  # and not where the file is judged
         for name, wrong in verdicts(number, names).items():
             print(f"{name}: {wrong or 'right'}")
-
-
-def predict(question: str, answer: Callable[[], Any], tolerance: float = 0.05) -> None:
-    """Ask for a prediction, then compute the answer and print both. Without a terminal only the answer is printed."""
-    if not _is_program():
-        return
-    said = ""
-    if sys.stdin and (sys.stdin.isatty() or "ipykernel" in sys.modules):
-        said = input(f"{question} ")
-    else:
-        print(question)
-    value = answer()
-    try:
-        right = same(float(said), float(value), tolerance)
-    except (TypeError, ValueError):
-        right = said.strip() == str(value)
-    print(f"    computed: {value}" + (f"; you said {said}{': right' if right else ''}" if said else ""))

@@ -11,7 +11,7 @@ import numpy
 
 import tinygen as tg
 from tinygen import functional as F
-from tinygen.learn.exercise import same
+from tinygen.learn.prediction import agrees
 
 ANSWERS = Path("quiz.jsonl")
 
@@ -26,10 +26,7 @@ class Question:
 
     def right(self, said: str) -> bool:
         """Whether this is the answer."""
-        try:
-            return same(float(said), float(self.answer()), self.tolerance)
-        except ValueError:
-            return said.strip().lower() == str(self.answer()).lower()
+        return agrees(said, self.answer(), self.tolerance)
 
 
 def _slope(function: Callable[[tg.Tensor], tg.Tensor], x: float) -> float:

@@ -1,0 +1,91 @@
+"""What is asked before it is computed."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from tinygen.learn.prediction import agrees
+
+FILE = """
+from tinygen.learn import predict
+
+def unwritten():
+    raise NotImplementedError
+
+def drawn():
+    print("    ..#")
+    return "1 2 1"
+
+predict("Two?", lambda: 2.0)
+predict("Later?", unwritten)
+predict("Drawn?", drawn)
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "value"),
+    [
+        ("1,000,000", 1000000.0),
+        ("1e-5", 1e-5),
+        ("10^-5", 1e-5),
+        (" 5/2 ", 2.5),
+        ("4*4*3*16", 768),
+        ("-(1 + 2)", -3),
+        ("1,1,2,1", "1 1 2 1"),
+        ("[1, 1, 2, 1]", "1 1 2 1"),
+        ("6x2", "6 x 2"),
+        ("Yes, it does", "yes"),
+    ],
+)
+def test_what_is_meant_is_understood(said: str, value: object) -> None:
+    assert agrees(said, value, 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("said", "value"),
+    [
+        ("", 0.0),
+        ("", "no"),
+        ("3", 2.0),
+        ("5?", -5),
+        ("9**9**9", 1.0),
+        ("open('x')", 1.0),
+        ("1 1 2", "1 1 2 1"),
+        ("no, yes", "yes"),
+        ("1/0", 1.0),
+    ],
+)
+def test_what_is_not_meant_is_not_right(said: str, value: object) -> None:
+    assert not agrees(said, value, 1e-6)
+
+
+def run(file: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool, *answers: str) -> None:
+    left = iter(answers)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr("builtins.input", lambda text: next(left))
+    runpy.run_path(str(file), run_name="__main__")
+    assert list(left) == []
+
+
+def test_a_prediction_is_judged_and_asked_until_it_is_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "01_slope.py"
+    file.write_text(FILE)
+    later = "Later?\n    not asked yet: a function that it needs is still to be written\n"
+    run(file, monkeypatch, True, "2", "9")
+    told = "Two?\n    right: computed 2.0, you said 2\n" + later + "Drawn?\n    ..#\n    not this: computed 1 2 1, you said 9\n"
+    assert capsys.readouterr().out == told
+    run(file, monkeypatch, True, "1,2,1")
+    told = "Two?\n    right before: 2.0\n" + later + "Drawn?\n    ..#\n    right: computed 1 2 1, you said 1,2,1\n"
+    assert capsys.readouterr().out == told
+
+
+def test_without_a_terminal_the_answer_is_printed_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "01_slope.py").write_text(FILE)
+    run(tmp_path / "01_slope.py", monkeypatch, False)
+    assert "Two?\n    computed: 2.0\n" in capsys.readouterr().out
+    assert not (tmp_path / ".predicted").exists()

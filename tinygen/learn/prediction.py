@@ -1,0 +1,90 @@
+"""Predictions: a lesson asks before it computes, and says whether the prediction was right."""
+
+import ast
+import contextlib
+import io
+import operator
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tinygen.learn.exercise import same
+
+PREDICTED = ".predicted"  # beside the lesson: a line for each question that was answered right
+UNWRITTEN = "still to be written"
+OPERATIONS: dict[type, Callable[..., Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+}
+
+
+def number(said: str) -> float:
+    """The number that is meant by 1,000,000 or 10^-5 or 4*4*3. Raises ValueError if it is not a number."""
+    text = said.strip().replace("^", "**")
+    if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?", text):
+        text = text.replace(",", "")
+    try:
+        return float(_value(ast.parse(text, mode="eval").body))
+    except (SyntaxError, KeyError, TypeError, ArithmeticError) as error:
+        raise ValueError(f"{said} is not a number") from error
+
+
+def _value(node: ast.expr) -> Any:
+    match node:
+        case ast.Constant(value=int() | float() as value):
+            return float(value)  # so that a power overflows, and does not fill the memory
+        case ast.UnaryOp(op=op, operand=operand):
+            return OPERATIONS[type(op)](_value(operand))
+        case ast.BinOp(left=left, op=op, right=right):
+            return OPERATIONS[type(op)](_value(left), _value(right))
+    raise TypeError
+
+
+def agrees(said: str, value: Any, tolerance: float) -> bool:
+    """Whether somebody's answer means this value: a number to the tolerance; a list by its numbers; yes or no by the first word."""
+    try:
+        return same(number(said), float(value), tolerance)
+    except (TypeError, ValueError):
+        given, wanted = (re.findall(r"[a-z]+|-?[\d.]+", str(text).lower()) for text in (said, value))
+        return (given[:1] if len(wanted) == 1 else given) == wanted
+
+
+def predict(question: str, answer: Callable[[], Any], tolerance: float = 0.05) -> None:
+    """Ask for a prediction, and say whether it was right and what was computed.
+
+    Without a terminal only the answer is printed. A question that needs a function which is still to be
+    written is not asked, and neither is one that was answered right before.
+    """
+    names = sys._getframe(1).f_globals
+    if names.get("__name__") != "__main__":  # a lesson that is judged, and not run
+        return
+    print(question)
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            value = answer()
+    except NotImplementedError:
+        value = UNWRITTEN
+    if str(value).endswith(UNWRITTEN):
+        print(f"    not asked yet: a function that it needs is {UNWRITTEN}")
+        return
+    file = Path(names.get("__file__", ""))
+    kept, key = file.with_name(PREDICTED) if file.name else None, f"{file.name} {question}"
+    if not sys.stdin or not (sys.stdin.isatty() or "ipykernel" in sys.modules):
+        print(f"{printed.getvalue()}    computed: {value}")
+    elif kept and kept.exists() and key in kept.read_text(encoding="utf-8").splitlines():
+        print(f"{printed.getvalue()}    right before: {value}")
+    else:
+        said = input("    you say: ").strip()
+        right = agrees(said, value, tolerance)
+        print(f"{printed.getvalue()}    {'right' if right else 'not this'}: computed {value}, you said {said or 'nothing'}")
+        if kept and right:
+            with kept.open("a", encoding="utf-8") as lines:
+                lines.write(key + "\n")
