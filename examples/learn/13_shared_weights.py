@@ -30,17 +30,6 @@ def cost(pixels, outputs):
     raise NotImplementedError
 
 
-def told(pixels, outputs):
-    try:
-        return round(cost(pixels, outputs), 2)
-    except NotImplementedError:
-        return "cost is still to be written"
-
-
-predict("One pixel by itself, 16 output channels: how many numbers for each product?", lambda: told(1, 16))
-predict("Four pixels, 16 output channels: how many?", lambda: told(4, 16))
-predict("A thousand pixels, a thousand channels: how many? (to 2 digits)", lambda: told(1000, 1000))
-
 # %% [markdown]
 # ## The loop
 #
@@ -65,6 +54,18 @@ def convolve(x, w, stride, dilation, y):
 
 # %%
 check("13", globals())
+
+
+def told(pixels, outputs):
+    try:
+        return round(cost(pixels, outputs), 2)
+    except NotImplementedError:
+        return "cost is still to be written"
+
+
+predict("One pixel by itself, 16 output channels: how many numbers for each product? (such as 1.25)", lambda: told(1, 16))
+predict("Four pixels, 16 output channels: how many?", lambda: told(4, 16))
+predict("A thousand pixels, a thousand channels: how many? (to one decimal place)", lambda: told(1000, 1000))
 
 
 def moved():

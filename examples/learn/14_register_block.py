@@ -58,21 +58,6 @@ def step(tile, sums, pixels, channel, weights, vectors):
     raise NotImplementedError
 
 
-def loads(pixels, vectors):
-    """Loads for each multiply-add of your step."""
-    tile = Tile()
-    sums = [[np.zeros(8)] * vectors for _ in range(pixels)]
-    try:
-        step(tile, sums, np.ones((pixels, 3)), 2, np.ones(8 * vectors), vectors)
-    except NotImplementedError:
-        return "step is still to be written"
-    return round(tile.loads / tile.multiply_adds, 2)
-
-
-predict("A block of 1 pixel and 1 vector: how many loads for each multiply-add?", lambda: loads(1, 1))
-predict("6 pixels and 2 vectors: how many?", lambda: loads(6, 2))
-predict("4 pixels and 3 vectors: how many?", lambda: loads(4, 3))
-
 # %% [markdown]
 # ## How long it takes
 #
@@ -109,6 +94,21 @@ def best_block(outputs):
     raise NotImplementedError
 
 
+# %%
+check("14", globals())
+
+
+def loads(pixels, vectors):
+    """Loads for each multiply-add of your step."""
+    tile = Tile()
+    sums = [[np.zeros(8)] * vectors for _ in range(pixels)]
+    try:
+        step(tile, sums, np.ones((pixels, 3)), 2, np.ones(8 * vectors), vectors)
+    except NotImplementedError:
+        return "step is still to be written"
+    return round(tile.loads / max(1, tile.multiply_adds), 2)
+
+
 def told(outputs):
     try:
         return "{} x {}".format(*best_block(outputs))
@@ -116,8 +116,9 @@ def told(outputs):
         return "best_block is still to be written"
 
 
-# %%
-check("14", globals())
+predict("A block of 1 pixel and 1 vector: how many loads for each multiply-add? (such as 1.25)", lambda: loads(1, 1))
+predict("6 pixels and 2 vectors: how many?", lambda: loads(6, 2))
+predict("4 pixels and 3 vectors: how many?", lambda: loads(4, 3))
 predict("The best block for 24 outputs (such as 1 x 1)?", lambda: told(24))
 predict("The best block for 128 outputs?", lambda: told(128))
 

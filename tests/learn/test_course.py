@@ -4,7 +4,7 @@ import json
 import math
 import re
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy
 import pytest
@@ -15,7 +15,7 @@ from tinygen.learn.command import LearnOptions, Verb
 from tinygen.learn.course import Course
 from tinygen.learn.exercise import Exercise, same
 from tinygen.learn.judged import grade, judged
-from tinygen.learn.lesson import LESSONS, lesson, lessons
+from tinygen.learn.lesson import LESSONS, lesson, lessons, verdicts
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_an_endless_loop_ends(course: Course, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("tinygen.learn.judged.SECONDS", 3)
     write(course, "while True:\n    pass")
     found = judged(lesson("01"), course.file(lesson("01")))
-    assert all(wrong is not None and "is there a loop that does not end?" in wrong for wrong in found.values())
+    assert all(wrong is not None and "is there a loop that does not end" in wrong for wrong in found.values())
 
 
 def test_the_table_of_a_class(course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,6 +147,16 @@ def test_of_several_arrays_the_first_that_is_wrong_is_told() -> None:
     exercise = Exercise("f", lambda x: (x, x[0]), lambda rng: [(numpy.ones((2, 3)),)], {})
     assert exercise.judge(lambda x: (x, x)) == "result 2 of f([[1. 1. 1.] [1. 1. 1.]]) should have the shape (3,), and has (2, 3)"
     assert exercise.judge(lambda x: (-x, x)) == "result 1 of f has the wrong sign"
+
+
+def test_an_exercise_that_uses_a_wrong_one_waits_for_it() -> None:
+    text = lesson("14").answers.read_text().replace("/ 2 / pixels", "/ 3 / pixels + vectors")  # in ticks
+    names: dict[str, Any] = {}
+    exec(text, names)
+    assert verdicts("14", names)["best_block"] == "first mend ticks, which this may use"
+    names["best_block"] = lambda outputs: (1, 16)
+    names["ticks"] = lesson("14").exercises[1].solution
+    assert str(verdicts("14", names)["best_block"]).startswith("best_block(8) should be")
 
 
 class TestQuiz:

@@ -32,7 +32,7 @@ class Exercise:
     another result says why there is none. `ideas` maps a sentence about a wrong idea, in the second
     person, to a function that has it. `right` are other right solutions, and `hints` three steps
     towards one. `also(function)` returns a sentence if something is wrong that no case shows, such as a
-    loop that calls too often.
+    loop that calls too often. `uses` names the lesson's exercises that this one may call.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Exercise:
     apply: Callable[..., Any] = called
     also: Callable[[Any], str | None] | None = None
     tolerance: float = 1e-9
+    uses: Sequence[str] = field(default=(), kw_only=True)
     seed: int = field(default=0, kw_only=True)
 
     def judge(self, function: Any) -> str | None:

@@ -22,7 +22,8 @@ def judged(lesson: Lesson, file: Path) -> dict[str, str | None]:
         try:
             result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS, stdin=subprocess.DEVNULL)
         except subprocess.TimeoutExpired:
-            return _all(lesson, f"the check took longer than {SECONDS} seconds: is there a loop that does not end?")
+            wrong = f"the check took longer than {SECONDS} seconds: is there a loop that does not end, or is the machine busy? Try again"
+            return _all(lesson, wrong)
     _, mark, last = result.stdout.rpartition("\n\0")
     if result.returncode or not mark:
         said = (result.stderr.strip().splitlines() or [f"the check ended with status {result.returncode}"])[-1]

@@ -110,6 +110,13 @@ def last_again(x, w, stride, dilation, y):
     y[:, :, -1] += before[:, :, -1] * (-y.shape[2] % 4)
 
 
+def neighbours(x, w, stride, dilation, y):
+    """Whole fours read x without the stride; the rest of a row is right."""
+    whole = y.shape[2] // 4 * 4
+    in_groups(step=lambda stride: 1)(x, w, stride, dilation, y[:, :, :whole])
+    convolve(x[:, :, whole * stride[1] :], w, stride, dilation, y[:, :, whole:])
+
+
 def overwritten(x, w, stride, dilation, y):
     for a, b, c in numpy.ndindex(w.shape[:3]):
         y[...] = 0
@@ -216,6 +223,7 @@ EXERCISES = [
             "the last pixels of a row are missing if it has not 4, 8, 12, ... pixels": in_groups(rest=False),
             "at the end of a row the last pixel is added several times, once for each that is missing": last_again,
             "the four read neighbours of x. From one output pixel to the next, q grows by stride[1]": in_groups(step=lambda stride: 1),
+            "with stride 1 it is right: the four numbers of x are stride[1] apart, q + stride[1] and not q + 1": neighbours,
             "all four are added to the first of them": in_groups(first=lambda j, m: j),
             "the kernel is turned: tap a = 0 meets the uppermost row of x": in_groups(turn=lambda a: 1 - a),
             "y is overwritten by each channel of each tap: add, with +=": overwritten,

@@ -71,15 +71,25 @@ def both_anew(tile, sums, pixels, channel, weights, vectors):
             total[j] = part[0]
 
 
+def by_numpy(tile, sums, pixels, channel, weights, vectors):
+    loaded = [tile.load(weights, j) for j in range(vectors)]
+    for total, pixel in zip(sums, pixels, strict=True):
+        number = tile.splat(pixel, channel)
+        total[:] = [old + number * vector for old, vector in zip(total, loaded, strict=True)]
+
+
+NUMPY = "the result is right, but multiply_add was never called; in the real kernel there are no numbers yet"
 WEIGHTS = "it is right, and the weights are loaded anew for each pixel: load the vectors once, before the loop over the pixels"
 NUMBERS = "it is right, and a pixel's number is loaded anew for each vector: one tile.splat serves all vectors"
 BOTH = "it is right, and everything is loaded anew for each multiply-add: weights once, before the loop, and each pixel's number once"
 
 
 def loads(function):
-    """What is loaded more than once: of 3 pixels and 4 vectors."""
+    """What a right step does in vain, or without the tile: 3 pixels and 4 vectors."""
     tile, sums = Tile(), [[numpy.zeros(8)] * 4 for _ in range(3)]
     function(tile, sums, numpy.ones((3, 2)), 1, numpy.ones(32), 4)
+    if not tile.multiply_adds:
+        return NUMPY
     return {7: None, 3 + 12: WEIGHTS, 4 + 12: NUMBERS, 24: BOTH}.get(
         tile.loads, f"it is right, and a step of 3 pixels and 4 vectors does {tile.loads} loads; 7 are enough"
     )
@@ -133,6 +143,7 @@ EXERCISES = [
         apply=summed,
         also=loads,
         ideas={
+            NUMPY: by_numpy,
             WEIGHTS: weights_anew,
             NUMBERS: numbers_anew,
             BOTH: both_anew,
@@ -227,5 +238,6 @@ EXERCISES = [
             "Python compares pairs by their first numbers, and only where these are equal by their second ones.",
             "min(blocks, key=lambda b: (round(ticks(*b, outputs), 9), round((b[0] + b[1]) / (b[0] * b[1]), 9)))",
         ],
+        uses=["ticks"],
     ),
 ]
