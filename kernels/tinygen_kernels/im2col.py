@@ -4,9 +4,11 @@ Every window is unrolled into a row of a matrix ("image to columns"), and BLAS d
 
     columns (N H' W', kh kw C) @ w (kh kw C, K) = y (N H' W', K)
 
-The columns are kh*kw times as large as the image; they are written to memory and read again. The
-kernels of both devices are measured against this. `tinygen_kernels.cuda.conv.engine` can replace
-the kernels by it. The signatures are those of `tinygen_kernels.Kernels`.
+This is rung 6 of the ladder. One large product takes the place of many small ones, and y is written
+once, where rung 5 reads and writes it once for each tap. What is still slow: with stride 1 the columns
+are kh*kw times as large as the image, and they are written to memory and read again. The kernels of
+both devices are measured against this. `tinygen_kernels.cuda.conv.engine` can replace the kernels by
+it. The signatures are those of `tinygen_kernels.Kernels`.
 """
 
 from tinygen_kernels import Array, Padding, Pair, array_module

@@ -14,15 +14,16 @@ before; `python -m tinygen.bench --ladder` runs them all on your machine.
 
 The first four and `block` have one function, `convolve(x, w, stride, dilation, y)`, which adds the
 convolution of x (N, H, W, C), whose border of zeros is there already, with w (kh, kw, C, K) to y
-(N, H', W', K). `conv2d` gives every rung the signature that all kernels have.
+(N, H', W', K). Where a module has it, `in_python` is this function before it was compiled; the
+benchmark counts what it reads and writes. `conv2d` gives every rung the signature that all kernels
+have.
 """
 
 import importlib
 from typing import Any
 
-import numpy
-
 from tinygen_kernels import Array, Padding, Pair
+from tinygen_kernels.cpu.memory import empty
 from tinygen_kernels.geometry import output_size
 
 RUNGS = ("loops", "compiled", "innermost", "shared", "taps", "im2col", "block", "tile")
@@ -39,7 +40,18 @@ def conv2d(rung: str, x: Array, w: Array, bias: Array | None, stride: Pair, padd
     if rung in _ELSEWHERE:
         return module(rung).conv2d(x, w, bias, stride, padding, dilation)
     output = output_size((x.shape[1], x.shape[2]), w.shape[:2], stride, padding, dilation)
-    y = numpy.zeros((len(x), *output, w.shape[3]), x.dtype)
-    padded = numpy.pad(x, ((0, 0), *padding, (0, 0)))
-    module(rung).convolve(numpy.ascontiguousarray(padded), numpy.ascontiguousarray(w), stride, dilation, y)
+    y = zeros((len(x), *output, w.shape[3]), x.dtype)
+    (top, bottom), (left, right) = padding
+    padded = zeros((len(x), top + x.shape[1] + bottom, left + x.shape[2] + right, x.shape[3]), x.dtype)
+    padded[:, top : top + x.shape[1], left : left + x.shape[2]] = x
+    weights = empty(w.shape, w.dtype)
+    weights[...] = w
+    module(rung).convolve(padded, weights, stride, dilation, y)
     return y if bias is None else y + bias
+
+
+def zeros(shape: tuple[int, ...], dtype: Any) -> Array:
+    """An array that starts on a cache line. Elsewhere many vectors would lie on two lines, and take longer to move."""
+    array = empty(shape, dtype)
+    array[...] = 0
+    return array

@@ -4,21 +4,31 @@
 A processor has 16 or 32 vector registers, and numbers in them cost nothing to reach. Six pixels times
 two vectors of output channels are 12 registers of sums. They stay there through all taps and channels
 and are stored once, at the end. A step loads two vectors of weights and one number of each of the six
-pixels, and does 12 multiplications of vectors: 8 loads for 12, where rung 4 has 9 loads and stores
-for 4.
+pixels, and does 12 multiplications of vectors. With vectors of 8 that is 22 numbers for 96
+multiplications, 0.23 for each, where rung 4 moves 2.25. BLAS does this too, but im2col has to write and
+read all the windows first.
 
-The compiler would not do that by itself, so `cpu/vector.py` writes the instructions. What is still
-missing for a tile that serves all layers: output channels that do not fill two vectors (here arrays
-are padded and copied), taps that meet nothing but the border, weights that lie in the order in which
-they are read, and the larger blocks that AVX-512 has room for.
+The compiler would not do that by itself, so `cpu/vector.py` writes the instructions. `_block` and
+`step` are Python that runs once, while `_blocks` is compiled. Each call there writes one instruction,
+and a Python loop writes it several times; `for_range` writes a loop that the processor runs. `splat`
+copies one number into all lanes of a vector. The accumulators are local variables, which LLVM, the
+compiler behind Numba, puts into registers.
+
+What is still missing for a tile that serves all layers: output channels that do not fill two vectors
+(here arrays are padded and copied), taps that meet nothing but the border, and the larger blocks that
+AVX-512 has room for. And the block waits for memory. The tile stores the weights in the order in which
+they are read, *aligned*: from the start of a cache line on, so that no vector lies on two. And it
+*prefetches* what it needs next: it asks for a cache line early, and goes on without waiting for it.
 """
 
 import numpy
 from numba.core import cgutils
 
 from tinygen_kernels import Array, Pair
+from tinygen_kernels.cpu.memory import empty
 from tinygen_kernels.cpu.parallel import compiled
 from tinygen_kernels.cpu.vector import VECTOR_BYTES, int64, intrinsic
+from tinygen_kernels.ladder import zeros
 
 PIXELS, VECTORS = 6, 2
 
@@ -67,7 +77,8 @@ def _blocks(x, w, stride, dilation, output, y, width):
 def convolve(x: Array, w: Array, stride: Pair, dilation: Pair, y: Array) -> None:
     pixels, outputs = y.size // y.shape[3], y.shape[3]
     width = VECTORS * VECTOR_BYTES // x.itemsize
-    padded = numpy.empty((pixels + -pixels % PIXELS, outputs + -outputs % width), y.dtype)
-    wider = numpy.pad(w, ((0, 0), (0, 0), (0, 0), (0, padded.shape[1] - outputs)))
+    padded = empty((pixels + -pixels % PIXELS, outputs + -outputs % width), y.dtype)
+    wider = zeros((*w.shape[:3], padded.shape[1]), w.dtype)
+    wider[..., :outputs] = w
     _blocks(x, wider, stride, dilation, y.shape[1:3], padded, width)
     y += padded[:pixels, :outputs].reshape(y.shape)

@@ -3,9 +3,11 @@
 The loops are those of rung 1, word for word. Numba looks up the types once and translates the loops
 into machine code, in which a multiplication and an addition are one instruction each.
 
-What is still slow? The innermost loop runs over c. Neighbouring c of w lie K numbers apart in memory,
-so every weight comes from another cache line, of which 15 of 16 numbers are not used. And the sum is
-one long chain: an addition must wait for the one before it.
+What is still slow? The innermost loop runs over c. Memory moves in *cache lines* of 64 bytes, which are
+16 numbers of float32. Neighbouring c of w lie K numbers apart, so every weight comes from another line,
+whose other 15 numbers are not used. And the sum is one long chain: an addition must wait for the one
+before it. In another order the sum would be rounded differently, so the compiler may not change the
+order, and cannot use vectors.
 """
 
 from tinygen_kernels.cpu.parallel import compiled
