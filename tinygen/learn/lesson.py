@@ -72,13 +72,13 @@ def imported(path: Path) -> ModuleType:
 def verdicts(number: str, names: Mapping[str, Any]) -> dict[str, str | None]:
     """What is wrong with each exercise of a lesson, where `names` holds what the learner wrote; None for what is right.
 
-    An unknown error of an exercise waits until those that it uses are right: it may be theirs.
+    What is wrong with an exercise waits until those that it uses are right: the mistake may be theirs.
     """
     found: dict[str, str | None] = {}
     for exercise in lesson(number).exercises:
         wrong = exercise.judge(names.get(exercise.name))
         first = next(filter(found.get, exercise.uses), None)
-        found[exercise.name] = f"first mend {first}, which this may use" if first and wrong and wrong not in exercise.ideas else wrong
+        found[exercise.name] = f"first mend {first}, which this may use" if first and wrong else wrong
     return found
 
 
