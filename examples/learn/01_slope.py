@@ -1,9 +1,11 @@
 # %% [markdown]
 # # 01 A slope, and how well it can be measured
 #
-# All of training is going down slopes. Here you measure one, and see why a measured slope has an
-# error that no care removes. This is the judge of every gradient in tinygen: `gradcheck` compares
-# what a `backward` claims with what is measured.
+# A network learns by going down slopes. Here you measure one, and see why a measured slope has an
+# error that no care removes. tinygen's own slopes are compared with measured ones (lesson 02).
+#
+# Run this file in a terminal; at each question type your answer and press Enter.
+# `tinygen learn check 01` judges the stubs only.
 #
 # The slope of f at x says how much f changes where x changes a little:
 #
@@ -26,9 +28,9 @@ predict(
 # %% [markdown]
 # ## Both sides
 #
-# Write the series for -h, too, and subtract it: f(x) and the term with h^2 fall out. The quotient of
-# (x + h) and (x - h) therefore has an error of the order h^2: ten times smaller h, a hundred times
-# smaller error.
+# Write the series for -h, too, and subtract it: f(x) and the term with h^2 fall out. The quotient
+# made from f at x + h and f at x - h therefore has an error of the order h^2: ten times smaller h, a
+# hundred times smaller error.
 
 
 # %%
@@ -42,7 +44,7 @@ def slope(f, x, h):
 #
 # Why not take h = 1e-12? A number has about 16 digits. f(x + h) and f(x - h) agree in most of them,
 # and their difference keeps only the rest: its error is about 1e-16 |f(x)|, and it is divided by 2 h.
-# So the whole error is about
+# A factor of 2 does not matter in an estimate, and is dropped. So the whole error is about
 #
 #     error(h) = a h^2 + b / h,    with a = |f'''(x)| / 6 and b = 1e-16 |f(x)|
 #
@@ -57,7 +59,7 @@ def best_step(a, b):
 
 # %%
 predict(
-    "About which power of ten is the best h for exp at 0, where a = 1/6 and b = 1e-16?",
-    lambda: round(math.log10((1e-16 / (2 / 6)) ** (1 / 3))),
+    "Which power of ten is the best h for exp at 0, where a = 1/6 and b = 1e-16? (type the exponent, such as -3)",
+    lambda: min(range(-16, 1), key=lambda power: 10.0 ** (2 * power) / 6 + 1e-16 / 10.0**power),
 )
 check("01", globals())

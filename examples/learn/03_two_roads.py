@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 03 Two roads, one sum
 #
-# A tensor may be used twice: a weight that two layers share, an image that goes into two networks.
-# Then its gradient arrives by two roads. What is to be done with two gradients? This lesson answers
-# that, and shows the bug that nearly everybody's first engine has.
+# A number may be used in two places, as x in x * x + 3 x. Then its gradient arrives by two roads. What
+# is to be done with two gradients? This lesson answers that, and shows the bug that nearly everybody's
+# first engine has.
 #
 # Let x be used in u = f(x) and in v = h(x), and L be computed from u and v. If x changes by a little
 # s, then u changes by f'(x) s and v by h'(x) s, and L changes for both reasons at once:

@@ -24,7 +24,7 @@ from tinygen.training.own_code import backward_of
 
 if __name__ == "__main__":
     x = tg.tensor([1.0, 2.0], requires_grad=True)
-    h = 2.0 * x
+    h = x * 2.0
     y = h * h
     print("y's node has the number", y.node.number, "and h's", h.node.number)
     print("h's inputs:", h.node.inputs)
@@ -57,7 +57,8 @@ predict("And in the order y, h, k?", lambda: arrives_at_x("yhk"))
 # h must wait for k, since k was computed from h and still has something for it. How can the walk know
 # that? It need not look at the graph. A tensor is computed after all that it is computed from, so its
 # node has a larger number. **Of all that wait, the newest has its turn.** Then nothing that comes
-# later can send anything to it: each has one turn only, with the whole sum.
+# later can send anything to it: each has one turn only, with the whole sum. A leaf has no node, so it
+# never has a turn.
 
 
 # %%
@@ -65,9 +66,11 @@ def backpropagate(outputs, gs, inputs):
     """The gradients that arrive at the inputs: a list with a Tensor for each, or None where none arrives.
 
     gs[i] is the gradient that arrives at outputs[i] from outside. All are Tensors. One output may have
-    been computed from another, and an input may have been computed, too. No array is changed in place.
-    A Tensor can be a key of a dict and a member of a set: there it is found as the object that it is.
-    In a list it cannot be looked for, since == compares its elements.
+    been computed from another, and an input may have been computed, too. outputs may name one tensor
+    twice: then add. No array is changed in place: s + g makes a new Tensor, and so does s += g.
+
+    A Tensor can be a key of a dict and a member of a set: there it is found as the object that it is. In
+    a list it cannot be looked for, since == compares its elements.
     """
     raise NotImplementedError
 

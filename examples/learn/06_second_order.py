@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 06 The slope of a slope
 #
-# Some losses contain a gradient: a Wasserstein GAN punishes its critic where the slope is not 1. To
-# train with them, a gradient must be differentiated in its turn. tinygen does that with the walk you
+# Some losses contain a gradient, such as one that grows where the slope of a network is not 1 (lesson
+# 19). To train with them, a gradient must be differentiated in its turn. tinygen does that with the walk you
 # wrote, and with nothing else: backward is written in Tensors, so it leaves nodes behind, too. Here
 # you see how one word, `.data`, breaks it, and that no first gradient shows the damage.
 #
@@ -87,7 +87,8 @@ class Reciprocal(tg.Function):
 def newton_step(f, x):
     """Where the slope of f would be 0 if it went on in a straight line from x: a number.
 
-    f takes a Tensor of one element and returns one. x is a number. Use tg.grad twice, as above.
+    f takes a Tensor of one element and returns one. x is a number: make a Tensor of it, such as
+    tg.tensor([x], requires_grad=True). Use tg.grad twice, as above.
     """
     raise NotImplementedError
 

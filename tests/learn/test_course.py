@@ -9,6 +9,7 @@ from typing import Any, get_args
 import numpy
 import pytest
 
+import tinygen
 from tinygen.command_line import UsageError
 from tinygen.learn import command, quiz
 from tinygen.learn.command import LearnOptions, Verb
@@ -130,6 +131,16 @@ def test_a_result_of_another_shape_or_sign_is_told() -> None:
     assert Exercise("f", lambda x: x, lambda rng: [(2.0,)], {}).judge(lambda x: -x) == "the result of f has the wrong sign"
 
 
+def test_an_idea_that_fails_is_named_by_how_it_fails() -> None:
+    lacking = {"the name is not there yet": lambda names, name: names[name] + 1, "this adds 2": lambda names, name: names.get(name, 0) + 2}
+    exercise = Exercise("f", lambda names, name: names.get(name, 0) + 1, lambda rng: [({"a": 1}, "a"), ({}, "b")], lacking)
+    assert exercise.judge(lambda names, name: names[name] + 1) == "the name is not there yet"
+    assert exercise.judge(lambda names, name: names[name] + 2) == "this adds 2"
+    assert str(exercise.judge(lambda names, name: 1 + 1 / len(names))).startswith(
+        "f({}, 'b') raises ZeroDivisionError: division by zero (line"
+    )
+
+
 def test_infinity_is_equal_to_itself_alone() -> None:
     infinity = numpy.array([1.0, numpy.inf, -numpy.inf])
     assert same(infinity, infinity.copy(), 1e-9)
@@ -147,6 +158,10 @@ def test_of_several_arrays_the_first_that_is_wrong_is_told() -> None:
     exercise = Exercise("f", lambda x: (x, x[0]), lambda rng: [(numpy.ones((2, 3)),)], {})
     assert exercise.judge(lambda x: (x, x)) == "result 2 of f([[1. 1. 1.] [1. 1. 1.]]) should have the shape (3,), and has (2, 3)"
     assert exercise.judge(lambda x: (-x, x)) == "result 1 of f has the wrong sign"
+    nested = Exercise("f", lambda x: [[None, tinygen.ones(2)], x], lambda rng: [(2.0,)], {})
+    assert nested.judge(lambda x: [[None, 2.0 * tinygen.ones(2)], x]) == "part 2 of result 1 of f(2.0) should be [1. 1.], and is [2. 2.]"
+    assert nested.judge(lambda x: [[5.0, tinygen.ones(2)], x]) == "part 1 of result 1 of f(2.0) should be None, and is 5.0"
+    assert nested.judge(lambda x: [[None, None], x]) == "part 2 of result 1 of f(2.0) should be [1. 1.], and is None"
 
 
 def test_an_exercise_that_uses_a_wrong_one_waits_for_it() -> None:

@@ -51,53 +51,60 @@ class Exercise:
         """What is wrong with the function, in a sentence or two; None if it is right."""
         if function is None:
             return f"{self.name} is not in the file"
-        found: list[Any] = []
-        raised = None
-        for case in self._cases():
-            try:
-                found.append(self.apply(function, *case))
-            except NotImplementedError:
-                return f"{self.name} is still to be written"
-            except Exception as error:
-                module = getattr(function, "__module__", "")
-                raised = f"{self.name}{_short(self._cases()[len(found)])} raises {told(error, module)}"
-                break
+        found, error = self._tried(function, self._cases())
+        if isinstance(error, NotImplementedError):
+            return f"{self.name} is still to be written"
         expected = [self.apply(self.solution, *case) for case in self._cases()[: len(found)]]
         wrong = [i for i, (a, b) in enumerate(zip(found, expected, strict=True)) if not same(a, b, self.tolerance)]
-        if wrong:
-            return self._idea(found) or raised or self._difference(self._cases()[wrong[0]], found[wrong[0]], expected[wrong[0]])
-        return raised or (self.also(function) if self.also else None)
+        if not wrong and not error:
+            return self.also(function) if self.also else None
+        if idea := self._idea(found, error, bool(wrong)):
+            return idea
+        if error:
+            return f"{self.name}{_short(self._cases()[len(found)])} raises {told(error, getattr(function, '__module__', ''))}"
+        return self._difference(self._cases()[wrong[0]], found[wrong[0]], expected[wrong[0]])
+
+    def _tried(self, function: Any, cases: Sequence[tuple[Any, ...]]) -> tuple[list[Any], Exception | None]:
+        """The results up to the first case in which the function fails, and how it fails."""
+        found: list[Any] = []
+        try:
+            for case in cases:
+                found.append(self.apply(function, *case))
+        except Exception as error:
+            return found, error
+        return found, None
 
     def _cases(self) -> list[tuple[Any, ...]]:
         """The cases anew, since a function may have changed its arguments."""
         return copy.deepcopy(list(self.cases(numpy.random.default_rng(self.seed))))
 
-    def _idea(self, found: Sequence[Any]) -> str | None:
-        """The sentence of the idea that has these results in the first cases, up to one in which the function fails."""
+    def _idea(self, found: Sequence[Any], error: Exception | None, wrong: bool) -> str | None:
+        """The sentence of the idea that has these results and fails in the same way, or that has these results if one is wrong."""
+        first = None
         for sentence, idea in self.ideas.items():
-            try:
-                results = [self.apply(idea, *case) for case in self._cases()[: len(found)]]
-            except Exception:  # an idea that fails in a case is not this one
+            results, failed = self._tried(idea, self._cases()[: len(found) + (error is not None)])
+            if len(results) < len(found) or not all(same(a, b, self.tolerance) for a, b in zip(found, results, strict=False)):
                 continue
-            if all(same(a, b, self.tolerance) for a, b in zip(found, results, strict=True)):
+            if repr(failed) == repr(error):
                 return sentence
-        return None
+            first = first or sentence
+        return first if wrong else None
 
     def _difference(self, case: tuple[Any, ...], found: Any, expected: Any, result: str = "") -> str:
         """What differs. `result` says which of several results found and expected are."""
-        if found is None:
+        if found is None and not result:
             return f"{self.name} returns None: is a return missing?"
         if isinstance(found, str) and not isinstance(expected, str):
             return f"{self.name}{_short(case)}: {found}"
         several = all(isinstance(value, tuple | list) for value in (found, expected)) and len(found) == len(expected)
-        if several and any(hasattr(part, "shape") for part in expected):
+        if several and any(hasattr(part, "shape") or isinstance(part, tuple | list) for part in expected):
             pairs = enumerate(zip(found, expected, strict=True), 1)
             number, (a, b) = next((n, pair) for n, pair in pairs if not same(*pair, self.tolerance))
-            return self._difference(case, a, b, f"result {number} of ")
+            return self._difference(case, a, b, f"part {number} of {result}" if result else f"result {number} of ")
         a, b = (
             numpy.asarray(_plain(value), dtype=object if isinstance(value, str | tuple | list) else None) for value in (found, expected)
         )
-        if a.shape != b.shape:
+        if a.shape != b.shape and found is not None and expected is not None:
             return f"{result}{self.name}{_short(case)} should have the shape {b.shape}, and has {a.shape}"
         if a.dtype.kind in "fi" and same(-a, b, self.tolerance):
             return f"{result or 'the result of '}{self.name} has the wrong sign"
@@ -145,10 +152,12 @@ def _text(value: Any) -> str:
 
 
 def _short(case: tuple[Any, ...]) -> str:
-    """The arguments in a line: arrays by their shapes."""
+    """The arguments in a line: large arrays by their shapes."""
 
     def told(value: Any) -> str:
         value = _plain(value)
+        if callable(value):
+            return "f"
         if getattr(value, "size", 9) > 8 and hasattr(value, "shape"):
             return f"<{'x'.join(map(str, value.shape))}>"
         return " ".join(numpy.array2string(value, precision=4).split()) if hasattr(value, "shape") else repr(value)

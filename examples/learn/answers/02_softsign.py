@@ -57,6 +57,15 @@ EXERCISES = [
             "forward divides by 1 + x and not 1 + |x|; then it is no S, and it breaks at x = -1": written(
                 lambda g, y, x: g / (1 + x) ** 2, lambda x: x / (1 + x)
             ),
+            "backward has (1 + x)^2 below, which is right for x > 0 only: for x < 0 it is (1 - x)^2, and 1 + |x| holds for both": written(
+                lambda g, y, x: g / (1 + x) ** 2
+            ),
+            "backward has (1 - x)^2 below, which is right for x < 0 only: for x > 0 it is (1 + x)^2, and 1 + |x| holds for both": written(
+                lambda g, y, x: g / (1 - x) ** 2
+            ),
+            "forward is given a NumPy array, and tg.abs takes Tensors: use NumPy's function there, np.abs(x)": written(
+                lambda g, y, x: g / (1 + tg.abs(x)) ** 2, lambda x: x / (1 + tg.abs(x))
+            ),
         },
         right=[
             written(lambda g, y, x: g * (1 - tg.abs(y)) ** 2),

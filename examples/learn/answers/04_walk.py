@@ -76,6 +76,16 @@ def zeros(outputs, gs, inputs):
     return [x * 0.0 if g is None else g for x, g in zip(inputs, backpropagate(outputs, gs, inputs), strict=True)]
 
 
+def looked_up(outputs, gs, inputs):
+    arrived = {x: g for x, g in zip(inputs, backpropagate(outputs, gs, inputs), strict=True) if g is not None}
+    return [arrived[x] for x in inputs]
+
+
+def outputs_once(outputs, gs, inputs):
+    once = dict(zip(outputs, gs, strict=True))
+    return backpropagate(list(once), list(once.values()), inputs)
+
+
 def queue(outputs, gs, inputs):
     """A right one with a heap."""
     arrived, heap = {}, []
@@ -184,6 +194,16 @@ EXERCISES = [
             "of those that wait, take the newest": walk(choose=oldest),
             "a tensor has its turn as soon as something arrives, and what comes later is not passed on: "
             "of those that wait, take the newest": walk(choose=lambda waiting: 0, turns="at once"),
+            "the tensor that came last has its turn first, as on a stack, and something may still be on its way to it: "
+            "of those that wait, take the newest": walk(choose=lambda waiting: len(waiting) - 1),
+            "the tensor that came last has its turn first, as on a stack, and what comes later is not passed on: "
+            "of those that wait, take the newest": walk(choose=lambda waiting: len(waiting) - 1, turns="at once"),
+            "the tensor that came last has its turn first, as on a stack, and may have more turns, each with the whole sum: "
+            "of those that wait, take the newest, and let it wait once": walk(choose=lambda waiting: len(waiting) - 1, turns="many"),
+            "the tensor that came first has its turn first, as in a queue, and something may still be on its way to it: "
+            "of those that wait, take the newest": walk(choose=lambda waiting: 0),
+            "nothing arrives at z, an input that the outputs do not depend on: its gradient is None, as from arrived.get(z)": looked_up,
+            "an output that is listed twice has two gradients: add both; a dict of the outputs keeps one": outputs_once,
             "a tensor at which two gradients arrive waits twice, and has two turns with the whole sum: let it wait once, as in a set": walk(
                 turns="many"
             ),

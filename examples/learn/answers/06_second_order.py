@@ -49,6 +49,12 @@ def newton(result):
     return newton_step
 
 
+def without_graph(f, x):
+    at = tg.tensor([x], "float64", requires_grad=True)
+    first = tg.grad(f(at), at)
+    return x - first.item() / tg.grad(first, at).item()
+
+
 def with_backward(f, x):
     at = tg.tensor([x], "float64", requires_grad=True)
     first = tg.grad(f(at).sum(), [at], create_graph=True)[0]
@@ -63,16 +69,16 @@ EXERCISES = [
         lambda rng: [(rng.uniform(0.5, 2, 3), *rng.normal(size=(2, 3))) for _ in range(2)],
         apply=differentiated,
         ideas={
-            "the first gradient is right, but x was used as raw data: that road is cut, and the second gradient to x is 0": written(
+            "dL/dx is right, but its own gradient in x is 0: x or y was used as raw data, which cuts the road to x": written(
                 lambda g, y, x: -g / constant(x) ** 2
             ),
-            "the first gradient is right, but g was used as raw data: the second gradient does not reach g": written(
+            "dL/dx is right, but its own gradient in g is 0: g was used as raw data, which cuts the road to g": written(
                 lambda g, y, x: -constant(g) / x**2
             ),
-            "the first gradient is right, but all of it was computed from raw data: nothing can be differentiated again": written(
+            "dL/dx is right, but its own gradients in x and in g are 0: all of it was computed from raw data": written(
                 lambda g, y, x: tg.tensor(-g.data / x.data**2)
             ),
-            "of the two factors y in y * y one is raw data: the second gradient to x is half of what it should be": written(
+            "dL/dx is right, but its own gradient in x is half of what it should be: one factor y in y * y is raw data": written(
                 lambda g, y, x: -g * y * constant(y)
             ),
             "backward returns the slope alone; multiply it by g": written(lambda g, y, x: -1.0 / x**2 + 0.0 * g),
@@ -102,6 +108,8 @@ EXERCISES = [
             "the slope is to be divided by the second slope, and you multiply": newton(lambda x, y, first, second: x - first * second),
             "the quotient is upside down: f' / f''": newton(lambda x, y, first, second: x - second / first),
             "this is the length of the step; add it to x": newton(lambda x, y, first, second: -first / second),
+            "the first tg.grad needs create_graph=True: without it the first slope has no way back to x": without_graph,
+            "you return a Tensor; return a number: .item() is the one in it": lambda f, x: tg.tensor([newton_step(f, x)]),
             "half of the step is missing: the 2 of the series for f falls out in the slope": newton(
                 lambda x, y, first, second: x - first / second / 2
             ),
