@@ -11,6 +11,7 @@ import types
 from typing import Any
 
 import pytest
+from tinygen_kernels.ladder.cuda import RUNGS
 
 pytestmark = pytest.mark.gpu
 
@@ -38,6 +39,7 @@ def reports(cuda_kernels: types.ModuleType) -> list[dict[str, Any]]:
 
 def test_nothing_is_spilled_and_no_integer_division_is_64_bits_wide(reports: list[dict[str, Any]]) -> None:
     assert len(reports) >= 3 * 40
+    assert {f"ladder {rung}" for rung in RUNGS[:-1]} <= {report["name"] for report in reports}
     for report in reports:
         assert (report["spills"], report["wide_divisions"]) == (0, 0), report
         assert report["shared"] <= 48 * 1024, report

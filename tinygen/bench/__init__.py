@@ -11,6 +11,8 @@ scaling.py          times as the batch, the side, the channels and the threads g
 chart.py            parts of pictures with logarithmic scales
 ladder.py           from seven loops to the register tile: how fast each rung is, and what it reads and writes
 counted.py          an array that counts what is read from it and written to it
+ladder_cuda.py      the same for a GPU: how fast each rung is, or without a GPU, what its warps read and write
+warps.py            arrays that count what warps of the simulator read and write
 own.py              a kernel of one's own on that ladder
 steps.py            whole training steps of the examples, in tinygen and PyTorch
 torch_steps.py      the examples' models and steps in PyTorch

@@ -58,7 +58,8 @@ class Options:
     step: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """time whole training steps of the examples instead of kernels"""
     ladder: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """climb from seven loops in Python to the register tile, on one layer and one thread, instead of comparing engines"""
+    """climb from seven loops in Python to the register tile, on one layer and one thread, instead of comparing engines; with --device cuda,
+    from one thread for each pixel to the GPU's tile: timed, or without a GPU simulated, with the accesses to memory counted"""
     with_: Annotated[Path | None, tyro.conf.arg(name="with", metavar="FILE")] = None
     """climb the ladder beside PyTorch and the functions of your own in this file: convolve, step, conv2d, conv2d_data or conv2d_weight"""
     scale: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -98,8 +99,13 @@ def main(options: Options) -> None:
         ptx.main()
         return
     if options.ladder or options.with_:
-        from tinygen.bench import ladder, own
+        from tinygen.bench import ladder, ladder_cuda, own
 
+        if options.device != "cpu":
+            if options.with_ or options.plot:
+                raise UsageError("--ladder --device cuda climbs the rungs for GPUs; --with and --plot are for the CPU's ladder")
+            ladder_cuda.main(Layer.parse(options.layer) if options.layer else None)
+            return
         beside = functools.partial(own.measured, options.with_) if options.with_ else None
         ladder.main(Layer.parse(options.layer) if options.layer else ladder.LAYER, options.plot, beside)
         return

@@ -13,13 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy
 from tinygen_kernels import ladder, reference
 from tinygen_kernels.cpu import simd
-from tinygen_kernels.ladder import RUNGS, block
+from tinygen_kernels.ladder import block
 
 from tinygen.bench import peak, roofline
 from tinygen.bench.counted import Traffic, counted
@@ -54,26 +54,41 @@ def main(layer: Layer, plot: Path | None, beside: Callable[[Layer], list[Rung]] 
         others = worker(beside, layer) if beside else []
         machine = worker(peak.machine, protocol, "float32")
         print(f"{layer}, float32, one thread; this machine does at most {machine.gflops:.0f} GFLOP/s of multiply-adds\n")
-        climbed: list[Rung] = []
-        lines = (line.split(maxsplit=1) for line in (ladder.__doc__ or "").splitlines() if line.startswith("    "))
-        ideas = {name: idea for name, idea in lines}
-        for name in RUNGS:
-            print(f"{name}: {ideas[name]}")
-            guess = _ask(name) if climbed and sys.stdin.isatty() else None
-            rung = replace(worker(measure, name, layer), guess=guess)
-            faster = f", {rung.gflops / climbed[-1].gflops:.3g} times the rung before" if climbed else ""
-            print(f"    {rung.gflops:.3g} GFLOP/s{faster}\n")
-            climbed.append(rung)
+        climbed = climb(ladder, lambda name: worker(measure, name, layer))
     print("\n".join([*table(report(climbed, machine.gflops, others)), *LEGEND]))
-    if any(rung.guess for rung in climbed):
-        ANSWERS.parent.mkdir(exist_ok=True)
-        with ANSWERS.open("a") as file:
-            file.write(json.dumps({"layer": str(layer), "rungs": [asdict(rung) for rung in climbed]}) + "\n")
+    keep(climbed, layer, "cpu")
     if plot:
         counted_rungs = [(rung, rung.traffic) for rung in (*climbed, *others) if rung.traffic]
         dots = [roofline.Dot(rung.name, "forward", 2 / (4 * traffic), rung.gflops) for rung, traffic in counted_rungs]
         plot.write_text(roofline.svg(dots, machine.gflops, machine.gigabytes, f"The ladder: {layer}", labels=True))
         print(f"\nroofline: {plot}")
+
+
+def ideas(rungs: ModuleType) -> dict[str, str]:
+    """The idea of each rung of a package, from its docstring."""
+    lines = (line.split(maxsplit=1) for line in (rungs.__doc__ or "").splitlines() if line.startswith("    "))
+    return {name: idea for name, idea in lines}
+
+
+def climb(rungs: ModuleType, measured: Callable[[str], Rung]) -> list[Rung]:
+    """Measure each rung of a package and print it, after a reader at a terminal has guessed."""
+    climbed: list[Rung] = []
+    for name, idea in ideas(rungs).items():
+        print(f"{name}: {idea}")
+        guess = _ask(name) if climbed and sys.stdin.isatty() else None
+        rung = replace(measured(name), guess=guess)
+        faster = f", {rung.gflops / climbed[-1].gflops:.3g} times the rung before" if climbed else ""
+        print(f"    {rung.gflops:.3g} GFLOP/s{faster}\n")
+        climbed.append(rung)
+    return climbed
+
+
+def keep(climbed: list[Rung], layer: Layer, device: str) -> None:
+    """Write the guesses down, if there are any."""
+    if any(rung.guess for rung in climbed):
+        ANSWERS.parent.mkdir(exist_ok=True)
+        with ANSWERS.open("a") as file:
+            file.write(json.dumps({"layer": str(layer), "device": device, "rungs": [asdict(rung) for rung in climbed]}) + "\n")
 
 
 LEGEND = [
@@ -83,7 +98,7 @@ LEGEND = [
 
 
 def report(climbed: list[Rung], gflops: float, others: Sequence[Rung] = ()) -> list[tuple[str, ...]]:
-    """The rows of the table: the rungs, then others, which have no rung before them."""
+    """The rows of the table: the rungs, then others, which have no rung before them. Traffic has a column where it was counted."""
     rows: list[tuple[str, ...]] = [("rung", "GFLOP/s", "of the peak", "times the rung before", "you said", "traffic")]
     befores = [None, *climbed[:-1], *(None for _ in others)]
     for before, rung in zip(befores, [*climbed, *others], strict=True):
@@ -91,7 +106,7 @@ def report(climbed: list[Rung], gflops: float, others: Sequence[Rung] = ()) -> l
         said = f"{rung.guess:.3g}" if rung.guess else ""
         traffic = f"{rung.traffic:.2g}" if rung.traffic else ""
         rows.append((rung.name, f"{rung.gflops:.3g}", f"{rung.gflops / gflops:.2%}", faster, said, traffic))
-    return rows
+    return rows if any(rung.traffic for rung in climbed) else [row[:-1] for row in rows]
 
 
 def _ask(name: str) -> float | None:

@@ -90,11 +90,11 @@ Call = Callable[..., Any]  # of a function and its arguments: its result in anot
 
 
 @contextmanager
-def process(protocol: Protocol) -> Iterator[Call]:
-    """A process of its own, started in this protocol's environment; it ends with the block."""
+def process(protocol: Protocol, **environment: str) -> Iterator[Call]:
+    """A process of its own, started in this protocol's environment and with these variables; it ends with the block."""
     before = dict(os.environ)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        os.environ.update(protocol.environment())
+        os.environ.update(protocol.environment() | environment)
         try:
             pool.submit(os.getpid).result()  # it starts here
         finally:

@@ -19,7 +19,7 @@ from typing import Any
 
 from tinygen.bench.protocol import table
 
-_MODULES = ("conv", "elementwise", "norm", "pool")
+_MODULES = (*(f"tinygen_kernels.cuda.{name}" for name in ("conv", "elementwise", "norm", "pool")), "tinygen_kernels.ladder.cuda")
 
 
 @dataclass
@@ -80,7 +80,7 @@ def reports() -> Iterator[Report]:
 
 
 def _kernels(module: str) -> list[Any]:
-    return list(importlib.import_module(f"tinygen_kernels.cuda.{module}").kernels())
+    return list(importlib.import_module(module).kernels())
 
 
 def _reports(module: str, i: int) -> list[Report]:

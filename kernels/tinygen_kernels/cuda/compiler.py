@@ -40,7 +40,7 @@ def machine_code(kernel: Callable[..., None], signature: tuple[Any, ...], capabi
     """The name of the kernel in its cubin, and the cubin: the one on disk, or a new one."""
     folders = Folders(kernel)
     folder = folders.locator.get_cache_path()
-    files, key = CodeFiles(folder, folders.filename_base, _source()), (description(kernel), signature, capability)
+    files, key = CodeFiles(folder, folders.filename_base, _source(kernel.__module__)), (description(kernel), signature, capability)
     try:
         found = files.load(key) or b""
     except OSError:
@@ -83,10 +83,10 @@ def _link(text: str, capability: tuple[int, int]) -> bytes:
 
 
 @functools.cache
-def _source() -> str:
-    """A digest of this package and of the parts of the compiler."""
-    versions = [f"{part} {_version(part)}" for part in _PARTS]
-    return digest(sources(__package__).encode(), *(version.encode() for version in versions))
+def _source(module: str) -> str:
+    """A digest of this package, of that of the kernel's module, and of the parts of the compiler."""
+    packages = [sources(package).encode() for package in (__package__, module.rpartition(".")[0]) if package]
+    return digest(*packages, *(f"{part} {_version(part)}".encode() for part in _PARTS))
 
 
 def _version(part: str) -> str | None:

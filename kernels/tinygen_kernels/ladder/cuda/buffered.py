@@ -1,0 +1,48 @@
+# mypy: allow-untyped-defs
+"""Rung 5, the idea: read the next slab while the present one is multiplied.
+
+Shared memory holds two slabs of each array. While slab n is multiplied, slab n + 1 is on its way
+from global memory into registers: a thread waits for a number only where it uses it. Afterwards it
+is put where slab n - 1 was. With a barrier at each |, the order is
+
+    fetch 0, put 0 | fetch 1, multiply 0, put 1 | fetch 2, multiply 1, put 2 | ...
+
+One barrier for each slab is enough, where rung 4 has two: a thread that puts slab 2 where slab 0
+was has passed the barrier behind `multiply 0`, so all threads have finished with slab 0. The counts
+of reads are those of rung 4. What changes is when they happen.
+
+What still costs time? Of about 30 instructions for a channel, 16 are multiply-adds and 8 read shared
+memory. The real tile reads four numbers with one instruction, and its threads compute up to 8 x 8
+results each: 4 reads for 64 multiply-adds.
+"""
+
+from numba import cuda, float32, int32
+
+from tinygen_kernels.ladder.cuda.copies import APART, COPIES, EACH, SIDE, SLAB, THREADS, fetch, put, start_windows, write
+from tinygen_kernels.ladder.cuda.registers import blocks, multiply
+
+__all__ = ["THREADS", "blocks", "kernel"]
+
+BOTH = 2 * SLAB
+
+
+def kernel(x, w, y, g):
+    x_slabs, sums = cuda.shared.array(BOTH, float32), cuda.local.array((EACH, EACH), float32)
+    w_slabs, starts = cuda.shared.array(BOTH, float32), cuda.local.array(COPIES, int32)
+    next_x, next_w = cuda.local.array(COPIES, float32), cuda.local.array(COPIES, float32)
+    row, column = int32(cuda.threadIdx.x // APART), int32(cuda.threadIdx.x % APART)
+    pixel, k = int32(cuda.blockIdx.x * SIDE), int32(cuda.blockIdx.y * SIDE)
+    sums[:] = 0
+    start_windows(starts, pixel, g)
+    fetch(x, w, 0, starts, k, next_x, next_w, g)
+    put(x_slabs, w_slabs, 0, next_x, next_w)
+    cuda.syncthreads()
+    for number in range(g.slabs):
+        present, other = int32(number % 2 * SLAB), int32((number + 1) % 2 * SLAB)
+        if number + 1 < g.slabs:
+            fetch(x, w, number + 1, starts, k, next_x, next_w, g)
+        multiply(x_slabs, w_slabs, present, row, column, sums)
+        if number + 1 < g.slabs:
+            put(x_slabs, w_slabs, other, next_x, next_w)
+            cuda.syncthreads()
+    write(y, sums, pixel + row, k + column, g)

@@ -1,0 +1,56 @@
+# mypy: allow-untyped-defs
+"""Rung 4, the idea: a number that was read from shared memory is used four times.
+
+A thread computes 4 pixels x 4 output channels. At each channel it reads 4 numbers of x and 4 of w
+into registers and multiplies each with each: 8 reads for 16 multiply-adds, where rung 3 has 32. The
+16 sums never leave the registers. 16 x 16 threads now compute 64 x 64 results, so a number from
+global memory serves 64 multiply-adds.
+
+What still costs time? All threads of a block read a slab from global memory, wait for it, multiply
+it, and wait for each other. While they read nothing is multiplied, and while they multiply nothing
+is read. Memory answers after hundreds of cycles.
+"""
+
+from numba import cuda, float32, int32, uint64
+
+from tinygen_kernels.cuda.compiler import device
+from tinygen_kernels.ladder.cuda.copies import APART, COPIES, EACH, SIDE, SLAB, THREADS, fetch, put, start_windows, write
+from tinygen_kernels.ladder.cuda.window import DEPTH, Geometry
+
+__all__ = ["THREADS", "blocks", "kernel"]
+
+
+def blocks(g: Geometry) -> tuple[int, int, int]:
+    return -(-g.pixels // SIDE), -(-g.outputs // SIDE), 1
+
+
+@device
+def multiply(x_slabs, w_slabs, at, row, column, sums):
+    """Add the products of the slabs that begin at index `at`."""
+    of_x, of_w = cuda.local.array(EACH, float32), cuda.local.array(EACH, float32)
+    a, b = uint64(at + row * DEPTH), uint64(at + column)
+    for _ in range(DEPTH):
+        for i in range(EACH):
+            of_x[i] = x_slabs[uint64(a + uint64(i * APART * DEPTH))]
+            of_w[i] = w_slabs[uint64(b + uint64(i * APART))]
+        for i in range(EACH):
+            for j in range(EACH):
+                sums[i, j] += of_x[i] * of_w[j]
+        a, b = uint64(a + uint64(1)), uint64(b + uint64(SIDE))
+
+
+def kernel(x, w, y, g):
+    x_slab, sums = cuda.shared.array(SLAB, float32), cuda.local.array((EACH, EACH), float32)
+    w_slab, starts = cuda.shared.array(SLAB, float32), cuda.local.array(COPIES, int32)
+    next_x, next_w = cuda.local.array(COPIES, float32), cuda.local.array(COPIES, float32)
+    row, column = int32(cuda.threadIdx.x // APART), int32(cuda.threadIdx.x % APART)
+    pixel, k = int32(cuda.blockIdx.x * SIDE), int32(cuda.blockIdx.y * SIDE)
+    sums[:] = 0
+    start_windows(starts, pixel, g)
+    for number in range(g.slabs):
+        fetch(x, w, number, starts, k, next_x, next_w, g)
+        put(x_slab, w_slab, 0, next_x, next_w)
+        cuda.syncthreads()
+        multiply(x_slab, w_slab, 0, row, column, sums)
+        cuda.syncthreads()
+    write(y, sums, pixel + row, k + column, g)
