@@ -56,7 +56,8 @@ def test_the_journey_of_the_dcgan(few_images: Path) -> None:
     times = [stop.seconds for stop in there if stop.seconds is not None]
     assert times == sorted(times, reverse=True)  # each stop runs within the one before
     text = told(there, back)
-    assert text[2].startswith("  1 step") and text[3].startswith("    examples/dcgan.py:")
+    assert "to the largest convolution of the forward pass" in text[0] and text.index("Forward") < text.index("Backward")
+    assert text[4].startswith("  1 step") and text[5].startswith("    examples/dcgan.py:")
 
 
 def test_a_program_that_ends_before_its_third_step_or_has_no_convolution_is_told(few_images: Path) -> None:

@@ -49,8 +49,8 @@ def traced(module: Any, **options: Any) -> tuple[list[Stop], list[Stop]]:
 def told(there: Sequence[Stop], back: Sequence[Stop]) -> list[str]:
     """The stops in words, numbered."""
     root = EXAMPLES.parent
-    lines = []
-    for title, first, stops in (("There", 1, there), ("Back", len(there) + 1, back)):
+    lines = ["The way leads to the largest convolution of the forward pass, through its two gradients, and to the optimiser."]
+    for title, first, stops in (("Forward", 1, there), ("Backward", len(there) + 1, back)):
         lines += ["", title, ""]
         for number, stop in enumerate(stops, first):
             path = Path(stop.file)
@@ -60,4 +60,4 @@ def told(there: Sequence[Stop], back: Sequence[Stop]) -> list[str]:
             lines.append(f"    {place}  {cost}")
             if stop.sentence:
                 lines.append(f"    {stop.sentence}.")
-    return [*lines[1:], "", "Stops that were met before are left out on the way back."]
+    return [*lines, "", "Stops that were met before are left out on the way back."]
