@@ -15,7 +15,8 @@
 #
 # Here `launch` runs all of them. An array that threads use is a `Memory`: read and written one
 # number at a time, as x[3] or x[0, 3]. It counts how often, and notes what is read or written
-# outside of it. `launch` returns a list of these mistakes, and the check shows you the first one.
+# outside of it, and what one thread reads while another may write it. To read an old number of the
+# tile is not noted. `launch` returns a list of these mistakes, and the check shows you the first one.
 
 # %%
 import numpy as np
@@ -49,8 +50,17 @@ predict("3 blocks of 4 threads, x = 0, 1, 2, ... What is y[5]?", lambda: reverse
 # The blocks are as many as needed, and the last one may have more threads than there are outputs
 # left. Those must do nothing: the **guard**.
 
+
 # %%
-predict("10 outputs, blocks of 4 threads. How many threads have nothing to do?", lambda: -(-10 // 4) * 4 - 10)
+def idle(outputs, threads):
+    """Start blocks until each output has a thread, and count the threads that are too many."""
+    started = 0
+    while started < outputs:
+        started += threads
+    return started - outputs
+
+
+predict("10 outputs, blocks of 4 threads. How many threads have nothing to do?", lambda: idle(10, 4))
 
 
 # %%

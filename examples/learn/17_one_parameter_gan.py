@@ -13,6 +13,8 @@
 #
 # The critic climbs V: it adds rate * dV/dpsi to psi. The generator goes down V: it subtracts rate *
 # dV/dtheta from theta. The goal is theta = real, where no critic finds a difference, and psi = 0.
+#
+# The predictions below do not wait for you: `measured` plays, by slopes measured as in lesson 01.
 
 # %%
 import math
@@ -32,6 +34,17 @@ def step(theta, psi, real, rate):
 
 
 # %%
+def slope(f, x, h=1e-3):
+    return (f(x + h) - f(x - h)) / (2 * h)
+
+
+def measured(theta, psi, real, rate, weight=0.0, in_turns=False):
+    """A move of both. The critic climbs V - weight / 2 * psi^2; `in_turns`, the generator sees its new psi."""
+    new_psi = psi + rate * slope(lambda p: p * (real - theta) - weight / 2 * p**2, psi)
+    critic = new_psi if in_turns else psi
+    return theta - rate * slope(lambda t: critic * (real - t), theta), new_psi
+
+
 def after(measure, count, move, *numbers):
     """Measure `count` moves with real = 0 from theta = 1, psi = 0: move(theta, psi, real, *numbers)."""
     places = [(1.0, 0.0)]
@@ -62,8 +75,8 @@ def drawing(places, size=14):
     return "\n".join("    " + "".join(row).rstrip() for row in page)
 
 
-predict("From the distance 1, rate 0.1: how far from the goal are they after 200 steps?", lambda: after(distance, 200, step, 0.1))
-predict("Were the steps too large? Rate 0.05, 400 steps: how far?", lambda: after(distance, 400, step, 0.05))
+predict("From the distance 1, rate 0.1: how far from the goal are they after 200 steps?", lambda: after(distance, 200, measured, 0.1))
+predict("Were the steps too large? Rate 0.05, 400 steps: how far?", lambda: after(distance, 400, measured, 0.05))
 if __name__ == "__main__":
     print(after(drawing, 200, step, 0.1))
 
@@ -84,8 +97,8 @@ def turns(theta, psi, real, rate):
 
 
 # %%
-predict("In turns, rate 0.1: how far from the goal after 1000 turns?", lambda: after(distance, 1000, turns, 0.1))
-predict("What is the mean of theta over these turns? (real is 0)", lambda: after(mean_theta, 1000, turns, 0.1))
+predict("In turns, rate 0.1: how far from the goal after 1000 turns?", lambda: after(distance, 1000, measured, 0.1, 0.0, True))
+predict("What is the mean of theta over these turns? (real is 0)", lambda: after(mean_theta, 1000, measured, 0.1, 0.0, True))
 
 # %% [markdown]
 # They turn round the goal for ever, at about the same distance. But the mean of the way is at the
@@ -112,12 +125,23 @@ def penalised(theta, psi, real, rate, weight):
 
 # %%
 check("17", globals())
-predict("Rate 0.1, weight 1: how far after 200 steps?", lambda: after(distance, 200, penalised, 0.1, 1.0))
-predict("Weight 0.1, as large as the rate: how far after 1000 steps?", lambda: after(distance, 1000, penalised, 0.1, 0.1))
-predict("And weight 0.05?", lambda: after(distance, 1000, penalised, 0.1, 0.05))
+
+# %% [markdown]
+# A step takes the line from the goal to (theta, psi) to another, by the matrix
+#
+#     1           rate
+#     -rate       1 - rate * weight
+#
+# A matrix multiplies areas by its determinant, the product of the one diagonal minus that of the
+# other: here 1 - rate * weight + rate^2. On a way round the goal both sides of an area are distances,
+# so 1000 steps multiply the distance by about that to the power 500.
+
+# %%
+predict("Rate 0.1, weight 1: how far after 200 steps?", lambda: after(distance, 200, measured, 0.1, 1.0))
+predict("Weight 0.1, as large as the rate: how far after 1000 steps?", lambda: after(distance, 1000, measured, 0.1, 0.1))
+predict("And weight 0.05?", lambda: after(distance, 1000, measured, 0.1, 0.05))
 if __name__ == "__main__":
     print(after(drawing, 200, penalised, 0.1, 0.3))
 
 # %% [markdown]
-# A step multiplies areas in this plane by 1 + rate^2 - rate * weight (it is the determinant of the
-# step). So the way leads inwards if weight is larger than rate. Now a smaller rate does help.
+# So the way leads inwards if weight is larger than rate. Now a smaller rate does help.

@@ -58,6 +58,9 @@ def drawn(channels, length, size, threads, change=lambda x, w: (x, w)):
     return one_input
 
 
+AXES = "x and w have two axes: channels, length; one channel is a list of one list"
+
+
 @cache
 def kernels():
     """The right kernel, and those with the bugs, by number."""
@@ -67,6 +70,8 @@ def kernels():
 def shown(function):
     """The bugs that the input does not show: a sentence, or an empty list."""
     x, w, threads = function()
+    if numpy.ndim(x) != 2 or numpy.ndim(w) != 2:
+        return AXES
     right, wrong = kernels()
     expected = LESSON.run(right, x, w, threads)[0]
     found = {number: LESSON.run(kernel, x, w, threads) for number, kernel in wrong.items()}
@@ -117,6 +122,7 @@ EXERCISES = [
             ),
             "the kernel is symmetric: turned, it is the same": drawn(2, 13, 6, 3, lambda x, w: (x, w + w[:, ::-1])),
             "both channels have the same weights: then w[0, a] is right": drawn(2, 13, 6, 3, lambda x, w: (x, w[[0, 0]])),
+            AXES: lambda: (range(13), range(6), 3),
             "there is one channel only: nothing is filled again, and nothing is added to a first channel": drawn(1, 13, 6, 3),
             "the outputs are a multiple of threads: no thread is left over, and no guard is needed": drawn(2, 14, 6, 3),
             "a block has 4 threads, the number that is typed in one of the changes": drawn(2, 14, 6, 4),
