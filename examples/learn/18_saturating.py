@@ -23,7 +23,7 @@ from tinygen.learn import check, predict
 
 
 def sigmoid(a):
-    return 1 / (1 + math.exp(-a))
+    return 1 / (1 + np.exp(-a))
 
 
 def first_infinite():
@@ -33,7 +33,11 @@ def first_infinite():
 
 
 predict("a = -3: what is D, to two digits?", lambda: round(sigmoid(-3), 2))
-predict("For a = 1, 2, 3, ..., where is 1 - D rounded to 0 in float32, so that log(1 - D) is infinite?", first_infinite)
+predict(
+    "float32 has about 7 digits. For a = 1, 2, 3, ..., where is 1 - D first rounded to 0, so that log(1 - D) is infinite?",
+    first_infinite,
+    tolerance=0.1,
+)
 
 
 # %% [markdown]

@@ -58,7 +58,25 @@ def gradient(x, y):
     raise NotImplementedError
 
 
+# %% [markdown]
+# ## The same by shares
+#
+# Stand at t, and let F(t) be the share of the grains of x at t or to the left of it, G(t) that of
+# y. If F is larger by 0.3, then 0.3 of the sand must be carried over your head to the right. So the
+# work is the **area between F and G**. Both are constant between neighbouring places of grains.
+# Here x and y may have different numbers of grains.
+
+
 # %%
+def area(x, y):
+    """The area between the shares F and G, for arrays of any lengths."""
+    raise NotImplementedError
+
+
+# %%
+check("19", globals())
+
+
 def travel(count=50, rate=0.1):
     """Draw x in ten lines of 60 characters on its way down W to two piles, and return W at the end."""
     rng = np.random.default_rng(19)
@@ -75,21 +93,6 @@ def travel(count=50, rate=0.1):
 
 
 predict("One pile in the middle, the goal is two piles at the sides. After 50 steps of 0.1, what is W?", travel)
-
-# %% [markdown]
-# ## The same by shares
-#
-# Stand at t, and let F(t) be the share of the grains of x at t or to the left of it, G(t) that of
-# y. If F is larger by 0.3, then 0.3 of the sand must be carried over your head to the right. So the
-# work is the **area between F and G**. Both are constant between neighbouring places of grains.
-# Here x and y may have different numbers of grains.
-
-
-# %%
-def area(x, y):
-    """The area between the shares F and G, for arrays of any lengths."""
-    raise NotImplementedError
-
 
 # %% [markdown]
 # ## The critic
@@ -111,7 +114,6 @@ def gap(f, x, y):
 
 
 middle, sides = np.array([0.0, 0.0]), np.array([-1.0, 1.0])
-check("19", globals())
 predict("x = (0, 0), y = (-1, 1). Which gap has f(t) = t?", lambda: gap(lambda t: t, middle, sides))
 predict("And f(t) = -|t|?", lambda: gap(lambda t: -abs(t), middle, sides))
 predict("And f(t) = -10 |t|, which nobody keeps from being steep?", lambda: gap(lambda t: -10 * abs(t), middle, sides))

@@ -6,7 +6,10 @@
 # throw of dice? There are two ways. Both are right in the mean, and one of them needs many times as
 # many draws. You write both, and see why every VAE uses the same one.
 #
-# Let z be drawn from the normal distribution with mean m and deviation s. Its density is
+# Let z be drawn from the normal distribution with mean m and deviation s. Its **density** p says how
+# draws are shared out: the share of draws between z and z + dz is p(z) dz. So the mean of f over many
+# draws is the sum of f(z) p(z) dz, an integral. The **variance** is the mean of (z - mean)^2, and the
+# **deviation** its root. Here
 #
 #     p(z) = exp(-(z - m)^2 / (2 s^2)) / (s sqrt(2 pi)),    and    L = mean of f(z) = integral of p(z) f(z) dz
 #
@@ -18,7 +21,17 @@ import numpy as np
 import tinygen as tg
 from tinygen.learn import check, predict
 
-predict("f(z) = z^2, m = 1, s = 1. What is dL/dm?", lambda: 2.0 * 1.0)
+noise = np.random.default_rng(0).normal(size=1_000_000)
+
+
+def mean_square(m):
+    """L for f(z) = z^2 and s = 1, from a million draws."""
+    return float(np.mean((m + noise) ** 2))
+
+
+predict(
+    "f(z) = z^2, m = 1, s = 1. What is dL/dm? (measured as in lesson 01)", lambda: round((mean_square(1.1) - mean_square(0.9)) / 0.2, 1)
+)
 
 # %% [markdown]
 # ## The first way: which draws were good?
@@ -78,7 +91,6 @@ check("20", globals())
 
 def variance(way, f):
     """The variance of the estimates of dL/dm at m = 1, s = 1, from a million draws."""
-    noise = np.random.default_rng(0).normal(size=1_000_000)
     try:
         if way == "score":
             return round(float(np.var(score_estimates(f, 1.0, 1.0, noise))), 1)
@@ -105,14 +117,15 @@ def jump(z):
 
 
 # %% [markdown]
-# A mean of n estimates has their variance divided by n. The slope is 2 with either way.
+# A mean of n estimates has their variance divided by n: with four times the variance, one needs four
+# times as many draws.
 
 # %%
-predict("f = z^2. The variance of the pathwise estimates, 2 z, is?", lambda: variance("pathwise", square))
+predict("f = z^2. The variance of the pathwise estimates is?", lambda: variance("pathwise", square))
 predict("And of the score estimates? (any guess)", lambda: variance("score", square), tolerance=0.2)
-predict("Now f = z^2 + 100. The slope is the same. The pathwise variance is?", lambda: variance("pathwise", higher))
+predict("Now f = z^2 + 100. The pathwise variance is?", lambda: variance("pathwise", higher))
 predict("And the variance of the score estimates? (any guess)", lambda: variance("score", higher), tolerance=0.2)
-predict("And with the best baseline?", lambda: variance("best baseline", higher), tolerance=0.2)
+predict("And with the best baseline? (any guess)", lambda: variance("best baseline", higher), tolerance=0.2)
 
 # %% [markdown]
 # The score's way does not know that 100 was added everywhere: it judges each draw by its value alone. Still
@@ -120,7 +133,7 @@ predict("And with the best baseline?", lambda: variance("best baseline", higher)
 # that z > 0. It grows with m: with more m, more draws win.
 
 # %%
-predict("f = 1 for z > 0, else 0. The variance of the score estimates is?", lambda: variance("score", jump), tolerance=0.2)
+predict("f = 1 for z > 0, else 0. The variance of the score estimates is? (any guess)", lambda: variance("score", jump), tolerance=0.2)
 predict("The variance of the pathwise estimates is?", lambda: variance("pathwise", jump))
 
 # %% [markdown]

@@ -101,6 +101,7 @@ EXERCISES = [
             "log(1 + exp(-a)) is softplus of what?",
             "return -softplus(a), softplus(...)",
         ],
+        uses=["softplus"],
     ),
     Exercise(
         "slopes",

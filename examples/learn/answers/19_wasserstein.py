@@ -35,6 +35,13 @@ def by_ranks(x, y):
     return numpy.sign(x - numpy.sort(y)[numpy.argsort(numpy.argsort(x))]) / len(x)
 
 
+def with_unsorted(x, y):
+    slopes = numpy.empty(len(x))
+    order = numpy.argsort(x)
+    slopes[order] = numpy.sign(x[order] - y) / len(x)
+    return slopes
+
+
 def measured(x, y, h=1e-6):
     steps = h * numpy.eye(len(x))
     slopes = [(wasserstein(x + step, y) - wasserstein(x - step, y)) / (2 * h) for step in steps]
@@ -122,6 +129,7 @@ EXERCISES = [
             ),
             "you pair the numbers as they stand: each x belongs to the y of the same rank": lambda x, y: numpy.sign(x - y) / len(x),
             "y is sorted, and x is not: find the rank of each x": lambda x, y: numpy.sign(x - numpy.sort(y)) / len(x),
+            "x is sorted, and y is not: x[order] belongs to np.sort(y)": with_unsorted,
             "each x goes to its nearest y: then some y get several grains": lambda x, y: numpy.sign(x - nearest(x, y)) / len(x),
             "all x go the same way, towards the mean of y: then they keep their shape": lambda x, y: numpy.full(
                 len(x), numpy.sign(x.mean() - y.mean()) / len(x)
@@ -137,7 +145,11 @@ EXERCISES = [
     Exercise(
         "area",
         area,
-        lambda rng: [*grains((3, 5), (4, 4), (6, 2))(rng), (numpy.array([2.0, 0.0, 2.0]), numpy.array([1.0, 5.0]))],
+        lambda rng: [
+            *grains((3, 5), (4, 4), (6, 2))(rng),
+            (numpy.array([2.0, 0.0, 2.0]), numpy.array([1.0, 5.0])),
+            (numpy.array([4.0, 6.0]), numpy.array([1.0, 5.0, 7.0])),
+        ],
         ideas={
             "the heights are not multiplied by the widths: F - G holds from one grain to the next, np.diff of the places": lambda x, y: abs(
                 steps(x, y, places(x, y)[:-1, None])
@@ -150,6 +162,9 @@ EXERCISES = [
             ).max(),
             "areas where F is above G cancel those where it is below, and the difference of the means is left: "
             "take the absolute value of each": lambda x, y: abs(widths(places(x, y), steps(x, y, places(x, y)[:-1, None]))),
+            "F - G counts with its sign, and nothing else does: where G is larger the area counts too": lambda x, y: widths(
+                places(x, y), steps(x, y, places(x, y)[:-1, None])
+            ),
             "the heights are squared: sand is carried as far as it is, once": lambda x, y: widths(
                 places(x, y), steps(x, y, places(x, y)[:-1, None]) ** 2
             ),

@@ -116,6 +116,9 @@ EXERCISES = [
             "you return the means; here each draw's own estimates are wanted": pathwise(
                 lambda slope, y, z, s, noise: (slope.mean(), (slope * noise).mean())
             ),
+            "you differentiate the mean of f, which divides by n: one estimate per draw, not their mean": pathwise(
+                lambda slope, y, z, s, noise: (slope / len(noise), slope * noise / len(noise))
+            ),
             "dL/ds is divided by s: the chain rule gives slope times noise, and no more": pathwise(
                 lambda slope, y, z, s, noise: (slope, slope * noise / s)
             ),
