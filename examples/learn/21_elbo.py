@@ -7,7 +7,8 @@
 # close the gap, and see how a bad ELBO spoils the model itself.
 #
 # z is drawn from N(0, 1): the normal distribution with mean 0 and **variance** 1. Then x is drawn from
-# N(w z, s^2): w stands for the decoder, s is the deviation of its errors.
+# N(w z, s^2): w stands for the decoder, s is the deviation of its errors. Variances of independent
+# draws add, and w z has w^2 times the variance of z.
 
 # %%
 import math
@@ -35,9 +36,10 @@ predict("w = 2, s = 1. What is the variance of x?", lambda: round(float(np.var(d
 #
 # ## The bound
 #
-# x and z together have the density p(x, z) = p(x | z) p(z), and p(z | x) = p(x, z) / p(x) says which z
-# may have made x. So log p(x) = log p(x, z) - log p(z | x) for each z, and in the mean over z drawn
-# from any density q. Subtract log q(z) and add it again:
+# x and z together have the density p(x, z) = p(x | z) p(z), with p(x | z) the density of x once z
+# is known. And p(z | x) = p(x, z) / p(x) says which z may have made x. So log p(x) = log p(x, z) -
+# log p(z | x) for each z, and in the mean over z drawn from any density q. Subtract log q(z) and
+# add it again:
 #
 #     log p(x) =  mean of [log p(x | z) + log p(z) - log q(z)]  +  mean of [log q(z) - log p(z | x)]
 #                                  ELBO                                KL(q || p(z | x))

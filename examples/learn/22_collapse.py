@@ -3,8 +3,8 @@
 #
 # A generator is asked for pictures of ten digits, and draws beautiful ones: all of them ones. That is
 # collapse, the best known way in which a GAN fails. Its loss does not show it. Here you write a measure
-# that does, provoke a collapse on eight spots in the plane, and cure it with one more number for the
-# discriminator.
+# that does, provoke a collapse on eight spots in the plane, and bring most of them back with one more
+# number for the discriminator.
 #
 # ## Why it happens
 #
@@ -56,7 +56,8 @@ def coverage(points, centres, radius):
 #
 # One point does not tell D that all others are the same. So tell it: give each point of a batch one
 # number more, which says how different the points of this batch are (Karras et al., 2018). A batch of G's
-# that has collapsed is then known at once, and the gradient says in which direction to spread.
+# that has collapsed is then known at once, and the gradient says in which direction to spread. That brings
+# most of the kinds back, and not always all.
 
 
 # %%
@@ -65,7 +66,9 @@ def with_spread(x):
 
     The spread is the deviation over the batch, sqrt(mean of (x - mean)^2 + 1e-8), of each of the two
     coordinates, and then the mean of these two numbers. x is a Tensor, and the gradient flows through
-    the spread, too. There are x.mean(axis=0), tg.sqrt, tg.ones((N, 1)), tg.concatenate([a, b], axis=1).
+    the spread, too. There are x.mean(axis=0), tg.sqrt, tg.concatenate([a, b], axis=1). All numbers of a
+    Tensor have one dtype, and Tensors of two dtypes do not mix: write tg.ones((N, 1)).astype(x.dtype),
+    since tg.ones is float32 and x may be float64.
     """
     raise NotImplementedError
 
@@ -118,8 +121,8 @@ def found(seen, columns):
 
 # %% [markdown]
 # `minimize` above is a step down the slope of a loss, in one network's weights, and `detach()` gives the
-# same numbers without their nodes, so that D's step does not walk on into G. Each of the two takes some
-# seconds.
+# same numbers without their nodes, so that D's step does not walk on into G. Adam is a step whose
+# length adapts to each weight. Each of the two runs takes some seconds.
 
 # %%
 predict("D sees each point by itself. How many of the 8 spots does G find in 500 steps?", lambda: found(lambda x: x, 2))

@@ -2,8 +2,8 @@
 # # 23 A loss and a layer of your own
 #
 # Every year has its new GAN, and often it is three lines: another loss, another layer. Here you write
-# two losses from their ideas, and one layer, and a GAN with them draws trousers and boots in your
-# terminal.
+# two losses from their ideas, and one layer, and a GAN with them draws shapes like trousers and boots
+# in your terminal.
 #
 # D gives a score, as the critic of lessons 17 and 19 did, or the logits of lesson 18: any number, large
 # for real. `real` and `fake` are Tensors (N, 1) with the scores of a batch of each.
@@ -93,7 +93,7 @@ predict(
 #
 # G has your layer behind each hidden one, and D has your loss. The images are 800 trousers and boots,
 # 14x14. It is trained twice, ten seconds or more each: with the hinge loss, for which G's own loss is
-# minus the mean score, and with the relativistic losses.
+# minus the mean score, and with the relativistic losses. It draws shapes like trousers and boots.
 
 
 # %%
@@ -123,8 +123,13 @@ def trained(losses, steps=800):
     return g(tg.randn((5, 16))).numpy().reshape(-1, 14, 14)
 
 
+def hinge_losses(real, fake):
+    return hinge_discriminator_loss(real, fake), -fake.mean()
+
+
 if __name__ == "__main__":
-    for losses in (lambda real, fake: (hinge_discriminator_loss(real, fake), -fake.mean()), relativistic_losses):
+    for name, losses in {"the hinge loss": hinge_losses, "the relativistic losses": relativistic_losses}.items():
+        print(f"With {name}:")
         try:
             print(drawn(trained(losses)), "\n")
         except NotImplementedError:

@@ -112,6 +112,7 @@ EXERCISES = [
             "log p(x | z) is log_normal(x, w * z, s**2). You need the mean of (x - w z)^2: w z has the mean w m and the variance w^2 v.",
             "-0.5 * (np.log(2 * math.pi * s**2) + ((x - w * m)**2 + w**2 * v) / s**2) - kl(m, v, 0, 1)",
         ],
+        uses=["kl"],
     ),
     Exercise(
         "best_q",

@@ -59,10 +59,12 @@ def batches(rng):
         centres[4] = centres[0] + 0.3
         around = [centre + deviation * rng.normal(size=(n, 2)) for centre, n in zip(centres, shares, strict=True)]
         cases.append((numpy.concatenate([*around, 3 * rng.normal(size=(20, 2))]), centres, 0.6))
-    return cases
+    centres = numpy.array([[0.0, 0.0], [3.0, 0.0], [0.0, 3.0]])
+    points = numpy.repeat([*centres, [9.0, 9.0]], [2, 1, 9, 12], axis=0)  # 24 / (4 * 3) is 2
+    return [*cases, (points, centres, 0.6)]
 
 
-def spread_of(spread, column=lambda x, s: tg.concatenate([x, s * tg.ones((len(x), 1), x.dtype)], axis=1)):
+def spread_of(spread, column=lambda x, s: tg.concatenate([x, s * tg.ones((len(x), 1)).astype(x.dtype)], axis=1)):
     """with_spread with another spread, or put elsewhere."""
     return lambda x: column(x, spread(x))
 
@@ -77,10 +79,21 @@ def right_spread(x):
 
 
 def after(function, x, g):
-    """The output, and the gradient that arrives at x."""
+    """The output, its dtype, and the gradient that arrives at x; a sentence where two dtypes meet."""
     x = tg.tensor(x, requires_grad=True)
-    y = function(x)
-    return [y, tg.grad(y, x, tg.tensor(g, y.dtype)) if y.shape == g.shape else None]
+    try:
+        y = function(x)
+    except TypeError as error:
+        if "one floating dtype" in str(error):
+            return f"{x.dtype} numbers meet others; write tg.ones((N, 1)).astype(x.dtype)"
+        raise
+    return [y, str(y.dtype), tg.grad(y, x, tg.tensor(g, y.dtype)) if y.shape == g.shape else None]
+
+
+def spreads(rng):
+    """Points, and gradients of the output, in both dtypes."""
+    for scale, n, dtype in ((1, 4, "float64"), (0.1, 6, "float64"), (1, 5, "float32")):
+        yield (scale * rng.normal(size=(n, 2)) * (1, 3) + (0.5, 2)).astype(dtype), rng.normal(size=(n, 3))
 
 
 EXERCISES = [
@@ -91,6 +104,7 @@ EXERCISES = [
         ideas={
             "a single point makes a centre found; a quarter of the fair share n / K is needed": measured(least=lambda n, k: 1),
             "the whole fair share n / K is asked for, and a quarter of it is enough": measured(least=lambda n, k: n / k),
+            "exactly n / (4 K) good points are enough: at least means >=, and not >": measured(least=lambda n, k: n / (4 * k) + 1e-9),
             "a quarter of all points is asked for, and it is a quarter of n / K": measured(least=lambda n, k: n / 4),
             "points count for a centre however far they are: only good points do": measured(only_good=False),
             "the square of the distance is compared with the radius": measured(lambda difference: (difference**2).sum(axis=2)),
@@ -120,11 +134,18 @@ EXERCISES = [
     Exercise(
         "with_spread",
         with_spread,
-        lambda rng: [(scale * rng.normal(size=(n, 2)) * (1, 3) + (0.5, 2), rng.normal(size=(n, 3))) for scale, n in ((1, 4), (0.1, 6))],
+        spreads,
         apply=after,
         ideas={
             "the numbers are right, but no gradient flows through the spread, so G does not learn in which direction to spread: "
             "use no raw data": spread_of(lambda x: tg.tensor(right_spread(x).data)),
+            "tg.ones is float32, and x may be float64: tg.ones((N, 1)).astype(x.dtype)": spread_of(
+                right_spread, lambda x, s: tg.concatenate([x, s * tg.ones((len(x), 1))], axis=1)
+            ),
+            "the ones are always float64, and x may be float32, as in training: astype(x.dtype)": spread_of(
+                right_spread, lambda x, s: tg.concatenate([x, s * tg.ones((len(x), 1), "float64")], axis=1)
+            ),
+            "the result is always float64; it should have the dtype of x": lambda x: with_spread(x.astype("float64")),
             "the spread is taken within each point, between its two coordinates; take it over the batch, axis 0": spread_of(
                 lambda x: deviations(x, 1).reshape(-1, 1)
             ),
@@ -157,8 +178,8 @@ EXERCISES = [
         hints=[
             "c = x - x.mean(axis=0) has the points with the mean 0. Of it you need the mean square over axis 0.",
             "tg.sqrt((c * c).mean(axis=0) + 1e-8) has two numbers; .mean() of them is the spread.",
-            "tg.concatenate([x, spread * tg.ones((len(x), 1))], axis=1)",
+            "tg.concatenate([x, spread * tg.ones((len(x), 1)).astype(x.dtype)], axis=1)",
         ],
-        tolerance=1e-5,  # a learner's column may be float32
+        tolerance=1e-5,  # of float32
     ),
 ]

@@ -155,7 +155,9 @@ EXERCISES = [
     Exercise(
         "PixelNorm",
         PixelNorm,
-        lambda rng: [(scale * rng.normal(size=shape), rng.normal(size=shape)) for scale, shape in ((2, (3, 4)), (1e-4, (2, 2, 3, 4)))],
+        lambda rng: [
+            (scale * rng.normal(size=shape), rng.normal(size=shape)) for scale, shape in ((2, (4, 4)), (2, (3, 4)), (1e-4, (2, 2, 3, 4)))
+        ],
         apply=normalised,
         ideas={
             "the mean is over the batch, axis 0; each pixel has its own, over axis -1": written(lambda x: x / size(x, 0)),
@@ -163,6 +165,9 @@ EXERCISES = [
                 lambda x: x / size(x, tuple(range(1, x.ndim)) if x.ndim > 2 else 0)
             ),
             "the mean is over everything; each pixel has its own, over axis -1": written(lambda x: x / size(x, tuple(range(x.ndim)))),
+            "keepdims=True is missing: a mean without its axis is taken for the sizes of the channels, if it fits at all": written(
+                lambda x: x / tg.sqrt((x * x).mean(axis=-1) + 1e-8)
+            ),
             "the values are right, but no gradient flows through the size: use no raw data": written(lambda x: x / size(x).detach()),
             "the root is missing": written(lambda x: x / size(x) ** 2),
             "this is the length of the channels, the root of a sum; take the mean": written(
