@@ -81,10 +81,10 @@ predict("64 weights that are neighbours: from how many lines?", lambda: told(64,
 # %% [markdown]
 # ## Another order
 #
-# A sum may be done in any order, so the loops may stand in any order. Let **k be innermost**. One number
-# of x is then multiplied with K weights, which are neighbours, and goes to K sums, which are neighbours.
-# A line that was delivered is used up before the next. And a processor has instructions that multiply
-# and add 8 neighbours at once; a compiler uses them where it sees such a loop.
+# The loops may change places. Let **k be innermost**, and every sum keeps its terms and their order. One
+# number of x is then multiplied with K weights, which are neighbours, and goes to K sums, which are
+# neighbours. A line that was delivered is used up before the next. And a processor has instructions that
+# multiply and add 8 neighbours at once; a compiler uses them where it sees such a loop.
 
 
 # %%
