@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 07 The gradient of a convolution's weight
 #
-# A convolution moves a small kernel of weights over an image. To learn the kernel, its gradient is
-# needed: `conv2d_weight`, in which a GAN spends a good part of its time. It looks hard, and one idea
-# makes it easy. At the end the DCGAN of tinygen's README trains with yours.
+# A convolution moves a small table of weights, the kernel, over an image. To learn the kernel, its
+# gradient is needed: `conv2d_weight`. It looks hard, and one idea makes it easy. At the end a network
+# that generates images trains with yours. It is called a DCGAN (lesson 11 says what a GAN is).
 #
 # ## <a, b>
 #
@@ -45,6 +45,10 @@ def pad_adjoint(g, top, bottom):
 # %% [markdown]
 # ## The convolution, as a loop
 #
+# A pixel is a list of numbers, its channels, such as red, green and blue. The stride is how many pixels
+# the kernel moves on from one output pixel to the next. The dilation is how many pixels of the image
+# lie from one weight of the kernel to the next: 1 is side by side.
+#
 # x has the axes (image n, row, column, channel c), w (row a, column b, channel c, output channel k),
 # y (n, row i, column j, k). Here it is, with nothing to make it fast. `x[n, p, q] @ w[a, b]` is
 # a row of C numbers times a table of C x K numbers.
@@ -81,7 +85,7 @@ predict(
 
 # %%
 def conv2d_weight(x, y, size, stride, padding, dilation):
-    """dL/dw of shape (*size, C, K), where y (n, i, j, k) is the gradient that arrives, and x the image.
+    """dL/dw of shape (*size, C, K). y (n, i, j, k) is the gradient that arrives, the g of the text; x is the image.
 
     size is (rows, columns) of the kernel; the rest is as in `convolved`. All arrays are NumPy's, and the
     result has the dtype of x. np.outer(u, v) is the table of all products u[c] v[k].
@@ -90,8 +94,8 @@ def conv2d_weight(x, y, size, stride, padding, dilation):
 
 
 # %% [markdown]
-# When it is right, train with it. One epoch takes minutes with loops in Python, where tinygen's own
-# kernels need seconds, and ends with the same losses to the digits that are printed:
+# When it is right, train with it. One epoch takes minutes with loops in Python, where tinygen's
+# compiled functions need seconds, and ends with the same losses to the digits that are printed:
 #
 #     python examples/dcgan.py --with learn/07_conv_weight.py --epochs 1
 

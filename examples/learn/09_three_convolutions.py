@@ -57,7 +57,8 @@ predict(
 # something times x, as something times w, and as it is. Only the line in the loop changes. u.T is a
 # table on its side, and the shapes leave you little choice.
 #
-# A bias is one number for each channel of the result, added everywhere; None means none.
+# A bias is one number for each channel of the result, added everywhere; None means none. Each result
+# has the dtype of the first argument, as from np.zeros(shape, x.dtype).
 
 
 # %%
@@ -72,7 +73,7 @@ def conv2d_data(y, w, bias, size, stride, padding, dilation):
 
 
 def conv2d_weight(x, y, size, stride, padding, dilation):
-    """The adjoint of conv2d in w: an array (*size, C, K), where size is the kernel's."""
+    """The adjoint of conv2d in w: an array (*size, C, K). size is the kernel's; the image's size is x.shape[1:3]."""
     raise NotImplementedError
 
 

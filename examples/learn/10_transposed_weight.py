@@ -8,12 +8,12 @@
 #
 # Take images x, a weight w, and an array y with the shape of conv2d(x, w). Over all meetings, the sum
 #
-#     T(x, w, y) = sum of  x[n, p, q, c] w[a, b, c, k] y[n, i, j, k]
+#     S(x, w, y) = sum of  x[n, p, q, c] w[a, b, c, k] y[n, i, j, k]
 #
 # is one number with three places. Leave one place open, and ask what would be multiplied with an array
 # that stood there. The three answers are the three functions, which is how you tested them:
 #
-#     T(x, w, y) = <conv2d(x, w), y> = <conv2d_data(y, w), x> = <conv2d_weight(x, y), w>
+#     S(x, w, y) = <conv2d(x, w), y> = <conv2d_data(y, w), x> = <conv2d_weight(x, y), w>
 
 # %%
 import numpy as np
@@ -27,12 +27,14 @@ PLAIN = (1, 1), ((0, 0), (0, 0)), (1, 1)  # stride, padding and dilation
 
 
 def ones():
-    """T for arrays of ones: a 3x3 image, a 2x2 kernel, a 2x2 output, one channel."""
+    """S for arrays of ones: a 3x3 image, a 2x2 kernel, a 2x2 output, one channel."""
     x, w, y = np.ones((1, 3, 3, 1)), np.ones((2, 2, 1, 1)), np.ones((1, 2, 2, 1))
+    by_data, by_weight = conv2d_data(y, w, None, (3, 3), *PLAIN) * x, conv2d_weight(x, y, (2, 2), *PLAIN) * w
+    print("    by conv2d_data:", by_data.sum(), " by conv2d_weight:", by_weight.sum())
     return float((conv2d(x, w, None, *PLAIN) * y).sum())
 
 
-predict("A 3x3 image, a 2x2 kernel, a 2x2 output, all ones, one channel: what is T?", ones)
+predict("A 3x3 image, a 2x2 kernel, a 2x2 output, all ones, one channel: what is S?", ones)
 
 # %% [markdown]
 # ## g takes the open place
@@ -40,7 +42,7 @@ predict("A 3x3 image, a 2x2 kernel, a 2x2 output, all ones, one channel: what is
 # Let y = conv2d(x, w) and g = dL/dy. If x changes by a little d, then y changes by conv2d(d, w),
 # and L by
 #
-#     <conv2d(d, w), g> = T(d, w, g) = <conv2d_data(g, w), d>
+#     <conv2d(d, w), g> = S(d, w, g) = <conv2d_data(g, w), d>
 #
 # So dL/dx = conv2d_data(g, w), as you know. Now look at the places. conv2d had the place of y open,
 # and **g has taken it**. x, whose gradient is wanted, has left its place, and **that is open now**. w
@@ -65,9 +67,8 @@ def transposed_gradients(g, y, w, stride, padding, dilation):
 
 # %%
 def numbers_in_weight():
-    """How many numbers dL/dw has, where 4x4x16 becomes 8x8x3."""
-    g, y = np.ones((1, 8, 8, 3)), np.ones((1, 4, 4, 16))
-    return conv2d_weight(g, y, (4, 4), (2, 2), ((1, 1), (1, 1)), (1, 1)).size
+    """How many numbers dL/dw has, where 4x4x16 becomes 8x8x3: as many as w, which is (rows, columns, C, K)."""
+    return np.ones((4, 4, 3, 16)).size
 
 
 predict("Images 4x4 with 16 channels become 8x8 with 3, by a 4x4 kernel. How many numbers has dL/dw?", numbers_in_weight)
@@ -87,7 +88,7 @@ def weight_gradients(g, x, y, stride, padding, dilation):
 
 # %% [markdown]
 # Three functions with two inputs each have six gradients, and these six are the three functions again.
-# That is why networks of convolutions have gradients of every order in tinygen, and three kernels.
+# That is why networks of convolutions have gradients of every order in tinygen, and three compiled functions.
 
 # %%
 check("10", globals())
@@ -111,8 +112,8 @@ def verdict():
     y, w = (tg.tensor(rng.normal(size=size), requires_grad=True) for size in [(2, 3, 3, 3), (4, 4, 2, 3)])
     try:
         gradcheck(lambda y, w: Enlarge()(y, w), y, w)
-    except (AssertionError, NotImplementedError) as error:
-        print(str(error) or "it is still to be written")
+    except AssertionError as error:
+        print("   ", str(error).splitlines()[-1])
         return "no"
     return "yes"
 

@@ -1,10 +1,12 @@
 # %% [markdown]
 # # 11 Checkerboards
 #
-# Images of many GANs have a fine pattern, like the squares of a chess board. The generator has not
-# learned it, and no training removes it easily. Odena, Dumoulin and Olah (2016) found where it comes
-# from: a transposed convolution writes some pixels more often than others. Here you count, and find
-# the rule by which tinygen's DCGAN has 4x4 kernels. The last surprise is in the discriminator.
+# A GAN is two networks. A generator makes images from random numbers, and a discriminator says how
+# real an image looks; each learns from the other. Images of many GANs have a fine pattern, like the
+# squares of a chess board. The generator has not learned it, and no training removes it easily. Odena,
+# Dumoulin and Olah (2016) found where it comes from: a transposed convolution writes some pixels more
+# often than others. Here you count, and find the rule by which tinygen's DCGAN has 4x4 kernels. The
+# last surprise is in the discriminator.
 #
 # One axis first. As in lesson 08, each y[i] is spread over as many pixels as the kernel has numbers:
 #
@@ -32,10 +34,7 @@ def written(n, kernel, stride, padding):
 # %%
 def board(kernel, stride):
     """Print the counts of an image, far from its border, and return how many different ones there are."""
-    try:
-        counts = written(8, kernel, stride, 0)[kernel : kernel + 8]
-    except NotImplementedError:
-        return "written is still to be written"
+    counts = written(8, kernel, stride, 0)[kernel : kernel + 8]
     image = np.outer(counts, counts)
     print("\n".join("    " + " ".join(str(count) for count in row) for row in image))
     return len(np.unique(image))
@@ -73,8 +72,9 @@ check("11", globals())
 # %% [markdown]
 # ## In the discriminator
 #
-# A discriminator makes images smaller, by convolutions with stride 2. The gradient of a convolution's
-# image is conv2d_data (lesson 09): the same spreading. A generator learns from that gradient only.
+# A discriminator makes an image smaller, by convolutions with stride 2, until one number is left. The
+# gradient of a convolution's image is conv2d_data (lesson 09): the same spreading. That gradient tells
+# the generator how its image should change, and nothing else does.
 
 
 # %%
@@ -92,7 +92,7 @@ def most_to_least(kernel):
 
 
 predict(
-    "D is one convolution, 3x3 ones, stride 2. How many times as large is one pixel's gradient as its neighbour's, at most?",
+    "D is one convolution, 3x3 ones, stride 2. How many times as large is the largest gradient as the smallest, in the middle?",
     lambda: most_to_least(3),
 )
 predict("And with 4x4?", lambda: most_to_least(4))

@@ -72,6 +72,14 @@ def geometries(rng):
     return cases
 
 
+DTYPE = "the numbers are right, but tinygen trains in float32: the result needs the dtype of x, as from np.zeros(shape, x.dtype)"
+
+
+def keeps_dtype(function):
+    x, y, *geometry = geometries(numpy.random.default_rng(0))[0]
+    return None if function(x.astype("float32"), y.astype("float32"), *geometry).dtype == numpy.float32 else DTYPE
+
+
 EXERCISES = [
     Exercise(
         "pad_adjoint",
@@ -105,6 +113,7 @@ EXERCISES = [
         "conv2d_weight",
         conv2d_weight,
         geometries,
+        also=keeps_dtype,
         ideas={
             "the taps are turned by half a turn. The convolution of this lesson does not turn its kernel; "
             "use the same p and q as convolved": lambda *case: conv2d_weight(*case)[::-1, ::-1],
@@ -120,8 +129,8 @@ EXERCISES = [
             "top and bottom, or left and right, of the padding are exchanged": lambda x, y, size, stride, padding, dilation: conv2d_weight(
                 x, y, size, stride, tuple((after, before) for before, after in padding), dilation
             ),
-            "the padding is forgotten: pixel (p, q) is one of the padded image": lambda x, y, size, stride, padding, dilation: (
-                conv2d_weight(wide(x), y, size, stride, ((0, 0), (0, 0)), dilation)
+            "x is not padded: pad it as convolved does, since (p, q) is a pixel of the padded image": (
+                lambda x, y, size, stride, padding, dilation: conv2d_weight(x, y, size, stride, ((0, 0), (0, 0)), dilation)
             ),
             "stride and dilation are exchanged: i and j go with the stride": lambda x, y, size, stride, padding, dilation: conv2d_weight(
                 wide(x), y, size, dilation, padding, stride
@@ -129,6 +138,7 @@ EXERCISES = [
             "the channels are exchanged: np.outer(x..., y...) has C rows and K columns": lambda *case: conv2d_weight(*case).transpose(
                 0, 1, 3, 2
             ),
+            DTYPE: lambda *case: conv2d_weight(*case).astype(float),
             "the sign is wrong: w is multiplied with x times g, and nothing is subtracted": lambda *case: -conv2d_weight(*case),
         },
         right=[by_taps, by_einsum],

@@ -54,6 +54,25 @@ def clipped(i, a, stride, padding, size, kernel):
     return min(max(i * stride + a - padding, 0), size - 1)
 
 
+def from_the_end(i, a, stride, padding, size, kernel):
+    p = i * stride + a - padding
+    return p + size if p < 0 else p
+
+
+def without_bounds(w, size, stride, padding):
+    t = numpy.zeros(((size + 2 * padding - len(w)) // stride + 1, size))
+    for i, a in numpy.ndindex(len(t), len(w)):
+        t[i, i * stride + a - padding] += w[a]
+    return t
+
+
+def data_without_bounds(y, w, size, stride, padding):
+    x = numpy.zeros(size)
+    for i, a in numpy.ndindex(len(y), len(w)):
+        x[i * stride + a - padding] += w[a] * y[i]
+    return x
+
+
 def by_units(w, size, stride, padding):
     """Column p is what the convolution makes of an x that is 1 at p alone."""
     padded = numpy.pad(numpy.eye(size), ((0, 0), (padding, padding)))
@@ -142,6 +161,8 @@ EXERCISES = [
             ),
             "the kernel is turned: w[0] meets the leftmost x here": placed(turned),
             "what falls out on the left comes in again on the right: x counts as zero outside, so leave it out": placed(rolled),
+            "a negative p counts from the end, as Python does it: x counts as zero outside, so leave it out": placed(from_the_end),
+            "p may lie outside of x, which counts as zero there: leave out where it is not in 0 <= p < size": without_bounds,
             "what falls outside is put on the border: x counts as zero outside, so leave it out": placed(clipped),
             "this is the table transposed: it has a row for each y, and a column for each x": lambda *case: table(*case).T,
             "the table has the columns of the padded x; leave out `padding` of them on each side": lambda w, size, stride, padding: table(
@@ -174,6 +195,10 @@ EXERCISES = [
             "the kernel is turned. A transposed convolution turns nothing: w[a] y[i] goes to the p of the same i and a": data_of(
                 placed(turned)
             ),
+            "a negative p counts from the end, as Python does it: the padding is not part of x, so leave it out": data_of(
+                placed(from_the_end)
+            ),
+            "p may lie outside of x, in the padding: leave out where it is not in 0 <= p < size": data_without_bounds,
             "each y lands on one x: it must be spread over as many as the kernel has": stretched,
             "the padding is still there: leave out `padding` numbers at each end": uncropped,
             "where kernels overlap you take the mean; the transposed table adds": averaged,

@@ -81,6 +81,12 @@ GEOMETRY = {
     "the padding has the wrong sign: a pixel of the padding has a negative p": met(
         lambda d, i, a, stride, before, after, dilation, kernel: i * stride[d] + a * dilation[d] + before
     ),
+    "p lacks - top: only q moves by the padding": met(
+        lambda d, i, a, stride, before, after, dilation, kernel: i * stride[d] + a * dilation[d] - before * d
+    ),
+    "q lacks - left: only p moves by the padding": met(
+        lambda d, i, a, stride, before, after, dilation, kernel: i * stride[d] + a * dilation[d] - before * (1 - d)
+    ),
     "you subtract bottom and right: what moves the image is the padding before it, top and left": met(
         lambda d, i, a, stride, before, after, dilation, kernel: i * stride[d] + a * dilation[d] - after
     ),
@@ -163,7 +169,28 @@ def of_weight(rng):
 
 def wrong_meetings(function):
     """The ideas of an exercise that a wrong geometry gives."""
-    return {sentence: partial(function, meetings=wrong) for sentence, wrong in GEOMETRY.items()}
+    return {
+        f"{function.__name__} depends on meetings: {sentence}": partial(function, meetings=wrong) for sentence, wrong in GEOMETRY.items()
+    }
+
+
+def in_float64(function):
+    return {DTYPE: lambda *case: function(*case).astype(float)}
+
+
+DTYPE = (
+    "the numbers are right, but tinygen trains in float32: the result needs the first argument's dtype, as from np.zeros(shape, x.dtype)"
+)
+
+
+def keeps_dtype(cases):
+    """What says so if float32 does not stay float32 in the first of these cases."""
+
+    def also(function):
+        case = [part.astype("float32") if isinstance(part, numpy.ndarray) else part for part in cases(numpy.random.default_rng(0))[0]]
+        return None if function(*case).dtype == numpy.float32 else DTYPE
+
+    return also
 
 
 HINT = "Go through meetings(...) with for i, j, a, b, p, q, and add to a result that is zeros at first."
@@ -192,8 +219,10 @@ EXERCISES = [
         "conv2d",
         conv2d,
         of_conv2d,
+        also=keeps_dtype(of_conv2d),
         ideas={
             **wrong_meetings(conv2d),
+            **in_float64(conv2d),
             "the bias is missing": lambda x, w, bias, *geometry: conv2d(x, w, None, *geometry),
             "the bias is added at every meeting: add it once": lambda x, w, bias, *geometry: (
                 conv2d(x, w, None, *geometry)
@@ -212,8 +241,13 @@ EXERCISES = [
         "conv2d_data",
         conv2d_data,
         of_data,
+        also=keeps_dtype(of_data),
         ideas={
             **wrong_meetings(conv2d_data),
+            **in_float64(conv2d_data),
+            "meetings wants the size of the image, which is `size`, and not that of y": lambda y, *case: conv2d_data(
+                y, *case, meetings=lambda size, *rest: meetings(y.shape[1:3], *rest)
+            ),
             "the bias is missing": lambda y, w, bias, *geometry: conv2d_data(y, w, None, *geometry),
             "each pixel keeps what the last meeting brought: add, with +=": partial(
                 conv2d_data, meetings=lambda *case: list({meeting[4:]: meeting for meeting in meetings(*case)}.values())
@@ -231,8 +265,13 @@ EXERCISES = [
         "conv2d_weight",
         conv2d_weight,
         of_weight,
+        also=keeps_dtype(of_weight),
         ideas={
             **wrong_meetings(conv2d_weight),
+            **in_float64(conv2d_weight),
+            "meetings wants the size of the image first, x.shape[1:3], and then the kernel's": partial(
+                conv2d_weight, meetings=lambda size, kernel, *rest: meetings(kernel, kernel, *rest)
+            ),
             "each tap keeps what the last meeting brought: add, with +=": partial(
                 conv2d_weight, meetings=lambda *case: list({meeting[2:4]: meeting for meeting in meetings(*case)}.values())
             ),

@@ -46,7 +46,7 @@ def weight_by_units(g, x, y, *geometry):
 
 
 def open_places(names, x, w, y, stride, padding, dilation):
-    """What T(x, w, y) multiplies the arrays of these names with, meeting by meeting."""
+    """What S(x, w, y) multiplies the arrays of these names with, meeting by meeting."""
     (top, bottom), (left, right) = padding
     padded = numpy.pad(x, ((0, 0), *padding, (0, 0)))
     to_x, to_w, to_y = map(numpy.zeros_like, (padded, w, y))
@@ -128,7 +128,13 @@ EXERCISES = [
             "dL/dw has its channels exchanged: w is (rows, columns, C, K), where C are the channels of the large image": with_second(
                 transposed_gradients, lambda *case: transposed_gradients(*case)[1].swapaxes(2, 3)
             ),
-            "dL/dw is a mean over the images; it is a sum, as T is": with_second(
+            "dL/dy has g and w exchanged, so that g stands where w stood: g takes the place of x, and w stays in its own": with_first(
+                transposed_gradients, lambda g, y, w, *geometry: conv2d(w, g, None, *geometry)
+            ),
+            "the size that conv2d_weight takes is that of w, w.shape[:2], and you give that of an image": with_second(
+                transposed_gradients, lambda g, y, w, *geometry: conv2d_weight(g, y, y.shape[1:3], *geometry)
+            ),
+            "dL/dw is a mean over the images; it is a sum, as S is": with_second(
                 transposed_gradients, lambda *case: transposed_gradients(*case)[1] / len(case[0])
             ),
             "dL/dw does not contain g: it must take the place of the image": with_second(
@@ -137,7 +143,7 @@ EXERCISES = [
         },
         right=[transposed_by_units, lambda g, y, w, *geometry: open_places("yw", g, w, y, *geometry)],
         hints=[
-            "Write T with g where x stands: T(g, w, y). For dL/dy the place of y is open; which function is T with y's place open?",
+            "Write S with g where x stands: S(g, w, y). For dL/dy the place of y is open; which function is S with y's place open?",
             "dL/dy = conv2d(g, w, None, stride, padding, dilation). For dL/dw, the place of w is open.",
             "dL/dw = conv2d_weight(g, y, w.shape[:2], stride, padding, dilation)",
         ],
@@ -160,13 +166,25 @@ EXERCISES = [
             "dL/dy is a transposed convolution of x. y's place is open, and the function with that open is conv2d": with_second(
                 weight_gradients, lambda g, x, y, *geometry: conv2d_data(x, g, None, y.shape[1:3], *geometry)
             ),
+            "dL/dx has g and y exchanged: g takes the place of w, and y stays in its own": with_first(
+                weight_gradients, lambda g, x, y, *geometry: conv2d_data(g, y, None, x.shape[1:3], *geometry)
+            ),
+            "dL/dy has g and x exchanged: g takes the place of w, and x stays in its own": with_second(
+                weight_gradients, lambda g, x, y, *geometry: conv2d(g, x, None, *geometry)
+            ),
+            "the size that conv2d_data takes is that of x, x.shape[1:3], and you give that of y": with_first(
+                weight_gradients, lambda g, x, y, *geometry: conv2d_data(y, g, None, y.shape[1:3], *geometry)
+            ),
+            "the size that conv2d_data takes is that of x, x.shape[1:3], and you give that of g": with_first(
+                weight_gradients, lambda g, x, y, *geometry: conv2d_data(y, g, None, g.shape[:2], *geometry)
+            ),
             "g is turned by half a turn: it takes the place of w as it is": lambda g, *case: weight_gradients(g[::-1, ::-1], *case),
             "g is not used: it must take the place of w": lambda g, *case: weight_gradients(numpy.ones_like(g), *case),
             "these are means over the images: nothing is divided": lambda *case: tuple(a / len(case[1]) for a in weight_gradients(*case)),
         },
         right=[weight_by_units, lambda g, x, y, *geometry: open_places("xy", x, g, y, *geometry)],
         hints=[
-            "g has the shape of w, so T(x, g, y). For dL/dx the place of x is open.",
+            "g has the shape of w, so S(x, g, y). For dL/dx the place of x is open.",
             "dL/dx = conv2d_data(y, g, None, x.shape[1:3], stride, padding, dilation). For dL/dy, the place of y is open.",
             "dL/dy = conv2d(x, g, None, stride, padding, dilation)",
         ],

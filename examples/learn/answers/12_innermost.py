@@ -30,21 +30,31 @@ def taps_outside(x, w, stride, dilation, y):
                 sums[k] = sums[k] + w[a, b, c, k] * pixel
 
 
+def by_rows(x, w, stride, dilation, y):
+    """Right: the rows of weights and of sums are found before the loop over k."""
+    for n, i, j in numpy.ndindex(y.shape[:3]):
+        sums = y[n, i, j]
+        for a, b, c in numpy.ndindex(w.shape[:3]):
+            pixel, weights = x[n, i * stride[0] + a * dilation[0], j * stride[1] + b * dilation[1], c], w[a, b, c]
+            for k in range(y.shape[3]):
+                sums[k] += pixel * weights[k]
+
+
 def by_vectors(x, w, stride, dilation, y):
-    """Right: NumPy's loop over k."""
+    """NumPy's loop over k."""
     for n, i, j in numpy.ndindex(y.shape[:3]):
         for a, b, c in numpy.ndindex(w.shape[:3]):
             y[n, i, j] += x[n, i * stride[0] + a * dilation[0], j * stride[1] + b * dilation[1], c] * w[a, b, c]
 
 
-def meeting(place, add=True):
+def meeting(place):
     """A convolve with another way to find p and q, from (i, a, stride, dilation, kernel) of one axis."""
 
     def convolve(x, w, stride, dilation, y):
         for n, i, j in numpy.ndindex(y.shape[:3]):
             for a, b in numpy.ndindex(w.shape[:2]):
                 p, q = (place(*axis) for axis in zip((i, j), (a, b), stride, dilation, w.shape[:2], strict=True))
-                y[n, i, j] = (y[n, i, j] if add else 0) + x[n, p % x.shape[1], q % x.shape[2]] @ w[a, b]
+                y[n, i, j] += x[n, p % x.shape[1], q % x.shape[2]] @ w[a, b]
 
     return convolve
 
@@ -61,6 +71,12 @@ def read_in_the_loop(x, w, stride, dilation, y):
             y[n, i, j, k] += x[n, i * stride[0] + a * dilation[0], j * stride[1] + b * dilation[1], c] * w[a, b, c, k]
 
 
+def overwriting(x, w, stride, dilation, y):
+    for n, i, j in numpy.ndindex(y.shape[:3]):
+        for a, b, c, k in numpy.ndindex(w.shape):
+            y[n, i, j, k] = x[n, i * stride[0] + a * dilation[0], j * stride[1] + b * dilation[1], c] * w[a, b, c, k]
+
+
 def on_zeros(x, w, stride, dilation, y):
     y[...] = 0
     convolve(x, w, stride, dilation, y)
@@ -68,6 +84,7 @@ def on_zeros(x, w, stride, dilation, y):
 
 ORDER = "it is right, and the innermost loop is not over k: the weights that are read one after the other are not neighbours"
 READS = "it is right, and the number of x is read anew for each k: read it before the innermost loop"
+VECTORS = "it is right, and NumPy loops over k in your place, with an array for each product: write `for k in range(y.shape[3])`"
 
 
 class Noted(numpy.ndarray):
@@ -95,7 +112,9 @@ def moves(function):
     (x, of_x), (w, of_w) = noted(1, 4, 4, 3), noted(2, 2, 3, 16)
     y = numpy.zeros((1, 3, 3, 16))
     function(x, w, (1, 1), (1, 1), y)
-    if len(of_w) > 1 and (numpy.diff(of_w) == 1).mean() < 0.5:
+    if len(of_w) < y.size:
+        return VECTORS
+    if (numpy.diff(of_w) == 1).mean() < 0.5:
         return ORDER
     return READS if len(of_x) > y.size * 12 / 2 else None  # each number of y has 12 products
 
@@ -151,9 +170,8 @@ EXERCISES = [
         ideas={
             ORDER: k_before_c,
             READS: read_in_the_loop,
-            "y is overwritten by each product: add, with +=": meeting(
-                lambda i, a, stride, dilation, kernel: i * stride + a * dilation, add=False
-            ),
+            VECTORS: by_vectors,
+            "each product overwrites the one before it: add to y, with +=": overwriting,
             "what stood in y before is lost: the convolution is added to it": on_zeros,
             "y is as before: add to the y that is given; nothing is returned": lambda x, w, stride, dilation, y: y + 1,
             "the stride is missing: output pixel (i, j) begins at row i * stride[0]": meeting(
@@ -172,7 +190,7 @@ EXERCISES = [
                 x, w, stride, dilation, y[:1]
             ),
         },
-        right=[taps_outside, by_vectors],
+        right=[taps_outside, by_rows],
         hints=[
             "Copy loops, and move the line `for k ...` to the end, before the product.",
             "The lines with p and q, and pixel = x[n, p, q, c], stand before `for k ...`.",
