@@ -75,7 +75,10 @@ def drawing(places, size=14):
     return "\n".join("    " + "".join(row).rstrip() for row in page)
 
 
-predict("From the distance 1, rate 0.1: how far from the goal are they after 200 steps?", lambda: after(distance, 200, measured, 0.1))
+predict(
+    "From the distance 1, rate 0.1: how far from the goal are they after 200 steps? (to one decimal place)",
+    lambda: after(distance, 200, measured, 0.1),
+)
 predict("Were the steps too large? Rate 0.05, 400 steps: how far?", lambda: after(distance, 400, measured, 0.05))
 if __name__ == "__main__":
     print(after(drawing, 200, step, 0.1))

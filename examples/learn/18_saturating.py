@@ -93,7 +93,7 @@ def non_saturating(d):
 
 
 bad = math.log(1 / 999)  # the logit at which D is 1/1000
-predict("D(generated) = 1/2. What is the slope of -log D in a?", lambda: round(measured(non_saturating, 0), 3))
+predict("D(generated) = 1/2. What is the slope of -log D in a? (such as 0.25)", lambda: round(measured(non_saturating, 0), 3))
 predict(
     "D(generated) = 1/1000, a bad image. How many times as steep is -log D as log(1 - D)?",
     lambda: round(measured(non_saturating, bad) / measured(saturating, bad)),

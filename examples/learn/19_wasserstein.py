@@ -92,7 +92,9 @@ def travel(count=50, rate=0.1):
         return "something is still to be written"
 
 
-predict("One pile in the middle, the goal is two piles at the sides. After 50 steps of 0.1, what is W?", travel)
+predict(
+    "One pile in the middle, the goal is two piles at the sides. After 50 steps of 0.1, what is W? (within 0.05)", travel, tolerance=1.0
+)
 
 # %% [markdown]
 # ## The critic

@@ -128,7 +128,7 @@ def learnt(q):
     return max(np.arange(0, 3.05, 0.1), key=lambda w: np.mean(elbo(x, w, 1.0, *q(x, w, 1.0))))
 
 
-predict("Which w has the largest ELBO with the best q for each x and w?", lambda: written(lambda: learnt(best_q)))
+predict("Which w has the largest ELBO with the best q for each x and w? (of 0, 0.1, ... 3)", lambda: written(lambda: learnt(best_q)))
 predict("And with the lazy q?", lambda: written(lambda: learnt(lambda x, w, s: (0.0 * x, 1.0))))
 
 # %% [markdown]

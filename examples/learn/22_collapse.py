@@ -26,7 +26,10 @@ def best_share(kind):
     return float(max(ways, key=lambda shares: shares @ scores)[kind])
 
 
-predict("D's scores for three kinds of pictures are 0.1, 0.5, 0.4. Which share has the third in the best G's draws?", lambda: best_share(2))
+predict(
+    "D's scores for three kinds of pictures are 0.1, 0.5, 0.4. Which share of the best G's draws has the third? (from 0 to 1)",
+    lambda: best_share(2),
+)
 
 # %% [markdown]
 # Collapse is no accident: for a D that stands still it is the best answer. Then D learns that this one

@@ -77,7 +77,7 @@ def slopes(loss):
 
 
 predict(
-    "Real images have the scores 0.5 and 3. What is the hinge loss's slope in the first?",
+    "Real images have the scores 0.5 and 3. What is the hinge loss's slope in the first? (such as 0.25)",
     lambda: float(slopes(hinge_discriminator_loss)[0]),
 )
 predict("And in the second?", lambda: abs(float(slopes(hinge_discriminator_loss)[1])))

@@ -27,7 +27,7 @@ bce = tg.binary_cross_entropy_with_logits
 logits = tg.tensor([100.0])
 predict("What is D's loss, bce(real, 1.0) + bce(fake, 0.0)?", lambda: round((bce(logits, 1.0) + bce(-logits, 0.0)).item(), 2))
 predict(
-    "And if somebody gives sigmoid(logits) to bce?",
+    "And if somebody gives sigmoid(logits) to bce? (to one decimal place)",
     lambda: round((bce(tg.sigmoid(logits), 1.0) + bce(tg.sigmoid(-logits), 0.0)).item(), 2),
 )
 
@@ -43,7 +43,7 @@ def best_noise(weight):
 # a KL of (d^2 - 1) / 2 - log d. The prior has d = 1, and then z says least about x.
 
 # %%
-predict("If the errors of 784 pixels are added up, which d is best?", lambda: best_noise(784))
+predict("If the errors of 784 pixels are added up, which d is best? (to two decimal places)", lambda: best_noise(784), tolerance=0.2)
 predict("And if somebody takes their mean?", lambda: best_noise(1))
 
 
