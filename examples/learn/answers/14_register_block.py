@@ -97,7 +97,7 @@ def loads(function):
 
 def summed(function, pixels, channel, weights, vectors):
     """The sums after two steps."""
-    sums = [[numpy.zeros(8)] * vectors for _ in pixels]
+    sums = [[numpy.zeros(8) for _ in range(vectors)] for _ in pixels]  # each its own array, for those who write +=
     for _ in range(2):
         function(Tile(), sums, pixels, channel, weights, vectors)
     return numpy.array(sums)

@@ -162,7 +162,7 @@ EXERCISES = [
             ).max(),
             "areas where F is above G cancel those where it is below, and the difference of the means is left: "
             "take the absolute value of each": lambda x, y: abs(widths(places(x, y), steps(x, y, places(x, y)[:-1, None]))),
-            "F - G counts with its sign, and nothing else does: where G is larger the area counts too": lambda x, y: widths(
+            "you add up F - G with its sign: where G is larger the area counts too": lambda x, y: widths(
                 places(x, y), steps(x, y, places(x, y)[:-1, None])
             ),
             "the heights are squared: sand is carried as far as it is, once": lambda x, y: widths(
