@@ -154,6 +154,11 @@ def test_an_idea_is_named_before_the_case_in_which_it_fails() -> None:
     assert "raises ValueError" in str(exercise.judge(lambda x: 1.0 if x < 0 else math.sqrt(-x)))
 
 
+def test_of_a_large_array_the_worst_place_is_told() -> None:
+    exercise = Exercise("f", lambda x: x + 1, lambda rng: [(numpy.zeros((3, 4)),)], {})
+    assert exercise.judge(lambda x: x + 1 + (numpy.arange(12).reshape(3, 4) == 6)) == "f(<3x4>) should have 1 at [1, 2], and has 2"
+
+
 def test_of_several_arrays_the_first_that_is_wrong_is_told() -> None:
     exercise = Exercise("f", lambda x: (x, x[0]), lambda rng: [(numpy.ones((2, 3)),)], {})
     assert exercise.judge(lambda x: (x, x)) == "result 2 of f([[1. 1. 1.] [1. 1. 1.]]) should have the shape (3,), and has (2, 3)"

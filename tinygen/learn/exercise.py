@@ -108,6 +108,10 @@ class Exercise:
             return f"{result}{self.name}{_short(case)} should have the shape {b.shape}, and has {a.shape}"
         if a.dtype.kind in "fi" and same(-a, b, self.tolerance):
             return f"{result or 'the result of '}{self.name} has the wrong sign"
+        if b.size > 8 and a.dtype.kind in "biuf" and b.dtype.kind in "fi":
+            place = numpy.unravel_index(numpy.argmax(abs(a - b)), b.shape)
+            at = f"[{', '.join(map(str, place))}]"
+            return f"{result}{self.name}{_short(case)} should have {b[place]:.4g} at {at}, and has {a[place]:.4g}"
         return f"{result}{self.name}{_short(case)} should be {_text(expected)}, and is {_text(found)}"
 
 
@@ -143,12 +147,8 @@ def _plain(value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    text = (
-        numpy.array2string(numpy.asarray(_plain(value)), precision=4, threshold=20, max_line_width=100)
-        if hasattr(_plain(value), "shape")
-        else repr(value)
-    )
-    return text if "\n" not in text else "\n" + text + "\n"
+    value = _plain(value)
+    return " ".join(numpy.array2string(numpy.asarray(value), precision=4).split()) if hasattr(value, "shape") else repr(value)
 
 
 def _short(case: tuple[Any, ...]) -> str:
@@ -158,8 +158,8 @@ def _short(case: tuple[Any, ...]) -> str:
         value = _plain(value)
         if callable(value):
             return "f"
-        if getattr(value, "size", 9) > 8 and hasattr(value, "shape"):
+        if getattr(value, "size", 0) > 8:
             return f"<{'x'.join(map(str, value.shape))}>"
-        return " ".join(numpy.array2string(value, precision=4).split()) if hasattr(value, "shape") else repr(value)
+        return _text(value)
 
     return f"({', '.join(map(told, case))})"

@@ -144,5 +144,6 @@ EXERCISES = [
             "g * b goes to a. Its shape is that of y; a.shape says what it must come down to.",
             "return sum_to(g * b, a.shape), sum_to(...)",
         ],
+        uses=["sum_to"],
     ),
 ]

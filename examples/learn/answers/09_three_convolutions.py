@@ -169,9 +169,7 @@ def of_weight(rng):
 
 def wrong_meetings(function):
     """The ideas of an exercise that a wrong geometry gives."""
-    return {
-        f"{function.__name__} depends on meetings: {sentence}": partial(function, meetings=wrong) for sentence, wrong in GEOMETRY.items()
-    }
+    return {sentence: partial(function, meetings=wrong) for sentence, wrong in GEOMETRY.items()}
 
 
 def in_float64(function):
@@ -220,6 +218,7 @@ EXERCISES = [
         conv2d,
         of_conv2d,
         also=keeps_dtype(of_conv2d),
+        uses=["meetings"],
         ideas={
             **wrong_meetings(conv2d),
             **in_float64(conv2d),
@@ -242,6 +241,7 @@ EXERCISES = [
         conv2d_data,
         of_data,
         also=keeps_dtype(of_data),
+        uses=["meetings"],
         ideas={
             **wrong_meetings(conv2d_data),
             **in_float64(conv2d_data),
@@ -266,6 +266,7 @@ EXERCISES = [
         conv2d_weight,
         of_weight,
         also=keeps_dtype(of_weight),
+        uses=["meetings"],
         ideas={
             **wrong_meetings(conv2d_weight),
             **in_float64(conv2d_weight),

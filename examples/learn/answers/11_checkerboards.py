@@ -139,6 +139,7 @@ EXERCISES = [
             "In one axis the least count is kernel // stride. The most is that, plus 1 if something is left over.",
             "In an image both counts are squared. -(-kernel // stride) is kernel / stride, rounded up.",
         ],
+        uses=["written"],
     ),
     Exercise(
         "even_kernel",
