@@ -1,10 +1,10 @@
 # %% [markdown]
 # # 05 What was stretched is summed
 #
-# A list of 10 numbers is added to each of 64 rows. One number is multiplied with a million pixels. NumPy calls
-# it broadcasting: an array is repeated until the shapes fit. The gradient then arrives in the large
-# shape, and the small array needs one in its own. You write how it comes down, and meet a mistake
-# that trains without complaint.
+# A list of 10 numbers is added to each of 64 rows. One number is multiplied with a million pixels.
+# NumPy calls it broadcasting: an array is repeated until the shapes fit. The gradient then arrives in
+# the large shape, and the small array needs one in its own. You write how it comes down, and meet a
+# mistake that trains without complaint.
 #
 # ## The rule
 #

@@ -2,9 +2,9 @@
 # # 06 The slope of a slope
 #
 # Some losses contain a gradient, such as one that grows where the slope of a network is not 1 (lesson
-# 19). To train with them, a gradient must be differentiated in its turn. tinygen does that with the walk you
-# wrote, and with nothing else: backward is written in Tensors, so it leaves nodes behind, too. Here
-# you see how one word, `.data`, breaks it, and that no first gradient shows the damage.
+# 19). To train with them, a gradient must be differentiated in its turn. tinygen does that with the
+# walk you wrote, and with nothing else: backward is written in Tensors, so it leaves nodes behind,
+# too. Here you see how one word, `.data`, breaks it, and that no first gradient shows the damage.
 #
 # For y = x^2, backward returns g times 2x. This is itself a function, of g and of x:
 #

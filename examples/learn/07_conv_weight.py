@@ -85,7 +85,7 @@ predict(
 
 # %%
 def conv2d_weight(x, y, size, stride, padding, dilation):
-    """dL/dw of shape (*size, C, K). y (n, i, j, k) is the gradient that arrives, the g of the text; x is the image.
+    """dL/dw of shape (*size, C, K). y (n, i, j, k) is the gradient that arrives: g in the text. x is the image.
 
     size is (rows, columns) of the kernel; the rest is as in `convolved`. All arrays are NumPy's, and the
     result has the dtype of x. np.outer(u, v) is the table of all products u[c] v[k].

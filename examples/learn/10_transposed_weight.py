@@ -67,7 +67,7 @@ def transposed_gradients(g, y, w, stride, padding, dilation):
 
 # %%
 def numbers_in_weight():
-    """How many numbers dL/dw has, where 4x4x16 becomes 8x8x3: as many as w, which is (rows, columns, C, K)."""
+    """How many numbers dL/dw has, where 4x4x16 becomes 8x8x3: as many as w (rows, columns, C, K)."""
     return np.ones((4, 4, 3, 16)).size
 
 
@@ -88,7 +88,8 @@ def weight_gradients(g, x, y, stride, padding, dilation):
 
 # %% [markdown]
 # Three functions with two inputs each have six gradients, and these six are the three functions again.
-# That is why networks of convolutions have gradients of every order in tinygen, and three compiled functions.
+# That is why networks of convolutions have gradients of every order in tinygen, from three compiled
+# functions.
 
 # %%
 check("10", globals())
