@@ -82,6 +82,19 @@ def test_machine_code_is_kept_for_the_next_process(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("cuda_kernels")
+def test_machine_code_depends_on_the_package_that_its_kernel_is_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tinygen_kernels.cuda.compiler import _source
+
+    (tmp_path / "rungs").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    found = set()
+    for text in ("", "# changed", ""):
+        (tmp_path / "rungs" / "__init__.py").write_text(text)
+        found.add(_source.__wrapped__("rungs.own"))
+    assert len(found) == 2 and _source("__main__") not in found
+
+
+@pytest.mark.usefixtures("cuda_kernels")
 def test_without_a_folder_kernels_compile_and_say_so_once() -> None:
     full = "from tinygen_kernels.code_files import CodeFiles\ndef save(*_): raise OSError\nCodeFiles.load, CodeFiles.save = save, save\n"
     process = child(["-c", full + COMPILE, "dropout", "adam"])

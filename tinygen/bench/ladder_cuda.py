@@ -2,7 +2,7 @@
 
 The rungs are in `tinygen_kernels.ladder.cuda`, each with its idea. Without a GPU they run in Numba's
 simulator, whose times mean nothing. So their accesses to memory are counted instead, on a layer as
-small as one block of the largest tile.
+small as one block of the fourth rung. With NUMBA_ENABLE_CUDASIM=1 they are counted on any machine.
 """
 
 import importlib
@@ -51,8 +51,10 @@ def main(layer: Layer | None) -> None:
         rows: list[tuple[str, ...]] = [("rung", "reads", "writes", "sectors", "shared reads", "barriers", "sectors/read")]
         for name, idea in ladder.ideas(cuda).items():
             print(f"{name}: {idea}", flush=True)
-            rows.append((name, *(f"{number:.3g}" for number in astuple(worker(count, name, layer)))))
-    print("\n".join(["", *table(rows), *LEGEND]))
+            found: warps.Counts = worker(count, name, layer)
+            print(f"    {found.sectors:.3g} sectors and {found.shared_reads:.3g} reads of shared memory for a multiply-add\n")
+            rows.append((name, *(f"{number:.3g}" for number in astuple(found))))
+    print("\n".join([*table(rows), *LEGEND]))
 
 
 def _missing() -> str | None:
