@@ -1,7 +1,6 @@
 """Every rung of the GPU's ladder is the same convolution, is timed on a GPU, and compiles for one."""
 
 import types
-from typing import Any
 
 import numpy
 import pytest
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.gpu
 # One and several blocks in both directions, and no size a multiple of a block's.
 CASES = {
     "plain": Convolution(3, (4, 4), 3, 5, (1, 2), (1, 1), ((1, 0), (1, 1)), (1, 1)),
-    "lopsided": Convolution(2, (5, 4), 17, 4, (2, 1), (2, 1), ((1, 0), (0, 2)), (2, 1)),
+    "bare": Convolution(2, (5, 4), 17, 4, (2, 1), (2, 1), ((0, 0), (0, 0)), (2, 1)),  # the last channel of x is its end
     "wide": Convolution(1, (2, 5), 2, 67, (1, 2), (1, 2), ((0, 0), (1, 0)), (1, 3)),
 }
 
@@ -36,21 +35,35 @@ def nan_results(cuda_kernels: types.ModuleType, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("rung", cuda.RUNGS[:-1])
 def test_it_is_the_reference(rung: str, case: str) -> None:
     c = CASES[case]
-    x, w, _ = c.arrays(numpy.float32, 0)
+    x, w, _ = map(numpy.ascontiguousarray, c.arrays(numpy.float32, 0))  # a copy would not end where on_device has a NaN
     b = w[0, 0, 0]
-    y = cuda.conv2d(rung, on_device(x), on_device(w), on_device(numpy.ascontiguousarray(b)), *c.window)
+    y = cuda.conv2d(rung, on_device(x), on_device(w), on_device(b), *c.window)
     assert y.dtype == numpy.float32
     assert error(y.get(), reference.conv2d(*(a.astype(numpy.float64) for a in (x, w, b)), *c.window), c.terms["y"]) < 5e-6
 
 
-def test_a_rung_is_checked_and_timed(cuda_kernels: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+GPU, SMALL = Protocol(1, wall_clock=True, device="cuda"), Layer(1, (2, 2), 1, 2, 2, 1, 1)
+
+
+@pytest.fixture
+def once(cuda_kernels: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ladder_cuda, "_REPEATS", 1)
-    gpu, layer = Protocol(1, wall_clock=True, device="cuda"), Layer(1, (2, 2), 1, 2, 2, 1, 0)
-    rung = ladder_cuda.measure("coalesced", layer, gpu)
-    assert rung.gflops > 0
-    assert ladder.report([rung], 1e3)[0] == ("rung", "GFLOP/s", "of the peak", "times the rung before", "you said")
-    wrong: Any = lambda rung, x, w, *rest: 2 * right(rung, x, w, *rest)  # noqa: E731
+
+
+@pytest.mark.usefixtures("once")
+def test_a_wrong_rung_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     right = cuda.conv2d
-    monkeypatch.setattr(cuda, "conv2d", wrong)
+    monkeypatch.setattr(cuda, "conv2d", lambda *arguments: 2 * right(*arguments))
     with pytest.raises(ArithmeticError, match="coalesced does not compute the convolution of"):
-        ladder_cuda.measure("coalesced", layer, gpu)
+        ladder_cuda.measure("coalesced", SMALL, GPU)
+
+
+@pytest.mark.usefixtures("once")
+def test_on_a_gpu_the_command_times(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(ladder, "ideas", lambda package: {"pixel": "one each", "coalesced": "neighbours"})
+    ladder_cuda._climb(lambda function, *arguments: function(*arguments), GPU, SMALL)
+    printed = capsys.readouterr().out
+    assert "timed on a GPU" in printed and "times the rung before" in printed
+    heads, *rows = (line.split() for line in printed.splitlines()[-3:])
+    assert "traffic" not in heads and [row[0] for row in rows] == ["pixel", "coalesced"]
+    assert float(rows[0][1]) > 0
