@@ -16,7 +16,7 @@ The first four and `block` have one function, `convolve(x, w, stride, dilation, 
 convolution of x (N, H, W, C), whose border of zeros is there already, with w (kh, kw, C, K) to y
 (N, H', W', K). Where a module has it, `in_python` is this function before it was compiled; the
 benchmark counts what it reads and writes. `conv2d` gives every rung the signature that all kernels
-have.
+have. `ladder/cuda/` is the ladder on a GPU.
 """
 
 import importlib
