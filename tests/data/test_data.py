@@ -295,8 +295,8 @@ class TestLoader:
         [
             ((4, 5), 2, 0, r"equal length, not of the lengths \[4, 5\]"),
             ((), 1, 0, r"one or more arrays .* \[\]"),
-            ((4,), 5, 0, "batch_size must be 1 to 4, the length of the arrays, not 5"),
-            ((4,), 0, 0, "batch_size must be 1 to 4, the length of the arrays, not 0"),
+            ((4,), 5, 0, "batch_size must be 1 to 4, the number of examples, not 5"),
+            ((4,), 0, 0, "batch_size must be 1 to 4, the number of examples, not 0"),
             ((4,), 2, -1, "seed must be 0 to .*, not -1"),
             ((4,), 2, 2**64, f"seed must be 0 to .*, not {2**64}"),
         ],

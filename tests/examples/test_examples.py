@@ -165,7 +165,7 @@ def test_bad_input_is_told_in_one_sentence(few_images: Path, tmp_path: Path) -> 
         (["--data", tmp_path / "none", *out], f"{tmp_path / 'none'} does not exist"),
         (["--data", few_images, *out, "--crop", "29"], f"{few_images}: an image of 28x28 pixels has no central 29x29"),
         (["--data", damaged, *out], "holds 90 bytes of data where its header, (96,) of uint8, promises 96"),
-        (["--data", few_images, *out, "--batch-size", "97"], "batch_size must be 1 to 96, the length of the arrays, not 97"),
+        (["--data", few_images, *out, "--batch-size", "97"], "batch_size must be 1 to 96, the number of examples, not 97"),
         (["--data", few_images, *out, "--device", "gpu"], 'unknown device "gpu": devices are "cpu", "cuda" and "cuda:1", "cuda:2", ...'),
         (["--data", few_images, *out, "--lr", "-1"], "--lr must be positive, got -1.0"),
         (["--data", few_images, *out, "--latent", "0"], "--latent must be positive, got 0"),

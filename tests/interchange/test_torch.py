@@ -8,6 +8,7 @@ import numpy
 import pytest
 from known_models import FLAGS, LAYERS, opened_run, random_inputs, shaken
 from numpy.testing import assert_allclose
+from safetensors.numpy import save_file
 from torch_by_hand import as_tensor, run_lines
 
 import tinygen as tg
@@ -15,7 +16,6 @@ from tinygen import nn
 from tinygen.command_line import UsageError
 from tinygen.commands.export import networks_of
 from tinygen.interchange import from_torch, to_torch, torch_source
-from tinygen.saving import checkpoint
 
 Patch = pytest.MonkeyPatch
 
@@ -23,7 +23,7 @@ Patch = pytest.MonkeyPatch
 def in_torch(model: nn.Module, inputs: tuple[Any, ...], folder: Path, monkeypatch: Patch) -> dict[str, Any]:
     """What the printed lines define: `model`, with the weights loaded, and its classes."""
     monkeypatch.chdir(folder)
-    checkpoint.save("model.safetensors", to_torch(model, *inputs))
+    save_file(to_torch(model, *inputs), "model.safetensors")
     return run_lines(torch_source(model, "model.safetensors", *inputs), monkeypatch)
 
 

@@ -228,3 +228,10 @@ def test_there_are_forty_wrong_ideas_and_few_without_a_name() -> None:
 def test_a_right_backward_is_never_accused(name: str, seed: int) -> None:
     op = OPS[name]
     gradgradcheck(op.applied(op.backward), *op.inputs(seed), seed=seed)
+
+
+def test_one_element_tells_little() -> None:
+    op = next(op for op in OPS.values() if "half" in op.wrong)
+    backward, _ = op.wrong["half"]
+    with pytest.raises(AssertionError, match=r"It is 0\.5 times what it should be; of one element this tells little"):
+        gradgradcheck(op.applied(backward), F.tensor(0.7, dtype="float64", requires_grad=True))

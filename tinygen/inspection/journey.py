@@ -137,7 +137,7 @@ def _sentences(file: str) -> dict[int, str]:
             visit(part, own or above)
 
     visit(tree, ast.get_docstring(tree) or "")
-    return {line: re.split(r"[.:](?:\s|$)", " ".join(text.split("\n\n")[0].split()))[0] for line, text in found.items()}
+    return {line: re.split(r"(?<=\S)[.:](?:\s|$)", " ".join(text.split("\n\n")[0].split()))[0] for line, text in found.items()}
 
 
 def _sentence(file: str, line: int) -> str:

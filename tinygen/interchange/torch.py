@@ -191,12 +191,13 @@ def to_torch(model: nn.Module, *inputs: Input) -> State:
     A Sequential is one of the equivalent modules of torch.nn, whose places are the numbers of the
     layers; any other module is one of yours with parts of the same names. Each input is a shape with
     the batch as its first axis, or an array, as for `nn.summary`. It may be left out where no image is
-    flattened.
+    flattened. `safetensors.numpy.save_file` writes the state dict.
 
     Raises UsageError where inputs are missing, and for what PyTorch's modules have no place for.
     """
     entries = _named_entries(model, inputs, "to_torch")
-    state = {name: entry.arrays()[entry.places] for name, entry in entries.items() if isinstance(entry, _Entry)}
+    # safetensors writes what lies in memory, and does not look at strides.
+    state = {name: numpy.ascontiguousarray(entry.arrays()[entry.places]) for name, entry in entries.items() if isinstance(entry, _Entry)}
     return {name: state[name] if name in state else _zeros(name, entry, state) for name, entry in entries.items()}
 
 

@@ -115,6 +115,8 @@ def _factor(case: Case) -> str:
         if min(abs(k * n - 1), abs(k / n - 1)) < WRONG:
             multiple = f"{'1/' if abs(k) < 1 else ''}{n} times what it should be"
             return f"Everywhere it is {multiple}, and {where}: a mean in the place of a sum, or a sum of a mean?"
+    if case.found.size == 1:
+        return f"It is {k:.6g} times what it should be; of one element this tells little, so check a tensor of several, as tensors((2, 3))."
     return f"Everywhere it is {k:.6g} times what it should be: a constant factor?"
 
 
