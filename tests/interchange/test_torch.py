@@ -221,3 +221,8 @@ def test_what_cannot_be_told_is_said(monkeypatch: Patch) -> None:
     ):
         with pytest.raises(UsageError, match=message):
             torch_source(layer, "layer.safetensors", shape)
+
+
+def test_the_model_has_the_name_of_its_file(tmp_path: Path) -> None:
+    lines = torch_source(nn.Sequential(nn.Dense(2, 1)), str(tmp_path / "my-net.safetensors"), (1, 2))
+    assert f'my_net.load_state_dict(load_file("{tmp_path}/my-net.safetensors"))' in lines

@@ -9,6 +9,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import PurePath
 from textwrap import indent
 from typing import Any
 
@@ -205,7 +206,7 @@ def torch_source(model: nn.Module, file: str, *inputs: Input) -> str:
         example = '(model, "model.safetensors", (1, 28, 28, 1))'
         raise TypeError(f"torch_source: file is the name of the file of the weights, as in {example}, got {shown(file)}")
     lines = _Lines(model, inputs)
-    name, built = re.sub(r"\W|^(?=\d)", "_", file.partition(".")[0]), lines.module(model)
+    name, built = re.sub(r"\W|^(?=\d)", "_", PurePath(file).name.partition(".")[0]), lines.module(model)
     classes = "".join(f"\n\n{text}" for text in lines.classes.values())
     imports = ["from safetensors.torch import load_file", "from torch import nn"]
     if "torch." in classes:
