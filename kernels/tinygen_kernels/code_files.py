@@ -9,6 +9,7 @@ import functools
 import hashlib
 import importlib.resources
 import os
+import threading
 import warnings
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ class CodeFiles:
     def save(self, key: Any, code: Any) -> None:
         """Write the file, and remove those of older sources."""
         path = self._path(key)
-        unfinished = path.with_suffix(f".{os.getpid()}")
+        unfinished = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
         unfinished.write_bytes(code)
         unfinished.replace(path)
         self._remove(but=self._of_source)

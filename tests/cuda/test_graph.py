@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import threading
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ from tinygen.training.graph import GraphStep
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("fast_kernels")]
 
-# Their hosts draw labels or codes that steer the step, which a graph would hold fast.
+# Their hosts draw labels or codes that steer the step, which a graph would repeat.
 STEERED = {"infogan"}
 STACKED = {"attention_gan", "attention_names"}  # their products of stacked matrices are cuBLAS's
 
@@ -123,13 +124,16 @@ def test_every_optimiser_follows_its_schedule(kind: Any, replays: list[int]) -> 
 def test_noise_dropout_average_and_spectral_norm_go_on(replays: list[int]) -> None:
     """Batches of another size are done without the graph, and it goes on after them."""
     sizes = [5, 5, 5, 5, 5, 4, 5, 3, 5, 5]
-    (_, plain), (parts, step) = small(), small()
+    (others, plain), (parts, step) = small(), small()
     manual_seed(0)
     expected = losses(plain, sizes)
     manual_seed(0)
     assert losses(GraphStep(step, parts, "cuda"), sizes) == expected
     assert len(set(expected)) == len(expected)
     assert len(replays) == 5
+    for name, part in parts.items():
+        for key, array in part.state_dict().items():
+            assert_array_equal(array, others[name].state_dict()[key], err_msg=f"{name}.{key}")
 
 
 def test_a_step_that_the_host_steers_goes_on_without_replays(replays: list[int], capsys: Any) -> None:
@@ -148,6 +152,46 @@ def test_a_step_that_the_host_steers_goes_on_without_replays(replays: list[int],
     weight[0] = 1.0
     assert steered(x)["loss"].item() == 3.0
     assert len(replays) == 1
+
+
+@pytest.mark.parametrize("sizes", [[5, 5, 5, 3, 5, 5], [5, 5, 3, 5, 5, 3], [3, 5, 3, 5, 3, 3]])
+def test_batches_of_another_size_are_not_counted(sizes: list[int], replays: list[int], capsys: Any) -> None:
+    parts, _ = small()
+    weight = [1.0]
+
+    def step(x: Any) -> dict[str, Any]:
+        weight[0] *= 0.5
+        return {"loss": weight[0] * tg.Tensor(x).sum()}
+
+    steered = GraphStep(step, parts, "cuda")
+    for n in sizes:
+        steered(backend.to_device(numpy.ones((n, 3), "float32"), "cuda"))
+    assert ("goes on without replays" in capsys.readouterr().out, len(replays)) == (sizes.count(sizes[0]) >= 4, sizes.count(sizes[0]) >= 4)
+
+
+def test_an_array_that_was_replaced_ends_the_replays(replays: list[int], capsys: Any) -> None:
+    parts, step = small()
+    graphed = GraphStep(step, parts, "cuda")
+    losses(graphed, [5] * 5)
+    for parameter in parts["network"].parameters():
+        parameter.data = parameter.data.copy()
+    before = len(replays)
+    losses(graphed, [5] * 2)
+    assert len(replays) == before == 2
+    assert capsys.readouterr().out.count("goes on without replays") == 1
+
+
+def test_another_thread_is_not_recorded() -> None:
+    seen: list[Any] = []
+
+    def function(x: Any) -> Any:
+        thread = threading.Thread(target=lambda: seen.append(backend.capturing()))
+        thread.start()
+        thread.join()
+        return x + 1
+
+    backend.Captured(function, (backend.to_device(numpy.ones(3, "float32"), "cuda"),))
+    assert seen == [None]
 
 
 def test_a_step_that_reads_a_number_is_refused() -> None:

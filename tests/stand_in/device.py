@@ -171,7 +171,7 @@ class MemoryPool:
 
 
 class CUDARuntimeError(RuntimeError):
-    """cupy.cuda.runtime.CUDARuntimeError, which the stand-in never raises."""
+    """cupy.cuda.runtime.CUDARuntimeError, raised for what CUDA refuses during a capture."""
 
 
 def _wait(what: str) -> None:

@@ -64,7 +64,11 @@ def to_device(x: Array, device: str) -> Array:
 def from_host(make: Callable[[], numpy.ndarray], device: str) -> Array:
     """make() on the device. Each replay of what is being recorded calls it again (see `replay.py`)."""
     capture = capturing()
-    return capture.given(make) if capture and device != "cpu" else to_device(numpy.asarray(make()), device)
+    if capture is None or device == "cpu":
+        return to_device(numpy.asarray(make()), device)
+    index = _cuda_index(device)
+    _cupy(device, index).cuda.Device(index).use()
+    return capture.given(make)
 
 
 def compute_where(x: Array) -> None:

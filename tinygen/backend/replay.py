@@ -1,9 +1,9 @@
-"""Operations on a GPU that are recorded once and then done again as a whole: a CUDA graph.
+"""Operations on a GPU that are recorded once and then run again as a whole: a CUDA graph.
 
 Python takes some microseconds to start an operation, and a step of training has hundreds of
 operations, many of which take less on a GPU. The operations of a step are the same every time. So
-the GPU's driver can record them, with the addresses of all arrays, instead of doing them, and do
-all of them later at one command. Python then only prepares what comes from the host: it draws the
+the GPU's driver can record them, with the addresses of all arrays, instead of running them, and run
+them all later by one command. Python then only prepares what comes from the host: it draws the
 noise, counts the steps, and copies both to the arrays in which the recorded operations find them.
 
     captured = Captured(function, (x,))     # records function(x), and does it
@@ -15,6 +15,7 @@ that a recording sees it. All other numbers of the host are what they were when 
 """
 
 import importlib
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -22,7 +23,15 @@ from typing import Any
 import numpy
 from tinygen_kernels import Array
 
-_captures: list["_Capture"] = []  # the one in progress, if there is one
+
+class _Captures(threading.local):
+    """The one in progress in this thread, if there is one."""
+
+    def __init__(self) -> None:
+        self.open: list[_Capture] = []
+
+
+_captures = _Captures()
 
 
 class _Capture:
@@ -36,7 +45,7 @@ class _Capture:
     def constant(self, values: numpy.ndarray) -> Array:
         """An array that will have these values: nothing can be copied from the host during a recording.
 
-        It lies outside the memory of the recording, which serves one array after the other.
+        It is not in the recording's pool, whose memory is used by one array after another.
         """
         with self.xp.cuda.using_allocator(self.xp.get_default_memory_pool().malloc):
             there = self.xp.empty(values.shape, values.dtype)
@@ -50,29 +59,29 @@ class _Capture:
 
     @contextmanager
     def in_progress(self) -> Iterator[None]:
-        _captures.append(self)
+        _captures.open.append(self)
         try:
             yield
         finally:
-            _captures.pop()
+            _captures.open.pop()
 
 
 def capturing() -> _Capture | None:
-    return _captures[-1] if _captures else None
+    return _captures.open[-1] if _captures.open else None
 
 
 def on_host(action: Callable[[], object]) -> None:
-    """Do it now, and again before each replay of what is being recorded."""
+    """Call the action now, and again before each replay. A replay calls actions in the order of the recording."""
     action()
-    if _captures:
-        _captures[-1].actions.append(action)
+    if capture := capturing():
+        capture.actions.append(action)
 
 
 class Captured:
     """The operations of function(*arguments) on the current GPU, which are done now and at each call.
 
-    The function must do the same operations every time, and wait for none of them. It may write
-    only to arrays that stay where they are. `result` is what it returned.
+    The function must do the same operations every time, and wait for none of them. It may read and
+    write only arrays that stay where they are. `result` is what it returned.
 
     Raises what CuPy raises where the function does what cannot be recorded, such as reading a number
     from the GPU, or a product of stacked matrices, for which CuPy uses cuBLAS.
@@ -92,17 +101,20 @@ class Captured:
                     stream.end_capture()
                 raise
             self._graph = stream.end_capture()
-        self._capture, self._current_stream = capture, cupy.cuda.get_current_stream
+        self._actions, self._constants = capture.actions, [there for there, _ in capture.copies]
         for there, values in capture.copies:
             _fill(there, values)
-        self._graph.launch(self._current_stream())
+        self._device = cupy.cuda.Device()
+        self._stream = cupy.cuda.get_current_stream
+        self._graph.launch(self._stream())
 
     def __call__(self, *arguments: Array) -> Any:
-        for own, argument in zip(self._arguments, arguments, strict=True):
-            own[...] = argument
-        for action in self._capture.actions:
-            action()
-        self._graph.launch(self._current_stream())
+        with self._device:
+            for own, argument in zip(self._arguments, arguments, strict=True):
+                own[...] = argument
+            for action in self._actions:
+                action()
+            self._graph.launch(self._stream())
         return self.result
 
 

@@ -127,8 +127,8 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     """
     if real.shape != fake.shape:
         raise ValueError(f"gradient_penalty: real {real.shape} and fake {fake.shape} must have one shape")
-    each = len(real), *[1] * (real.ndim - 1)
-    e = Tensor(from_host(lambda: generator().random(each).astype(real.dtype), real.device))
+    each, dtype = (len(real), *[1] * (real.ndim - 1)), real.dtype
+    e = Tensor(from_host(lambda: generator().random(each).astype(dtype), real.device))
     x = e * real + (1.0 - e) * fake
     if not x.requires_grad:
         x = Tensor(x.data, requires_grad=True)

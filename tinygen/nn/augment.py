@@ -71,13 +71,15 @@ def _translation(x: Tensor) -> Tensor:
 def _cutout(x: Tensor) -> Tensor:
     n, height, width, _ = x.shape
 
+    dtype = x.dtype
+
     def kept() -> numpy.ndarray:
         inside = []
         for size in (height, width):
             first = backend.generator().integers(0, size, n)[:, None] - size // 4
             places = numpy.arange(size)
             inside.append((first <= places) & (places < first + (size + 1) // 2))
-        return (~(inside[0][:, :, None] & inside[1][:, None, :])[..., None]).astype(x.dtype)
+        return (~(inside[0][:, :, None] & inside[1][:, None, :])[..., None]).astype(dtype)
 
     return x * Tensor(backend.from_host(kept, x.device))
 

@@ -88,7 +88,8 @@ class Average:
         self.updates = int(state["updates"])
         for name, t in named.items():
             if id(t) in self._tensors:
-                self._averages[id(t)] = backend.to_device(numpy.array(state[name]), t.device)
+                average = self._averages[id(t)] = backend.to_device(self._averages[id(t)], t.device)
+                average[...] = backend.to_device(numpy.asarray(state[name]), t.device)
 
 
 def _counts(t: Tensor) -> bool:

@@ -94,7 +94,8 @@ class Optimizer:
         """
         moving = gradients(self.parameters, type(self).__name__)
         self._expect_sound(moving)
-        backend.on_host(lambda: self._count([i for i, _, _ in moving]))
+        places = [i for i, _, _ in moving]
+        backend.on_host(lambda: self._count(places))
         self._now = {}
         for i, p, g in moving:
             array = p.writable(f"{type(self).__name__}.step")
@@ -102,6 +103,7 @@ class Optimizer:
             if any(backend.device_of(array) != p.device for array in self.state[i].values()):
                 self.state[i] = {slot: backend.to_device(array, p.device) for slot, array in self.state[i].items()}
             self.update(array, g.data, self.updates[i], **self.state[i])
+        self._now = {}  # its keys refer to this optimiser
 
     def _count(self, moving: list[int]) -> None:
         if self.schedule is not None:

@@ -18,10 +18,12 @@ class GraphStep:
     """A step(*batch) of a run that trains `parts`, recorded in its third call and replayed from then on.
 
     The fourth call compares: it does the step by a replay and, from the same state, without one. If
-    a bit of the state or of the numbers differs, the step is one that a recording does not hold,
-    because the host decides or computes something anew in each step. Then this is printed, and the
-    training goes on without replays, with the same numbers as if there had been none. A batch of
-    another size, such as the last one of an epoch, is not replayed.
+    a bit of the state or of the numbers differs, the step cannot be replayed, because the host
+    decides or computes something anew in each step. This is printed then, and the training goes on
+    without replays, with the same numbers as if there had been none. It does so, too, where an array
+    of a module has been replaced since. The comparison sees only what differs in that step: one that
+    the host changes later must not be given to it. Calls are counted over batches of the first one's
+    size; others are not replayed.
 
     Raises UsageError where the device is a CPU and where CUDA refuses to record the step.
     """
@@ -34,20 +36,28 @@ class GraphStep:
         self._calls = 0
         self._captured: backend.Captured | None = None
         self._shapes: list[Any] = []
+        self._places: list[tuple[Tensor, Array]] = []  # where the arrays of the modules were recorded
 
     def __call__(self, *batch: Array) -> Mapping[str, Any]:
-        self._calls += 1
-        if self._calls <= _WARM_UP:
+        self._shapes = self._shapes or _shapes(batch)
+        if _shapes(batch) != self._shapes:
             return self._in_place(*batch)
+        self._calls += 1
         if self._calls == _WARM_UP + 1:
             return self._record(batch)
-        if self._captured is None or _shapes(batch) != self._shapes:
+        if self._captured is not None and any(t.data is not array for t, array in self._places):
+            self._give_up()
+        if self._captured is None:
             return self._in_place(*batch)
         return self._compare(batch) if self._calls == _WARM_UP + 2 else self._captured(*batch)
 
+    def _give_up(self) -> None:
+        print("--graph: this step does not do the same every time, so the training goes on without replays")
+        self._captured = None
+
     def _in_place(self, *batch: Array) -> Mapping[str, Any]:
         """The step, after which every tensor of the modules has its array where it was before."""
-        before = [(t, t.data) for module in self._modules for _, t in module.named_tensors()]
+        before = self._tensors()
         numbers = self._step(*batch)
         for t, array in before:
             if t.data is not array:
@@ -55,8 +65,11 @@ class GraphStep:
                 t.data = array
         return numbers
 
+    def _tensors(self) -> list[tuple[Tensor, Array]]:
+        return [(t, t.data) for module in self._modules for _, t in module.named_tensors()]
+
     def _record(self, batch: tuple[Array, ...]) -> Mapping[str, Any]:
-        self._shapes = _shapes(batch)
+        self._places = self._tensors()
         try:
             self._captured = backend.Captured(self._in_place, batch)
         except Exception as error:
@@ -74,8 +87,7 @@ class GraphStep:
         backend.set_random_state(random)
         numbers = self._in_place(*batch)
         if not _same(replayed, (_bits(numbers), self._state(), backend.random_state())):
-            print("--graph: this step does not do the same every time, so the training goes on without replays")
-            self._captured = None
+            self._give_up()
         return numbers
 
     def _state(self) -> dict[str, dict[str, numpy.ndarray]]:

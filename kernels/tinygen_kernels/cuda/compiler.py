@@ -7,6 +7,7 @@ capability. NVIDIA's linker turns PTX into machine code, a *cubin*, which is kep
 
 import functools
 import importlib
+import inspect
 import os
 import re
 import types
@@ -20,7 +21,17 @@ from numba import cuda
 from tinygen_kernels.code_files import CodeFiles, Folders, digest, sources, warn_once
 
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") != "0"  # Numba's simulator runs the kernels, and nothing is compiled
-_PARTS = "numba", "numba-cuda", "cuda-core", "cuda-toolkit", "nvidia-nvvm", "nvidia-nvjitlink"  # of the compiler
+# The parts of the compiler, of CUDA 13 and 12.
+_PARTS = (
+    "numba",
+    "numba-cuda",
+    "cuda-core",
+    "cuda-toolkit",
+    "nvidia-nvvm",
+    "nvidia-nvjitlink",
+    "nvidia-cuda-nvcc-cu12",
+    "nvidia-nvjitlink-cu12",
+)
 
 if not (SIMULATED or hasattr(numpy, "row_stack")):
     # numba-cuda 0.30 looks this function up when it is imported in full. NumPy 2.5 does not have it.
@@ -59,11 +70,16 @@ def machine_code(kernel: Callable[..., None], signature: tuple[Any, ...], capabi
 
 
 def description(value: Any) -> str:
-    """The name of a function and, in turn, of what it closes over: kernels of one source differ in nothing else."""
+    """The name of a function and, in turn, of its defaults and of what it closes over.
+
+    Kernels of one source differ in nothing else. A function of a module without a package, whose
+    source is in no digest, is described by its own text.
+    """
     function = getattr(value, "py_func", value)
     if isinstance(function, types.FunctionType):
         closed_over = [cell.cell_contents for cell in function.__closure__ or ()]
-        return f"{function.__module__}.{function.__qualname__}{description(tuple(closed_over))}"
+        text = "" if "." in function.__module__ else inspect.getsource(function)
+        return f"{function.__module__}.{function.__qualname__}{description((*closed_over, *(function.__defaults__ or ())))}{text}"
     if isinstance(value, tuple):
         return f"({', '.join(map(description, value))})"
     return value.__name__ if isinstance(value, type) else repr(value)

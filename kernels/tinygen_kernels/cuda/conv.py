@@ -48,7 +48,11 @@ def conv2d_data(
         x[...] = 0  # some pixels meet no tap
     swapped = w.transpose(0, 1, 3, 2)
     for taps, axes in launches:
-        _run(_pixel_kernel, y, cupy.stack([swapped[each] for each in product(*taps)]), x, axes)
+        parts = [swapped[each] for each in product(*taps)]
+        weights = empty((len(parts), *parts[0].shape), w.dtype)
+        for i, part in enumerate(parts):  # CuPy's `stack` sends their addresses from the host, which a CUDA graph cannot hold
+            weights[i] = part
+        _run(_pixel_kernel, y, weights, x, axes)
     return _finished(x, bias, negative_slope)
 
 
