@@ -1,6 +1,6 @@
 """Starts kernels on a stub of the GPU's driver, in a process without a GPU, and tells what the driver was given.
 
-    python stub_driver.py     prints JSON: see `report`
+    python stub_driver.py ADDRESS     prints JSON: see `report`. The address is that of the first array
 
 The machine code is real, and so are CuPy's arrays, though their addresses are invented. What only
 a driver can do is replaced: which device is current, and the three functions that `launch` calls.
@@ -9,6 +9,7 @@ a driver can do is replaced: which device is current, and the three functions th
 import ctypes
 import json
 import re
+import sys
 from typing import Any, NamedTuple
 
 import cupy
@@ -16,7 +17,7 @@ import numpy
 from numba import cuda
 from tinygen_kernels.cuda import compiler, launch
 
-ADDRESS = 0x7F00_0000_0000
+ADDRESS = int(sys.argv[1])
 
 
 class Inner(NamedTuple):

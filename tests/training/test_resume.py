@@ -55,7 +55,7 @@ def test_what_a_checkpoint_says_of_its_run(tmp_path: Path, monkeypatch: pytest.M
     assert metadata["format"] == "1" and metadata["tinygen"].count(".") == 2 and metadata["script"] == "test_resume"
     assert json.loads(metadata["options"]) == {
         "out": str(tmp_path / "run"), "epochs": 2, "batch_size": 8, "seed": 7, "device": "cpu", "resume": False, "checkpoint_minutes": 10,
-        "tensorboard": False, "with_": None,
+        "tensorboard": False, "graph": False, "with_": None,
         "data": str(tmp_path / "photos"), "classes": None, "size": None, "crop": None, "grey": False, "augment": None, "lr": 0.1, "gone": 3,
     }  # fmt: skip
     assert len(metadata["data"]) == 64
