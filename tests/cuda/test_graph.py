@@ -136,15 +136,19 @@ def test_noise_dropout_average_and_spectral_norm_go_on(replays: list[int]) -> No
             assert_array_equal(array, others[name].state_dict()[key], err_msg=f"{name}.{key}")
 
 
-def test_a_step_that_the_host_steers_goes_on_without_replays(replays: list[int], capsys: Any) -> None:
-    parts, _ = small()
+def steered_step() -> tuple[GraphStep, list[float]]:
+    """A step whose weight the host halves each time, and that weight."""
     weight = [1.0]
 
     def step(x: Any) -> dict[str, Any]:
         weight[0] *= 0.5
         return {"loss": weight[0] * tg.Tensor(x).sum()}
 
-    steered = GraphStep(step, parts, "cuda")
+    return GraphStep(step, small()[0], "cuda"), weight
+
+
+def test_a_step_that_the_host_steers_goes_on_without_replays(replays: list[int], capsys: Any) -> None:
+    steered, weight = steered_step()
     x = backend.to_device(numpy.ones((2, 3), "float32"), "cuda")
     assert [steered(x)["loss"].item() for _ in range(3)] == [3.0, 1.5, 0.75]
     steered(x)
@@ -156,14 +160,7 @@ def test_a_step_that_the_host_steers_goes_on_without_replays(replays: list[int],
 
 @pytest.mark.parametrize("sizes", [[5, 5, 5, 3, 5, 5], [5, 5, 3, 5, 5, 3], [3, 5, 3, 5, 3, 3]])
 def test_batches_of_another_size_are_not_counted(sizes: list[int], replays: list[int], capsys: Any) -> None:
-    parts, _ = small()
-    weight = [1.0]
-
-    def step(x: Any) -> dict[str, Any]:
-        weight[0] *= 0.5
-        return {"loss": weight[0] * tg.Tensor(x).sum()}
-
-    steered = GraphStep(step, parts, "cuda")
+    steered, _ = steered_step()
     for n in sizes:
         steered(backend.to_device(numpy.ones((n, 3), "float32"), "cuda"))
     assert ("goes on without replays" in capsys.readouterr().out, len(replays)) == (sizes.count(sizes[0]) >= 4, sizes.count(sizes[0]) >= 4)
