@@ -57,10 +57,7 @@ check("13", globals())
 
 
 def told(pixels, outputs):
-    try:
-        return round(cost(pixels, outputs), 2)
-    except NotImplementedError:
-        return "cost is still to be written"
+    return round(cost(pixels, outputs), 2)
 
 
 predict("One pixel by itself, 16 output channels: how many numbers for each product? (such as 1.25)", lambda: told(1, 16))
@@ -72,10 +69,7 @@ def moved():
     """How many numbers convolve reads and writes for each product, for 3 channels that become 16."""
     traffic = Traffic()
     x, w, y = (counted(np.ones(shape), traffic) for shape in [(1, 5, 9, 3), (2, 2, 3, 16), (1, 4, 8, 16)])
-    try:
-        convolve(x, w, (1, 1), (1, 1), y)
-    except NotImplementedError:
-        return "it is still to be written"
+    convolve(x, w, (1, 1), (1, 1), y)
     products = 32 * 4 * 3 * 16
     return round((traffic.reads + traffic.writes) / products, 2)
 

@@ -109,7 +109,7 @@ predict(
     lambda: "yes" if (single_estimates(3.0, 2.0, 1.0, 1.0, 0.5) > log_normal(3.0, 0.0, 5.0)).any() else "no",
 )
 predict(
-    "The variance of these single estimates for the best q is?", lambda: written(lambda: single_estimates(3, 2, 1, *best_q(3, 2, 1)).var())
+    "The variance of these single estimates for the best q is?", lambda: round(float(single_estimates(3, 2, 1, *best_q(3, 2, 1)).var()), 3)
 )
 
 # %% [markdown]
@@ -128,8 +128,8 @@ def learnt(q):
     return max(np.arange(0, 3.05, 0.1), key=lambda w: np.mean(elbo(x, w, 1.0, *q(x, w, 1.0))))
 
 
-predict("Which w has the largest ELBO with the best q for each x and w? (of 0, 0.1, ... 3)", lambda: written(lambda: learnt(best_q)))
-predict("And with the lazy q?", lambda: written(lambda: learnt(lambda x, w, s: (0.0 * x, 1.0))))
+predict("Which w has the largest ELBO with the best q for each x and w? (of 0, 0.1, ... 3)", lambda: round(float(learnt(best_q)), 3))
+predict("And with the lazy q?", lambda: round(float(learnt(lambda x, w, s: (0.0 * x, 1.0))), 3))
 
 # %% [markdown]
 # For the lazy encoder z says nothing about x, so the model does best to ignore z: w = 0. In a VAE this
