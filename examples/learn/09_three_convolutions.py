@@ -18,7 +18,7 @@
 # %%
 import numpy as np
 
-from tinygen.learn import check, predict
+from tinygen.learn import check, predict, show
 
 
 def output_size(size, kernel, stride, padding, dilation):
@@ -87,26 +87,18 @@ def conv2d_weight(x, y, size, stride, padding, dilation):
 
 # %%
 def three_numbers():
-    """The three products, for an odd geometry and random arrays."""
+    """Show the three products, for an odd geometry and random arrays."""
     rng = np.random.default_rng(9)
     size, kernel, *geometry = (7, 6), (3, 2), (2, 1), ((1, 0), (2, 1)), (1, 2)
     x, w = rng.normal(size=(2, *size, 2)), rng.normal(size=(*kernel, 2, 3))
     g = rng.normal(size=(2, *output_size(size, kernel, *geometry), 3))
-    pairs = (
-        (lambda: conv2d(x, w, None, *geometry), g),
-        (lambda: conv2d_data(g, w, None, size, *geometry), x),
-        (lambda: conv2d_weight(x, g, kernel, *geometry), w),
-    )
-    for function, other in pairs:
-        try:
-            print("   ", (function() * other).sum())
-        except NotImplementedError:
-            print("    still to be written")
+    show("<conv2d(x, w), g>       ", lambda: (conv2d(x, w, None, *geometry) * g).sum())
+    show("<x, conv2d_data(g, w)>  ", lambda: (x * conv2d_data(g, w, None, size, *geometry)).sum())
+    show("<w, conv2d_weight(x, g)>", lambda: (w * conv2d_weight(x, g, kernel, *geometry)).sum())
 
 
 check("09", globals())
-if __name__ == "__main__":
-    three_numbers()
+three_numbers()
 
 # %% [markdown]
 # The identity sees whether the three agree, and not whether they are a convolution: if your meetings

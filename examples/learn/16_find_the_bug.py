@@ -12,7 +12,7 @@
 # %%
 import numpy as np
 
-from tinygen.learn import check, predict
+from tinygen.learn import check, predict, show
 from tinygen.learn.threads import Memory, launch
 
 KERNEL = """
@@ -78,15 +78,13 @@ ones = np.ones((1, 8)), np.ones((1, 3)), 4
 predict("How many of the ten bugs does it show?", lambda: sum(seen(n, *ones) for n in CHANGES))
 
 
-def show(x, w, threads):
+def table(x, w, threads):
     """A line for each change: does this input show it?"""
-    for number, (old, new) in CHANGES.items():
-        short = " -> ".join(" ".join(text.split()) or "(nothing)" for text in (old, new))
-        print(f"    {number:2}  {'seen' if seen(number, x, w, threads) else '    '}  {short}")
+    short = {number: " -> ".join(" ".join(text.split()) or "(nothing)" for text in change) for number, change in CHANGES.items()}
+    return "\n".join(f"    {number:2}  {'seen' if seen(number, x, w, threads) else '    '}  {short[number]}" for number in CHANGES)
 
 
-if __name__ == "__main__":
-    show(*ones)
+show("What the ones show:", lambda: table(*ones))
 
 # %% [markdown]
 # Why does it not see the others? With ones a sum is the same, whichever numbers were added. One
@@ -121,11 +119,7 @@ def one_input():
 
 # %%
 check("16", globals())
-if __name__ == "__main__":
-    try:
-        show(*one_input())
-    except NotImplementedError:
-        print("one_input is still to be written")
+show("What your input shows:", lambda: table(*one_input()))
 
 # %% [markdown]
 # Is it enough to draw the numbers at random? tinygen's own tests do that, but in odd shapes: sizes

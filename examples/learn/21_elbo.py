@@ -15,7 +15,7 @@ import math
 
 import numpy as np
 
-from tinygen.learn import check, predict
+from tinygen.learn import check, predict, show
 
 
 def log_normal(x, m, v):
@@ -81,14 +81,6 @@ def best_q(x, w, s):
 check("21", globals())
 
 
-def written(function):
-    """What the function gives, if all that it needs is written."""
-    try:
-        return round(float(function()), 3)
-    except NotImplementedError:
-        return "still to be written"
-
-
 def single_estimates(x, w, s, m, v):
     """log p(x | z) + log p(z) - log q(z) for a thousand z drawn from q."""
     z = m + math.sqrt(v) * np.random.default_rng(0).normal(size=1000)
@@ -99,10 +91,10 @@ def single_estimates(x, w, s, m, v):
 # Three q for w = 2, s = 1, x = 3. A VAE estimates its ELBO from draws of z.
 
 # %%
-if __name__ == "__main__":
-    print("log p(x)       ", round(float(log_normal(3.0, 0.0, 5.0)), 3))
-    for name, q in {"prior": lambda: (0.0, 1.0), "half way": lambda: (1.0, 0.5), "best": lambda: best_q(3.0, 2.0, 1.0)}.items():
-        print(f"ELBO, {name:9}", written(lambda q=q: elbo(3.0, 2.0, 1.0, *q())))
+show("log p(x)      ", lambda: round(float(log_normal(3.0, 0.0, 5.0)), 3))
+show("ELBO, prior   ", lambda: round(float(elbo(3.0, 2.0, 1.0, 0.0, 1.0)), 3))
+show("ELBO, half way", lambda: round(float(elbo(3.0, 2.0, 1.0, 1.0, 0.5)), 3))
+show("ELBO, best    ", lambda: round(float(elbo(3.0, 2.0, 1.0, *best_q(3.0, 2.0, 1.0))), 3))
 
 predict(
     "The ELBO is below log p(x). Can the estimate of a single draw be above it? (yes or no)",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tinygen.learn.lesson import lesson
 from tinygen.learn.prediction import agrees
 
 FILE = """
@@ -89,3 +90,37 @@ def test_without_a_terminal_the_answer_is_printed_alone(
     run(tmp_path / "01_slope.py", monkeypatch, False)
     assert "Two?\n    computed: 2.0\n" in capsys.readouterr().out
     assert not (tmp_path / ".predicted").exists()
+
+
+SHOWN = """
+from tinygen.learn import show
+
+def unwritten():
+    raise NotImplementedError
+
+show("A half:", lambda: 1 / 2)
+show("A cross:", lambda: "#.#\\n.#.")
+show("Later:", unwritten)
+show("Divided:", lambda: 1 / 0)
+show("At last:", lambda: 3)
+"""
+
+
+def test_what_is_shown_waits_for_what_is_unwritten_and_no_error_ends_the_lesson(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "01_slope.py").write_text(SHOWN)
+    runpy.run_path(str(tmp_path / "01_slope.py"), run_name="__main__")
+    wrong = 'raises ZeroDivisionError: division by zero (line 10: show("Divided:", lambda: 1 / 0))'
+    assert capsys.readouterr().out == f"A half: 0.5\nA cross:\n#.#\n.#.\nLater: still to be written\nDivided: {wrong}\nAt last: 3\n"
+    runpy.run_path(str(tmp_path / "01_slope.py"), run_name="judged")
+    assert capsys.readouterr().out == ""
+
+
+def test_an_input_of_one_axis_is_named_and_the_lesson_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = lesson("16").path.read_text().splitlines()
+    begin = lines.index("def one_input():")
+    lines[begin + 2] = "    return [1, 2, 3, 4], [1, 2], 2"
+    (tmp_path / "16_find_the_bug.py").write_text("\n".join(lines))
+    runpy.run_path(str(tmp_path / "16_find_the_bug.py"), run_name="__main__")
+    told = capsys.readouterr().out
+    assert "one_input: x and w have two axes" in told and "What your input shows: raises TypeError" in told
+    assert told.splitlines()[-1] == "    computed: 4"  # of the last prediction

@@ -6,7 +6,7 @@ ideas that are often tried instead.
 
 exercise.py   an exercise, and how a function is judged: what is wrong is said as an idea
 lesson.py     a lesson file, its exercises, and `check`, which a learner's file calls
-prediction.py `predict`: what is asked before it is computed
+prediction.py `predict`: what is asked before it is computed; `show`: what is printed without a question
 course.py     the folder of a learner: start, list, check, hint, solution, watch
 judged.py     a check in a process of its own, with limits; the table of a class
 plugin.py     tinygen's tests on a learner's code
@@ -17,6 +17,6 @@ threads.py    a GPU in a few lines, which tells races, for the lessons on its ke
 
 from tinygen.learn.exercise import Exercise
 from tinygen.learn.lesson import check
-from tinygen.learn.prediction import predict
+from tinygen.learn.prediction import predict, show
 
-__all__ = ["Exercise", "check", "predict"]
+__all__ = ["Exercise", "check", "predict", "show"]

@@ -1,4 +1,4 @@
-"""Predictions: a lesson asks before it computes, and says whether the prediction was right."""
+"""What a lesson prints where it is run: predictions, which it asks for before it computes, and what it shows."""
 
 import ast
 import contextlib
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tinygen.learn.exercise import same
+from tinygen.learn.exercise import same, told
 
 PREDICTED = ".predicted"  # beside the lesson: a line for each question that was answered right
 OPERATIONS: dict[type, Callable[..., Any]] = {
@@ -85,3 +85,19 @@ def predict(question: str, answer: Callable[[], Any], tolerance: float = 0.05) -
         if kept and right:
             with kept.open("a", encoding="utf-8") as lines:
                 lines.write(key + "\n")
+
+
+def show(title: str, drawn: Callable[[], Any]) -> None:
+    """Print a title and what drawn() returns. The lesson goes on where that needs a function that is still to be written, or fails.
+
+    Of an error one line is told, since `check` says what is wrong with the function.
+    """
+    if sys._getframe(1).f_globals.get("__name__") != "__main__":
+        return
+    try:
+        text = str(drawn())
+    except NotImplementedError:
+        text = "still to be written"
+    except Exception as error:
+        text = f"raises {told(error, '__main__')}"
+    print(title, text, sep="\n" if "\n" in text else " ")

@@ -47,20 +47,20 @@ def oldest(waiting):
     return min(range(len(waiting)), key=lambda i: waiting[i].node.number)
 
 
-def walk(join=add, choose=newest, turns="one", starts=None, keep=True, first_input_only=False):
+def walk(join=add, choose=newest, turns="one", starts=None, outputs_once=True, keep=True, first_input_only=False):
     """A walk with something of the solution changed."""
 
     def backpropagate(outputs, gs, inputs):
         arrived, waiting, had = {}, [], []
 
-        def arrive(x, g):
+        def arrive(x, g, once=turns != "many"):
             arrived[x] = join(arrived[x], g) if x in arrived else g
-            if x.node and not any(x is other for other in (had if turns == "at once" else [] if turns == "many" else waiting)):
+            if x.node and not (once and any(x is other for other in (had if turns == "at once" else waiting))):
                 waiting.append(x)
                 had.append(x)
 
         for y, g in [*zip(outputs, gs, strict=True)][:starts]:
-            arrive(y, g)
+            arrive(y, g, outputs_once)
         while waiting:
             y = waiting.pop(choose(waiting))
             passed = backward_of(y, arrived[y] if keep else arrived.pop(y, 0 * arrived.get(y, y)))
@@ -70,6 +70,34 @@ def walk(join=add, choose=newest, turns="one", starts=None, keep=True, first_inp
         return [arrived.get(x) for x in inputs]
 
     return backpropagate
+
+
+def first(waiting):
+    return 0
+
+
+def last(waiting):
+    return len(waiting) - 1
+
+
+ORDERS = {
+    "a tensor has its turn before all has arrived at it, and then once more, with what it had passed on already: "
+    "of those that wait, take the newest": {"choose": oldest},
+    "the oldest of those that wait has its turn, and what comes to it later is not passed on: of those that wait, take the newest": {
+        "choose": oldest,
+        "turns": "at once",
+    },
+    "a tensor has its turn as soon as something arrives, and what comes later is not passed on: of those that wait, take the newest": {
+        "choose": first,
+        "turns": "at once",
+    },
+    "the tensor that came last has its turn first, as on a stack, and something may still be on its way to it: "
+    "of those that wait, take the newest": {"choose": last},
+    "the tensor that came last has its turn first, as on a stack, and what comes later is not passed on: "
+    "of those that wait, take the newest": {"choose": last, "turns": "at once"},
+    "the tensor that came first has its turn first, as in a queue, and something may still be on its way to it: "
+    "of those that wait, take the newest": {"choose": first},
+}
 
 
 def zeros(outputs, gs, inputs):
@@ -190,22 +218,20 @@ EXERCISES = [
         apply=walked,
         also=one_turn_each,
         ideas={
-            "a tensor has its turn before all has arrived at it, and then once more, with what it had passed on already: "
-            "of those that wait, take the newest": walk(choose=oldest),
-            "a tensor has its turn as soon as something arrives, and what comes later is not passed on: "
-            "of those that wait, take the newest": walk(choose=lambda waiting: 0, turns="at once"),
-            "the tensor that came last has its turn first, as on a stack, and something may still be on its way to it: "
-            "of those that wait, take the newest": walk(choose=lambda waiting: len(waiting) - 1),
-            "the tensor that came last has its turn first, as on a stack, and what comes later is not passed on: "
-            "of those that wait, take the newest": walk(choose=lambda waiting: len(waiting) - 1, turns="at once"),
+            **{sentence: walk(**order) for sentence, order in ORDERS.items()},
+            **{
+                f"{sentence}. Besides, an output that is listed twice waits twice": walk(**order, outputs_once=False)
+                for sentence, order in ORDERS.items()
+            },
             "the tensor that came last has its turn first, as on a stack, and may have more turns, each with the whole sum: "
-            "of those that wait, take the newest, and let it wait once": walk(choose=lambda waiting: len(waiting) - 1, turns="many"),
-            "the tensor that came first has its turn first, as in a queue, and something may still be on its way to it: "
-            "of those that wait, take the newest": walk(choose=lambda waiting: 0),
+            "of those that wait, take the newest, and let it wait once": walk(choose=last, turns="many", outputs_once=False),
+            "an output that is listed twice waits twice, and has two turns with the whole sum: let it wait once, as in a set": walk(
+                outputs_once=False
+            ),
             "nothing arrives at z, an input that the outputs do not depend on: its gradient is None, as from arrived.get(z)": looked_up,
             "an output that is listed twice has two gradients: add both; a dict of the outputs keeps one": outputs_once,
             "a tensor at which two gradients arrive waits twice, and has two turns with the whole sum: let it wait once, as in a set": walk(
-                turns="many"
+                turns="many", outputs_once=False
             ),
             "a gradient that arrives overwrites what arrived before: add them up": walk(join=lambda before, g: g),
             "only the first gradient that arrives at a tensor counts: add them up": walk(join=lambda before, g: before),

@@ -133,7 +133,7 @@ EXERCISES = [
         },
         right=[by_hand, larger],
         hints=[
-            "Try ones in show(...), then change one thing at a time, and see which lines are seen.",
+            "Try ones in table(...), then change one thing at a time, and see which lines are seen.",
             "Two channels, two blocks, a last block with a rest, threads other than 4. For 9 the kernel must be longer than threads + 1.",
             "Random numbers: x of shape (2, 13), w of shape (2, 6), and 3 threads. Count the outputs: why is this odd enough?",
         ],
