@@ -1,18 +1,24 @@
 """The ladder on a GPU: one convolution, from one thread for each pixel to the real tile.
 
+A GPU has many multiprocessors. Each runs several blocks of threads at a time. The threads of a
+block have some KB of fast shared memory together; a register belongs to one thread; global memory
+is large, far away and open to all. `cuda/tile.py` says more of the machine.
+
 Read the rungs in this order. Each is a file of its own, which ends with what still costs time;
-`python -m tinygen.bench --ladder --device cuda` runs them all.
+`python -m tinygen.bench --ladder --device cuda` runs them all. A tap is one position (a, b) of the
+kernel's window, and a slab is 16 channels of one tap.
 
     pixel       one thread for each output pixel
     coalesced   neighbouring threads take neighbouring output channels
     shared      a block of threads copies a tile of both arrays into shared memory
     registers   a thread computes 4 x 4 results, which stay in registers
     buffered    the next slab is read while the present one is multiplied
-    tile        larger blocks, four numbers at once, and no copy of the image: `cuda/tile.py`
+    tile        larger blocks, four numbers at once, and no padded copy of the image: `cuda/tile.py`
 
 A rung but the last has `kernel(x, w, y, g)`, the function that every thread runs, its number of
 `THREADS` in a block and its number of `blocks(g)`. g is the `Geometry` of `window.py`, which says
-where in memory a pixel and a tap are. `cuda/tile.py` explains the machine.
+where in memory a pixel and a tap are. Before it runs, `conv2d` copies an image that has padding,
+with its border of zeros, and the bias is added in a pass of its own.
 """
 
 import importlib

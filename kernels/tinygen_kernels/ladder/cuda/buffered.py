@@ -1,19 +1,21 @@
 # mypy: allow-untyped-defs
 """Rung 5, the idea: read the next slab while the present one is multiplied.
 
-Shared memory holds two slabs of each array. While slab n is multiplied, slab n + 1 is on its way
-from global memory into registers: a thread waits for a number only where it uses it. Afterwards it
-is put where slab n - 1 was. With a barrier at each |, the order is
+While slab n is multiplied, slab n + 1 is on its way from global memory into registers: a thread
+waits for a number only where it uses it. Shared memory holds two slabs of each array (*double
+buffering*), so that slab n + 1 is put where slab n - 1 was. With a barrier at each |, the order is
 
     fetch 0, put 0 | fetch 1, multiply 0, put 1 | fetch 2, multiply 1, put 2 | ...
 
 One barrier for each slab is enough, where rung 4 has two: a thread that puts slab 2 where slab 0
-was has passed the barrier behind `multiply 0`, so all threads have finished with slab 0. The counts
-of reads are those of rung 4. What changes is when they happen.
+was has passed the barrier behind `multiply 0`, so all threads have finished with slab 0. The early
+fetch hides the wait; the second slab only saves a barrier. The counts of reads are those of rung 4.
+What changes is when they happen.
 
-What still costs time? Of about 30 instructions for a channel, 16 are multiply-adds and 8 read shared
-memory. The real tile reads four numbers with one instruction, and its threads compute up to 8 x 8
-results each: 4 reads for 64 multiply-adds.
+What still costs time? For a channel, 6 of the 29 instructions read 8 numbers of shared memory. The
+real tile reads four numbers with one instruction, and its threads compute up to 8 x 8 results each:
+16 numbers for 64 multiply-adds, by 4 instructions. And where there is padding, every rung so far
+copies the image before it begins; the tile finds the border by its index.
 """
 
 from numba import cuda, float32, int32
@@ -42,7 +44,7 @@ def kernel(x, w, y, g):
         if number + 1 < g.slabs:
             fetch(x, w, number + 1, starts, k, next_x, next_w, g)
         multiply(x_slabs, w_slabs, present, row, column, sums)
-        if number + 1 < g.slabs:
+        if number + 1 < g.slabs:  # the same for all threads, so all of them reach the barrier
             put(x_slabs, w_slabs, other, next_x, next_w)
             cuda.syncthreads()
     write(y, sums, pixel + row, k + column, g)

@@ -2,13 +2,14 @@
 """Rung 1, the idea: one thread for each output pixel.
 
 A GPU runs many thousand threads at once. No two output pixels write to the same number, so each
-thread takes one and computes its K numbers with the loops of `ladder/loops.py`. The threads run in
-*warps* of 32, which execute one instruction together.
+thread takes one and computes its K output channels, each as the sum over the taps (a, b) and the C
+input channels. The threads run in *warps* of 32, which execute one instruction together.
 
-What still costs time? Memory is read in sectors of 32 bytes. When a warp reads x, its 32 threads
-read channel c of 32 neighbouring pixels, which are C numbers apart. So the GPU fetches up to 32
-sectors and uses 4 bytes of each. A warp also writes y that way. And there are fewer pixels than
-threads that the GPU could run.
+What still costs time? Memory delivers sectors of 32 bytes. When a warp reads x, its 32 threads read
+channel c of 32 neighbouring pixels, which are C numbers apart. So one read touches up to 32 sectors
+for 128 bytes, where 4 sectors would do; the rest of a sector serves the next channels, if a cache
+still holds it. A warp also writes y that way. The loop over k reads the whole window K times, and
+all 32 threads read the same weight. A small image has fewer pixels than the GPU can hold threads.
 """
 
 from numba import cuda, float32, int32, uint32

@@ -5,6 +5,10 @@ x (N, H, W, C), with its border of zeros, w (kh, kw, C, K) and y (N, H', W', K) 
 output pixel is a number from 0 to N H' W' - 1. What it reads at tap (a, b) and channel c is
 
     x[window(pixel) + a tap_row + b tap_column + c]    and    w[((a kw + b) C + c) K + k]
+
+Indices are cast to integers of 32 bits, since Numba otherwise computes in 64, and unsigned ones
+spare its test for negative indices. Where an index only steps through shared memory, 64 bits let the
+compiler fold the steps into the read instruction.
 """
 
 from typing import NamedTuple
@@ -14,7 +18,7 @@ from numba import int32, uint32
 from tinygen_kernels import Pair
 from tinygen_kernels.cuda.compiler import device
 
-DEPTH = 16  # channels of one tap in a slab
+DEPTH = 16  # channels of one tap in a slab; the two pixels that a warp reads then lie in different banks of shared memory
 
 
 class Geometry(NamedTuple):
@@ -27,9 +31,9 @@ class Geometry(NamedTuple):
     columns: int  # kw
     output_rows: int  # H'
     output_columns: int  # W'
-    image: int  # the distance from one image to the next
-    row: int  # from the windows of one row of y to those of the next
-    column: int  # from one window to the next
+    image_step: int  # between two images
+    row_step: int  # between the windows of two output pixels, one below the other
+    column_step: int  # between those of two neighbours
     tap_row: int
     tap_column: int
     slabs: int  # of all taps together
@@ -52,12 +56,12 @@ def window(pixel, g):
     line = uint32(pixel // uint32(g.output_columns))
     image = uint32(line // uint32(g.output_rows))
     row, column = int32(line - image * g.output_rows), int32(pixel - line * g.output_columns)
-    return int32(image * g.image + row * g.row + column * g.column)
+    return int32(image * g.image_step + row * g.row_step + column * g.column_step)
 
 
 @device
 def slab(number, g):
-    """Slab `number` of the sum is up to DEPTH channels of one tap.
+    """Slab `number` of the sum is up to DEPTH channels of one tap. Where fewer are left, it is filled up with zeros.
 
     Returns how far they are from the beginning of a window in x, their first row of w, and how many
     channels are left.
