@@ -157,6 +157,15 @@ def normalisations(draw: st.DrawFn, least: int = 1, parameters: int = 2, eps: fl
 
 
 @st.composite
+def group_normalisations(draw: st.DrawFn, instances: bool = False) -> Call:
+    """x (N, ..., C) with more than one value in a group, gamma and beta, and the number of groups; instances have one for each channel."""
+    groups, size = draw(st.tuples(side, st.just(1) if instances else st.integers(1, 2)))
+    between = draw(shapes(0, 2, 3)) if size > 1 else (draw(st.integers(2, 4)), *draw(shapes(0, 1, 2)))
+    channels = (groups * size,)
+    return ((draw(side), *between, *channels), channels, channels), {"eps": 0.1} if instances else {"groups": groups, "eps": 0.1}
+
+
+@st.composite
 def classifications(draw: st.DrawFn) -> Call:
     n, classes = draw(st.tuples(side, side))
     labels = draw(st.lists(st.integers(0, classes - 1), min_size=n, max_size=n))

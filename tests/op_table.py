@@ -24,6 +24,7 @@ from op_strategies import (
     classifications,
     einsums,
     embeddings,
+    group_normalisations,
     image_shape,
     joined,
     layers,
@@ -168,6 +169,12 @@ def numpy_softmax(x: ndarray, axis: int) -> ndarray:
     return numpy.exp(x) / numpy.exp(x).sum(axis, keepdims=True)
 
 
+def numpy_group_norm(x: ndarray, gamma: ndarray, beta: ndarray, eps: float, groups: int | None = None) -> ndarray:
+    parts = [part.reshape(len(x), -1) for part in numpy.split(x, groups or x.shape[-1], axis=-1)]
+    normal = [(part - part.mean(1, keepdims=True)) / numpy.sqrt(part.var(1, keepdims=True) + eps) for part in parts]
+    return numpy.concatenate([part.reshape(*x.shape[:-1], -1) for part in normal], -1) * gamma + beta
+
+
 def numpy_attention_weights(query: ndarray, key: ndarray, scale: float | None, mask: ndarray | None) -> ndarray:
     similarity = numpy.exp(query @ key.swapaxes(-1, -2) * (max(1, query.shape[-1]) ** -0.5 if scale is None else scale))
     similarity = similarity if mask is None else similarity * mask
@@ -209,6 +216,8 @@ OPS = [
     Op("tanh", one, numpy.tanh),
     Op("sigmoid", one, lambda x: 1 / (1 + numpy.exp(-x))),
     Op("softplus", one, lambda x: numpy.log(1 + numpy.exp(x))),
+    Op("silu", one, lambda x: x / (1 + numpy.exp(-x))),
+    Op("gelu", one, lambda x: x / 2 * (1 + numpy.tanh((2 / numpy.pi) ** 0.5 * (x + 0.044715 * x**3)))),
     Op("softmax", along_an_axis(), numpy_softmax),
     Op("log_softmax", along_an_axis(), lambda x, axis: numpy.log(numpy_softmax(x, axis))),
     Op("dropout", takes(st.tuples(any_shape), p=st.just(0.4)), function=seeded_dropout, linear=True),
@@ -259,6 +268,8 @@ OPS = [
     Op("batch_norm", normalisations(least=2), function=activated_batch_norm, note="with leaky ReLU"),
     Op("batch_norm", normalisations(parameters=4), function=evaluated_batch_norm, note="outside training"),
     Op("layer_norm", normalisations()),
+    Op("group_norm", group_normalisations(), numpy_group_norm),
+    Op("instance_norm", group_normalisations(instances=True), numpy_group_norm),
     Op("attention_weights", attentions(value=False), numpy_attention_weights),
     Op("attention", attentions(value=True), lambda q, k, v, scale, mask: numpy_attention_weights(q, k, scale, mask) @ v),
     Op("rnn", sequences(gates=1, states=1)),

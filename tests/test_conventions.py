@@ -17,6 +17,8 @@ def test_layouts() -> None:
 
 def test_defaults() -> None:
     assert nn.LeakyReLU().negative_slope == 0.2
+    assert tg.gelu(tg.tensor([1.0])).item() == pytest.approx(0.841192, abs=1e-6)  # exactly 0.841345
+    assert {name for name, _ in nn.InstanceNorm(2).named_parameters()} == {"gamma", "beta"}
     norm = nn.BatchNorm(1)
     norm(tg.tensor([[0.0], [2.0]]))
     assert norm.running_mean.item() == pytest.approx(0.1)

@@ -137,6 +137,19 @@ def test_layer_norm(shape: Shape, trailing: int, seed: int) -> None:
     assert_same(F.layer_norm(x, gamma, beta, eps=numpy.float32(1e-3).item()), theirs)
 
 
+@modest
+@given(size=st.tuples(*[st.integers(1, 3)] * 3), groups=st.integers(1, 3), seed=seeds)
+def test_group_norm(size: tuple[int, int, int], groups: int, seed: int) -> None:
+    (n, rows, channels), eps = size, numpy.float32(1e-3).item()
+    x, gamma, beta = normal([(n, rows, 2, channels * groups), *[(channels * groups,)] * 2], seed)
+    theirs = onnx(
+        "GroupNormalization", first(x), gamma.numpy(), beta.numpy(), num_groups=groups, epsilon=1e-3, stash_type=TensorProto.DOUBLE
+    )
+    assert_same(F.group_norm(x, gamma, beta, groups, eps), last(theirs))
+    theirs = onnx("InstanceNormalization", first(x), gamma.numpy(), beta.numpy(), epsilon=1e-3)
+    assert_same(F.instance_norm(x, gamma, beta, eps), last(theirs))
+
+
 @pytest.mark.parametrize(
     "ours, operator, attributes",
     [
@@ -145,6 +158,7 @@ def test_layer_norm(shape: Shape, trailing: int, seed: int) -> None:
         (F.tanh, "Tanh", {}),
         (F.sigmoid, "Sigmoid", {}),
         (F.softplus, "Softplus", {}),
+        (F.gelu, "Gelu", {"approximate": "tanh"}),
         (F.abs, "Abs", {}),
         (F.exp, "Exp", {}),
         (F.neg, "Neg", {}),

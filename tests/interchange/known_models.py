@@ -55,6 +55,15 @@ LAYERS = {
         ),
         (1, 4, 5, 3),
     ),
+    "residual": (
+        lambda: nn.Sequential(
+            nn.Residual(nn.Sequential(nn.GroupNorm(2, 4), nn.SiLU(), nn.Conv2D(4, 4, 3, padding=1))),
+            nn.Residual(nn.Sequential(nn.InstanceNorm(4), nn.GELU(), nn.Conv2D(4, 2, 1)), nn.Conv2D(4, 2, 1)),
+            nn.Identity(),
+            nn.Softplus(),
+        ),
+        (1, 3, 2, 4),
+    ),
     "dense": (
         lambda: nn.Sequential(nn.Flatten(), nn.Dense(24, 8), nn.LayerNorm(8), nn.Dense(8, 24), nn.Sigmoid(), nn.Reshape(2, 4, 3)),
         (1, 4, 2, 3),

@@ -172,6 +172,19 @@ class LayerNorm(Module):
         return centred / numpy.sqrt((centred**2).mean(axis=axes, keepdims=True) + self.eps) * self.weight + self.bias
 
 
+class GroupNorm(Module):
+    def __init__(self, groups: int, channels: int, eps: float = 1e-5) -> None:
+        self.weight, self.bias = zeros(channels), zeros(channels)
+        self.groups, self.eps = groups, eps
+
+    def forward(self, x: Any) -> Any:
+        grouped = x.reshape(len(x), self.groups, -1)
+        centred = grouped - grouped.mean(axis=2, keepdims=True)
+        normal = (centred / numpy.sqrt((centred**2).mean(axis=2, keepdims=True) + self.eps)).reshape(x.shape)
+        weight, bias = (t.reshape(-1, *[1] * (x.ndim - 2)) for t in (self.weight, self.bias))
+        return normal * weight + bias
+
+
 class Embedding(Module):
     def __init__(self, number: int, features: int) -> None:
         self.weight = zeros(number, features)
@@ -284,19 +297,26 @@ def upsample(scale_factor: Any) -> Function:
     return Function(lambda x: x.repeat(rows, axis=2).repeat(columns, axis=3))
 
 
+def gelu(approximate: str) -> Function:
+    assert approximate == "tanh"
+    return Function(lambda x: x / 2 * (1 + numpy.tanh(numpy.sqrt(2 / numpy.pi) * (x + 0.044715 * x**3))))
+
+
 def unflatten(axis: int, shape: tuple[int, ...]) -> Function:
     return Function(lambda x: x.reshape(*x.shape[:axis], *shape, *x.shape[axis + 1 :]))
 
 
 NN = types.SimpleNamespace(
     Module=Module, Sequential=Sequential, ModuleList=ModuleList, Linear=Linear, Conv2d=Conv2d, ConvTranspose2d=ConvTranspose2d,
-    BatchNorm1d=BatchNorm1d, BatchNorm2d=BatchNorm2d, LayerNorm=LayerNorm, Embedding=Embedding, RNN=RNN, GRU=GRU, LSTM=LSTM,
+    BatchNorm1d=BatchNorm1d, BatchNorm2d=BatchNorm2d, LayerNorm=LayerNorm, GroupNorm=GroupNorm,
+    Embedding=Embedding, RNN=RNN, GRU=GRU, LSTM=LSTM,
     MultiheadAttention=MultiheadAttention, Transformer=Transformer, MaxPool2d=Pool, AvgPool2d=AvgPool2d,
     AdaptiveAvgPool2d=lambda size: Function(lambda x: x.mean(axis=(2, 3), keepdims=True)),
     Upsample=upsample, Flatten=lambda: Function(lambda x: x.reshape(len(x), -1)), Unflatten=unflatten,
     Dropout=lambda p: Function(lambda x: x), ReLU=lambda: Function(lambda x: numpy.maximum(x, 0)),
     LeakyReLU=lambda slope: Function(lambda x: numpy.where(x > 0, x, slope * x)),
-    Tanh=lambda: Function(numpy.tanh), Sigmoid=lambda: Function(sigmoid),
+    Tanh=lambda: Function(numpy.tanh), Sigmoid=lambda: Function(sigmoid), SiLU=lambda: Function(lambda x: x * sigmoid(x)), GELU=gelu,
+    Softplus=lambda: Function(lambda x: numpy.log1p(numpy.exp(x))), Identity=lambda: Function(lambda x: x),
     ZeroPad2d=elsewhere_constant, ConstantPad2d=elsewhere_constant, Parameter=lambda t: t,
 )  # fmt: skip
 

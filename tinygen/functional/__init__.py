@@ -6,7 +6,7 @@ Function, and applies it. Importing this package also binds the operators and me
 
 from tinygen.engine.arguments import checked
 from tinygen.engine.tensor import Tensor
-from tinygen.functional.activation import leaky_relu, log_softmax, relu, sigmoid, softmax, softplus, tanh
+from tinygen.functional.activation import gelu, leaky_relu, log_softmax, relu, sigmoid, silu, softmax, softplus, tanh
 from tinygen.functional.attention import attention, attention_weights
 from tinygen.functional.conv import conv2d, conv_transpose2d
 from tinygen.functional.conversion import astype, to
@@ -29,7 +29,7 @@ from tinygen.functional.loss import (
     wasserstein_discriminator_loss,
     wasserstein_generator_loss,
 )
-from tinygen.functional.norm import batch_norm, layer_norm
+from tinygen.functional.norm import batch_norm, group_norm, instance_norm, layer_norm
 from tinygen.functional.pool import avg_pool2d, global_avg_pool2d, max_pool2d, upsample2d
 from tinygen.functional.recurrent import gru, lstm, rnn
 from tinygen.functional.reduce import argmax, argmin, cumsum, logsumexp, max, mean, min, std, sum, sum_to, var
@@ -85,11 +85,14 @@ __all__ = [
     "flip",
     "full",
     "gaussian_kl",
+    "gelu",
     "getitem",
     "global_avg_pool2d",
     "gradient_penalty",
+    "group_norm",
     "gru",
     "hinge_discriminator_loss",
+    "instance_norm",
     "isfinite",
     "l1_loss",
     "layer_norm",
@@ -124,6 +127,7 @@ __all__ = [
     "roll",
     "sigmoid",
     "sign",
+    "silu",
     "sin",
     "softmax",
     "softplus",

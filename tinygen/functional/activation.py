@@ -1,5 +1,6 @@
 """Activations: the nonlinear functions of networks, element by element."""
 
+import math
 from dataclasses import dataclass
 
 from tinygen_kernels import for_array
@@ -114,6 +115,24 @@ def sigmoid(x: Tensor) -> Tensor:
 def softplus(x: Tensor) -> Tensor:
     """log(1 + e^x), which is -log sigmoid(-x). Never overflows."""
     return SoftplusFunction()(x)
+
+
+@tensor_method("silu")
+def silu(x: Tensor) -> Tensor:
+    """x sigmoid(x), also called swish (Hendrycks & Gimpel, 2016; Ramachandran, Zoph & Le, 2017)."""
+    return x * sigmoid(x)
+
+
+@tensor_method("gelu")
+def gelu(x: Tensor) -> Tensor:
+    """x P(Z <= x) for a standard normal Z, by the tanh approximation (Hendrycks & Gimpel, 2016).
+
+        x/2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
+
+    It is written as x sigmoid(2 ...), the same number. The exact function, which needs erf, differs
+    by at most 5e-4.
+    """
+    return x * sigmoid(x * (x * x * (0.044715 * 2.0 * math.sqrt(2.0 / math.pi)) + 2.0 * math.sqrt(2.0 / math.pi)))
 
 
 @tensor_method("softmax")

@@ -1,5 +1,6 @@
 """Normalisation: x is centred and divided by its deviation, then scaled by gamma and shifted by beta."""
 
+import math
 from dataclasses import dataclass, field
 
 from tinygen_kernels import for_array
@@ -10,6 +11,7 @@ from tinygen.engine.tensor import Tensor
 from tinygen.functional.activation import leaky_relu
 from tinygen.functional.elementwise import sqrt
 from tinygen.functional.reduce import mean, var
+from tinygen.functional.shape import reshape
 
 
 @dataclass(slots=True, eq=False)
@@ -90,3 +92,31 @@ def layer_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5) -> Ten
         raise ValueError(f"layer_norm: x {x.shape} must end in the shape of gamma {gamma.shape} and beta {beta.shape}")
     axes = tuple(range(x.ndim - gamma.ndim, x.ndim))
     return (x - mean(x, axes, keepdims=True)) / sqrt(var(x, axes, keepdims=True) + eps) * gamma + beta
+
+
+def group_norm(x: Tensor, gamma: Tensor, beta: Tensor, groups: int, eps: float = 1e-5) -> Tensor:
+    """gamma (x - mean) / sqrt(var + eps) + beta for each group of channels (Wu & He, 2018).
+
+    x is (N, ..., C), gamma and beta are (C,). The C channels form so many groups of neighbours. Mean and
+    (biased) variance of each example are taken over the channels of a group and all axes between.
+
+    Raises ValueError where shapes do not agree, where groups does not divide C, and where a group has
+    one value.
+    """
+    channels = x.shape[-1] if x.ndim > 1 else 0
+    if not channels or gamma.shape != (channels,) or beta.shape != (channels,):
+        raise ValueError(f"group_norm: x {x.shape} must be (N, ..., C), gamma {gamma.shape} and beta {beta.shape} (C,)")
+    if groups < 1 or channels % groups:
+        raise ValueError(f"group_norm: {channels} channels cannot be divided into {groups} groups")
+    pixels, size = math.prod(x.shape[1:-1]), channels // groups
+    if pixels * size < 2:
+        raise ValueError(f"group_norm: a group needs more than one value, x is {x.shape} and groups {groups}")
+    grouped = reshape(x, (len(x), pixels, groups, size))
+    centred = grouped - mean(grouped, (1, 3), keepdims=True)
+    normal = centred / sqrt(mean(centred * centred, (1, 3), keepdims=True) + eps)
+    return reshape(normal, x.shape) * gamma + beta
+
+
+def instance_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5) -> Tensor:
+    """`group_norm` with each channel as a group of its own (Ulyanov, Vedaldi & Lempitsky, 2016)."""
+    return group_norm(x, gamma, beta, gamma.size, eps)

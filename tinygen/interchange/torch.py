@@ -87,6 +87,7 @@ TABLE: dict[type[nn.Module], tuple[Row | Zeros, ...]] = {
     nn.ConvTranspose2D: IMAGES,
     nn.BatchNorm: (*SCALE, Row("running_mean", ("running_mean",)), Row("running_var", ("running_var",))),
     nn.LayerNorm: SCALE,
+    nn.GroupNorm: SCALE,
     nn.Embedding: (Row("weight", ("weight",)),),
     nn.RNN: _recurrent(0),
     nn.GRU: _recurrent(1, 0, 2, added=2 / 3),  # z r n here and r z n there, where a bias stands beside the state within n
@@ -179,7 +180,7 @@ def _may_flatten(model: nn.Module) -> bool:
     """Whether a dense layer may see a flattened image: there are dense layers, images, and something that reshapes."""
     parts = list(model.modules())
     images = (nn.Conv2D, nn.ConvTranspose2D, nn.Flatten, nn.Reshape)
-    known = (*TABLE, nn.Sequential, nn.SpectralNorm, nn.SelfAttention2D)
+    known = (*TABLE, nn.Sequential, nn.SpectralNorm, nn.SelfAttention2D, nn.Residual)
     custom = any(part.parameters() and not isinstance(part, known) for part in parts)
     reshapes = any(isinstance(part, nn.Flatten | nn.Reshape) for part in parts)
     return any(isinstance(part, nn.Dense) for part in parts) and (reshapes or (custom and any(isinstance(part, images) for part in parts)))

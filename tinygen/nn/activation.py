@@ -47,3 +47,24 @@ class Sigmoid(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.sigmoid(x)
+
+
+class Softplus(Module):
+    """log(1 + e^x)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.softplus(x)
+
+
+class SiLU(Module):
+    """x sigmoid(x), also called swish (Ramachandran, Zoph & Le, 2017)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.silu(x)
+
+
+class GELU(Module):
+    """x P(Z <= x) for a standard normal Z, by the tanh approximation, `functional.gelu` (Hendrycks & Gimpel, 2016)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.gelu(x)

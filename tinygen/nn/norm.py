@@ -60,3 +60,39 @@ class LayerNorm(Module):
 
     def describe(self) -> str:
         return f"LayerNorm({', '.join(map(str, self.gamma.shape))})"
+
+
+class GroupNorm(Module):
+    """Normalisation of groups of channels of each example, `functional.group_norm` (Wu & He, 2018).
+
+    Raises ValueError for sizes that are not integers of at least 1, and where groups does not divide
+    channels.
+    """
+
+    def __init__(self, groups: int, channels: int, eps: float = 1e-5) -> None:
+        expect_sizes(type(self).__name__, groups=groups, channels=channels)
+        if channels % groups:
+            raise ValueError(f"GroupNorm: {channels} channels cannot be divided into {groups} groups")
+        self.gamma = Parameter(F.ones((channels,)))
+        self.beta = Parameter(F.zeros((channels,)))
+        self.groups, self.eps = groups, eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.group_norm(x, self.gamma, self.beta, self.groups, self.eps)
+
+    def describe(self) -> str:
+        return f"GroupNorm({self.groups}, {self.gamma.shape[0]})"
+
+
+class InstanceNorm(GroupNorm):
+    """Normalisation of each channel of each example, `functional.instance_norm` (Ulyanov et al., 2016).
+
+    It is a GroupNorm with as many groups as channels. Raises ValueError unless channels is an integer of
+    at least 1.
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__(channels, channels, eps)
+
+    def describe(self) -> str:
+        return f"InstanceNorm({self.groups})"
