@@ -1,6 +1,7 @@
 """A check in a process of its own, so that a learner's endless loop or greed ends the check and nothing else."""
 
 import json
+import secrets
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -18,17 +19,18 @@ MEGABYTES = 10  # of any file that is written
 def judged(lesson: Lesson, file: Path) -> dict[str, str | None]:
     """What is wrong with each exercise in a learner's file. Nothing that the file does can raise here."""
     command = [sys.executable, "-m", "tinygen.learn.judged", lesson.number, str(file.resolve())]
+    mark = secrets.token_hex()  # around the verdicts, so that they are not what the file itself prints
     with TemporaryDirectory() as folder:
         try:
-            result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS, stdin=subprocess.DEVNULL)
+            result = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=SECONDS, input=mark)
         except subprocess.TimeoutExpired:
             wrong = f"the check took longer than {SECONDS} seconds: is there a loop that does not end, or is the machine busy? Try again"
             return _all(lesson, wrong)
-    _, mark, last = result.stdout.rpartition("\n\0")
-    if result.returncode or not mark:
+    parts = result.stdout.split(mark)
+    if result.returncode or len(parts) != 3:
         said = (result.stderr.strip().splitlines() or [f"the check ended with status {result.returncode}"])[-1]
         return _all(lesson, f"the file cannot be run: {said}")
-    found: dict[str, str | None] = json.loads(last)
+    found: dict[str, str | None] = json.loads(parts[1])
     return found
 
 
@@ -64,13 +66,14 @@ def _limit() -> None:
 
 
 def main(number: str, file: str) -> None:
-    """Judge a file in this process. The verdicts are the last thing it prints."""
+    """Judge a file in this process. The verdicts are printed between two marks, which are read before the file runs."""
     _limit()
+    mark = sys.stdin.read()
     try:
         found = verdicts(number, vars(imported(Path(file))))
     except Exception as error:
         found = _all(lesson(number), f"the file cannot be run: {told(error, module_name(Path(file)))}")
-    print("\n\0" + json.dumps(found))
+    print(mark + json.dumps(found) + mark)
 
 
 if __name__ == "__main__":
