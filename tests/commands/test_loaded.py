@@ -116,7 +116,7 @@ class Kinds(Options):
 
 def test_options_are_those_that_the_run_was_started_with(tmp_path: Path) -> None:
     for data in ("emoji", tmp_path, None):
-        options = Kinds(out=tmp_path, data=data, rate=2.0, widths=(3, 4), cell="rnn", size=8)
+        options = Kinds(out=tmp_path, data=data, rate=2.0, widths=(3, 4), with_=(tmp_path / "a.py",), cell="rnn", size=8)
         plain = json.loads(json.dumps(options.plain()))
         assert Kinds.from_plain(plain | {"rate": 2, "gone": 1}) == options
     for name, value in (("size", "8"), ("cell", 3), ("rate", None), ("grey", 1)):

@@ -62,7 +62,7 @@ def gradients() -> list[numpy.ndarray]:
 def test_a_walk_of_one_s_own_finds_the_same_gradients(tmp_path: Path) -> None:
     (tmp_path / "walk.py").write_text(WALK)
     expected = gradients()
-    with own_code(tmp_path / "walk.py") as names:
+    with own_code([tmp_path / "walk.py"]) as names:
         found = gradients()
     assert names == ["backpropagate"]
     for a, b in zip(found, expected, strict=True):
@@ -72,9 +72,19 @@ def test_a_walk_of_one_s_own_finds_the_same_gradients(tmp_path: Path) -> None:
 def test_a_kernel_of_one_s_own_is_used_within_the_block_alone(tmp_path: Path) -> None:
     (tmp_path / "weight.py").write_text(WEIGHT.replace("FACTOR", "3.0"))
     expected = gradients()
-    with own_code(tmp_path / "weight.py"):
+    with own_code([tmp_path / "weight.py"]):
         assert_allclose(gradients()[0], 3 * expected[0], rtol=1e-12)
     assert_allclose(gradients()[0], expected[0], rtol=1e-12)
+
+
+def test_of_several_files_the_last_function_of_a_name_counts(tmp_path: Path) -> None:
+    (tmp_path / "weight.py").write_text(WEIGHT.replace("FACTOR", "3.0"))
+    (tmp_path / "both.py").write_text(WALK + WEIGHT.replace("FACTOR", "5.0"))
+    expected = gradients()
+    with own_code([tmp_path / "both.py", tmp_path / "weight.py"]) as names:
+        found = gradients()
+    assert names == ["conv2d_weight", "backpropagate"]
+    assert_allclose(found[0], 3 * expected[0], rtol=1e-12)
 
 
 def test_a_convolution_of_one_s_own_need_not_know_of_the_leaky_relu_after_it(tmp_path: Path) -> None:
@@ -82,13 +92,13 @@ def test_a_convolution_of_one_s_own_need_not_know_of_the_leaky_relu_after_it(tmp
     x = tg.tensor(numpy.random.default_rng(0).normal(size=(2, 5, 4, 2)))
     for model in (nn.Sequential(layer(2, 2, 3), nn.LeakyReLU()).double() for layer in (nn.Conv2D, nn.ConvTranspose2D)):
         expected, plain = model(x).numpy(), model[0](x).numpy()
-        with own_code(tmp_path / "convolutions.py"):
+        with own_code([tmp_path / "convolutions.py"]):
             assert_allclose(model(x).numpy(), 3 * expected, rtol=1e-12)
             assert_allclose(model[0](x).numpy(), 3 * plain, rtol=1e-12)
 
 
 def test_nothing_is_replaced_without_a_file() -> None:
-    with own_code(None) as names:
+    with own_code([]) as names:
         assert names == []
 
 
@@ -96,16 +106,16 @@ def test_what_is_not_such_a_file(tmp_path: Path) -> None:
     (tmp_path / "empty.py").write_text("x = 1")
     with (
         pytest.raises(UsageError, match="has no function that can take the place of one of tinygen's: conv2d, "),
-        own_code(tmp_path / "empty.py"),
+        own_code([tmp_path / "empty.py"]),
     ):
         pass
-    with pytest.raises(UsageError, match="--with takes a Python file"), own_code(tmp_path / "gone.py"):
+    with pytest.raises(UsageError, match="--with takes a Python file"), own_code([tmp_path / "gone.py"]):
         pass
 
 
 def test_a_run_tells_beforehand_how_long_it_takes_and_is_the_same_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "walk.py").write_text(WALK)
-    for name, own in (("own", tmp_path / "walk.py"), ("tinygen", None)):
+    for name, own in (("own", (tmp_path / "walk.py",)), ("tinygen", None)):
         small_run(tmp_path / name, epochs=2, with_=own).run()
     told = capsys.readouterr().out.splitlines()[0]
     assert re.fullmatch(r"with backpropagate of .*walk\.py: the 5 steps of an epoch will take about \d:\d\d:\d\d", told)

@@ -12,5 +12,5 @@ from tinygen.training.own_code import own_code
 @pytest.fixture(scope="session", autouse=True)
 def learners_code() -> Iterator[None]:
     """The learner's functions in the place of tinygen's."""
-    with own_code(Path(os.environ["TINYGEN_WITH"])):
+    with own_code([Path(os.environ["TINYGEN_WITH"])]):
         yield

@@ -113,8 +113,9 @@ class Training:
                 resume(self)
             else:
                 self._refuse_another_run()
-            if own := self.held.enter_context(own_code(self.options.with_)):
-                print(f"with {', '.join(own)} of {self.options.with_}{self._rehearse()}")
+            files = self.options.with_ or ()
+            if own := self.held.enter_context(own_code(files)):
+                print(f"with {', '.join(own)} of {', '.join(map(str, files))}{self._rehearse()}")
             self.saved_at = time.perf_counter()
             self.live = live_display(self.folder)
             with self.interruption:

@@ -37,8 +37,9 @@ def _restored(name: str, value: Any, kind: Any) -> Any:
         return value
     if Path in kinds and isinstance(value, str):
         return Path(value)
-    if any(get_origin(kind) is tuple for kind in kinds) and isinstance(value, list):
-        return tuple(value)
+    for kind in kinds:
+        if get_origin(kind) is tuple and isinstance(value, list):
+            return tuple(_restored(name, part, get_args(kind)[0]) for part in value)
     if float in kinds and type(value) is int:
         return float(value)
     if all(kind in (bool, int, float, str, Path, NoneType) or get_origin(kind) is Literal for kind in kinds) and type(value) not in kinds:
@@ -68,8 +69,8 @@ class RunOptions:
     """write log and samples for TensorBoard, too, into the run's folder"""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """go on from the checkpoint in the run's folder"""
-    with_: Annotated[Path | None, tyro.conf.arg(name="with", metavar="FILE")] = None
-    """compute with the functions of your own in this file, such as conv2d_weight or backpropagate, in the place of tinygen's"""
+    with_: Annotated[tuple[Path, ...] | None, tyro.conf.arg(name="with", metavar="FILE...")] = None
+    """compute with the functions of your own in these files, such as conv2d_weight or backpropagate, in the place of tinygen's"""
 
     def __post_init__(self) -> None:
         if self.device == "auto":

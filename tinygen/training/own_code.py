@@ -1,4 +1,4 @@
-"""tinygen with a file's functions in the place of its own: `python examples/dcgan.py --with FILE`.
+"""tinygen with functions of your files in the place of its own: `python examples/dcgan.py --with FILE...`.
 
 The names say what is replaced: those of the kernels (`tinygen_kernels.Kernels`), such as
 `conv2d_weight`, which take what the kernels take (a convolution may leave out negative_slope); and
@@ -29,12 +29,13 @@ KERNELS = [name for name in vars(Kernels) if not name.startswith("_")]
 
 
 @contextmanager
-def own_code(file: Path | None) -> Iterator[list[str]]:
-    """Within, the functions of a file take the place of tinygen's on the CPU. Gives their names; none without a file.
+def own_code(files: Sequence[Path]) -> Iterator[list[str]]:
+    """Within, the functions of the files take the place of tinygen's on the CPU. Gives their names.
 
-    Raises UsageError if the file does not exist or has no such function.
+    Of several functions of one name the last one counts. Raises UsageError if a file does not exist
+    or has no such function.
     """
-    functions = {} if file is None else functions_of(file, (*KERNELS, WALK))
+    functions = {name: function for file in files for name, function in functions_of(file, (*KERNELS, WALK)).items()}
     with ExitStack() as stack:
         for name, function in functions.items():
             if name == WALK:
