@@ -21,10 +21,11 @@ to.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy
 import tyro
+from transformer import Similarity, Transformer, draw
 
 import tinygen as tg
 from tinygen import nn
@@ -37,8 +38,6 @@ from tinygen.training.descent import DescentOptions
 from tinygen.training.loop import Training
 from tinygen.training.options import Positive
 from tinygen.training.trained import Trained
-
-Similarity = Literal["dot", "cosine"]
 
 
 @dataclass(kw_only=True)
@@ -60,38 +59,7 @@ class NamesOptions(DescentOptions):
         return TrainedNames(networks["model"], data)
 
 
-class Block(nn.Module):
-    """x + attention(x), then x + network(x) for each step: (N, T, features) -> (N, T, features)."""
-
-    def __init__(self, features: int, heads: int, similarity: Similarity) -> None:
-        self.attention = nn.SelfAttention(features, heads, causal=True, similarity=similarity)
-        self.network = nn.Sequential(nn.Dense(features, 4 * features), nn.ReLU(), nn.Dense(4 * features, features))
-        self.norms, self.dropout = [nn.LayerNorm(features), nn.LayerNorm(features)], nn.Dropout(0.1)
-
-    def forward(self, x: tg.Tensor) -> tg.Tensor:
-        x = x + self.dropout(self.attention(self.norms[0](x)))
-        return x + self.dropout(self.network(self.norms[1](x)))
-
-
-class NameModel(nn.Module):
-    """Labels (N, T) of previous characters, 0 first -> logits (N, T, characters) of the next."""
-
-    def __init__(self, characters: int, steps: int, similarity: Similarity, features: int = 64) -> None:
-        self.characters, self.places = nn.Embedding(characters, features), nn.Embedding(steps, features)
-        self.blocks = [Block(features, 4, similarity) for _ in range(3)]
-        self.out = nn.Sequential(nn.LayerNorm(features), nn.Dense(features, characters))
-
-    def embed(self, labels: Array) -> tg.Tensor:
-        return self.characters(labels) + self.places(numpy.arange(labels.shape[1]))
-
-    def forward(self, labels: Array) -> tg.Tensor:
-        x = self.embed(labels)
-        for block in self.blocks:
-            x = block(x)
-        return self.out(x)
-
-
-def negative_log_likelihood(model: NameModel, rows: Array) -> tg.Tensor:
+def negative_log_likelihood(model: Transformer, rows: Array) -> tg.Tensor:
     """The mean of -log p over the characters and ends of names, in nats."""
     before, counts = context(rows)
     log_p = tg.log_softmax(model(before))[(*array_module(rows).indices(rows.shape), rows)]
@@ -99,29 +67,27 @@ def negative_log_likelihood(model: NameModel, rows: Array) -> tg.Tensor:
     return -(log_p * counts).sum() / counts.sum()
 
 
-def sample(model: NameModel, n: int, longest: int) -> numpy.ndarray:
+def sample(model: Transformer, n: int, longest: int) -> numpy.ndarray:
     """n names as rows of labels, drawn character by character from the model's probabilities."""
     rows = numpy.zeros((n, longest + 1), numpy.int64)
     with nn.evaluating(model):
         for t in range(longest):
-            probabilities = tg.softmax(model(context(rows[:, : t + 1])[0])[:, t]).numpy()
-            drawn = (probabilities.cumsum(axis=1) < tg.rand((n, 1)).numpy()).sum(axis=1)
             goes_on = rows[:, t - 1] > 0 if t else True
-            rows[:, t] = numpy.where(goes_on, numpy.minimum(drawn, probabilities.shape[1] - 1), 0)
+            rows[:, t] = numpy.where(goes_on, draw(model(context(rows[:, : t + 1])[0])[:, t]), 0)
     return rows
 
 
 class TrainedNames(Trained):
     """Writes names."""
 
-    def __init__(self, model: NameModel, data: NameDataset) -> None:
+    def __init__(self, model: Transformer, data: NameDataset) -> None:
         self.model, self.data = model, data
 
     def write(self, n: int) -> list[str]:
         return self.data.decode(sample(self.model, n, self.data.longest))
 
 
-def attention_picture(model: NameModel, row: numpy.ndarray) -> numpy.ndarray:
+def attention_picture(model: Transformer, row: numpy.ndarray) -> numpy.ndarray:
     """A picture of the attention weights for one name, one row for each block: white 0, black 1."""
     with nn.evaluating(model):
         x, maps = model.embed(context(row)[0]), []
@@ -133,9 +99,10 @@ def attention_picture(model: NameModel, row: numpy.ndarray) -> numpy.ndarray:
     return captioned_grid(numpy.concatenate(maps)[..., None], captions, columns=heads, scale=12)
 
 
-def build(options: NamesOptions, data: NameDataset) -> dict[str, NameModel]:
+def build(options: NamesOptions, data: NameDataset) -> dict[str, Transformer]:
     """The network, by its name in the checkpoint."""
-    return {"model": NameModel(len(data.alphabet) + 1, data.longest + 1, options.similarity)}
+    characters = len(data.alphabet) + 1
+    return {"model": Transformer(characters, characters, data.longest + 1, similarity=options.similarity)}
 
 
 def main(options: NamesOptions) -> None:

@@ -1,5 +1,6 @@
 import gzip
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy
@@ -7,7 +8,7 @@ import pytest
 
 from tinygen.backend import to_device
 from tinygen.command_line import UsageError
-from tinygen.data import load_fashion_mnist, load_names
+from tinygen.data import load_fashion_mnist, load_names, load_text
 
 
 @pytest.fixture(scope="session", params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
@@ -38,6 +39,15 @@ def few_names(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("few_names") / "names.txt"
     file.write_text("\n".join(load_names().train[::43][:107]))
     return file
+
+
+@pytest.fixture(scope="session")
+def few_data(few_images: Path, few_names: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The user's own data for an example; the text has 96 windows for training."""
+    text = tmp_path_factory.mktemp("few_bytes") / "text.txt"
+    text.write_bytes(load_text().train[:3460].tobytes())
+    own = {"attention_names": few_names, "transformer": text}
+    return lambda example: own.get(example, few_images)
 
 
 def write_idx(path: Path, array: numpy.ndarray) -> None:

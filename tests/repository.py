@@ -4,4 +4,3 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
-OF_NAMES = ["attention_names"]  # the others are of images

@@ -52,6 +52,7 @@ COMMANDS = {
     "recurrent_gan": "recurrent_gan.py",
     "attention_gan": "attention_gan.py",
     "attention_names": "attention_names.py",
+    "transformer": "transformer.py",
 }
 QUALITY = ("feature_frechet_distance", "precision", "density", "recall", "coverage", "class_entropy", "mean_confidence")
 NOVELTY = ("nearest_training_distance", "copies")

@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 import numpy
 
 import tinygen as tg
-from tinygen.data import ImageDataset, NameDataset
+from tinygen.data import ImageDataset, NameDataset, TextDataset
 from tinygen.saving.run_folder import Run, RunFolder
 
 IMAGES = ImageDataset.of_form({"shape": [28, 28, 1], "classes": [f"class {k}" for k in range(10)]})
@@ -19,7 +19,8 @@ def saved_run(folder: Path, example: str, form: Any = "that of its data", **opti
     """The run of an example, as if trained for two epochs on data that are gone."""
     module = import_module(example)
     chosen = get_type_hints(module.main)["options"](out=folder, data=folder / "gone", **options)
-    data: Any = NAMES if example == "attention_names" else IMAGES.padded(32) if "DCGAN" in str(type(chosen).__mro__) else IMAGES
+    images = IMAGES.padded(32) if "DCGAN" in str(type(chosen).__mro__) else IMAGES
+    data: Any = {"attention_names": NAMES, "transformer": TextDataset.of_form({})}.get(example, images)
     if example == "cifar_vae":
         data = dataclasses.replace(data, **{f"{part}_images": numpy.zeros((1, 32, 32, 3), numpy.uint8) for part in ("train", "test")})
     tg.manual_seed(1)

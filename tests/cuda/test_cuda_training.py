@@ -14,7 +14,7 @@ import numpy
 import pytest
 from device_arrays import STAND_IN
 from numpy.testing import assert_allclose
-from repository import EXAMPLES, OF_NAMES
+from repository import EXAMPLES
 from tqdm import tqdm
 
 import tinygen as tg
@@ -204,13 +204,12 @@ def waits_of_epochs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 @pytest.mark.usefixtures("fast_kernels")
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_an_example_s_log_is_the_cpu_s_and_the_host_waits_every_ten_steps(
-    example: str, few_images: Path, few_names: Path, waits_of_epochs: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    example: str, few_data: Callable[[str], Path], waits_of_epochs: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "GENERATED", 10)
     logs = []
     for device in ("cpu", "cuda"):
-        data = few_names if example in OF_NAMES else few_images
-        train(example, out=tmp_path / device, epochs=1, batch_size=8, data=data, device=device)  # 12 steps
+        train(example, out=tmp_path / device, epochs=1, batch_size=8, data=few_data(example), device=device)  # 12 steps
         logs.append(json.loads((tmp_path / device / "log.jsonl").read_text()))
     # Two players answer each other's rounding, and a GPU's sums have another order than the CPU's, which the stand-in has as well.
     rtol = 5e-2 if example.endswith("gan") and STAND_IN not in sys.modules else 1e-3

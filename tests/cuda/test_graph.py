@@ -11,7 +11,7 @@ from typing import Any
 import numpy
 import pytest
 from numpy.testing import assert_array_equal
-from repository import EXAMPLES, OF_NAMES
+from repository import EXAMPLES
 
 import tinygen as tg
 from tinygen import backend, manual_seed, nn, optim
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("fast_kernels")]
 
 # Their hosts draw labels or codes that steer the step, which a graph would repeat.
 STEERED = {"infogan"}
-STACKED = {"attention_gan", "attention_names"}  # their products of stacked matrices are cuBLAS's
+STACKED = {"attention_gan", "attention_names", "transformer"}  # their products of stacked matrices are cuBLAS's
 
 
 @pytest.fixture
@@ -51,14 +51,13 @@ def train(example: str, **options: Any) -> None:
 
 @pytest.mark.parametrize("example", sorted({*EXAMPLES} - STACKED))
 def test_an_example_trains_to_the_same_bits(
-    example: str, few_images: Path, few_names: Path, replays: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    example: str, few_data: Callable[[str], Path], replays: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.setattr(loop, "GENERATED", 10)
-    data = few_names if example in OF_NAMES else few_images
     runs = {}
     for graph in (False, True):
         folder = tmp_path / str(graph)
-        train(example, out=folder, epochs=1, batch_size=8, data=data, device="cuda", graph=graph)
+        train(example, out=folder, epochs=1, batch_size=8, data=few_data(example), device="cuda", graph=graph)
         log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
         runs[graph] = read_run(folder / "checkpoint.safetensors"), [{**line, "seconds": 0} for line in log]
     (plain, plain_log), (graphed, graphed_log) = runs[False], runs[True]
@@ -72,10 +71,9 @@ def test_an_example_trains_to_the_same_bits(
 
 
 @pytest.mark.parametrize("example", sorted(STACKED))
-def test_products_of_stacked_matrices_are_refused(example: str, few_images: Path, few_names: Path, tmp_path: Path) -> None:
-    data = few_names if example in OF_NAMES else few_images
+def test_products_of_stacked_matrices_are_refused(example: str, few_data: Callable[[str], Path], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--graph: this step cannot be recorded, so leave it out: calling cuBLAS"):
-        train(example, out=tmp_path / "run", epochs=1, batch_size=8, data=data, device="cuda", graph=True)
+        train(example, out=tmp_path / "run", epochs=1, batch_size=8, data=few_data(example), device="cuda", graph=True)
 
 
 def small(device: str = "cuda") -> tuple[dict[str, Any], Callable[..., dict[str, Any]]]:

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import dcgan
@@ -13,7 +14,7 @@ import numpy
 import pytest
 import vae
 from PIL import Image
-from repository import EXAMPLES, OF_NAMES, ROOT
+from repository import EXAMPLES, ROOT
 
 import tinygen
 from tinygen.command_line import UsageError
@@ -22,7 +23,10 @@ from tinygen.saving import checkpoint
 from tinygen.saving.run_folder import read_run
 
 FEW_IMAGES = "96 training and 30 test images of (28x28x1|32x32x[13])"
-FEW_NAMES = r"96 training and 11 test names of up to \d+ of \d+ characters"
+COUNTS = {
+    "attention_names": r"96 training and 11 test names of up to \d+ of \d+ characters",
+    "transformer": "3,114 training and 346 test bytes",
+}
 
 
 def run(example: str, *arguments: str | Path, threads: int = 2) -> subprocess.CompletedProcess[str]:
@@ -36,9 +40,9 @@ def arrays(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_example_trains_resumes_and_leaves_the_same_bits_on_one_thread(
-    example: str, few_images: Path, few_names: Path, tmp_path: Path
+    example: str, few_data: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    data, counts = (few_names, FEW_NAMES) if example in OF_NAMES else (few_images, FEW_IMAGES)
+    data, counts = few_data(example), COUNTS.get(example, FEW_IMAGES)
     common = ["--data", data, "--batch-size", "32"]
     whole = run(example, *common, "--epochs", "2", "--out", tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr

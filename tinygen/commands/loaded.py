@@ -15,7 +15,7 @@ from tinygen import functional as F
 from tinygen.command_line import UsageError
 from tinygen.commands.latent import between
 from tinygen.commands.scripts import script_of
-from tinygen.data import ImageDataset, NameDataset, to_float
+from tinygen.data import ImageDataset, NameDataset, TextDataset, to_float
 from tinygen.engine.tensor import Tensor
 from tinygen.saving.run_folder import Run, RunFolder
 from tinygen.training.options import RunOptions
@@ -138,7 +138,7 @@ class LoadedRun:
         return self._in_batches(self.trained.classify, self._checked(images))
 
     def write(self, n: int = 60, seed: int = 0) -> list[str]:
-        """n random names, from a model of names."""
+        """n random names or texts, from a model of them."""
         with self._using(), _own_random_stream(seed):
             return self.trained.write(n)
 
@@ -210,7 +210,8 @@ def _stand_in(run: Run, options: Any, path: Path) -> Any:
     if run.form is None:
         return options.load_data()
     try:
-        return (NameDataset if "alphabet" in run.form else ImageDataset).of_form(run.form)
+        kinds = {"alphabet": NameDataset, "bytes": TextDataset}
+        return next((kind for key, kind in kinds.items() if key in run.form), ImageDataset).of_form(run.form)
     except (KeyError, TypeError, ValueError, MemoryError) as error:
         raise UsageError(f"{path} is a damaged checkpoint: the form of its data is {run.form}") from error
 

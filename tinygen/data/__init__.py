@@ -1,4 +1,4 @@
-"""Images, labels and names as NumPy arrays, and the batches made of them."""
+"""Images, labels, names and texts as NumPy arrays, and the batches made of them."""
 
 from tinygen.data.augment import Augmentation
 from tinygen.data.dataset import ImageDataset, pad_to, to_float
@@ -11,6 +11,7 @@ from tinygen.data.readers.folder import load_image_folder
 from tinygen.data.readers.idx import load_idx, read_idx
 from tinygen.data.readers.names import NameDataset, load_names
 from tinygen.data.readers.npz import load_npz
+from tinygen.data.readers.text import TextDataset, load_text
 from tinygen.data.stream import Images, Streamed
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Loader",
     "NameDataset",
     "Streamed",
+    "TextDataset",
     "load_cifar10",
     "load_cifar100",
     "load_emoji",
@@ -30,6 +32,7 @@ __all__ = [
     "load_images",
     "load_names",
     "load_npz",
+    "load_text",
     "pad_to",
     "read_idx",
     "to_float",
