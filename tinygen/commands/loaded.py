@@ -210,7 +210,7 @@ def _stand_in(run: Run, options: Any, path: Path) -> Any:
     if run.form is None:
         return options.load_data()
     try:
-        kinds = {"alphabet": NameDataset, "bytes": TextDataset}
+        kinds: dict[str, Any] = {"alphabet": NameDataset, "bytes": TextDataset}
         return next((kind for key, kind in kinds.items() if key in run.form), ImageDataset).of_form(run.form)
     except (KeyError, TypeError, ValueError, MemoryError) as error:
         raise UsageError(f"{path} is a damaged checkpoint: the form of its data is {run.form}") from error
