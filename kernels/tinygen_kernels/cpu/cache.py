@@ -8,7 +8,9 @@ or of an older source. In this cache, the name of a file holds all that its mach
 """
 
 import contextlib
+import functools
 import pickle
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -42,14 +44,22 @@ class Cache(FunctionCache):
 
     def load_overload(self, signature: Any, context: Any) -> Any:
         try:
-            return super().load_overload(signature, context)
+            code = super().load_overload(signature, context)
         except Exception:  # of a damaged file; which one depends on the damage
+            code = None
             with contextlib.suppress(OSError):
                 self.flush()
-            return None
+        if code is None:
+            _tell_of_compiling()
+        return code
 
     def save_overload(self, signature: Any, result: Any) -> None:
         try:
             super().save_overload(signature, result)
         except OSError:
             warn_once(self.cache_path, "CPU")
+
+
+@functools.cache  # so once in a process
+def _tell_of_compiling() -> None:
+    print("tinygen: compiling the CPU kernels for this machine, which takes the first run about half a minute", file=sys.stderr)

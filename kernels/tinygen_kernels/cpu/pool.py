@@ -73,20 +73,21 @@ def _inside(i, kernel_size, stride, before, size):
 
 
 @helper
-def _prefetch_below(x, y, n, i, j):
-    """Ask for a share of the pixels of x that the next row of windows needs."""
+def _below(n, x, y):
+    """Where the part of image n begins that the second row of windows needs, and how long the share of a window is."""
     share = x[n].size // (y.shape[1] * y.shape[2]) + 1
-    start = n * x[n].size + ((i + 1) * y.shape[2] + j) * share
-    prefetch(x, start, start + share)
+    return n * x[n].size + y.shape[2] * share, share
 
 
 def _maximum(n, x, kernel_height, kernel_width, row_stride, column_stride, top, left, y, indices):
     _, height, width, channels = x.shape
+    ahead, share = _below(n, x, y)
     for i in range(y.shape[1]):
         first_row, last_row = _inside(i, kernel_height, row_stride, top, height)
         for j in range(y.shape[2]):
             first_column, last_column = _inside(j, kernel_width, column_stride, left, width)
-            _prefetch_below(x, y, n, i, j)
+            prefetch(x, ahead, ahead + share)
+            ahead += share
             _window_maximum(x[n], first_row, last_row, first_column, last_column, width, channels, y[n, i, j], indices[n, i, j])
 
 
@@ -127,12 +128,14 @@ def _read(n, x, indices, y):
 def _add(n, g, indices, kernel_height, row_stride, top, x):
     channels = x.shape[3]
     pixels, zeros = x[n].reshape(-1, channels), 0  # `zeros` is the first row that is not yet zero
+    ahead, share = _below(n, x, g)
     for i in range(g.shape[1]):
         _, last_row = _inside(i, kernel_height, row_stride, top, x.shape[1])
         x[n, zeros:last_row] = 0
         zeros = last_row
         for j in range(g.shape[2]):
-            _prefetch_below(x, g, n, i, j)
+            prefetch(x, ahead, ahead + share)
+            ahead += share
             for c in range(channels):
                 pixels[indices[n, i, j, c], c] += g[n, i, j, c]
     x[n, zeros:] = 0
@@ -152,9 +155,8 @@ def _average(n, x, y, kernel_height, kernel_width, row_stride, column_stride, to
             share = x.dtype.type(1 / ((last_row - first_row) * (last_column - first_column)))
             for row in range(first_row, last_row):
                 for column in range(first_column, last_column):
-                    if back:
-                        for c in range(channels):
+                    for c in range(channels):
+                        if back:
                             x[n, row, column, c] += share * y[n, i, j, c]
-                    else:
-                        for c in range(channels):
+                        else:
                             y[n, i, j, c] += share * x[n, row, column, c]

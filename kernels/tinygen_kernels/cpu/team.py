@@ -41,8 +41,6 @@ def run(work: Callable[[], Any], helpers: int) -> None:
 class _Call:
     """What `run` was called for, and the places of its helpers."""
 
-    __slots__ = ("_ended", "_helpers", "_places", "_work")
-
     def __init__(self, work: Callable[[], Any], helpers: int):
         self._work, self._helpers = work, helpers
         self._places = [True] * helpers  # `pop` gives a place to one thread only
@@ -51,12 +49,11 @@ class _Call:
     def join(self) -> None:
         """Help, unless the call has ended."""
         if self._take_place():
-            error = None
             try:
                 self._work()
-            except BaseException as raised:
-                error = raised
-            self._ended.put(error)
+                self._ended.put(None)
+            except BaseException as error:
+                self._ended.put(error)
 
     def end(self) -> None:
         """Take the places that are left, and wait for the helpers that have the others."""
