@@ -22,6 +22,8 @@ one = takes(st.tuples(any_shape))
 two = takes(broadcastable_shapes())
 three = takes(broadcastable_shapes(3))
 targeted = takes(broadcastable_shapes().map(lambda both: (numpy.broadcast_shapes(*both), both[1])))
+slopes = takes(st.tuples(side, side, st.booleans()).map(lambda n: ((n[0], n[1]), (n[1] if n[2] else 1,))))
+biased = takes(st.tuples(side, side, side).map(lambda n: ((2, n[0], n[2]), (2, n[1], n[2]), (n[0], n[1]))))
 twins = takes(shapes(1, 3, 3).map(lambda shape: (shape, shape)))
 axis_of_three = st.integers(-3, 2)
 image_shape = st.tuples(st.integers(1, 2), st.integers(1, 4), st.integers(1, 4), side)
@@ -166,10 +168,14 @@ def group_normalisations(draw: st.DrawFn, instances: bool = False) -> Call:
 
 
 @st.composite
-def classifications(draw: st.DrawFn) -> Call:
-    n, classes = draw(st.tuples(side, side))
-    labels = draw(st.lists(st.integers(0, classes - 1), min_size=n, max_size=n))
-    return ((n, classes),), {"labels": numpy.array(labels)}
+def classifications(draw: st.DrawFn, weighted: bool = False) -> Call:
+    """Logits and labels; weighted ones are of pixels too, with a weight for each class, labels that do not count, and smoothing."""
+    shape, classes = draw(shapes(1, 3 if weighted else 1, 3)), draw(side)
+    labels = numpy.random.default_rng(draw(st.integers(0, 99))).integers(-1 if weighted else 0, classes, size=shape)
+    if not weighted:
+        return ((*shape, classes),), {"labels": labels}
+    labels.flat[0] = 0
+    return ((*shape, classes), (classes,)), {"labels": labels, "ignore_index": -1, "label_smoothing": draw(st.sampled_from([0.0, 0.3]))}
 
 
 @st.composite
@@ -187,7 +193,7 @@ def attentions(draw: st.DrawFn, value: bool) -> Call:
     sizes = [(queries, features), (keys, features), (keys, channels)]
     mask = numpy.random.default_rng(draw(st.integers(0, 99))).random((queries, keys)) < 0.5
     mask[:, 0] = True
-    other = {"scale": draw(st.none() | st.just(0.7)), "mask": mask if draw(st.booleans()) else None}
+    other = {"scale": draw(st.none() | st.just(0.7)), "mask": mask if draw(st.booleans()) else None, "causal": draw(st.booleans())}
     return [(*stack, *size) for stack, size in zip(stacks, sizes, strict=False)], other
 
 

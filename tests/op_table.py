@@ -21,6 +21,7 @@ from op_strategies import (
     any_shape,
     attentions,
     axis_of_three,
+    biased,
     classifications,
     einsums,
     embeddings,
@@ -36,6 +37,7 @@ from op_strategies import (
     reshapes,
     sequences,
     side,
+    slopes,
     splits,
     spread,
     squeezes,
@@ -175,10 +177,39 @@ def numpy_group_norm(x: ndarray, gamma: ndarray, beta: ndarray, eps: float, grou
     return numpy.concatenate([part.reshape(*x.shape[:-1], -1) for part in normal], -1) * gamma + beta
 
 
-def numpy_attention_weights(query: ndarray, key: ndarray, scale: float | None, mask: ndarray | None) -> ndarray:
+def numpy_attention_weights(query: ndarray, key: ndarray, scale: float | None, mask: ndarray | None, causal: bool) -> ndarray:
     similarity = numpy.exp(query @ key.swapaxes(-1, -2) * (max(1, query.shape[-1]) ** -0.5 if scale is None else scale))
     similarity = similarity if mask is None else similarity * mask
+    similarity = numpy.tril(similarity) if causal else similarity
     return similarity / similarity.sum(-1, keepdims=True)
+
+
+def numpy_huber(a: ndarray, b: ndarray) -> ndarray:
+    return numpy.where(abs(a - b) < 0.3, (a - b) ** 2 / 2, 0.3 * (abs(a - b) - 0.15)).mean()  # type: ignore[no-any-return]
+
+
+def numpy_biased_attention(query: ndarray, key: ndarray, bias: ndarray) -> ndarray:
+    similarity = numpy.exp(query @ key.swapaxes(-1, -2) * query.shape[-1] ** -0.5 + bias)
+    return similarity / similarity.sum(-1, keepdims=True)
+
+
+def numpy_sinusoids(t: ndarray, features: int, max_period: float) -> ndarray:
+    angles = [t / max_period ** (2 * i / features) for i in range(features // 2)]
+    return numpy.stack([*map(numpy.sin, angles), *map(numpy.cos, angles)], -1)
+
+
+def weighted(logits: Tensor, weight: Tensor, labels: ndarray, **options: Any) -> Tensor:
+    return F.cross_entropy(logits, labels, weight, **options)
+
+
+def numpy_weighted_cross_entropy(logits: ndarray, weight: ndarray, labels: ndarray, ignore_index: int, label_smoothing: float) -> float:
+    """The loss of each label that counts, one after the other."""
+    places = [place for place in numpy.ndindex(labels.shape) if labels[place] != ignore_index]
+    losses = 0.0
+    for place in places:
+        of_classes = -weight * numpy.log(numpy_softmax(logits[place], 0))
+        losses += (1 - label_smoothing) * of_classes[labels[place]] + label_smoothing * of_classes.mean()
+    return losses / sum(weight[labels[place]] for place in places)  # type: ignore[no-any-return]
 
 
 OPS = [
@@ -209,10 +240,13 @@ OPS = [
     Op("clip", one, lambda x: x.clip(0, 9), function=lambda x: F.clip(x, 0, 9)),
     Op("clip", one, lambda x: x.clip(-9, 0), function=lambda x: F.clip(x, -9, 0), note="from above"),
     Op("where", three, lambda c, a, b: numpy.where(c > 0, a, b), function=lambda c, a, b: F.where(c > 0, a, b)),
+    Op("straight_through", one, lambda x: x + 3, function=lambda x: F.straight_through(x.detach() + 3, x)),
     Op("to", one, lambda x: x, function=lambda x: F.to(x, x.device), linear=True),
     Op("astype", one, lambda x: x, function=lambda x: F.astype(F.astype(x, "float64"), x.dtype), linear=True),
     Op("relu", one, lambda x: numpy.maximum(x, 0)),
     Op("leaky_relu", takes(st.tuples(any_shape), negative_slope=st.just(0.3)), lambda x, negative_slope: numpy.maximum(x, 0.3 * x)),
+    Op("elu", takes(st.tuples(any_shape), alpha=st.just(0.7)), lambda x, alpha: numpy.where(x > 0, x, alpha * (numpy.exp(x) - 1))),
+    Op("prelu", slopes, lambda x, slope: numpy.where(x > 0, x, x * slope)),
     Op("tanh", one, numpy.tanh),
     Op("sigmoid", one, lambda x: 1 / (1 + numpy.exp(-x))),
     Op("softplus", one, lambda x: numpy.log(1 + numpy.exp(x))),
@@ -271,13 +305,24 @@ OPS = [
     Op("group_norm", group_normalisations(), numpy_group_norm),
     Op("instance_norm", group_normalisations(instances=True), numpy_group_norm),
     Op("attention_weights", attentions(value=False), numpy_attention_weights),
-    Op("attention", attentions(value=True), lambda q, k, v, scale, mask: numpy_attention_weights(q, k, scale, mask) @ v),
+    Op("attention_weights", biased, numpy_biased_attention, function=lambda q, k, b: F.attention_weights(q, k, mask=b), note="with a bias"),
+    Op("attention", attentions(value=True), lambda q, k, v, **options: numpy_attention_weights(q, k, **options) @ v),
+    Op("sinusoidal_encoding", takes(st.tuples(any_shape), features=st.sampled_from([2, 6]), max_period=st.just(50.0)), numpy_sinusoids),
     Op("rnn", sequences(gates=1, states=1)),
     Op("gru", sequences(gates=3, states=1)),
     Op("lstm", sequences(gates=4, states=2), function=lambda *xs: F.stack(F.lstm(*xs))),
     Op("cross_entropy", classifications(), lambda x, labels: -numpy.log(numpy_softmax(x, 1)[range(len(x)), labels]).mean()),
+    Op(
+        "cross_entropy",
+        classifications(weighted=True),
+        numpy_weighted_cross_entropy,
+        function=weighted,
+        note="weighted",
+        low=0.5,
+    ),
     Op("binary_cross_entropy_with_logits", targeted, lambda x, t: (numpy.log(1 + numpy.exp(x)) - t * x).mean(), low=0.1, high=0.9),
     Op("mse_loss", targeted, lambda a, b: ((a - b) ** 2).mean()),
+    Op("huber_loss", targeted, numpy_huber, function=lambda a, b: F.huber_loss(a, b, 0.3)),
     Op("l1_loss", targeted, lambda a, b: numpy.abs(a - b).mean()),
     Op("gaussian_kl", twins, lambda m, v: (m**2 + numpy.exp(v) - 1 - v).sum(-1).mean() / 2),
     Op("least_squares_discriminator_loss", two, lambda r, f: ((r - 1) ** 2).mean() / 2 + (f**2).mean() / 2),

@@ -175,15 +175,19 @@ MISTAKES: list[Refusal] = [
     (
         lambda: tg.cross_entropy(x, numpy.array([[0, 1, 0], [1, 0, 0]])),
         ValueError,
-        "cross_entropy: logits must be (N, classes) and labels (N,), got (2, 3) and (2, 3); "
-        "labels.argmax(axis=1) makes labels of one-hot rows",
+        "cross_entropy: logits must be (N, ..., classes) and labels (N, ...), got (2, 3) and (2, 3); "
+        "labels.argmax(axis=-1) makes labels of one-hot rows",
     ),
     (
         lambda: tg.cross_entropy(x, numpy.array([[0], [1]])),
         ValueError,
-        "cross_entropy: logits must be (N, classes) and labels (N,), got (2, 3) and (2, 1); labels.reshape(-1) is (N,)",
+        "cross_entropy: logits must be (N, ..., classes) and labels (N, ...), got (2, 3) and (2, 1); labels.reshape(-1) is (N,)",
     ),
-    (lambda: tg.cross_entropy(x, ()), ValueError, "cross_entropy: logits must be (N, classes) and labels (N,), got (2, 3) and (0,)"),
+    (
+        lambda: tg.cross_entropy(x, ()),
+        ValueError,
+        "cross_entropy: logits must be (N, ..., classes) and labels (N, ...), got (2, 3) and (0,)",
+    ),
     (
         lambda: tg.mse_loss(tg.ones((4, 1)), tg.ones((4,))),
         ValueError,

@@ -75,7 +75,7 @@ REFUSED: list[Refusal] = [
     (
         lambda: F.cross_entropy(a, numpy.array([0])),
         ValueError,
-        "cross_entropy: logits must be (N, classes) and labels (N,), got (2, 3) and (1,)",
+        "cross_entropy: logits must be (N, ..., classes) and labels (N, ...), got (2, 3) and (1,)",
     ),
     (lambda: F.dropout(a, 1.0), ValueError, "dropout: p must be at least 0 and below 1, got 1.0"),
     (
@@ -116,9 +116,34 @@ REFUSED: list[Refusal] = [
     ),
     (lambda: F.gaussian_kl(a, F.ones((2, 1))), ValueError, "gaussian_kl: mean (2, 3) and log_var (2, 1) must have one shape"),
     (
-        lambda: F.attention_weights(a, a, mask=numpy.zeros((2, 2), "float32")),
+        lambda: F.attention_weights(a, a, mask=numpy.zeros((2, 2), int)),
+        TypeError,
+        "attention: mask must be booleans, true where a query may look, or numbers that are added, got int64",
+    ),
+    (
+        lambda: F.sinusoidal_encoding(b, 3),
         ValueError,
-        "attention: mask must be booleans, true where a query may look, got float32",
+        "sinusoidal_encoding: features must be even, a sine and a cosine for each frequency, got 3",
+    ),
+    (lambda: F.sinusoidal_encoding(b, 2, 0.0), ValueError, "sinusoidal_encoding: max_period must be positive, got 0.0"),
+    (
+        lambda: F.sinusoidal_encoding(F.arange(3), 2),
+        TypeError,
+        "sinusoidal_encoding: t must be floating point, got int64; convert it with .astype('float32')",
+    ),
+    (lambda: F.prelu(a, b), ValueError, "prelu: slope must be (1,) or have the channels of x (2, 3), got (4,)"),
+    (lambda: F.huber_loss(a, a, 0), ValueError, "huber_loss: delta must be positive, got 0"),
+    (lambda: F.straight_through(a, b), ValueError, "straight_through: hard (2, 3) and soft (4,) must have one shape"),
+    (
+        lambda: F.cross_entropy(a, [0, 1], b),
+        ValueError,
+        "cross_entropy: weight must be (3,), a number for each class, got (4,)",
+    ),
+    (lambda: F.cross_entropy(a, [0, 1], label_smoothing=2), ValueError, "cross_entropy: label_smoothing must be from 0 to 1, got 2"),
+    (
+        lambda: F.cross_entropy(a, [0, -100], ignore_index=-1),
+        ValueError,
+        "cross_entropy: labels from -100 to 0, but 3 classes count from 0 to 2",
     ),
     (lambda: a @ [[1.0]], TypeError, "matmul takes two Tensors, got Tensor and list; make one with tinygen.tensor(...)"),
     (lambda: F.concatenate([]), ValueError, "concatenate: there is nothing to concatenate"),

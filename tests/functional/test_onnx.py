@@ -158,6 +158,7 @@ def test_group_norm(size: tuple[int, int, int], groups: int, seed: int) -> None:
         (F.tanh, "Tanh", {}),
         (F.sigmoid, "Sigmoid", {}),
         (F.softplus, "Softplus", {}),
+        (lambda x: F.elu(x, 0.5), "Elu", {"alpha": 0.5}),
         (F.abs, "Abs", {}),
         (F.exp, "Exp", {}),
         (F.neg, "Neg", {}),
@@ -255,6 +256,16 @@ def test_cross_entropy(n: int, classes: int, data: st.DataObject, seed: int) -> 
     labels = numpy.array(data.draw(st.lists(st.integers(0, classes - 1), min_size=n, max_size=n)))
     (logits,) = normal([(n, classes)], seed)
     assert_same(F.cross_entropy(logits, labels), onnx("SoftmaxCrossEntropyLoss", logits.numpy(), labels))
+
+
+@modest
+@given(size=st.tuples(*[st.integers(1, 3)] * 4), seed=seeds)
+def test_weighted_cross_entropy_of_pixels(size: tuple[int, int, int, int], seed: int) -> None:
+    logits, weight = normal([size, size[-1:]], seed)
+    weight, labels = F.abs(weight), numpy.random.default_rng(seed).integers(-1, size[-1], size=size[:-1])
+    labels.flat[0] = 0
+    theirs = onnx("SoftmaxCrossEntropyLoss", first(logits), labels, weight.numpy(), ignore_index=-1)
+    assert_same(F.cross_entropy(logits, labels, weight, ignore_index=-1), theirs)
 
 
 @modest

@@ -66,6 +66,10 @@ def test_layers(name: str, tmp_path: Path) -> None:
     assert_the_file_computes_the_same(shaken(make()), tmp_path / "model.onnx", example)
 
 
+def test_a_layer_of_two_sequences(tmp_path: Path) -> None:
+    assert_the_file_computes_the_same(shaken(nn.CrossAttention(6, 4, 2)), tmp_path / "model.onnx", (1, 3, 6), (1, 5, 4))
+
+
 def test_a_model_is_written_from_where_it_is(device: str, tmp_path: Path) -> None:
     make, example = LAYERS["spectral norm"]
     tg.manual_seed(0)
@@ -103,6 +107,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "powers": lambda x: tg.exp(-(x**2)) + tg.log(x * x + 1) + tg.sqrt(x * x + 2.0) + 2.0**x,
     "trigonometry": lambda x: tg.sin(x) * tg.cos(x) + tg.sign(x),
     "selection": lambda x: tg.maximum(x, 0.5) + tg.minimum(x, x * 2) + tg.where(MASK, x, 0.0),
+    "straight through": lambda x: tg.straight_through(tg.sign(x), x),
     "activations": lambda x: tg.softplus(x) + tg.softmax(x, axis=1) + tg.log_softmax(x),
     "reductions": lambda x: (x.sum(axis=(1, 2)), x.max(axis=-1), x.min(axis=1, keepdims=True), tg.logsumexp(x, axis=2), x.cumsum(axis=1)),
     "over the batch": lambda x: x - x.mean(axis=0) / (x.var() + 1),

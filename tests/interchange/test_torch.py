@@ -79,6 +79,11 @@ class Judge(nn.Module):
         )
 
 
+def test_a_layer_of_two_sequences(tmp_path: Path, monkeypatch: Patch) -> None:
+    model, inputs = shaken(nn.CrossAttention(6, 4, 2)), ((1, 3, 6), (1, 5, 4))
+    assert_both_compute_the_same(model, in_torch(model, inputs, tmp_path, monkeypatch)["model"], inputs)
+
+
 def test_a_module_of_one_s_own_lacks_only_its_forward(tmp_path: Path, monkeypatch: Patch) -> None:
     model, inputs = shaken(Judge()), ((1, 4, 5, 2), numpy.arange(4))
     defined = in_torch(model, inputs, tmp_path, monkeypatch)

@@ -30,6 +30,12 @@ class Tensor(numpy.ndarray):
     def flatten(self, start: int = 0) -> Any:
         return self.reshape(*self.shape[:start], -1)
 
+    def sin(self) -> Any:
+        return numpy.sin(self)
+
+    def cos(self) -> Any:
+        return numpy.cos(self)
+
     def softmax(self, dim: int) -> Any:
         return softmax(self, dim)
 
@@ -185,6 +191,14 @@ class GroupNorm(Module):
         return normal * weight + bias
 
 
+class PReLU(Module):
+    def __init__(self, channels: int) -> None:
+        self.weight = zeros(channels)
+
+    def forward(self, x: Any) -> Any:
+        return numpy.where(x > 0, x, self.weight.reshape(-1, *[1] * (x.ndim - 2)) * x)
+
+
 class Embedding(Module):
     def __init__(self, number: int, features: int) -> None:
         self.weight = zeros(number, features)
@@ -317,6 +331,7 @@ NN = types.SimpleNamespace(
     LeakyReLU=lambda slope: Function(lambda x: numpy.where(x > 0, x, slope * x)),
     Tanh=lambda: Function(numpy.tanh), Sigmoid=lambda: Function(sigmoid), SiLU=lambda: Function(lambda x: x * sigmoid(x)), GELU=gelu,
     Softplus=lambda: Function(lambda x: numpy.log1p(numpy.exp(x))), Identity=lambda: Function(lambda x: x),
+    ELU=lambda alpha: Function(lambda x: numpy.where(x > 0, x, alpha * (numpy.exp(x) - 1))), PReLU=PReLU,
     ZeroPad2d=elsewhere_constant, ConstantPad2d=elsewhere_constant, Parameter=lambda t: t,
 )  # fmt: skip
 
@@ -324,7 +339,8 @@ NN = types.SimpleNamespace(
 def run_lines(lines: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The names that the lines define, with these modules in the place of torch.nn."""
     torch: Any = types.ModuleType("torch")
-    torch.nn, torch.zeros = NN, zeros
+    torch.nn, torch.zeros, torch.arange = NN, zeros, lambda n, device=None: as_tensor(numpy.arange(n))
+    torch.cat = lambda parts, dim: as_tensor(numpy.concatenate(parts, dim))
     files: Any = types.ModuleType("safetensors.torch")
     files.load_file = lambda path: checkpoint.load(path)[0]
     monkeypatch.setitem(__import__("sys").modules, "torch", torch)

@@ -13,15 +13,17 @@ from tinygen import Tensor, nn, optim
 x, w = tg.tensor(ARRAY, requires_grad=True), nn.Parameter(ARRAY)
 images, sequences = tg.ones((2, 4, 4, 8)), tg.ones((2, 3, 4))
 
-# The arguments of each layer's constructor, and an input.
+# The arguments of each layer's constructor, and an input or a tuple of them.
 LAYERS: dict[type[nn.Module], tuple[tuple[Any, ...], Any]] = {
     nn.AvgPool2D: ((2, 2, 0), images),
     nn.BatchNorm: ((8, 0.9, 1e-5, 1.0), images),
     nn.Conv2D: ((8, 2, 3, 1, 1, 1, True), images),
     nn.ConvTranspose2D: ((8, 2, 3, 2, 1, 1, True), images),
+    nn.CrossAttention: ((8, 4, 2), (tg.ones((2, 3, 8)), sequences)),
     nn.Dense: ((3, 2, True), x),
     nn.DifferentiableAugment: ((("colour", "translation"),), images),
     nn.Dropout: ((0.5,), x),
+    nn.ELU: ((1.0,), x),
     nn.Embedding: ((4, 2), [1, 2]),
     nn.Flatten: ((), images),
     nn.GlobalAvgPool2D: ((), images),
@@ -32,9 +34,11 @@ LAYERS: dict[type[nn.Module], tuple[tuple[Any, ...], Any]] = {
     nn.InstanceNorm: ((8, 1e-5), images),
     nn.Lambda: ((tg.exp,), x),
     nn.LayerNorm: ((8, 1e-5), images),
+    nn.LearnedPosition: ((3, 4), sequences),
     nn.LeakyReLU: ((0.2,), x),
     nn.LSTM: ((4, 2), sequences),
     nn.MaxPool2D: ((2, 2, 0), images),
+    nn.PReLU: ((3, 0.25), x),
     nn.ReLU: ((), x),
     nn.Reshape: ((3,), x),
     nn.Residual: ((nn.Dense(3, 2), nn.Dense(3, 2)), x),
@@ -44,6 +48,8 @@ LAYERS: dict[type[nn.Module], tuple[tuple[Any, ...], Any]] = {
     nn.Sequential: ((nn.ReLU(), nn.Tanh()), x),
     nn.Sigmoid: ((), x),
     nn.SiLU: ((), x),
+    nn.SinusoidalEncoding: ((4, 100.0), x),
+    nn.SinusoidalPosition: ((), sequences),
     nn.Softplus: ((), x),
     nn.SpectralNorm: ((nn.Dense(3, 2),), x),
     nn.Tanh: ((), x),
@@ -108,9 +114,10 @@ OTHERS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.__name__)
 def test_layers(layer: type[nn.Module]) -> None:
     arguments, given = LAYERS[layer]
-    layer(*arguments)(given)
-    try_each(lambda *arguments: layer(*arguments)(given), arguments, {})
-    try_each(layer(*arguments), (given,), {})
+    inputs = given if isinstance(given, tuple) else (given,)
+    layer(*arguments)(*inputs)
+    try_each(lambda *arguments: layer(*arguments)(*inputs), arguments, {})
+    try_each(layer(*arguments), inputs, {})
 
 
 def test_every_layer_is_among_them() -> None:

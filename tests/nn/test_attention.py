@@ -36,6 +36,27 @@ def test_a_causal_step_sees_none_that_come_later(x: Tensor, step: int, causal: b
 
 
 @modest
+@given(x=tensors((2, 3, 4)), causal=st.booleans(), seed=seeds)
+def test_a_mask_of_numbers_far_down_hides_what_one_of_booleans_does(x: Tensor, causal: bool, seed: int) -> None:
+    layer = nn.SelfAttention(4, 2, causal).double()
+    mask = numpy.random.default_rng(seed).random((2, 1, 3, 3)) < 0.5
+    mask[..., 0] = True
+    weights = layer.weights(x, mask).numpy()
+    assert_allclose(layer.weights(x, numpy.where(mask, 0.0, -1e9)).numpy(), weights, rtol=1e-12)
+    assert_array_equal(weights > 0, numpy.broadcast_to(mask & numpy.tri(3, dtype=bool) if causal else mask, weights.shape))
+    assert_allclose(weights.sum(-1), 1, rtol=1e-12)
+
+
+@modest
+@given(x=tensors((2, 3, 4)), context=tensors((2, 5, 2)), hidden=st.integers(1, 4))
+def test_cross_attention_sees_what_the_mask_shows_of_the_context(x: Tensor, context: Tensor, hidden: int) -> None:
+    layer = nn.CrossAttention(4, 2, 2).double()
+    shown = numpy.arange(5) >= hidden
+    assert layer.weights(x, context, shown).shape == (2, 2, 3, 5)
+    assert_allclose(layer(x, context, shown).numpy(), layer(x, context[:, hidden:]).numpy(), rtol=1e-9, atol=1e-12)
+
+
+@modest
 @given(x=tensors((1, 6, 4)), order=st.permutations(range(6)))
 def test_without_a_mask_it_knows_no_order(x: Tensor, order: list[int]) -> None:
     layer = nn.SelfAttention(4).double()

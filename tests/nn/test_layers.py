@@ -57,14 +57,17 @@ def spectral_dense(m: nn.SpectralNorm, x: Tensor) -> Tensor:
     return F.dense(x, m.layer.weight / m.sigma(), m.layer.bias)
 
 
-def attended(m: nn.SelfAttention, x: Tensor) -> Tensor:
-    """With two heads: the even quarter of features 0 and 1, and that of 2 and 3."""
-    query, key, value = (F.stack([t[..., :2], t[..., 2:]], axis=1) for t in (m.query(x), m.key(x), m.value(x)))
-    mask = numpy.tri(x.shape[1], dtype=bool) if m.causal else None
-    if m.scale is not None:
+def crossed(m: Any, x: Tensor, context: Tensor, scale: Tensor | None = None, mask: Any = None) -> Tensor:
+    """With two heads: that of features 0 and 1, and that of 2 and 3."""
+    query, key, value = (F.stack([t[..., :2], t[..., 2:]], axis=1) for t in (m.query(x), m.key(context), m.value(context)))
+    if scale is not None:
         query, key = (t / F.sqrt((t * t).sum(axis=-1, keepdims=True) + 1e-12) for t in (query, key))
-    y = F.attention(query, key, value, m.scale, mask)
+    y = F.attention(query, key, value, scale, mask)
     return m.out(F.concatenate([y[:, 0], y[:, 1]], axis=-1))
+
+
+def attended(m: nn.SelfAttention, x: Tensor) -> Tensor:
+    return crossed(m, x, x, m.scale, numpy.tri(x.shape[1], dtype=bool) if m.causal else None)
 
 
 def attended_2d(m: nn.SelfAttention2D, x: Tensor) -> Tensor:
@@ -89,6 +92,16 @@ def coloured(m: nn.DifferentiableAugment, x: Tensor) -> Tensor:
     x = grey + 2.0 * v * (x - grey)
     mean = x.mean(axis=(1, 2, 3), keepdims=True)
     return mean + (w + 0.5) * (x - mean)
+
+
+class OfItsParts(nn.Module):
+    """A layer of two sequences, the second of which is a part of the first."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x, x[:, 1:, :2])
 
 
 PROJECTIONS = {"query.weight": (4, 4), "key.weight": (4, 4), "value.weight": (4, 4), "out.weight": (4, 4), "out.bias": (4,)}
@@ -160,6 +173,14 @@ ROWS = [
         (2, 3, 4),
         (2, 3, 4),
         {**PROJECTIONS, "scale": (2, 1, 1)},
+    ),
+    Row(
+        lambda: OfItsParts(nn.CrossAttention(4, 2, 2)),
+        "OfItsParts()",
+        lambda m, x: crossed(m.layer, x, x[:, 1:, :2]),
+        (2, 3, 4),
+        (2, 3, 4),
+        {f"layer.{name}": (2, 4) if name in ("key.weight", "value.weight") else size for name, size in PROJECTIONS.items()},
     ),
     Row(
         lambda: nn.SelfAttention2D(8),
@@ -235,6 +256,30 @@ ROWS = [
     Row(nn.Tanh, "Tanh()", lambda m, x: F.tanh(x), (3, 4), (3, 4)),
     Row(nn.Sigmoid, "Sigmoid()", lambda m, x: F.sigmoid(x), (3, 4), (3, 4)),
     Row(nn.Softplus, "Softplus()", lambda m, x: F.softplus(x), (3, 4), (3, 4)),
+    Row(lambda: nn.ELU(0.5), "ELU(0.5)", lambda m, x: F.elu(x, 0.5), (3, 4), (3, 4)),
+    Row(lambda: nn.PReLU(4), "PReLU(4)", lambda m, x: F.prelu(x, m.slope), (3, 4), (3, 4), {"slope": (4,)}),
+    Row(
+        lambda: nn.SinusoidalEncoding(4, 100.0),
+        "SinusoidalEncoding(4)",
+        lambda m, t: F.sinusoidal_encoding(t, 4, 100.0),
+        (3,),
+        (3, 4),
+    ),
+    Row(
+        nn.SinusoidalPosition,
+        "SinusoidalPosition()",
+        lambda m, x: x + F.sinusoidal_encoding(F.arange(3.0, dtype=x.dtype, device=x.device), 4),
+        (2, 3, 4),
+        (2, 3, 4),
+    ),
+    Row(
+        lambda: nn.LearnedPosition(5, 4),
+        "LearnedPosition(5, 4)",
+        lambda m, x: x + m.weight[:3],
+        (2, 3, 4),
+        (2, 3, 4),
+        {"weight": (5, 4)},
+    ),
     Row(nn.SiLU, "SiLU()", lambda m, x: F.silu(x), (3, 4), (3, 4)),
     Row(nn.GELU, "GELU()", lambda m, x: F.gelu(x), (3, 4), (3, 4)),
     Row(lambda: nn.Dropout(0.4), "Dropout(0.4)", lambda m, x: F.dropout(x, 0.4, m.training), (3, 4), (3, 4)),
@@ -266,13 +311,14 @@ every_layer = pytest.mark.parametrize("row", ROWS, ids=str)
 
 def test_the_table_covers_every_layer() -> None:
     layers = {kind for kind in vars(nn).values() if isinstance(kind, type) and issubclass(kind, nn.Module)}
-    assert {type(row.make()) for row in ROWS} == layers - {nn.Module, nn.Sequential}
+    made = [row.make() for row in ROWS]
+    assert {type(layer.layer if isinstance(layer, OfItsParts) else layer) for layer in made} == layers - {nn.Module, nn.Sequential}
 
 
 @every_layer
 def test_its_text(row: Row) -> None:
     layer = row.make()
-    parts = [f"\n  {name}: {part!r}" for name, part in layer.children()]
+    parts = [f"\n{name}: {part!r}".replace("\n", "\n  ") for name, part in layer.children()]
     assert layer.describe() == row.text
     assert repr(layer) == (f"{type(layer).__name__}({''.join(parts)}\n)" if parts else row.text)
 
@@ -395,6 +441,12 @@ one_image = "; one image is x[None], and images of one channel are x[..., None]"
             "Residual(): Residual: the layer turns (2, 3) into (2, 1), which (2, 3) cannot be added to; "
             "give a shortcut, such as a 1x1 convolution",
         ),
+        (nn.LearnedPosition(2, 3), (1, 4, 3), "LearnedPosition(2, 3): LearnedPosition: the input has 4 steps, but only 2 have a code"),
+        (
+            nn.SinusoidalPosition(),
+            (2, 3),
+            "SinusoidalPosition(): SinusoidalPosition: input must be (N, T, features), got (2, 3)",
+        ),
         (nn.MaxPool2D(2), (2, 5), "MaxPool2D(2x2): max_pool2d: input must be (N, H, W, C), got (2, 5)"),
         (nn.AvgPool2D(2), (2, 5), "AvgPool2D(2x2): avg_pool2d: input must be (N, H, W, C), got (2, 5)"),
         (nn.AvgPool2D(2, stride=0), (2, 5, 5, 1), "AvgPool2D(2x2, stride 0): stride must be at least 1, got (0, 0)"),
@@ -446,6 +498,8 @@ def test_an_input_it_cannot_take_is_refused_by_name(layer: nn.Module, shape: Sha
         (lambda: nn.BatchNorm([3]), "BatchNorm: channels must be an integer of at least 1, got [3]"),
         (lambda: nn.BatchNorm(3, momentum=1.5), "BatchNorm: momentum must be from 0 to 1, got 1.5"),
         (lambda: nn.LayerNorm((3, 0)), "LayerNorm: shape must be an integer of at least 1, got 0"),
+        (lambda: nn.CrossAttention(6, 3, 4), "CrossAttention: 6 features cannot be divided among 4 heads"),
+        (lambda: nn.SinusoidalEncoding(3), "SinusoidalEncoding: features must be even, a sine and a cosine for each frequency, got 3"),
         (lambda: nn.GroupNorm(3, 8), "GroupNorm: 8 channels cannot be divided into 3 groups"),
         (lambda: nn.InstanceNorm(0), "InstanceNorm: groups must be an integer of at least 1, got 0"),
         (lambda: nn.SelfAttention2D("8"), "SelfAttention2D: channels must be an integer of at least 1, got '8'"),

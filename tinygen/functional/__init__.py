@@ -6,7 +6,7 @@ Function, and applies it. Importing this package also binds the operators and me
 
 from tinygen.engine.arguments import checked
 from tinygen.engine.tensor import Tensor
-from tinygen.functional.activation import gelu, leaky_relu, log_softmax, relu, sigmoid, silu, softmax, softplus, tanh
+from tinygen.functional.activation import elu, gelu, leaky_relu, log_softmax, prelu, relu, sigmoid, silu, softmax, softplus, tanh
 from tinygen.functional.attention import attention, attention_weights
 from tinygen.functional.conv import conv2d, conv_transpose2d
 from tinygen.functional.conversion import astype, to
@@ -22,6 +22,7 @@ from tinygen.functional.loss import (
     gaussian_kl,
     gradient_penalty,
     hinge_discriminator_loss,
+    huber_loss,
     l1_loss,
     least_squares_discriminator_loss,
     least_squares_generator_loss,
@@ -31,9 +32,10 @@ from tinygen.functional.loss import (
 )
 from tinygen.functional.norm import batch_norm, group_norm, instance_norm, layer_norm
 from tinygen.functional.pool import avg_pool2d, global_avg_pool2d, max_pool2d, upsample2d
+from tinygen.functional.position import sinusoidal_encoding
 from tinygen.functional.recurrent import gru, lstm, rnn
 from tinygen.functional.reduce import argmax, argmin, cumsum, logsumexp, max, mean, min, std, sum, sum_to, var
-from tinygen.functional.selection import clip, isfinite, maximum, minimum, where
+from tinygen.functional.selection import clip, isfinite, maximum, minimum, straight_through, where
 from tinygen.functional.shape import (
     broadcast_to,
     concatenate,
@@ -77,6 +79,7 @@ __all__ = [
     "div",
     "dropout",
     "einsum",
+    "elu",
     "embedding",
     "exp",
     "expand_dims",
@@ -92,6 +95,7 @@ __all__ = [
     "group_norm",
     "gru",
     "hinge_discriminator_loss",
+    "huber_loss",
     "instance_norm",
     "isfinite",
     "l1_loss",
@@ -118,6 +122,7 @@ __all__ = [
     "ones_like",
     "pad",
     "pow",
+    "prelu",
     "rand",
     "randn",
     "relu",
@@ -129,6 +134,7 @@ __all__ = [
     "sign",
     "silu",
     "sin",
+    "sinusoidal_encoding",
     "softmax",
     "softplus",
     "split",
@@ -136,6 +142,7 @@ __all__ = [
     "squeeze",
     "stack",
     "std",
+    "straight_through",
     "sub",
     "sum",
     "sum_to",

@@ -9,6 +9,7 @@ from tinygen.backend import Array, array_module
 from tinygen.engine.function import Function
 from tinygen.engine.tensor import Tensor, tensor_method
 from tinygen.functional.reduce import logsumexp, total
+from tinygen.functional.selection import where
 
 
 @dataclass(slots=True, eq=False)
@@ -34,6 +35,18 @@ class LeakyReLUGradientFunction(Function):
 
     def backward(self, g: Tensor, g_x: Tensor, g_y: Tensor) -> Tensor:
         return LeakyReLUGradientFunction(self.y, self.negative_slope)(g)
+
+
+@dataclass(slots=True, eq=False)
+class ELUFunction(Function):
+    alpha: float
+
+    def forward(self, x: Array) -> Array:
+        xp = array_module(x)
+        return xp.where(x > 0, x, self.alpha * xp.expm1(xp.minimum(x, 0.0)))
+
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        return g * where(x > 0, 1.0, y + self.alpha)
 
 
 class TanhFunction(Function):
@@ -97,6 +110,22 @@ def leaky_relu(x: Tensor, negative_slope: float = 0.2) -> Tensor:
     if not negative_slope >= 0:
         raise ValueError(f"leaky_relu: negative_slope must be at least 0, got {negative_slope}")
     return LeakyReLUFunction(negative_slope)(x)
+
+
+@tensor_method("elu")
+def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
+    """x where x > 0, else alpha (e^x - 1) (Clevert, Unterthiner & Hochreiter, 2016). The gradient at 0 is alpha."""
+    return ELUFunction(alpha)(x)
+
+
+def prelu(x: Tensor, slope: Tensor) -> Tensor:
+    """x where x > 0, else slope x, with a learned slope (He et al., 2015). The gradient at 0 is 0.
+
+    x is (..., C), and slope (C,) or (1,). Raises ValueError where slope is of another shape.
+    """
+    if slope.shape not in ((1,), x.shape[-1:]):
+        raise ValueError(f"prelu: slope must be (1,) or have the channels of x {x.shape}, got {slope.shape}")
+    return relu(x) - slope * relu(-x)
 
 
 @tensor_method("tanh")

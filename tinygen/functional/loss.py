@@ -2,36 +2,80 @@
 
 from collections.abc import Callable, Sequence
 
+import numpy
+
 from tinygen.backend import Array, array_module, from_host, generator
 from tinygen.engine.arguments import shown
 from tinygen.engine.grad import grad
 from tinygen.engine.mode import is_recording, switched
-from tinygen.engine.tensor import Operand, Tensor
+from tinygen.engine.tensor import Operand, Tensor, array_of
 from tinygen.functional.activation import softplus
 from tinygen.functional.elementwise import abs, exp, sqrt
 from tinygen.functional.indexing import checked_labels
 from tinygen.functional.reduce import logsumexp, mean
 from tinygen.functional.reduce import sum as sum_
-from tinygen.functional.selection import maximum
+from tinygen.functional.selection import clip, maximum, where
+from tinygen.functional.shape import expand_dims, reshape
 
 
-def cross_entropy(logits: Tensor, labels: Tensor | Array | Sequence[int]) -> Tensor:
-    """mean_n -log softmax(logits_n)[labels_n], in nats: logits (N, classes), labels (N,) integers.
+def cross_entropy(
+    logits: Tensor,
+    labels: Tensor | Array | Sequence[int],
+    weight: Tensor | None = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """The mean of -log softmax(logits)[label], in nats: logits (N, ..., classes), labels (N, ...) integers.
 
-    Raises ValueError where the shapes do not agree or a label is not a class, and TypeError where
-    labels are not integers. Labels on a GPU are not looked at, since the host would have to wait
-    for it: there they wrap around.
+    `weight` (classes,) makes it a weighted mean, in which each label counts as much as its class. Labels
+    equal to `ignore_index` do not count; where none is left the loss is 0. `label_smoothing` s takes
+    the class of the label with probability 1 - s, and with s any class at random (Szegedy et al., 2016).
+
+    Raises ValueError where the shapes do not agree, a label is not a class or s is not from 0 to 1, and
+    TypeError where labels are not integers. Labels on a GPU are not looked at, since the host would
+    have to wait for it: there they wrap around.
     """
-    classes = checked_labels("cross_entropy", labels, logits.shape[-1] if logits.ndim else 0)
-    if logits.ndim != 2 or classes.shape != logits.shape[:1]:
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"cross_entropy: label_smoothing must be from 0 to 1, got {label_smoothing}")
+    kept: Array | None = None
+    if ignore_index is not None:
+        array = array_of(labels) if hasattr(labels, "dtype") else numpy.asarray(labels)
+        kept = array != ignore_index
+        labels = kept * array
+    classes = _classes_of(logits, labels, weight)
+    if logits.ndim > 2:
+        logits, classes, kept = reshape(logits, (-1, logits.shape[-1])), classes.ravel(), None if kept is None else kept.ravel()
+    xp = array_module(logits.data)
+    normalizer = logsumexp(logits, axis=1)
+    losses, shares = normalizer - logits[xp.arange(len(logits)), classes], None
+    if weight is not None:
+        shares = weight[classes]
+        losses = losses * shares
+    if label_smoothing:
+        each = expand_dims(normalizer, 1) - logits
+        losses = losses * (1.0 - label_smoothing) + mean(each if weight is None else each * weight, 1) * label_smoothing
+    if kept is not None:
+        losses, shares = where(kept, losses, 0.0), where(kept, Tensor(xp.ones_like(losses.data)) if shares is None else shares, 0.0)
+    if shares is None:
+        return mean(losses)
+    whole = sum_(shares)
+    return sum_(losses) / where(whole == 0, 1.0, whole)
+
+
+def _classes_of(logits: Tensor, labels: Tensor | Array | Sequence[int], weight: Tensor | None) -> Array:
+    """The labels, checked, and checked with them that the logits and the weight have their shapes."""
+    count = logits.shape[-1] if logits.ndim else 0
+    classes = checked_labels("cross_entropy", labels, count)
+    if logits.ndim < 2 or classes.shape != logits.shape[:-1]:
         cure = {
-            logits.shape: "; labels.argmax(axis=1) makes labels of one-hot rows",
+            logits.shape: "; labels.argmax(axis=-1) makes labels of one-hot rows",
             (*logits.shape[:1], 1): "; labels.reshape(-1) is (N,)",
         }
         got = f"got {logits.shape} and {classes.shape}{cure.get(classes.shape, '')}"
-        raise ValueError(f"cross_entropy: logits must be (N, classes) and labels (N,), {got}")
-    rows = array_module(logits.data).arange(len(logits))
-    return mean(logsumexp(logits, axis=1) - logits[rows, classes])
+        raise ValueError(f"cross_entropy: logits must be (N, ..., classes) and labels (N, ...), {got}")
+    if weight is not None and weight.shape != (count,):
+        raise ValueError(f"cross_entropy: weight must be ({count},), a number for each class, got {weight.shape}")
+    return classes
 
 
 def _expect_target(name: str, a: Tensor, b: Operand) -> None:
@@ -67,6 +111,19 @@ def l1_loss(a: Tensor, b: Operand) -> Tensor:
     """The mean over all elements of |a - b|. Raises ValueError where b does not broadcast to a."""
     _expect_target("l1_loss", a, b)
     return mean(abs(a - b))
+
+
+def huber_loss(a: Tensor, b: Operand, delta: float = 1.0) -> Tensor:
+    """The mean of d^2 / 2 where |d| <= delta, else delta (|d| - delta / 2), with d = a - b (Huber, 1964).
+
+    Raises ValueError where b does not broadcast to a, and where delta is not positive.
+    """
+    _expect_target("huber_loss", a, b)
+    if not delta > 0:
+        raise ValueError(f"huber_loss: delta must be positive, got {delta}")
+    difference = a - b
+    clipped = clip(difference, -delta, delta)
+    return mean(clipped * (difference - clipped * 0.5))
 
 
 def gaussian_kl(mean_: Tensor, log_var: Tensor) -> Tensor:

@@ -48,6 +48,16 @@ class WhereFunction(Function):
         return where(condition, g, 0.0) if needs[0] else None, where(condition, 0.0, g) if needs[1] else None
 
 
+class StraightThroughFunction(Function):
+    __slots__ = ()
+
+    def forward(self, hard: Array, soft: Array) -> Array:
+        return hard
+
+    def backward(self, g: Tensor, y: Tensor, hard: Tensor, soft: Tensor) -> tuple[Tensor | None, ...]:
+        return None, g
+
+
 def where(condition: Tensor | Array, a: Operand, b: Operand) -> Tensor:
     """a where condition holds, b elsewhere. The condition has no gradient.
 
@@ -75,6 +85,18 @@ def clip(x: Tensor, low: float, high: float) -> Tensor:
     if low > high:
         raise ValueError(f"clip: low {low} is above high {high}")
     return where(x < low, low, where(x > high, high, x))
+
+
+def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
+    """hard, with the gradient of soft: the straight-through estimator (Bengio, Leonard & Courville, 2013).
+
+    A choice, such as the nearest row of a codebook, has no slope; its gradient goes to what it was
+    chosen for instead, as if the two were equal: straight_through(nearest(z), z). Raises ValueError
+    where the shapes differ.
+    """
+    if hard.shape != soft.shape:
+        raise ValueError(f"straight_through: hard {hard.shape} and soft {soft.shape} must have one shape")
+    return StraightThroughFunction()(hard, soft)
 
 
 @tensor_method("isfinite")

@@ -191,6 +191,8 @@ TABLE: dict[type[Function], Rule] = {
     selection.MinimumFunction: named("Min"),
     selection.WhereFunction: where,
     activation.LeakyReLUFunction: leaky_relu,
+    selection.StraightThroughFunction: lambda call: call.input(0),
+    activation.ELUFunction: named("Elu", "alpha"),
     activation.TanhFunction: named("Tanh"),
     activation.SigmoidFunction: named("Sigmoid"),
     activation.SoftplusFunction: named("Softplus"),

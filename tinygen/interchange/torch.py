@@ -89,6 +89,7 @@ TABLE: dict[type[nn.Module], tuple[Row | Zeros, ...]] = {
     nn.LayerNorm: SCALE,
     nn.GroupNorm: SCALE,
     nn.Embedding: (Row("weight", ("weight",)),),
+    nn.PReLU: (Row("weight", ("slope",)),),
     nn.RNN: _recurrent(0),
     nn.GRU: _recurrent(1, 0, 2, added=2 / 3),  # z r n here and r z n there, where a bias stands beside the state within n
     nn.LSTM: _recurrent(0, 2, 3, 1),  # i o f c here and i f g o there

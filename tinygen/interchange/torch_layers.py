@@ -39,6 +39,47 @@ class CausalSelfAttention(nn.MultiheadAttention):
         mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1], x.device)
         return super().forward(x, x, x, need_weights=False, attn_mask=mask)[0]
 ''',
+    "CrossAttention": '''\
+class CrossAttention(nn.Module):
+    def __init__(self, features, context_features, heads):
+        super().__init__()
+        self.query = nn.Linear(features, features, bias=False)
+        self.key = nn.Linear(context_features, features, bias=False)
+        self.value = nn.Linear(context_features, features, bias=False)
+        self.out, self.heads = nn.Linear(features, features), heads
+
+    def forward(self, x, context):
+        each = self.query(x), self.key(context), self.value(context)
+        query, key, value = (t.reshape(len(x), t.shape[1], self.heads, -1).transpose(1, 2) for t in each)
+        weights = (query @ key.transpose(2, 3) / query.shape[3] ** 0.5).softmax(dim=3)
+        return self.out((weights @ value).transpose(1, 2).reshape(x.shape))
+''',
+    "SinusoidalEncoding": '''\
+class SinusoidalEncoding(nn.Module):
+    def __init__(self, features, max_period):
+        super().__init__()
+        self.features, self.max_period = features, max_period
+
+    def forward(self, t):
+        angles = t[..., None] * self.max_period ** (-torch.arange(self.features // 2, device=t.device) * 2 / self.features)
+        return torch.cat([angles.sin(), angles.cos()], dim=-1)
+''',
+    "SinusoidalPosition": '''\
+class SinusoidalPosition(nn.Module):
+    def forward(self, x):
+        frequencies = 10000 ** (-torch.arange(x.shape[2] // 2, device=x.device) * 2 / x.shape[2])
+        angles = torch.arange(x.shape[1], device=x.device)[:, None] * frequencies
+        return x + torch.cat([angles.sin(), angles.cos()], dim=-1)
+''',
+    "LearnedPosition": '''\
+class LearnedPosition(nn.Module):
+    def __init__(self, length, features):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(length, features))
+
+    def forward(self, x):
+        return x + self.weight[: x.shape[1]]
+''',
     "SelfAttention2D": '''\
 class SelfAttention2D(nn.Module):
     def __init__(self, channels):
@@ -190,6 +231,10 @@ LAYERS: dict[type[nn.Module], Callable[[Any, Shape], Parts]] = {
     nn.GRU: recurrent,
     nn.LSTM: recurrent,
     nn.SelfAttention: attention,
+    nn.CrossAttention: lambda layer, _: {"": call("CrossAttention", layer.features, layer.context_features, layer.heads)},
+    nn.SinusoidalEncoding: lambda layer, _: {"": call("SinusoidalEncoding", layer.features, layer.max_period)},
+    nn.SinusoidalPosition: lambda layer, _: {"": call("SinusoidalPosition")},
+    nn.LearnedPosition: lambda layer, _: {"": call("LearnedPosition", *layer.weight.shape)},
     nn.SelfAttention2D: lambda layer, _: {"": call("SelfAttention2D", layer.channels)},
     nn.MaxPool2D: pooling,
     nn.AvgPool2D: pooling,
@@ -203,6 +248,8 @@ LAYERS: dict[type[nn.Module], Callable[[Any, Shape], Parts]] = {
     nn.Tanh: lambda layer, _: {"": call("Tanh")},
     nn.Sigmoid: lambda layer, _: {"": call("Sigmoid")},
     nn.Softplus: lambda layer, _: {"": call("Softplus")},
+    nn.ELU: lambda layer, _: {"": call("ELU", layer.alpha)},
+    nn.PReLU: lambda layer, _: {"": call("PReLU", layer.slope.size)},
     nn.SiLU: lambda layer, _: {"": call("SiLU")},
     nn.GELU: lambda layer, _: {"": call("GELU", approximate="tanh")},
     nn.Identity: lambda layer, _: {"": call("Identity")},

@@ -2,7 +2,9 @@
 
 from tinygen import functional as F
 from tinygen.engine.tensor import Tensor
+from tinygen.nn.describe import expect_sizes
 from tinygen.nn.module import Module
+from tinygen.nn.parameter import Parameter
 
 
 class ReLU(Module):
@@ -68,3 +70,33 @@ class GELU(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.gelu(x)
+
+
+class ELU(Module):
+    """x where x > 0, alpha (e^x - 1) elsewhere (Clevert, Unterthiner & Hochreiter, 2016)."""
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = alpha
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.elu(x, self.alpha)
+
+    def describe(self) -> str:
+        return f"ELU({self.alpha})"
+
+
+class PReLU(Module):
+    """x where x > 0, slope x elsewhere: a leaky ReLU that learns its slope, one for all channels or one for each (He et al., 2015).
+
+    Raises ValueError unless channels is an integer of at least 1.
+    """
+
+    def __init__(self, channels: int = 1, negative_slope: float = 0.25) -> None:
+        expect_sizes("PReLU", channels=channels)
+        self.slope = Parameter(F.full((channels,), negative_slope))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.prelu(x, self.slope)
+
+    def describe(self) -> str:
+        return f"PReLU({self.slope.size})"

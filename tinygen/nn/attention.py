@@ -1,4 +1,4 @@
-"""Self-attention: every position of a sequence or an image attends to all others. `weights(x)` says how much."""
+"""Attention: every position of a sequence or an image attends to all others, or to those of a context. `weights` says how much."""
 
 import math
 from typing import Literal
@@ -6,6 +6,7 @@ from typing import Literal
 import numpy
 
 from tinygen import functional as F
+from tinygen.backend import Array
 from tinygen.engine.tensor import Tensor
 from tinygen.nn.conv import Conv2D
 from tinygen.nn.describe import expect_sizes
@@ -16,11 +17,37 @@ from tinygen.nn.recurrent import expect_sequences
 from tinygen.nn.spectral_norm import euclidean_norm
 
 
-class SelfAttention(Module):
+class _MultiHead(Module):
+    """Queries of x (N, T, features), and keys and values of a context (N, S, context_features), divided among heads."""
+
+    def __init__(self, features: int, context_features: int, heads: int) -> None:
+        name = type(self).__name__
+        expect_sizes(name, features=features, context_features=context_features, heads=heads)
+        if features % heads:
+            raise ValueError(f"{name}: {features} features cannot be divided among {heads} heads")
+        self.query = Dense(features, features, bias=False)
+        self.key = Dense(context_features, features, bias=False)
+        self.value = Dense(context_features, features, bias=False)
+        self.out = Dense(features, features)
+        self.features, self.context_features, self.heads = features, context_features, heads
+
+    def _split(self, x: Tensor) -> Tensor:
+        """(N, T, features) -> (N, heads, T, d)."""
+        n, steps, _ = x.shape
+        return F.reshape(x, (n, steps, self.heads, self.features // self.heads)).transpose(0, 2, 1, 3)
+
+    def _mixed(self, weights: Tensor, context: Tensor) -> Tensor:
+        """The values of the context with these weights, all heads together."""
+        heads = (weights @ self._split(self.value(context))).transpose(0, 2, 1, 3)
+        return self.out(F.reshape(heads, (*heads.shape[:2], self.features)))
+
+
+class SelfAttention(_MultiHead):
     """Multi-head scaled dot-product self-attention: (N, T, features) -> (N, T, features) (Vaswani et al., 2017).
 
     Each head has its own d = features / heads of the queries, keys and values. With `causal`, step t
-    attends to steps 0 to t only. The similarity of a query q and a key k is either
+    attends to steps 0 to t only. `forward(x, mask)` takes the mask of `functional.attention`, which
+    broadcasts to (N, heads, T, T). The similarity of a query q and a key k is either
 
         "dot"       <q, k> / sqrt(d), or
         "cosine"    scale <q, k> / (|q| |k|), with a learned scale for each head (Henry et al., 2020).
@@ -32,41 +59,51 @@ class SelfAttention(Module):
     """
 
     def __init__(self, features: int, heads: int = 1, causal: bool = False, similarity: Literal["dot", "cosine"] = "dot") -> None:
-        expect_sizes("SelfAttention", features=features, heads=heads)
-        if features % heads:
-            raise ValueError(f"SelfAttention: {features} features cannot be divided among {heads} heads")
         if similarity not in ("dot", "cosine"):
             raise ValueError(f'SelfAttention: similarity must be "dot" or "cosine", got {similarity!r}')
-        self.query = Dense(features, features, bias=False)
-        self.key = Dense(features, features, bias=False)
-        self.value = Dense(features, features, bias=False)
-        self.out = Dense(features, features)
+        super().__init__(features, features, heads)
         start = numpy.full((heads, 1, 1), math.sqrt(features // heads), numpy.float32)
         self.scale = Parameter(start) if similarity == "cosine" else None
-        self.features, self.heads, self.causal = features, heads, causal
+        self.causal = causal
 
-    def weights(self, x: Tensor) -> Tensor:
+    def weights(self, x: Tensor, mask: Tensor | Array | None = None) -> Tensor:
         """How much step i of x attends to step j, (N, heads, T, T); the sum over j is 1."""
         expect_sequences(x, self.features)
         query, key = self._split(self.query(x)), self._split(self.key(x))
-        mask = numpy.tri(x.shape[1], dtype=bool) if self.causal else None
-        if self.scale is None:
-            return F.attention_weights(query, key, mask=mask)
-        query, key = (t / euclidean_norm(t, axis=-1, keepdims=True) for t in (query, key))
-        return F.attention_weights(query, key, self.scale, mask)
+        if self.scale is not None:
+            query, key = (t / euclidean_norm(t, axis=-1, keepdims=True) for t in (query, key))
+        return F.attention_weights(query, key, self.scale, mask, self.causal)
 
-    def forward(self, x: Tensor) -> Tensor:
-        heads = self.weights(x) @ self._split(self.value(x))
-        return self.out(F.reshape(heads.transpose(0, 2, 1, 3), x.shape))
-
-    def _split(self, x: Tensor) -> Tensor:
-        """(N, T, features) -> (N, heads, T, d)."""
-        n, steps, _ = x.shape
-        return F.reshape(x, (n, steps, self.heads, self.features // self.heads)).transpose(0, 2, 1, 3)
+    def forward(self, x: Tensor, mask: Tensor | Array | None = None) -> Tensor:
+        return self._mixed(self.weights(x, mask), x)
 
     def describe(self) -> str:
         causal, similarity = ", causal" if self.causal else "", ", cosine" if self.scale is not None else ""
         return f"SelfAttention({self.features}, heads {self.heads}{causal}{similarity})"
+
+
+class CrossAttention(_MultiHead):
+    """Multi-head attention of a sequence to another: x (N, T, features), context (N, S, context_features) -> (N, T, features).
+
+    The queries are x's, the keys and values the context's, such as the words that an image is to show
+    (Vaswani et al., 2017). `forward(x, context, mask)` takes the mask of `functional.attention`, which
+    broadcasts to (N, heads, T, S). Raises ValueError if heads does not divide features.
+    """
+
+    def __init__(self, features: int, context_features: int, heads: int = 1) -> None:
+        super().__init__(features, context_features, heads)
+
+    def weights(self, x: Tensor, context: Tensor, mask: Tensor | Array | None = None) -> Tensor:
+        """How much step i of x attends to step j of the context, (N, heads, T, S); the sum over j is 1."""
+        expect_sequences(x, self.features)
+        expect_sequences(context, self.context_features, "context")
+        return F.attention_weights(self._split(self.query(x)), self._split(self.key(context)), mask=mask)
+
+    def forward(self, x: Tensor, context: Tensor, mask: Tensor | Array | None = None) -> Tensor:
+        return self._mixed(self.weights(x, context, mask), context)
+
+    def describe(self) -> str:
+        return f"CrossAttention({self.features}, context {self.context_features}, heads {self.heads})"
 
 
 class SelfAttention2D(Module):

@@ -21,10 +21,10 @@ from tinygen.nn.module import Module
 from tinygen.nn.parameter import Parameter
 
 
-def expect_sequences(x: Tensor, features: int) -> None:
+def expect_sequences(x: Tensor, features: int, name: str = "input") -> None:
     """Raise ValueError unless x is a batch of sequences, each of at least one step."""
     if x.ndim != 3 or x.shape[1] < 1 or x.shape[2] != features:
-        raise ValueError(f"input must be (N, T, {features}) with T at least 1, got {x.shape}")
+        raise ValueError(f"{name} must be (N, T, {features}) with T at least 1, got {x.shape}")
 
 
 class Recurrent(Module):
