@@ -27,6 +27,7 @@ call and has reported errors to the user.
 import functools
 import importlib
 import os
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -34,6 +35,7 @@ import numpy
 
 Array = numpy.ndarray  # or CuPy's, which has the same methods: for type checkers they are one
 _HOST = numpy.ndarray, numpy.generic
+Average = Callable[[Array], Array]
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
 
@@ -102,7 +104,9 @@ class Kernels(Protocol):
         A CPU adds in double precision, a GPU as a tree in the precision of x.
         """
 
-    def batch_norm(self, x: Array, gamma: Array, beta: Array, eps: float, negative_slope: float) -> tuple[Array, Array, Array]:
+    def batch_norm(
+        self, x: Array, gamma: Array, beta: Array, eps: float, negative_slope: float, over_all: Average | None = None
+    ) -> tuple[Array, Array, Array]:
         """Normalise each channel (the last axis) over all other axes, then apply leaky_relu.
 
         Slope 1 means no activation.
@@ -111,11 +115,23 @@ class Kernels(Protocol):
         y = leaky_relu(z). Returns y, mean (C,), var (C,). x must not be empty. The sums are still
         accurate if the mean is a thousand times the standard deviation.
 
+        Where processes share a batch, over_all gives the mean of the processes' arrays, each with the
+        weight of the rows of its x.
+
         Source: Ioffe & Szegedy, 2015.
         """
 
     def batch_norm_backward(
-        self, g: Array, x: Array, y: Array, gamma: Array, mean: Array, var: Array, eps: float, negative_slope: float
+        self,
+        g: Array,
+        x: Array,
+        y: Array,
+        gamma: Array,
+        mean: Array,
+        var: Array,
+        eps: float,
+        negative_slope: float,
+        over_all: Average | None = None,
     ) -> tuple[Array, Array, Array]:
         """The gradients of sum(g * y) with respect to x, gamma and beta.
 
@@ -134,10 +150,10 @@ class Kernels(Protocol):
         The sign of x is read off y.
         """
 
-    def dropout(self, x: Array, p: float, seed: int | Array) -> Array:
+    def dropout(self, x: Array, p: float, seed: int | Array, first: int = 0) -> Array:
         """y_i = 0 with probability p, else x_i / (1 - p); 0 <= p < 1.
 
-        i counts the elements in row-major order. The choice depends only on i and the seed (0 <=
+        i counts the elements in row-major order, from `first` on. The choice depends only on i and the seed (0 <=
         seed < 2^64): y_i = 0 if random word i is below round(p 2^32). Words 2j and 2j + 1 are
         Philox2x32-10 of the counter (j, seed // 2^32) and the key seed % 2^32. The seed is an
         integer, or a uint64 array of one where x is. Source: Salmon et al., 2011.

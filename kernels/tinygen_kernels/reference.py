@@ -27,7 +27,7 @@ from collections.abc import Iterator
 
 import numpy
 
-from tinygen_kernels import Array, Padding, Pair
+from tinygen_kernels import Array, Average, Padding, Pair, moments
 from tinygen_kernels.geometry import output_size, pooled_size, taps
 
 
@@ -123,18 +123,29 @@ def column_sums(x: Array) -> Array:
     return x.sum(axis=tuple(range(x.ndim - 1)), dtype=numpy.float64).astype(x.dtype)
 
 
-def batch_norm(x: Array, gamma: Array, beta: Array, eps: float, negative_slope: float) -> tuple[Array, Array, Array]:
+def batch_norm(
+    x: Array, gamma: Array, beta: Array, eps: float, negative_slope: float, over_all: Average | None = None
+) -> tuple[Array, Array, Array]:
     others = tuple(range(x.ndim - 1))
     exact = x.astype(numpy.float64)
     mean = exact.mean(axis=others)
     var = ((exact - mean) ** 2).mean(axis=others)
+    mean, var = moments.of_all(mean, var, over_all)
     z = gamma * (exact - mean) / numpy.sqrt(var + eps) + beta
     y = leaky_relu(z, negative_slope)
     return y.astype(x.dtype), mean.astype(x.dtype), var.astype(x.dtype)
 
 
 def batch_norm_backward(
-    g: Array, x: Array, y: Array, gamma: Array, mean: Array, var: Array, eps: float, negative_slope: float
+    g: Array,
+    x: Array,
+    y: Array,
+    gamma: Array,
+    mean: Array,
+    var: Array,
+    eps: float,
+    negative_slope: float,
+    over_all: Average | None = None,
 ) -> tuple[Array, Array, Array]:
     others = tuple(range(x.ndim - 1))
     deviation = numpy.sqrt(var.astype(numpy.float64) + eps)
@@ -143,9 +154,10 @@ def batch_norm_backward(
     g_beta = g_z.sum(axis=others, dtype=numpy.float64)
     g_gamma = (g_z * normalised).sum(axis=others)
     count = x.size // x.shape[-1]
+    all_g, all_products = moments.sums_of_all(g_beta, g_gamma, over_all)
     # x also changes the mean and the deviation: the subtracted terms are the gradients through
     # them.
-    g_x = gamma / deviation * (g_z - g_beta / count - normalised * g_gamma / count)
+    g_x = gamma / deviation * (g_z - all_g / count - normalised * all_products / count)
     return g_x.astype(x.dtype), g_gamma.astype(x.dtype), g_beta.astype(x.dtype)
 
 
@@ -157,9 +169,9 @@ def leaky_relu_backward(g: Array, y: Array, negative_slope: float) -> Array:
     return numpy.where(y <= 0, negative_slope * g if negative_slope else 0, g)
 
 
-def dropout(x: Array, p: float, seed: int | Array) -> Array:
-    pairs = numpy.arange(-(-x.size // 2), dtype=numpy.uint64)
-    words = numpy.stack(_philox(pairs, int(seed)), axis=1).ravel()[: x.size].reshape(x.shape)
+def dropout(x: Array, p: float, seed: int | Array, first: int = 0) -> Array:
+    pairs = numpy.arange(first // 2, -(-(first + x.size) // 2), dtype=numpy.uint64)
+    words = numpy.stack(_philox(pairs, int(seed)), axis=1).ravel()[first % 2 :][: x.size].reshape(x.shape)
     return x * numpy.where(words < round(p * 2**32), 0, 1 / (1 - p)).astype(x.dtype)
 
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 import tinygen as tg
 from tinygen import manual_seed, nn, optim
 from tinygen.data import Loader
-from tinygen.training import loop
+from tinygen.training import finish, loop
 
 pytestmark = pytest.mark.gpu
 
@@ -206,7 +206,7 @@ def waits_of_epochs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 def test_an_example_s_log_is_the_cpu_s_and_the_host_waits_every_ten_steps(
     example: str, few_data: Callable[[str], Path], waits_of_epochs: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "GENERATED", 10)
+    monkeypatch.setattr(finish, "GENERATED", 10)
     logs = []
     for device in ("cpu", "cuda"):
         train(example, out=tmp_path / device, epochs=1, batch_size=8, data=few_data(example), device=device)  # 12 steps

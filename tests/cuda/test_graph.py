@@ -17,7 +17,7 @@ import tinygen as tg
 from tinygen import backend, manual_seed, nn, optim
 from tinygen.command_line import UsageError
 from tinygen.saving.run_folder import read_run
-from tinygen.training import loop
+from tinygen.training import finish
 from tinygen.training.graph import GraphStep
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("fast_kernels")]
@@ -53,7 +53,7 @@ def train(example: str, **options: Any) -> None:
 def test_an_example_trains_to_the_same_bits(
     example: str, few_data: Callable[[str], Path], replays: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    monkeypatch.setattr(loop, "GENERATED", 10)
+    monkeypatch.setattr(finish, "GENERATED", 10)
     runs = {}
     for graph in (False, True):
         folder = tmp_path / str(graph)

@@ -60,6 +60,13 @@ def test_the_gradient_at_zero_is_the_slope(module: Any) -> None:
     assert_array_equal(module.leaky_relu_backward(g, y, 0.25), [2, 2, 2, 8, 8])
 
 
+@pytest.mark.parametrize("module", [cpu, reference], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("first", [1, 2, 65_535, 65_537])
+def test_dropout_of_a_part_is_that_part_of_all(module: Any, first: int) -> None:
+    x = numpy.ones(140_000, numpy.float32)
+    assert_array_equal(module.dropout(x[first:], 0.5, 2**40 + 1, first), module.dropout(x, 0.5, 2**40 + 1)[first:])
+
+
 @every_dtype
 @modest
 @given(shapes, st.sampled_from([0.0, 1e-9, 0.3, 0.5, 0.999, 1 - 2**-53]), seeds)

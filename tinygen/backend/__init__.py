@@ -4,6 +4,7 @@ devices.py    "cpu" and "cuda": which device an array is on, and how it gets to 
 driver.py     what NVIDIA's driver says
 random.py     the one stream of random numbers
 replay.py     operations on a GPU that are recorded once and done again as a whole
+shards.py     a batch that several processes share
 memory.py     how the C library keeps the memory of freed arrays
 """
 
@@ -13,3 +14,4 @@ from tinygen.backend import memory
 from tinygen.backend.devices import best_device, compute_where, copied_ahead, device_of, expect_array, floats, from_host, to_device
 from tinygen.backend.random import generator, keeping_random_state, manual_seed, random_state, set_random_state
 from tinygen.backend.replay import Captured, capturing, on_host
+from tinygen.backend.shards import Shard, averaged, shard, sharing

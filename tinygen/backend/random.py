@@ -2,16 +2,54 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy
 
+from tinygen.backend.shards import Shard, shard
+from tinygen.command_line import UsageError
+
 _generator = numpy.random.Generator(numpy.random.Philox(0))
+
+# The arguments of what can be drawn where processes share a batch.
+_DRAWN = {
+    "random": ("size", "dtype"),
+    "standard_normal": ("size", "dtype"),
+    "uniform": ("low", "high", "size"),
+    "normal": ("loc", "scale", "size"),
+    "integers": ("low", "high", "size", "dtype", "endpoint"),
+}
 
 
 def generator() -> numpy.random.Generator:
-    """The one stream of random numbers. It runs on the host, so that all devices see the same noise."""
-    return _generator
+    """The one stream of random numbers. It runs on the host, so that all devices see the same noise.
+
+    Where processes share a batch, each draws for all of its rows and takes those of its own.
+    """
+    active = shard()
+    return _generator if active is None else cast(numpy.random.Generator, _Shared(active))
+
+
+class _Shared:
+    """The stream, in a process that computes a shard. An array is shared if it has as many rows as the shard, or a multiple."""
+
+    def __init__(self, shard: Shard) -> None:
+        self._shard = shard
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _DRAWN:
+            raise UsageError(f"processes that share a batch draw random numbers by {', '.join(_DRAWN)}, not by {name}")
+
+        def draw(*arguments: Any, **named: Any) -> Any:
+            named |= zip(_DRAWN[name], arguments, strict=False)
+            size = named.get("size")
+            if size is None:
+                return getattr(_generator, name)(**named)
+            n, *others = size if isinstance(size, tuple | list) else (size,)
+            first = self._shard.before(n)
+            return getattr(_generator, name)(**{**named, "size": (self._shard.all(n), *others)})[first : first + n]
+
+        return draw
 
 
 def manual_seed(seed: int) -> None:

@@ -27,14 +27,14 @@ class Augmentation:
             raise UsageError(f"images can be augmented by {', '.join([*CHANGES, *or_else])}, not by {', '.join(unknown)}")
         self.names = tuple(names)
 
-    def __call__(self, images: numpy.ndarray, seed: int, epoch: int, batch: int) -> numpy.ndarray:
-        """uint8 images (N, H, W, C), changed."""
+    def __call__(self, images: numpy.ndarray, seed: int, epoch: int, batch: int, start: int = 0, whole: int | None = None) -> numpy.ndarray:
+        """uint8 images (N, H, W, C), changed. They are those from number `start` on of a batch of `whole` images, or all of it."""
         # The order of the epoch is drawn with the same key, from where the counter is 0.
         key, counter = numpy.array([seed, epoch], numpy.uint64), numpy.array([0, 0, batch, 1], numpy.uint64)
         stream = numpy.random.Philox(key=key, counter=counter)
         for name in self.names:
-            uniform = (stream.random_raw(3 * len(images)) >> numpy.uint64(11)) * 2.0**-53  # the same in all versions of NumPy
-            images = CHANGES[name](images, uniform.reshape(3, -1))
+            raw = stream.random_raw(3 * (whole or len(images))).reshape(3, -1)[:, start : start + len(images)]
+            images = CHANGES[name](images, (raw >> numpy.uint64(11)) * 2.0**-53)  # the same in all versions of NumPy
         return images
 
 

@@ -9,6 +9,11 @@ from tinygen.data.augment import Augmentation
 from tinygen.data.stream import Images, Streamed
 
 
+def shares(rows: int, rank: int, size: int) -> tuple[int, int]:
+    """The first row, and the one after the last, of process `rank` of `size` that share so many rows as evenly as can be."""
+    return rows * rank // size, rows * (rank + 1) // size
+
+
 class Loader:
     """Cuts arrays of equal length N into shuffled batches. Rows with one index stay together.
     `Streamed` images are decoded by threads, two batches ahead.
@@ -42,10 +47,15 @@ class Loader:
         whole, rest = divmod(len(self.arrays[0]), self.batch_size)
         return whole if self.drop_last or rest == 0 else whole + 1
 
-    def epoch(self, number: int, start: int = 0) -> Iterator[tuple[numpy.ndarray, ...]]:
+    def rows(self, batch: int) -> int:
+        """The number of rows of a batch of an epoch."""
+        return min(self.batch_size, len(self.arrays[0]) - batch * self.batch_size)
+
+    def epoch(self, number: int, start: int = 0, rank: int = 0, size: int = 1) -> Iterator[tuple[numpy.ndarray, ...]]:
         """The batches of epoch `number` from batch `start` on: the rest of an epoch that was stopped.
 
-        Each batch is a tuple with as many new arrays as the loader was given. Raises ValueError
+        Each batch is a tuple with as many new arrays as the loader was given. Where `size` processes
+        share each batch, they are the rows of process `rank`, as `shares` says. Raises ValueError
         unless 0 <= start <= len(self).
         """
         if not 0 <= number < 2**64:
@@ -53,12 +63,16 @@ class Loader:
         if not 0 <= start <= len(self):
             raise ValueError(f"Loader: an epoch has {len(self)} batches, so it cannot start at batch {start}")
         order = self._permutation(number)
-        chosen = [order[batch * self.batch_size : (batch + 1) * self.batch_size] for batch in range(start, len(self))]
+        bounds = [shares(self.rows(batch), rank, size) for batch in range(start, len(self))]
+        chosen = [order[batch * self.batch_size :][slice(*own)] for batch, own in enumerate(bounds, start)]
         batches = zip(*(self._batches(array, chosen) for array in self.arrays), strict=True)
         augment = self.augment
         if augment is None:
             return batches
-        return ((augment(first, self.seed, number, i), *others) for i, (first, *others) in enumerate(batches, start))
+        return (
+            (augment(first, self.seed, number, i, bounds[i - start][0], self.rows(i)), *others)
+            for i, (first, *others) in enumerate(batches, start)
+        )
 
     def _batches(self, array: Images, chosen: list[numpy.ndarray]) -> Iterator[numpy.ndarray]:
         if isinstance(array, Streamed):

@@ -19,7 +19,10 @@ class DropoutFunction(Function):
     seed: Array  # one integer, on the device of x
 
     def forward(self, x: Array) -> Array:
-        return for_array(x).dropout(x, self.p, self.seed)
+        shared = backend.shard()
+        if shared is None:
+            return for_array(x).dropout(x, self.p, self.seed)
+        return for_array(x).dropout(x, self.p, self.seed, shared.before(len(x)) * (x.size // max(1, len(x))))
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
         return DropoutFunction(self.p, self.seed)(g)

@@ -1,11 +1,12 @@
 """Normalisation: x is centred and divided by its deviation, then scaled by gamma and shifted by beta."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tinygen_kernels import for_array
 
-from tinygen.backend import Array
+from tinygen.backend import Array, shard
 from tinygen.engine.fused import Fused
 from tinygen.engine.tensor import Tensor
 from tinygen.functional.activation import leaky_relu
@@ -26,11 +27,18 @@ class BatchNormFunction(Fused):
         return _affine(x, mean(x, axes), var(x, axes), gamma, beta, self.eps, self.negative_slope)
 
     def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
-        y, self.mean, self.var = for_array(x, gamma, beta).batch_norm(x, gamma, beta, self.eps, self.negative_slope)
+        y, self.mean, self.var = for_array(x, gamma, beta).batch_norm(x, gamma, beta, self.eps, self.negative_slope, *_over_all())
         return y
 
     def kernel_backward(self, g: Array, y: Array, x: Array, gamma: Array, beta: Array) -> tuple[Array | None, ...]:
-        return for_array(x, g).batch_norm_backward(g, x, y, gamma, self.mean, self.var, self.eps, self.negative_slope)
+        moments = self.mean, self.var
+        return for_array(x, g).batch_norm_backward(g, x, y, gamma, *moments, self.eps, self.negative_slope, *_over_all())
+
+
+def _over_all() -> tuple[Callable[[Array], Array], ...]:
+    """What averages the sums of batch norm over the processes that share a batch, if any do."""
+    shared = shard()
+    return () if shared is None else (shared.mean,)
 
 
 def _affine(x: Tensor, mean: Tensor, var: Tensor, gamma: Tensor, beta: Tensor, eps: float, negative_slope: float) -> Tensor:
@@ -54,9 +62,9 @@ def batch_norm(
 
     x is (..., C); gamma, beta and the running statistics are (C,). In training, mean and (biased)
     variance are taken over all axes but the last, and the running statistics, where given, change in
-    place: running = momentum running + (1 - momentum) batch. Outside training the running statistics
-    are used. A leaky ReLU of `negative_slope` follows in the same pass over memory: 0 gives a ReLU,
-    and 1 none.
+    place: running = momentum running + (1 - momentum) batch. Where processes share a batch, it is the
+    batch of all of them. Outside training the running statistics are used. A leaky ReLU of
+    `negative_slope` follows in the same pass over memory: 0 gives a ReLU, and 1 none.
 
     Raises ValueError where shapes do not agree, where training sees one value per channel, where
     running statistics are missing, and where negative_slope is negative.
@@ -71,7 +79,7 @@ def batch_norm(
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm: outside training it needs running_mean and running_var")
         return _affine(x, running_mean, running_var, gamma, beta, eps, negative_slope)
-    if x.size <= x.shape[-1]:
+    if x.size <= x.shape[-1] and shard() is None:
         raise ValueError(f"batch_norm: training needs more than one value per channel, x is {x.shape}")
     function = BatchNormFunction(eps, negative_slope)
     y = function(x, gamma, beta)

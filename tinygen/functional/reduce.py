@@ -11,7 +11,7 @@ import numpy
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from tinygen_kernels import for_array
 
-from tinygen.backend import Array, array_module
+from tinygen.backend import Array, Shard, array_module, shard
 from tinygen.engine.function import Function
 from tinygen.engine.tensor import Axis, Shape, Tensor, tensor_method
 from tinygen.functional.elementwise import exp, sqrt
@@ -94,6 +94,19 @@ class SumFunction(Function):
 
 
 @dataclass(slots=True, eq=False)
+class SharedMeanFunction(Function):
+    """The mean over the processes that share a batch, which is its own adjoint (see `backend/shards.py`)."""
+
+    shard: Shard
+
+    def forward(self, x: Array) -> Array:
+        return self.shard.mean(x)
+
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        return SharedMeanFunction(self.shard)(g)
+
+
+@dataclass(slots=True, eq=False)
 class CumSumFunction(Function):
     axis: int
 
@@ -166,10 +179,14 @@ def sum_to(x: Tensor, shape: Shape) -> Tensor:
 def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The mean over axis. The mean of integers or booleans is float32.
 
+    Where processes share a batch, whose rows are along the first axis, a mean over this axis is over
+    the rows of all of them.
+
     Raises ValueError where there are no elements.
     """
-    y, share = sum(x, axis, keepdims), 1.0 / _count(x, axis)
-    return y * share if x.dtype.kind == "f" else Tensor(array_module(y.data).asarray(y.data * share, numpy.float32))
+    y, share, shared = sum(x, axis, keepdims), 1.0 / _count(x, axis), shard()
+    y = y * share if x.dtype.kind == "f" else Tensor(array_module(y.data).asarray(y.data * share, numpy.float32))
+    return y if shared is None or 0 not in _reduced(x.shape, axis) else SharedMeanFunction(shared)(y)
 
 
 @tensor_method("var")

@@ -34,12 +34,19 @@ def listed(parameters: Iterable[Tensor], owner: str) -> list[Tensor]:
 def gradients(parameters: Iterable[Tensor], owner: str) -> list[tuple[int, Tensor, Tensor]]:
     """Each parameter that requires gradients and has one, with its place and its gradient.
 
+    Where processes share a batch, the gradients become those of the whole batch.
+
     Raises TypeError for a gradient that is not a Tensor.
     """
     found = [(i, p, p.grad) for i, p in enumerate(parameters) if p.requires_grad and p.grad is not None]
     for i, _, g in found:
         if not isinstance(g, Tensor):
             raise TypeError(f"{owner}: the gradient of parameter {i} must be a Tensor, got {shown(g)}; make one with tinygen.tensor(...)")
+    if backend.shard() is not None:
+        means = backend.averaged([g.data for _, _, g in found])
+        found = [(i, p, Tensor(mean)) for (i, p, _), mean in zip(found, means, strict=True)]
+        for _, p, mean in found:
+            p.grad = mean
     return found
 
 

@@ -23,21 +23,21 @@ from tinygen.engine.tensor import array_of
 from tinygen.optim import Average
 from tinygen.report import pictures
 from tinygen.report.live import live_display
-from tinygen.saving import checkpoint
 from tinygen.saving.log import append_line
-from tinygen.saving.run_folder import Run, RunFolder, read_run
+from tinygen.saving.run_folder import Run, RunFolder
+from tinygen.training import distributed
 from tinygen.training.averaging import use_average
+from tinygen.training.finish import finish
 from tinygen.training.graph import GraphStep
 from tinygen.training.interruption import Interruption
 from tinygen.training.observation import Observation
 from tinygen.training.options import RunOptions
 from tinygen.training.own_code import own_code, rehearsed
-from tinygen.training.parts import Data, Metrics, Stateful, copied
+from tinygen.training.parts import Data, Metrics, Stateful
 from tinygen.training.progress import progress
 from tinygen.training.resume import resume
 from tinygen.training.tensorboard import TensorBoard
 
-GENERATED = 1000  # images that a finished run saves
 READ_EVERY = 10  # steps whose numbers are read from the device at once
 
 
@@ -78,6 +78,8 @@ class Training:
             self.step = GraphStep(self.step, self.parts, self.options.device)
         if wrong := [part for part in self.parts if "/" in part]:
             raise ValueError(f"the name of a part must not contain /, which separates names in the checkpoint: {', '.join(wrong)}")
+        self.group = distributed.joined()
+        self.leads = self.group.rank == 0  # only this process evaluates and writes
         self.folder = RunFolder(self.options.out)
         self.observation = Observation(self.parts)
         self.tensorboard = TensorBoard(self.folder.tensorboard) if self.options.tensorboard else None
@@ -106,12 +108,14 @@ class Training:
         UsageError if the folder holds another run or another process trains it, and SystemExit with
         status 128 + signal after a signal; in a notebook's cell KeyboardInterrupt, which ends the cell.
         """
+        distributed.refuse_unlike(self.group, lambda: distributed.facts(self))
         with ExitStack() as self.held:
             if self.options.resume:
-                self._refuse_nothing()
-                self._hold()
+                if self.leads:
+                    self._refuse_nothing()
+                    self._hold()
                 resume(self)
-            else:
+            elif self.leads:
                 self._refuse_another_run()
             files = self.options.with_ or ()
             if own := self.held.enter_context(own_code(files)):
@@ -120,34 +124,23 @@ class Training:
             self.live = live_display(self.folder)
             with self.interruption:
                 try:
-                    while self.epoch < self.options.epochs and self.interruption.number is None:
+                    while self.epoch < self.options.epochs and not self._interrupted():
                         self._train_epoch()
                 except BaseException:
                     if self.claimed and self.saved is None:
                         self.folder.discard()
                     raise
+            self.group.end()
             if self.epoch < self.options.epochs:
                 told = f"stopped in epoch {self.epoch + 1} after {self.batch} of {len(self.loader)} batches"
                 raise self.interruption.ending(told, notebook=self.live is not None)
-            self._finish()
+            if not self.leads:
+                raise SystemExit  # the rest is for the one that writes
+            finish(self)
 
     def stop(self) -> None:
         """End the run, which goes on in another thread, after its current step, as Ctrl-C would in the main thread."""
         self.interruption.number = signal.SIGINT
-
-    def _finish(self) -> None:
-        """Leave what a finished run leaves."""
-        if self.generate is not None:
-            self._save_generated(self.generate)
-        frames = [path for path in map(self.folder.picture, range(1, self.epoch + 1)) if path.exists()]
-        if frames:
-            pictures.save_gif(self.folder.film, frames)
-        read_run(self.folder.checkpoint)  # is whole, so that the one before it can go
-        self.folder.previous.unlink(missing_ok=True)
-        if self.average is not None:
-            self.average.exchange()
-        self.observation.report(self.folder, self.options, self.data)
-        print(f"trained {self.epoch} epochs; log, samples, checkpoint and report.html are in {self.folder.path}")
 
     def _rehearse(self) -> str:
         """How long an epoch will take on the CPU."""
@@ -158,18 +151,20 @@ class Training:
 
     def _train_epoch(self) -> None:
         self.started = time.perf_counter()
-        batches = backend.copied_ahead(self.loader.epoch(self.epoch, start=self.batch), self.options.device)
+        own = self.loader.epoch(self.epoch, self.batch, self.group.rank, self.group.size)
+        batches = backend.copied_ahead(own, self.options.device)
         title = f"epoch {self.epoch + 1}/{self.options.epochs}"
         with progress(batches, title, len(self.loader), self.batch, self.live) as bar:
             for batch in bar:
-                self.unread.append({name: copied(value) for name, value in self.observation.step(self.step, batch).items()})
+                with distributed.sharing(self.group, self.loader.rows(self.batch)):
+                    self.unread.append(distributed.means(self.observation.step(self.step, batch)))
                 self.batch += 1
                 if (self.epoch, self.batch) == (0, 1):
                     self._claim()
                 if self.batch % READ_EVERY == 0:
                     self._read()
                     bar.set_postfix({name: f"{value:.3f}" for name, value in self._means().items()})
-                if self.interruption.number is not None:
+                if self._interrupted():
                     break
                 if self.batch < len(self.loader) and time.perf_counter() - self.saved_at >= 60 * self.options.checkpoint_minutes:
                     self._count()
@@ -181,6 +176,12 @@ class Training:
             print(line, flush=True)
             if self.live is not None:
                 self.live.show_epoch(self.epoch)
+
+    def _interrupted(self) -> bool:
+        """Whether a signal has asked this process, or another one of the group, to end."""
+        number = distributed.largest(self.group, self.interruption.number or 0)
+        self.interruption.number = number or None
+        return number > 0
 
     def _count(self) -> None:
         """Add the latest numbers and seconds to those of the epoch."""
@@ -223,18 +224,21 @@ class Training:
     def _close_epoch(self, title: str) -> str:
         """Evaluate, draw samples, write the epoch's log line. Returns the line for the terminal."""
         numbers = self._means()
-        if self.evaluate is not None:
+        if self.leads and self.evaluate is not None:
             evaluation = self.evaluate()
             numbers |= zip(evaluation, backend.floats(map(array_of, evaluation.values())), strict=True)
         told = f"{title}  " + "  ".join(f"{name} {value:.4g}" for name, value in numbers.items()) + f"  ({self.seconds:.1f} s)"
         line: dict[str, float | None] = {"epoch": self.epoch + 1, "seconds": round(self.seconds, 2)}
         line |= {name: value if math.isfinite(value) else None for name, value in numbers.items()}  # JSON has no NaN
         self.epoch, self.batch, self.seconds, self.totals, self.counts = self.epoch + 1, 0, 0.0, {}, {}
-        if self.samples is not None:
+        if self.leads and self.samples is not None:
             pictures.save_png(self.folder.picture(self.epoch), self.samples())
-        append_line(self.folder.log, line)
-        if self.tensorboard is not None:
+        if self.leads:
+            append_line(self.folder.log, line)
+        if self.leads and self.tensorboard is not None:
             self.tensorboard.add(line, self.folder.picture(self.epoch))
+        distributed.refuse_unlike(self.group, lambda: {"weights": distributed.checksum(self.parts)})
+        backend.set_random_state(self.group.broadcast(backend.random_state()))  # evaluation and samples have drawn
         return told
 
     def _refuse_another_run(self) -> None:
@@ -255,6 +259,8 @@ class Training:
 
     def _claim(self) -> None:
         """Create the folder after the first step, with a checkpoint that keeps other runs out."""
+        if not self.leads:
+            return
         self._refuse_another_run()
         self._hold()
         self._refuse_another_run()  # that another process may have begun meanwhile
@@ -263,7 +269,8 @@ class Training:
         self._state().save(self.folder.checkpoint)
 
     def _save(self) -> None:
-        self._state().save(self.folder.checkpoint, self.folder.previous)
+        if self.leads:
+            self._state().save(self.folder.checkpoint, self.folder.previous)
         self.saved, self.saved_at = (self.epoch, self.batch), time.perf_counter()
 
     def _state(self) -> Run:
@@ -283,9 +290,3 @@ class Training:
         if names := run.with_nan():
             raise UsageError(self._diverged(f"NaN is in {', '.join(names)} after {self.epoch} epochs and {self.batch} batches"))
         return run
-
-    def _save_generated(self, generate: Callable[[int], numpy.ndarray]) -> None:
-        """Save 1,000 images as uint8, generated 100 at a time, and the number of epochs."""
-        images = numpy.concatenate([generate(GENERATED // 10) for _ in range(10)])
-        arrays = {"images": numpy.rint(numpy.clip(images, 0, 1) * 255).astype(numpy.uint8)}
-        checkpoint.save(self.folder.generated, arrays, {"epoch": str(self.epoch)})

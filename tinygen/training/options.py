@@ -14,6 +14,7 @@ import tyro
 from tinygen import backend
 from tinygen.command_line import UsageError
 from tinygen.data import Augmentation, ImageDataset, load_images
+from tinygen.training.distributed import joined
 from tinygen.training.trained import Trained
 
 Number = TypeVar("Number", int, float)
@@ -77,7 +78,15 @@ class RunOptions:
             self.device = backend.best_device()
 
     def check(self) -> None:
-        """Raise UsageError for a number that is out of range. A subclass adds its own rules."""
+        """Raise UsageError for a number that is out of range. A subclass adds its own rules.
+
+        Where several processes were started, this one joins them first, and "cuda" becomes its own GPU.
+        """
+        group = joined()
+        if group.size > 1 and self.device == "cuda":
+            self.device = f"cuda:{group.local_rank}"
+        if group.size > 1 and self.graph:
+            raise UsageError(f"--graph replays the step of one process, but there are {group.size}")
         kinds = get_type_hints(type(self), include_extras=True)
         for name, number in vars(self).items():
             if "positive" in get_args(kinds[name]) and not 0 < number < float("inf"):

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def resume(training: "Training") -> None:
-    """Bring a Training, whose folder is locked, to where its checkpoint was written.
+    """Bring a Training, whose folder is locked, to where its checkpoint was written. Process 0 reads it for all.
 
     Raises UsageError, with no file changed, if the checkpoint is damaged or of another script, or
     has other options, data or parts.
     """
     folder = training.folder
-    run, instead = folder.read()
+    run, instead = training.group.broadcast(folder.read() if training.leads else None)
     _refuse_unlike(training, run)
     for part, owner in training.parts.items():
         try:
@@ -34,6 +34,8 @@ def resume(training: "Training") -> None:
     training.totals = {name: total for name, (total, _) in run.totals.items()}
     training.counts = {name: count for name, (_, count) in run.totals.items()}
     training.saved = run.epoch, run.batch
+    if not training.leads:
+        return
     lines = cut_log(folder.log, run.epoch)
     if instead:
         print(instead)

@@ -27,10 +27,10 @@ def leaky_relu_backward(g: Array, y: Array, negative_slope: float) -> Array:
     return g_x
 
 
-def dropout(x: Array, p: float, seed: int | Array) -> Array:
+def dropout(x: Array, p: float, seed: int | Array, first: int = 0) -> Array:
     y = empty(x.shape, x.dtype)
     stream, key = map(numpy.uint64, divmod(int(seed), 2**32))
-    launch(_drop, _items(x), flat(x), key, stream, numpy.uint64(round(p * 2**32)), x.dtype.type(1 / (1 - p)), flat(y))
+    launch(_drop, _items(x), flat(x), key, stream, numpy.uint64(round(p * 2**32)), x.dtype.type(1 / (1 - p)), first, flat(y))
     return y
 
 
@@ -70,15 +70,19 @@ def _philox(counter, key, stream):
     return left, right
 
 
-def _drop(item, x, key, stream, threshold, scale, y):
-    x, y, first_pair, dropped = _of_item(x, item), _of_item(y, item), item * _ITEM // 2, x.dtype.type(0)
+def _drop(item, x, key, stream, threshold, scale, first, y):
+    x, y, first_pair, dropped = _of_item(x, item), _of_item(y, item), (first + item * _ITEM) // 2, x.dtype.type(0)
+    if first % 2:  # the second of a pair is alone at the beginning of each item
+        _, word = _philox(numpy.uint64(first_pair), key, stream)
+        y[0] = x[0] * (scale if word >= threshold else dropped)
+        x, y, first_pair = x[1:], y[1:], first_pair + 1
     for pair in range(x.size // 2):
-        first, second = _philox(numpy.uint64(first_pair + pair), key, stream)
-        y[2 * pair] = x[2 * pair] * (scale if first >= threshold else dropped)
-        y[2 * pair + 1] = x[2 * pair + 1] * (scale if second >= threshold else dropped)
+        word, next_word = _philox(numpy.uint64(first_pair + pair), key, stream)
+        y[2 * pair] = x[2 * pair] * (scale if word >= threshold else dropped)
+        y[2 * pair + 1] = x[2 * pair + 1] * (scale if next_word >= threshold else dropped)
     if x.size % 2:
-        first, _ = _philox(numpy.uint64(first_pair + x.size // 2), key, stream)
-        y[x.size - 1] = x[x.size - 1] * (scale if first >= threshold else dropped)
+        word, _ = _philox(numpy.uint64(first_pair + x.size // 2), key, stream)
+        y[x.size - 1] = x[x.size - 1] * (scale if word >= threshold else dropped)
 
 
 def _adam(item, g, p, m, v, decay, beta1, one_minus_beta1, beta2, one_minus_beta2, rate, eps):

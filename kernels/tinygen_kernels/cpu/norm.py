@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy
 
-from tinygen_kernels import Array
+from tinygen_kernels import Array, Average, moments
 from tinygen_kernels.cpu.elementwise import leaky
 from tinygen_kernels.cpu.memory import empty, flat
 from tinygen_kernels.cpu.parallel import helper, launch
@@ -31,12 +31,14 @@ def column_sums(x: Array) -> Array:
     return _sums(x.shape[-1], rows, numpy.zeros(rows.shape[1]))[0].astype(x.dtype)
 
 
-def batch_norm(x: Array, gamma: Array, beta: Array, eps: float, negative_slope: float) -> tuple[Array, Array, Array]:
+def batch_norm(
+    x: Array, gamma: Array, beta: Array, eps: float, negative_slope: float, over_all: Average | None = None
+) -> tuple[Array, Array, Array]:
     rows, channels = _rows(x), x.shape[-1]
     origin = rows[0, :channels].astype(numpy.float64)
     shift, squares = _sums(channels, rows, _along(rows, origin)) / (x.size // channels)
-    mean = (origin + shift).astype(x.dtype)
-    var = numpy.maximum(squares - shift**2, 0)
+    exact, var = moments.of_all(origin + shift, numpy.maximum(squares - shift**2, 0), over_all)
+    mean = exact.astype(x.dtype)
     scale = (gamma / numpy.sqrt(var + eps)).astype(x.dtype)
     y = empty(x.shape, x.dtype)
     constants = _along(rows, numpy.stack([mean, scale, beta]))
@@ -45,16 +47,25 @@ def batch_norm(x: Array, gamma: Array, beta: Array, eps: float, negative_slope: 
 
 
 def batch_norm_backward(
-    g: Array, x: Array, y: Array, gamma: Array, mean: Array, var: Array, eps: float, negative_slope: float
+    g: Array,
+    x: Array,
+    y: Array,
+    gamma: Array,
+    mean: Array,
+    var: Array,
+    eps: float,
+    negative_slope: float,
+    over_all: Average | None = None,
 ) -> tuple[Array, Array, Array]:
     rows, gradient, count = _rows(x), (_rows(g), _rows(y), x.dtype.type(negative_slope)), x.size // x.shape[-1]
     g_beta, products = _sums(x.shape[-1], rows, _along(rows, mean), *gradient)
     inverse = 1 / numpy.sqrt(var.astype(numpy.float64) + eps)
     g_gamma = products * inverse
-    # g_x = scale * (g_z - g_beta / count - normalised * g_gamma / count), computed as
+    all_g, all_products = moments.sums_of_all(g_beta, g_gamma, over_all)
+    # g_x = scale * (g_z - all_g / count - normalised * all_products / count), computed as
     # scale * g_z + offset + factor * (x - mean)
     scale = gamma * inverse
-    constants = numpy.stack([mean, scale, -scale * g_beta / count, -scale * inverse * g_gamma / count]).astype(x.dtype)
+    constants = numpy.stack([mean, scale, -scale * all_g / count, -scale * inverse * all_products / count]).astype(x.dtype)
     g_x = empty(x.shape, x.dtype)
     launch(_gradient, _items(rows), rows, _along(rows, constants), *gradient, _items(rows), _rows(g_x))
     return g_x, g_gamma.astype(x.dtype), g_beta.astype(x.dtype)

@@ -28,11 +28,11 @@ def leaky_relu_backward(g: Array, y: Array, negative_slope: float) -> Array:
     return g_x
 
 
-def dropout(x: Array, p: float, seed: int | Array) -> Array:
+def dropout(x: Array, p: float, seed: int | Array, first: int = 0) -> Array:
     y = empty(x.shape, x.dtype)
     seed = cupy.asarray(numpy.uint64(seed)) if isinstance(seed, int) else seed
     threshold = numpy.uint64(round(p * 2**32))  # 2^32 itself if p is almost 1
-    elementwise(_drop, x.size, x, seed, threshold, x.dtype.type(1 / (1 - p)), y)
+    elementwise(_drop, x.size, x, seed, threshold, x.dtype.type(1 / (1 - p)), numpy.uint32(first), y)
     return y
 
 
@@ -48,7 +48,7 @@ def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
     """(name, kernel, signature, threads per block) of each kernel, to compile it without a GPU."""
     numbers = float32[::1]
     yield "leaky_relu", _scale_negative, (numbers, numbers, float32, numbers), THREADS
-    yield "dropout", _drop, (numbers, uint64[::1], uint64, float32, numbers), THREADS
+    yield "dropout", _drop, (numbers, uint64[::1], uint64, float32, uint32, numbers), THREADS
     yield "adam", _adam, 5 * (numbers,), THREADS
 
 
@@ -79,11 +79,11 @@ def _random_word(i, key, stream):
     return right if i % uint32(2) else left
 
 
-def _drop(x, seed, threshold, scale, y):
+def _drop(x, seed, threshold, scale, first, y):
     i = uint32(cuda.grid(1))
     if i < y.size:
         key, stream = uint32(seed[0]), uint32(seed[0] >> uint64(32))
-        y[i] = x[i] * (x.dtype.type(0) if uint64(_random_word(i, key, stream)) < threshold else scale)
+        y[i] = x[i] * (x.dtype.type(0) if uint64(_random_word(uint32(first + i), key, stream)) < threshold else scale)
 
 
 def _adam(g, p, m, v, constants):

@@ -23,7 +23,7 @@ from typing import Any
 import cupy
 from numba import cuda, float32, int32, uint32
 
-from tinygen_kernels import Array
+from tinygen_kernels import Array, Average, moments
 from tinygen_kernels.cuda.compiler import device
 from tinygen_kernels.cuda.elementwise import leaky
 from tinygen_kernels.cuda.launch import THREADS, elementwise, empty, flat, launch
@@ -37,13 +37,16 @@ def column_sums(x: Array) -> Array:
     return _sums(_number, x)[0] if x.size else cupy.zeros(x.shape[-1], x.dtype)
 
 
-def batch_norm(x: Array, gamma: Array, beta: Array, eps: float, negative_slope: float) -> tuple[Array, Array, Array]:
+def batch_norm(
+    x: Array, gamma: Array, beta: Array, eps: float, negative_slope: float, over_all: Average | None = None
+) -> tuple[Array, Array, Array]:
     channels, count, slope = x.shape[-1], x.size // x.shape[-1], x.dtype.type(negative_slope)
     rough_mean = column_sums(x) / count
     # The sum of the deviations corrects the rounding error of the mean. That error is small
     # compared to the mean, but not always compared to the standard deviation.
     shift, squares = _sums(_deviation, x, mean=rough_mean) / count
-    mean, var = rough_mean + shift, cupy.maximum(squares - shift**2, 0)
+    exact = moments.of_all(rough_mean + shift, cupy.maximum(squares - shift**2, 0), over_all)
+    mean, var = (moment.astype(x.dtype, copy=False) for moment in exact)
     y = empty(x.shape, x.dtype)
     scale = gamma / cupy.sqrt(var + eps)
     elementwise(_normalise, x.size, x, mean, scale, beta, slope, y, channels)
@@ -51,16 +54,25 @@ def batch_norm(x: Array, gamma: Array, beta: Array, eps: float, negative_slope: 
 
 
 def batch_norm_backward(
-    g: Array, x: Array, y: Array, gamma: Array, mean: Array, var: Array, eps: float, negative_slope: float
+    g: Array,
+    x: Array,
+    y: Array,
+    gamma: Array,
+    mean: Array,
+    var: Array,
+    eps: float,
+    negative_slope: float,
+    over_all: Average | None = None,
 ) -> tuple[Array, Array, Array]:
     channels, count, slope = x.shape[-1], x.size // x.shape[-1], x.dtype.type(negative_slope)
     g_beta, products = _sums(_gradient, x, g, y, mean, slope)
     inverse = 1 / cupy.sqrt(var + eps)
     g_gamma = products * inverse
-    # g_x = scale * (g_z - g_beta / count - normalised * g_gamma / count), computed as
+    all_g, all_products = moments.sums_of_all(g_beta, g_gamma, over_all)
+    # g_x = scale * (g_z - all_g / count - normalised * all_products / count), computed as
     # scale * g_z + offset + factor * (x - mean)
     scale = gamma * inverse
-    constants = mean, scale, -scale * g_beta / count, -scale * inverse * g_gamma / count
+    constants = mean, scale, -scale * all_g / count, -scale * inverse * all_products / count
     g_x = empty(x.shape, x.dtype)
     elementwise(_combine, x.size, g, x, y, *constants, slope, g_x, channels)
     return g_x, g_gamma, g_beta
