@@ -95,6 +95,8 @@ def networks_of(run: LoadedRun) -> dict[str, tuple[nn.Module, tuple[Input, ...]]
 
 
 def _inputs(run: LoadedRun, name: str, network: nn.Module) -> tuple[Input, ...]:
+    if name in run.trained.inputs:
+        return run.trained.inputs[name]
     data = getattr(run.trained, "data", None)
     if isinstance(data, NameDataset):
         return (data.encode((data.alphabet[0] * data.longest,)),)

@@ -3,7 +3,6 @@ images."""
 
 import math
 from collections.abc import Sequence
-from functools import partial
 
 import numpy
 
@@ -28,7 +27,7 @@ def judge_quality(images: Images, test_images: Images, classifiers: Sequence[Fea
     shares = [numpy.eye(p.shape[1])[p.argmax(axis=1)] for _, p in described]
     n, m = len(images), len(test_images)
     return {
-        "feature_frechet_distance": estimate([partial(_relative_frechet_distance, x, y) for x, y in pairs], n, m),
+        "feature_frechet_distance": estimate([lambda i, j, x=x, y=y: relative_frechet_distance(x[i], y[j]) for x, y in pairs], n, m),
         "precision": estimate([each.precision for each in neighbours], n, m),
         "density": estimate([each.density for each in neighbours], n, m),
         "recall": estimate([each.recall for each in neighbours], n, m),
@@ -38,9 +37,9 @@ def judge_quality(images: Images, test_images: Images, classifiers: Sequence[Fea
     }
 
 
-def _relative_frechet_distance(x: numpy.ndarray, y: numpy.ndarray, i: numpy.ndarray, j: numpy.ndarray) -> float:
-    """Of rows i of x and rows j of y, over the total variance of y, or over 1 if y does not vary."""
-    return frechet_distance(x[i], y[j]) / (float(y.var(axis=0).sum()) or 1.0)
+def relative_frechet_distance(x: numpy.ndarray, y: numpy.ndarray) -> float:
+    """Between rows x and y, over the total variance of y, or over 1 if y does not vary."""
+    return frechet_distance(x, y) / (float(y.var(axis=0).sum()) or 1.0)
 
 
 def judge_novelty(nearest: numpy.ndarray, held_out: numpy.ndarray) -> dict[str, Estimate]:
