@@ -60,7 +60,7 @@ class TrainedSuperResolution(Trained):
 
     def __init__(self, model: EnlargingFlow, shape: tuple[int, int, int], options: SuperResolutionOptions) -> None:
         self.model, self.shape, self.options = model, shape, options
-        self.gaussian = math.prod(shape)
+        self.numbers = math.prod(shape)
         self.small = shape[0] // FACTOR, shape[1] // FACTOR, shape[2]
         self.inputs = {"model": ((1, *shape), (1, 1, 1, 1), (1, *self.small))}
 
@@ -72,7 +72,7 @@ class TrainedSuperResolution(Trained):
         return tg.concatenate([noise.reshape(len(y), -1), y.reshape(len(y), -1)], axis=1)
 
     def decode(self, z: tg.Tensor) -> tg.Tensor:
-        noise, y = z[:, : self.gaussian].reshape(-1, *self.shape), 2 * z[:, self.gaussian :].reshape(-1, *self.small) - 1
+        noise, y = z[:, : self.numbers].reshape(-1, *self.shape), 2 * z[:, self.numbers :].reshape(-1, *self.small) - 1
 
         def velocity(x: tg.Tensor, t: float) -> tg.Tensor:
             return self.model(x, tg.full((len(x), 1, 1, 1), t, x.dtype, x.device), y)

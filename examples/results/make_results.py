@@ -51,6 +51,10 @@ COMMANDS = {
     "infogan": "infogan.py",
     "recurrent_gan": "recurrent_gan.py",
     "attention_gan": "attention_gan.py",
+    "flow": "flow.py",
+    "colour_flow": "flow.py --data emoji",
+    "diffusion": "diffusion.py",
+    "superresolution": "superresolution.py",
     "attention_names": "attention_names.py",
     "transformer": "transformer.py",
 }

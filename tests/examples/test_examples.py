@@ -22,6 +22,7 @@ from tinygen.data import load_images
 from tinygen.saving import checkpoint
 from tinygen.saving.run_folder import read_run
 
+SMALL = {name: ["--width", "8", "--steps", "2"] for name in ("flow", "diffusion", "superresolution")}  # they generate step by step
 FEW_IMAGES = "96 training and 30 test images of (28x28x1|32x32x[13])"
 COUNTS = {
     "attention_names": r"96 training and 11 test names of up to \d+ of \d+ characters",
@@ -43,7 +44,7 @@ def test_example_trains_resumes_and_leaves_the_same_bits_on_one_thread(
     example: str, few_data: Callable[[str], Path], tmp_path: Path
 ) -> None:
     data, counts = few_data(example), COUNTS.get(example, FEW_IMAGES)
-    common = ["--data", data, "--batch-size", "32"]
+    common = ["--data", data, "--batch-size", "32", *SMALL.get(example, [])]
     whole = run(example, *common, "--epochs", "2", "--out", tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr
     assert re.search(rf"^data: {data}.*, {counts}$", whole.stdout, re.MULTILINE)
@@ -206,6 +207,9 @@ def test_a_run_whose_loss_is_not_a_number_stops_with_the_checkpoint_of_before(fe
     [
         ("cnn", ["--size", "7"], "images of 7x7 are too small, three poolings need 8x8; --size 32 resizes them"),
         ("autoencoder", ["--size", "4"], "images of 4x4 do not fit: height and width must be divisible by 4, and 8 at least; --size 32"),
+        ("flow", ["--size", "30"], "images of 30x30 do not fit: height and width must be divisible by 4; --size 32 resizes them"),
+        ("flow", ["--width", "12"], "--width must be a multiple of 8, the number of groups of channels, got 12"),
+        ("flow", ["--guidance", "-1"], "--guidance must be at least 0, got -1.0"),
         ("dcgan", ["--size", "33"], "images of 33x33 do not fit into 32x32; --size 32 makes them smaller"),
         ("dcgan", ["--batch-size", "1"], "--batch-size must be at least 2"),
         ("gan", ["--wide", "--conv-discriminator"], "--wide and --conv-discriminator are two pairs of networks: choose one"),

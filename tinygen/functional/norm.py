@@ -12,7 +12,7 @@ from tinygen.engine.tensor import Tensor
 from tinygen.functional.activation import leaky_relu
 from tinygen.functional.elementwise import sqrt
 from tinygen.functional.reduce import mean, var
-from tinygen.functional.shape import reshape
+from tinygen.functional.shape import broadcast_to, reshape
 
 
 @dataclass(slots=True, eq=False)
@@ -119,10 +119,17 @@ def group_norm(x: Tensor, gamma: Tensor, beta: Tensor, groups: int, eps: float =
     pixels, size = math.prod(x.shape[1:-1]), channels // groups
     if pixels * size < 2:
         raise ValueError(f"group_norm: a group needs more than one value, x is {x.shape} and groups {groups}")
-    grouped = reshape(x, (len(x), pixels, groups, size))
-    centred = grouped - mean(grouped, (1, 3), keepdims=True)
-    normal = centred / sqrt(mean(centred * centred, (1, 3), keepdims=True) + eps)
-    return reshape(normal, x.shape) * gamma + beta
+    rows = reshape(x, (len(x), pixels, channels))
+    centred = rows - _means_of_groups(rows, groups)
+    scale = gamma / sqrt(_means_of_groups(centred * centred, groups) + eps)
+    return reshape(centred * scale + beta, x.shape)
+
+
+def _means_of_groups(x: Tensor, groups: int) -> Tensor:
+    """The mean of each group of channels: (N, P, C) -> (N, 1, C). Pixels come first, since their rows are long."""
+    n, _, channels = x.shape
+    grouped = reshape(mean(x, 1), (n, groups, channels // groups))
+    return reshape(broadcast_to(mean(grouped, 2, keepdims=True), grouped.shape), (n, 1, channels))
 
 
 def instance_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5) -> Tensor:

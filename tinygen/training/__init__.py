@@ -14,4 +14,5 @@ mpi.py         how they meet through MPI
 nccl.py        how the arrays of their GPUs are added up
 gan.py         what the GANs share
 vae.py         what the VAEs share
+denoising.py   what flow, diffusion and super-resolution share
 """

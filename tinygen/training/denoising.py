@@ -159,26 +159,22 @@ class Denoising:
         if len(data.classes) < 2:
             return
         test, labels = data.test_images[self.tested], data.test_labels[self.tested]
+        train = numpy.random.default_rng(0).permutation(len(data.train_images))[: len(test)]
         judge = train_classifier(data.train_images, data.train_labels, len(data.classes), 0, len(data.train_images) // 8)
-        real, probabilities = judge.describe_images(test)
-        lines = [
-            f"{len(test)} images of the classes of as many test images:",
-            "",
-            "| sampled by | Frechet distance | seen as of its class |",
-            "|---|---:|---:|",
-            f"| test images | 0 | {_agreement(probabilities, labels):.3f} |",
-        ]
+        real = judge.describe_images(test)[0]
+        lines = ["| images | feature Frechet distance | seen as of their class |", "|---|---:|---:|"]
+
+        def add(name: str, images: Images, labels: numpy.ndarray) -> None:
+            features, probabilities = judge.describe_images(images)
+            right = (probabilities.argmax(axis=1) == labels).mean()
+            lines.append(f"| {name} | {relative_frechet_distance(features, real):.3f} | {right:.3f} |")
+
+        add(f"{len(test)} test images", test, labels)
+        add("training images", data.train_images[train], data.train_labels[train])
         with evaluating(self.model):
             z = self.trained.draw(len(test), labels.tolist())
             for name, (sampler, guidance) in ways.items():
                 parts = [self.trained.sample(z[i : i + BATCH], sampler, guidance).numpy() for i in range(0, len(z), BATCH)]
-                features, probabilities = judge.describe_images(numpy.rint(numpy.concatenate(parts) * 255).astype(numpy.uint8))
-                distance = relative_frechet_distance(features, real)
-                lines.append(f"| {name} | {distance:.2f} | {_agreement(probabilities, labels):.3f} |")
+                add(name, numpy.rint(numpy.concatenate(parts) * 255).astype(numpy.uint8), labels)
         print("\n".join(lines))
         (self.options.out / "findings.txt").write_text("\n".join(lines) + "\n")
-
-
-def _agreement(probabilities: numpy.ndarray, labels: numpy.ndarray) -> float:
-    """The share of rows (N, K) of which the largest is that of the label."""
-    return float((probabilities.argmax(axis=1) == labels).mean())
