@@ -51,17 +51,18 @@ class FlowOptions(GuidedOptions):
 
 
 class Block(nn.Module):
-    """x + conv(leaky(conv(norm(x) + a linear function of e))): images (N, H, W, channels), features (N, F)."""
+    """x + conv(leaky(conv(norm(x) (1 + scale) + shift))) for images x, with linear functions of features e (N, F)."""
 
     def __init__(self, channels: int, features: int) -> None:
         self.norm = nn.GroupNorm(8, channels)
-        self.shift = nn.Dense(features, channels)
+        self.scale, self.shift = nn.Dense(features, channels), nn.Dense(features, channels)
         self.layers = nn.Sequential(
             nn.Conv2D(channels, channels, 3, padding="same"), nn.LeakyReLU(), nn.Conv2D(channels, channels, 3, padding="same")
         )
 
     def forward(self, x: tg.Tensor, e: tg.Tensor) -> tg.Tensor:
-        return x + self.layers(self.norm(x) + self.shift(e).reshape(-1, 1, 1, x.shape[3]))
+        scale, shift = (layer(e).reshape(-1, 1, 1, x.shape[3]) for layer in (self.scale, self.shift))
+        return x + self.layers(self.norm(x) * (1 + scale) + shift)
 
 
 class UNet(nn.Module):
