@@ -27,32 +27,34 @@ Images are NHWC, so the channels of a pixel are consecutive in memory, and
     conv2d_data     x[j]   = bias + sum over t of y[inverse[j, t]] @ w[t].T
     conv2d_weight   w[t]   = sum over i of x[source[i, t]].T @ y[i]
 
-The first two are one loop over different tables, `_gather`: it reads `images`, which are x or y, and
-writes the `result`, which is the other one. A leaky ReLU after them is computed while the results are
-in registers. The third is in `weight.py`. Stride, padding, dilation and transposition exist only in
-the tables, and the image is never unrolled into columns. The steps of a convolution are:
+The second is the gradient of the first with respect to the image, and the transposed convolution.
+The third is the gradient with respect to the weights, which `weight.py` computes. The first two are
+one loop over different tables, `_gather`: it reads `images`, which are x or y, and writes the
+`result`, which is the other one. Stride, padding, dilation and transposition exist only in the
+tables. The image is never unrolled into a matrix with a row for each output pixel (im2col). The
+steps of a convolution are:
 
-1. The plan (`plan.py`, which explains all words) divides the table into *tiles*, which are results
-   that fit in the registers of a core, and these into *items*, each of which one thread computes.
-   It is computed once for each geometry.
+1. The plan (`plan.py`, which explains all words) divides the output pixels into *ranges*, whose
+   pixels are computed one after another, and the results of a range into *tiles*, which fit in the
+   *registers* of a core, the few numbers that it accesses at no cost. Some tiles of a range are an
+   *item*, which one thread takes at a time. The plan is computed once for each geometry.
 2. `as_panels` stores the weights in the order in which tiles read them: a *panel* for each *strip*,
-   which is as many output channels as a tile has.
-3. `_gather` computes an item, tile after tile (`simd.py`). Items run in parallel. Each tile also
-   prefetches what is needed next: without that, a third of the time would be spent waiting for
-   memory.
+   which are consecutive output channels, as many as a tile has.
+3. `_gather` computes an item, tile after tile (`simd.py`), and a leaky ReLU while the results are
+   in registers. `launch` runs the items in several threads. Each tile also *prefetches* what is
+   needed next, which means that it asks for it and does not wait. Without that, a third of the time
+   would be spent waiting for memory.
 
 A 1x1 convolution of stride 1 is the product of a matrix of all pixels with w. `_product` computes
 it like `matmul`, without a plan: each tile reads the rows after those of the tile before.
 
 With few input channels, the reads of one pixel are too short for this. Then conv2d and
-conv2d_weight read a whole kernel row at once, from an image with a border of zeros, and conv2d_data
-computes the window that each pixel contributes and adds the windows where they overlap. With few
-output channels, most of a tile's width would be unused. With stride 1, such a convolution is
-computed as a transposed convolution with few input channels, whose kernel is rotated by 180
-degrees.
+conv2d_weight read a whole kernel row at once, from an image with a border of zeros. conv2d_data
+computes the *window* of each pixel of y, which is what this pixel adds to x and is as large as the
+kernel, and adds the windows where they overlap. With few output channels, most of a tile's width
+would be unused. With stride 1, such a convolution is computed as a transposed convolution with few
+input channels, whose kernel is rotated by 180 degrees.
 """
-
-from collections.abc import Callable
 
 import numpy
 
@@ -69,7 +71,7 @@ from tinygen_kernels.geometry import output_size
 _PRODUCT_SIZE = 1 << 14  # elements of the rows that an item of a product reads
 _PRODUCT_ITEMS = 64  # the least number of items of a product, if they have a tile each
 _NO_PADDING = (0, 0), (0, 0)
-_ONE_PIXEL = (1, 1), (1, 1), _NO_PADDING, (1, 1)  # the window of a matrix product
+_ONE_PIXEL = (1, 1), (1, 1), _NO_PADDING, (1, 1)  # kernel_size, stride, padding and dilation of a matrix product
 
 
 def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair, negative_slope: float = 1.0) -> Array:
@@ -177,21 +179,20 @@ def _gathered(
     if not images.size or not result.size:
         result[...] = 0 if bias is None else leaky_relu(bias, slope)
         return result
-    if window[:3] == _ONE_PIXEL[:3]:
+    is_product = window[:3] == _ONE_PIXEL[:3]
+    if is_product:
         taps, table, rows = 1, product_table(images.shape[-1], outputs), result.size // outputs
         tiles = max(1, min(_PRODUCT_SIZE // (PIXELS * images.shape[-1]), -(-rows * strips // (_PRODUCT_ITEMS * PIXELS))))
-        kernel: Callable[..., None] = _product
         items, plan = -(-rows // (PIXELS * tiles)), [table, tiles]
     else:
         *plan, taps = gather_plan(shape[0], size, images.shape[-1], outputs, strips, window, data)
-        kernel, items = _gather, len(plan[1])
+        items = len(plan[1])
     length = w.size // (taps * outputs)
     zeros = numpy.zeros(max(length, outputs), images.dtype)
     panels = as_panels(w, taps, outputs, result.size // outputs, data)
-    start = zeros[:outputs] if bias is None else flat(bias)
-    launch(
-        kernel, items * strips, flat(images), *plan, length, zeros, *panels, start, numpy.array([slope], result.dtype), result.reshape(-1)
-    )
+    start, slopes = zeros[:outputs] if bias is None else flat(bias), numpy.array([slope], result.dtype)
+    compute = _product if is_product else _gather
+    launch(compute, items * strips, flat(images), *plan, length, zeros, *panels, start, slopes, result.reshape(-1))
     return result
 
 
@@ -223,16 +224,21 @@ def _border(n, x, top, left, bordered):
 
 
 def _gather(item, images, table, items, range_items, length, zeros, w, w_row, w_strip, bias, slope, result):
+    """Compute an item of the plan in one strip: number item // strips, in strip item % strips.
+
+    `gather_plan` returns the table, the items and range_items, and `as_panels` returns w, w_row and
+    w_strip. `gather_tile` explains length, zeros and slope.
+    """
     width = tile_width(result)
     strips = (bias.size + width - 1) // width
-    tiles, strip = item // strips, item % strips  # the item of the plan, in this strip
+    number, strip = item // strips, item % strips
     first, w_start, count = strip * width, strip * w_strip, bias.size - strip * width
-    images_start, result_start, row = items[tiles, 1], items[tiles, 0] + first, items[tiles, 2]
+    images_start, result_start, row = items[number, 1], items[number, 0] + first, items[number, 2]
     # Each tile prefetches its share, an estimate, of what the same item of the next range will
     # read; `ahead` is where that begins.
-    ahead = (tiles + range_items) * images.size // len(items)
+    ahead = (number + range_items) * images.size // len(items)
     share = images.size * bias.size * PIXELS // result.size + 1
-    while row < items[tiles, 3]:
+    while row < items[number, 3]:
         prefetch(images, ahead, ahead + share)
         ahead += share
         gather_tile(images, images_start, table, row, length, zeros, w, w_start, w_row, bias, first, slope, result, result_start, count)
@@ -240,6 +246,10 @@ def _gather(item, images, table, items, range_items, length, zeros, w, w_row, w_
 
 
 def _product(item, images, table, item_tiles, length, zeros, w, w_row, w_strip, bias, slope, result):
+    """Compute an item of a product in one strip: `item_tiles` tiles, one below the other.
+
+    The table is `product_table`. The other parameters are those of `_gather`.
+    """
     width, rows = tile_width(result), result.size // bias.size
     strips = (bias.size + width - 1) // width
     strip, item_rows = item % strips, item_tiles * PIXELS

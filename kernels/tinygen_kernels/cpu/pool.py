@@ -74,7 +74,10 @@ def _inside(i, kernel_size, stride, before, size):
 
 @helper
 def _below(n, x, y):
-    """Where the part of image n begins that the second row of windows needs, and how long the share of a window is."""
+    """What the second row of windows needs of image n: where it begins, and the share of a window.
+
+    Both count elements. Each window asks for the next share.
+    """
     share = x[n].size // (y.shape[1] * y.shape[2]) + 1
     return n * x[n].size + y.shape[2] * share, share
 
@@ -155,8 +158,9 @@ def _average(n, x, y, kernel_height, kernel_width, row_stride, column_stride, to
             share = x.dtype.type(1 / ((last_row - first_row) * (last_column - first_column)))
             for row in range(first_row, last_row):
                 for column in range(first_column, last_column):
-                    for c in range(channels):
-                        if back:
+                    if back:
+                        for c in range(channels):
                             x[n, row, column, c] += share * y[n, i, j, c]
-                        else:
+                    else:
+                        for c in range(channels):
                             y[n, i, j, c] += share * x[n, row, column, c]
