@@ -78,9 +78,9 @@ class UNet(nn.Module):
         if height % 4 or columns % 4:
             raise UsageError(f"images of {height}x{columns} do not fit: height and width must be divisible by 4; --size 32 resizes them")
         features = 4 * width
-        self.frequencies = nn.Buffer(tg.tensor([1000 * 10000 ** (-i / width) for i in range(width)]))
         self.time = nn.Sequential(nn.Dense(2 * width, features), nn.LeakyReLU(), nn.Dense(features, features))
-        self.classes = nn.Dense(classes, features, bias=False) if classes else None
+        self.classes = nn.Dense(classes, features, bias=False) if classes else nn.Identity()
+        nn.init.initialize(self.classes, partial(nn.init.normal, std=1.0))
         self.stem = nn.Conv2D(channels + given, width, 4, stride=2, padding="same")
         self.before = Block(width, features)
         self.down = nn.Conv2D(width, 2 * width, 4, stride=2, padding="same")
@@ -91,9 +91,8 @@ class UNet(nn.Module):
         self.share = nn.Dense(features, channels)
 
     def forward(self, x: tg.Tensor, t: tg.Tensor, c: tg.Tensor | None = None) -> tg.Tensor:
-        angles = t.reshape(-1, 1) * self.frequencies
-        e = self.time(tg.concatenate([tg.sin(angles), tg.cos(angles)], axis=1))
-        e = tg.leaky_relu(e if self.classes is None else e + self.classes(c))
+        e = self.time(tg.sinusoidal_encoding(1000 * t.reshape(-1), self.time[0].weight.shape[0]))
+        e = tg.leaky_relu(e if c is None else e + self.classes(c))
         skipped = self.before(self.stem(x), e)
         h = self.down(skipped)
         for block in self.within:

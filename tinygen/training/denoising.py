@@ -36,6 +36,8 @@ Sampler = Callable[[Prediction, Tensor], Tensor]  # from noise to images from -1
 class DenoisingOptions(DescentOptions, Options):
     """The options of every script whose model turns noise into images in several steps."""
 
+    batch_size: Positive[int] = 32
+    """images per step; more of them make fewer and hardly better steps"""
     average: float = 0.998
     """decay of the moving average of the weights that samples are made with; 0 is none"""
     width: Positive[int] = 32
