@@ -1,28 +1,28 @@
-"""Denoising diffusion: images become noise bit by bit, and a network undoes it, by class.
+"""Denoising diffusion: images become noise step by step, and a network learns the way back, by class.
 
 Noise e ~ N(0, 1) is mixed into an image x at the time t, from 0 to 1:
 
-    x_t = sqrt(a(t)) x + sqrt(1 - a(t)) e    with    a(t) = exp(-0.1 t - 9.95 t^2),
+    x_t = sqrt(a(t)) x + sqrt(1 - a(t)) e    with    a(t) = exp(-0.1 t - 9.95 t^2).
 
-so that x_0 is the image and x_1 is noise. These are the a of Ho, Jain & Abbeel (2020) for their 1,000
-steps, in which the variance of the added noise grows from 1e-4 to 0.02. The network f(x_t, t, class),
-flow.py's, predicts the noise by least squares: E |f(x_t, t, class) - e|^2.
+At the time 0 this is the image and at 1 noise. In the 1,000 steps of Ho, Jain & Abbeel (2020) the
+variance of the added noise grows from 1e-4 to 0.02; this is their a for any number of steps. The
+network f(x_t, t, c), that of flow.py, predicts the noise by least squares: E |f(x_t, t, c) - e|^2.
 
-A sampler goes from the time t to an earlier one s. With the noise e = f(x_t, t, class) the image must
-be x = (x_t - sqrt(1 - a(t)) e) / sqrt(a(t)), and
+A sampler goes from the time t to an earlier one s. If the noise is e = f(x_t, t, c), the image is
+x = (x_t - sqrt(1 - a(t)) e) / sqrt(a(t)), and
 
     x_s = sqrt(a(s)) x + sqrt(1 - a(s) - v^2) e + v z,
     v = eta sqrt((1 - a(s)) / (1 - a(t)) (1 - a(t) / a(s))),
 
-with fresh noise z ~ N(0, 1). For eta = 1 this is DDPM's sampler, which draws from the Gaussian
-p(x_s | x_t, x); for eta = 0 it is DDIM's (Song, Meng & Ermon, 2021), which adds no noise and needs
-fewer steps.
+with fresh noise z ~ N(0, 1). For eta = 1 this is DDPM's sampler, which draws from p(x_s | x_t, x).
+For eta = 0 it is DDIM's, which adds no noise and needs fewer steps (Song, Meng & Ermon, 2021).
 
-    python examples/diffusion.py                  60 epochs on the embedded Fashion-MNIST subset
+    python examples/diffusion.py                  60 epochs on the embedded Fashion-MNIST subset,
+                                                  about ten minutes on 2 cores
     python examples/diffusion.py --data FOLDER    your own images
 
-samples/epoch-*.png has one row for each class; the images of a column share their noise. --guidance is
-flow.py's. findings.txt compares samples of 10 to 100 steps by both samplers.
+samples/epoch-*.png has one row for each class; the images of a column share their noise.
+--guidance is that of flow.py. findings.txt compares samples of 10 to 100 steps by both samplers.
 """
 
 import math
@@ -67,7 +67,7 @@ def noisy(x: tg.Tensor, t: tg.Tensor, noise: tg.Tensor) -> tg.Tensor:
 
 
 def noise_loss(model: nn.Module, x: tg.Tensor, c: tg.Tensor) -> tg.Tensor:
-    """The squared error of the noise, per pixel, at a random time for each image."""
+    """The mean squared error of the noise at a random time for each image."""
     noise = tg.randn(x.shape, x.dtype, x.device)
     t = tg.rand((len(x), 1, 1, 1), x.dtype, x.device)
     return tg.mse_loss(model(noisy(x, t, noise), t, c), noise)

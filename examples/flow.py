@@ -4,22 +4,26 @@ A line from noise x_0 ~ N(0, 1) to an image x_1 passes at the time t, from 0 to 
 
     x_t = (1 - t) x_0 + t x_1    with the velocity    dx_t/dt = x_1 - x_0.
 
-Many lines cross at one point. The network f(x_t, t, class) learns the mean velocity there, by least
-squares: E |f(x_t, t, class) - (x_1 - x_0)|^2. Points that move by dx/dt = f(x, t, class) have at each
-time the distribution of the x_t, so noise becomes images (Lipman et al., 2023; Liu, Gong & Liu,
-2023). The ways are nearly straight, and a few steps suffice: Euler's x + h f(x, t), or Heun's, which
-takes the mean of the velocities at both ends and computes two for each step.
+Many lines meet at one point. The network f(x_t, t, c), where c is the class, learns the mean of
+their velocities by least squares: E |f(x_t, t, c) - (x_1 - x_0)|^2. Points that start as noise and
+move by dx/dt = f(x, t, c) have the distribution of x_t at each time t, so they end as images (Lipman
+et al., 2023; Liu, Gong & Liu, 2023). Their paths are nearly straight, and a few steps of length h
+suffice: Euler's x + h f(x, t, c), or Heun's, which takes the mean of the velocities at both ends of
+a step.
 
-The class is not told for a tenth of the images. With --guidance w, samples move by
-(1 + w) f(x, t, class) - w f(x, t, no class), away from what is like other classes, too (Ho &
-Salimans, 2022).
+For a tenth of the images in training c = 0, no class. Samples with --guidance w move by
 
-    python examples/flow.py                  60 epochs on the embedded Fashion-MNIST subset
+    (1 + w) f(x, t, c) - w f(x, t, 0),
+
+towards what is typical of their class alone (Ho & Salimans, 2022).
+
+    python examples/flow.py                  60 epochs on the embedded Fashion-MNIST subset,
+                                             about ten minutes on 2 cores
     python examples/flow.py --data emoji     in colour
     python examples/flow.py --data FOLDER    your own images
 
-samples/epoch-*.png has one row for each class; the images of a column share their noise. findings.txt
-compares samples of 4 to 100 steps, and of more and more guidance.
+samples/epoch-*.png has one row for each class; the images of a column share their noise.
+findings.txt compares samples of 4 to 100 steps, and with more and more guidance.
 """
 
 from collections.abc import Mapping
@@ -51,7 +55,7 @@ class FlowOptions(GuidedOptions):
 
 
 class Block(nn.Module):
-    """x + conv(leaky(conv(norm(x) (1 + scale) + shift))) for images x, with linear functions of features e (N, F)."""
+    """x + conv(leaky(conv(norm(x) (1 + a) + b))) for images x; a and b are linear in features e (N, F)."""
 
     def __init__(self, channels: int, features: int) -> None:
         self.norm = nn.GroupNorm(8, channels)
@@ -66,11 +70,12 @@ class Block(nn.Module):
 
 
 class UNet(nn.Module):
-    """Images (N, H, W, C) with H and W divisible by 4, times (N, 1, 1, 1), and classes (N, K), if K is not 0.
+    """Images (N, H, W, C), times (N, 1, 1, 1) and, unless K is 0, classes (N, K) -> (N, H, W, C).
 
-    Two blocks work at half the height and width, and three at a quarter with twice as many channels
-    (Ronneberger, Fischer & Brox, 2015). The output is an image, to which a multiple of x is added that
-    depends on the time and the class. `given` counts further channels of the input.
+    Two blocks work at half the height and width, and between them three at a quarter with twice as
+    many channels (Ronneberger, Fischer & Brox, 2015). A multiple of x, which depends on the time and
+    the class, is added to the output. The input has `given` more channels. Raises UsageError unless H
+    and W are divisible by 4.
     """
 
     def __init__(self, shape: tuple[int, int, int], width: int, classes: int, given: int = 0) -> None:
@@ -102,21 +107,21 @@ class UNet(nn.Module):
 
 
 def velocity_loss(model: nn.Module, x: tg.Tensor, given: tg.Tensor) -> tg.Tensor:
-    """The squared error of the velocity, per pixel, at a random time on the line from noise to each image."""
+    """The mean squared error of the velocity at a random time on a line from noise to each image."""
     noise = tg.randn(x.shape, x.dtype, x.device)
     t = tg.rand((len(x), 1, 1, 1), x.dtype, x.device)
     return tg.mse_loss(model((1 - t) * noise + t * x, t, given), x - noise)
 
 
 def euler(velocity: Prediction, x: tg.Tensor, steps: int) -> tg.Tensor:
-    """Where points x arrive that start at the time 0, in equal steps to the time 1: of first order."""
+    """Where points x arrive at the time 1 that start at 0, by equal steps of first order."""
     for k in range(steps):
         x = x + velocity(x, k / steps) / steps
     return x
 
 
 def heun(velocity: Prediction, x: tg.Tensor, steps: int) -> tg.Tensor:
-    """The same, of second order."""
+    """The same by steps of second order, with two velocities each."""
     for k in range(steps):
         v = velocity(x, k / steps)
         x = x + (v + velocity(x + v / steps, (k + 1) / steps)) / (2 * steps)

@@ -1,4 +1,4 @@
-"""What the flow, diffusion and super-resolution scripts share: guidance by class, pictures, and the run.
+"""What flow, diffusion and super-resolution share: guidance by class, pictures, and the run.
 
 Their models turn noise into images in several steps. The simplest is in examples/flow.py.
 """
@@ -28,7 +28,7 @@ TESTED = 500  # the most images that are tested or compared
 BATCH = 100  # images that are sampled at once for a comparison
 COLUMNS = 8  # of the picture
 
-Prediction = Callable[[Tensor, float], Tensor]  # what a network says of noisy images at a time
+Prediction = Callable[[Tensor, float], Tensor]  # a network's output for noisy images at a time
 Sampler = Callable[[Prediction, Tensor], Tensor]  # from noise to images from -1 to 1
 
 
@@ -56,7 +56,7 @@ class GuidedOptions(DenoisingOptions):
     """The options of every such script whose model can be asked for a class."""
 
     guidance: float = 0.0
-    """how much more like their class images become than the model's own; 0 is none"""
+    """w, how far images are driven towards what is typical of their class; 0 is not at all"""
 
     def check(self) -> None:
         super().check()
@@ -67,8 +67,8 @@ class GuidedOptions(DenoisingOptions):
 class TrainedDenoiser(Trained):
     """A network f(x, t, c) of noisy images (n, H, W, C), times (n, 1, 1, 1) and classes (n, K).
 
-    A row of c is 1 at the number of the class and 0 elsewhere; 0 everywhere is a class that is not told.
-    A latent vector is the noise of an image and, behind it, the row of its class.
+    A row of c is 1 at the number of the class and 0 elsewhere. A row of zeros is no class. A latent
+    vector is the noise of an image and, behind it, the row of its class.
     """
 
     def __init__(self, model: Module, options: GuidedOptions, data: ImageDataset, sampler: Sampler) -> None:
@@ -115,14 +115,15 @@ class Denoising:
         return F.tensor(to_float(batch, -1, 1), device=self.options.device)
 
     def told(self, labels: numpy.ndarray, hidden: float) -> Tensor:
-        """Rows of the classes with these numbers; those of a share of them, chosen at random, are 0."""
+        """The rows of classes, by their numbers. A share of them, chosen at random, is hidden: 0."""
         chosen = F.rand((len(labels), 1), device=self.options.device) < hidden
         return F.where(chosen, 0.0, F.one_hot(F.tensor(labels, device=self.options.device), len(self.data.classes)))
 
     def train(self, loss: Callable[[Tensor, Tensor], Tensor], samples: Callable[[], numpy.ndarray] | None = None) -> None:
         """Run the training.
 
-        loss       loss(x, c) is the mean over images x from -1 to 1 of classes c; that of test images is logged, too
+        loss       loss(x, c) is the mean over images x, from -1 to 1, of classes c; the log has that of
+                   test images, too
         samples    samples() gives the images, from 0 to 1, of the picture after each epoch. By default
                    there is a row for each class, and a finished run generates images
         """
