@@ -48,6 +48,14 @@ def convolutions(draw: st.DrawFn, bias: bool) -> tuple[list[Shape], dict[str, An
 
 
 @st.composite
+def grouped_convolutions(draw: st.DrawFn) -> tuple[list[Shape], dict[str, Any]]:
+    """Two or three groups, each of one or two input channels."""
+    (x, (*kernel_size, c, k), _), arguments = draw(convolutions(bias=True))
+    groups = draw(st.integers(2, 3))
+    return [(*x[:3], c * groups), (*kernel_size, c, k * groups), (k * groups,)], {**arguments, "groups": groups}
+
+
+@st.composite
 def transposed_convolutions(draw: st.DrawFn, bias: bool) -> tuple[list[Shape], dict[str, Any]]:
     """The same of a conv_transpose2d: a convolution is drawn, and transposed."""
     size, kernel_size, stride, padding, dilation, resolved = draw(geometries())

@@ -22,11 +22,17 @@ one = takes(st.tuples(any_shape))
 two = takes(broadcastable_shapes())
 three = takes(broadcastable_shapes(3))
 targeted = takes(broadcastable_shapes().map(lambda both: (numpy.broadcast_shapes(*both), both[1])))
+image_shape = st.tuples(st.integers(1, 2), st.integers(1, 4), st.integers(1, 4), side)
 slopes = takes(st.tuples(side, side, st.booleans()).map(lambda n: ((n[0], n[1]), (n[1] if n[2] else 1,))))
+enlarged = takes(st.tuples(image_shape), factor=st.tuples(side, side), mode=st.just("bilinear"))
+sequence_convolutions = takes(
+    st.tuples(side, side, side, side).map(lambda n: ((2, n[0] + 2, n[1]), (n[2], n[1], n[3]), (n[3],))),
+    padding=st.sampled_from([(0, 0), (2, 1)]),
+)
+shuffled = takes(st.tuples(st.sampled_from([(1, 2, 3, 4), (2, 1, 2, 8)])), factor=st.integers(1, 2))
 biased = takes(st.tuples(side, side, side).map(lambda n: ((2, n[0], n[2]), (2, n[1], n[2]), (n[0], n[1]))))
 twins = takes(shapes(1, 3, 3).map(lambda shape: (shape, shape)))
 axis_of_three = st.integers(-3, 2)
-image_shape = st.tuples(st.integers(1, 2), st.integers(1, 4), st.integers(1, 4), side)
 
 
 @st.composite
@@ -131,10 +137,10 @@ def stretched(draw: st.DrawFn, back: bool) -> Call:
 
 
 @st.composite
-def paddings(draw: st.DrawFn) -> Call:
+def paddings(draw: st.DrawFn, mode: str = "constant") -> Call:
     shape = draw(shapes(1, 3, 3))
-    width = st.integers(0, 2)
-    return (shape,), {"widths": [draw(st.tuples(width, width)) for _ in shape]}
+    widths = [st.integers(0, n - 1 if mode == "reflect" else 2) for n in shape]
+    return (shape,), {"widths": [draw(st.tuples(width, width)) for width in widths], "mode": mode}
 
 
 @st.composite

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import numpy
-from geometry_strategies import convolutions, pools, transposed_convolutions
+from geometry_strategies import convolutions, grouped_convolutions, pools, transposed_convolutions
 from hypothesis import strategies as st
 from numpy import ndarray
 from op_strategies import (
@@ -25,6 +25,7 @@ from op_strategies import (
     classifications,
     einsums,
     embeddings,
+    enlarged,
     group_normalisations,
     image_shape,
     joined,
@@ -35,7 +36,9 @@ from op_strategies import (
     products,
     reductions,
     reshapes,
+    sequence_convolutions,
     sequences,
+    shuffled,
     side,
     slopes,
     splits,
@@ -188,6 +191,36 @@ def numpy_huber(a: ndarray, b: ndarray) -> ndarray:
     return numpy.where(abs(a - b) < 0.3, (a - b) ** 2 / 2, 0.3 * (abs(a - b) - 0.15)).mean()  # type: ignore[no-any-return]
 
 
+def numpy_pad(x: ndarray, widths: Any, mode: Any) -> ndarray:
+    return numpy.pad(x, widths, "edge" if mode == "replicate" else mode)
+
+
+def numpy_grouped(x: ndarray, weight: ndarray, bias: ndarray, groups: int, **geometry: Any) -> ndarray:
+    parts = zip(numpy.split(x, groups, -1), numpy.split(weight, groups, -1), strict=True)
+    return numpy.concatenate([F.conv2d(Tensor(a), Tensor(w), **geometry).numpy() for a, w in parts], -1) + bias
+
+
+def numpy_conv1d(x: ndarray, weight: ndarray, bias: ndarray, padding: tuple[int, int]) -> ndarray:
+    padded = numpy.pad(x, ((0, 0), padding, (0, 0)))
+    windows = numpy.lib.stride_tricks.sliding_window_view(padded, len(weight), 1)  # (N, T', C, k)
+    return numpy.einsum("ntck,kco->nto", windows, weight) + bias
+
+
+def numpy_bilinear(x: ndarray, factor: tuple[int, int], mode: str) -> ndarray:
+    for axis, times in enumerate(factor, 1):
+        places = ((numpy.arange(x.shape[axis] * times) + 0.5) / times - 0.5).clip(0, x.shape[axis] - 1)
+        x = numpy.apply_along_axis(lambda row, at=places: numpy.interp(at, numpy.arange(len(row)), row), axis, x)
+    return x
+
+
+def numpy_pixel_shuffle(x: ndarray, factor: int) -> ndarray:
+    n, h, w, channels = x.shape
+    y = numpy.empty((n, h * factor, w * factor, channels // factor**2))
+    for a, b in numpy.ndindex(factor, factor):
+        y[:, a::factor, b::factor] = x[..., a * factor + b :: factor**2]
+    return y
+
+
 def numpy_biased_attention(query: ndarray, key: ndarray, bias: ndarray) -> ndarray:
     similarity = numpy.exp(query @ key.swapaxes(-1, -2) * query.shape[-1] ** -0.5 + bias)
     return similarity / similarity.sum(-1, keepdims=True)
@@ -275,7 +308,9 @@ OPS = [
     Op("embedding", embeddings(), lambda weight, labels: weight[labels], linear=True),
     Op("concatenate", joined(differ=True), a_list(numpy.concatenate), function=a_list(F.concatenate)),
     Op("stack", joined(differ=False), a_list(numpy.stack), function=a_list(F.stack)),
-    Op("pad", paddings(), lambda x, widths: numpy.pad(x, widths), linear=True),
+    Op("pad", paddings(), numpy_pad, linear=True),
+    Op("pad", paddings("reflect"), numpy_pad, linear=True, note="by reflection"),
+    Op("pad", paddings("replicate"), numpy_pad, linear=True, note="by replication"),
     Op("flip", along_an_axis(), numpy.flip, linear=True),
     Op("split", splits(), joined_again(numpy.split), function=joined_again(F.split, F.concatenate), linear=True),
     Op("repeat", along_an_axis(optional=True, repeats=st.integers(0, 3)), numpy.repeat, linear=True),
@@ -290,6 +325,8 @@ OPS = [
     Op("conv2d", convolutions(bias=False), linear=True),
     Op("conv2d", convolutions(bias=True), note="with bias"),
     Op("conv2d", convolutions(bias=True), function=activated_convolution("conv2d"), note="with leaky ReLU"),
+    Op("conv2d", grouped_convolutions(), numpy_grouped, note="with groups"),
+    Op("conv1d", sequence_convolutions, numpy_conv1d),
     Op("conv_transpose2d", transposed_convolutions(bias=False), linear=True),
     Op("conv_transpose2d", transposed_convolutions(bias=True), note="with bias"),
     Op("conv_transpose2d", transposed_convolutions(bias=True), function=activated_convolution("conv_transpose2d"), note="with leaky ReLU"),
@@ -298,6 +335,8 @@ OPS = [
     Op("global_avg_pool2d", takes(st.tuples(image_shape)), lambda x: x.mean((1, 2)), linear=True),
     Op("upsample2d", takes(st.tuples(image_shape), factor=side), lambda x, factor: x.repeat(factor, 1).repeat(factor, 2), linear=True),
     Op("upsample2d", takes(st.tuples(image_shape), factor=st.just((1, 2))), lambda x, factor: x.repeat(2, 2), linear=True, note="one way"),
+    Op("upsample2d", enlarged, numpy_bilinear, linear=True, note="bilinear"),
+    Op("pixel_shuffle", shuffled, numpy_pixel_shuffle, linear=True),
     Op("batch_norm", normalisations(least=2)),
     Op("batch_norm", normalisations(least=2), function=activated_batch_norm, note="with leaky ReLU"),
     Op("batch_norm", normalisations(parameters=4), function=evaluated_batch_norm, note="outside training"),

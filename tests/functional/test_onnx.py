@@ -121,6 +121,27 @@ def test_upsample2d(x: Tensor, factor: tuple[int, int]) -> None:
 
 
 @modest
+@given(x=images(), factor=st.tuples(st.integers(1, 3), st.integers(1, 3)))
+def test_bilinear_upsampling(x: Tensor, factor: tuple[int, int]) -> None:
+    scales = numpy.array([1, 1, *factor], "float64")
+    assert_same(F.upsample2d(x, factor, "bilinear"), last(onnx("Resize", first(x), numpy.zeros(0), scales, mode="linear")))
+
+
+@modest
+@given(x=images(channels=8))
+def test_pixel_shuffle(x: Tensor) -> None:
+    assert_same(F.pixel_shuffle(x, 2), last(onnx("DepthToSpace", first(x), blocksize=2, mode="CRD")))
+
+
+@modest
+@given(x=images(channels=4), groups=st.sampled_from([1, 2, 4]), seed=seeds)
+def test_convolution_in_groups(x: Tensor, groups: int, seed: int) -> None:
+    w, bias = normal([(3, 3, 4 // groups, 8), (8,)], seed)
+    theirs = onnx("Conv", first(x), turned(w), bias.numpy(), group=groups, pads=(1, 1, 1, 1))
+    assert_same(F.conv2d(x, w, bias, padding=1, groups=groups), last(theirs))
+
+
+@modest
 @given(x=images(), seed=seeds)
 def test_batch_norm_outside_training(x: Tensor, seed: int) -> None:
     gamma, beta, mean, deviation = normal([x.shape[3:]] * 4, seed)

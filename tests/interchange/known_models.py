@@ -55,6 +55,20 @@ LAYERS = {
         ),
         (1, 4, 5, 3),
     ),
+    "borders": (
+        lambda: nn.Sequential(
+            nn.Conv2D(4, 4, 3, stride=2, padding="same", groups=2, padding_mode="reflect"),
+            nn.Conv2D(4, 8, 3, padding=1, groups=4, padding_mode="replicate", bias=False),
+            nn.PixelShuffle(2),
+            nn.Upsample2D((2, 3), mode="bilinear"),
+            nn.ConvTranspose2D(2, 2, 3, stride=2, padding=1, dilation=2),
+        ),
+        (1, 4, 4, 4),
+    ),
+    "sequences": (
+        lambda: nn.Sequential(nn.Conv1D(4, 6, 3, padding="same", groups=2), nn.Conv1D(6, 2, 2, 2, 1, 2, bias=False)),
+        (1, 5, 4),
+    ),
     "residual": (
         lambda: nn.Sequential(
             nn.Residual(nn.Sequential(nn.GroupNorm(2, 4), nn.SiLU(), nn.Conv2D(4, 4, 3, padding=1))),

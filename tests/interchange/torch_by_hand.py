@@ -124,11 +124,46 @@ class Linear(Module):
 
 class Conv2d(Module):
     def __init__(
-        self, inputs: int, outputs: int, kernel: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, bias: bool = True
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
     ) -> None:
-        self.weight = zeros(outputs, inputs, *pair(kernel))
+        self.weight = zeros(outputs, inputs // groups, *pair(kernel))
         self.bias = zeros(outputs) if bias else None
-        self.options = {"strides": pair(stride), "pads": pair(padding) * 2, "dilations": pair(dilation)}
+        zero = padding_mode == "zeros"
+        self.options = {"strides": pair(stride), "pads": pair(padding if zero else 0) * 2, "dilations": pair(dilation), "group": groups}
+        rows, columns = pair(padding)
+        self.padded = pad2d({"zeros": "constant", "replicate": "edge"}.get(padding_mode, padding_mode))(
+            (0, 0, 0, 0) if zero else (columns, columns, rows, rows)
+        )
+
+    def forward(self, x: Any) -> Any:
+        x = self.padded(x)
+        return onnx("Conv", x, self.weight, *([] if self.bias is None else [self.bias]), **self.options)
+
+
+class Conv1d(Module):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+        padding: int = 0,
+        dilation: int = 1,
+        groups: int = 1,
+        bias: bool = True,
+    ) -> None:
+        self.weight = zeros(outputs, inputs // groups, kernel)
+        self.bias = zeros(outputs) if bias else None
+        self.options = {"strides": (stride,), "pads": (padding, padding), "dilations": (dilation,), "group": groups}
 
     def forward(self, x: Any) -> Any:
         return onnx("Conv", x, self.weight, *([] if self.bias is None else [self.bias]), **self.options)
@@ -136,11 +171,20 @@ class Conv2d(Module):
 
 class ConvTranspose2d(Module):
     def __init__(
-        self, inputs: int, outputs: int, kernel: Any, stride: Any = 1, padding: Any = 0, output_padding: Any = 0, bias: bool = True
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        bias: bool = True,
+        dilation: Any = 1,
     ) -> None:
         self.weight = zeros(inputs, outputs, *pair(kernel))
         self.bias = zeros(outputs) if bias else None
         self.options = {"strides": pair(stride), "pads": pair(padding) * 2, "output_padding": pair(output_padding)}
+        self.options["dilations"] = pair(dilation)
 
     def forward(self, x: Any) -> Any:
         return onnx("ConvTranspose", x, self.weight, *([] if self.bias is None else [self.bias]), **self.options)
@@ -306,8 +350,23 @@ def elsewhere_constant(sides: tuple[int, int, int, int], value: float = 0.0) -> 
     return Function(padded)
 
 
-def upsample(scale_factor: Any) -> Function:
+def pad2d(mode: str) -> Any:
+    def layer(sides: tuple[int, int, int, int]) -> Function:
+        left, right, top, bottom = sides
+        return Function(lambda x: as_tensor(numpy.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), mode)))
+
+    return layer
+
+
+def pixel_shuffle(factor: int) -> Function:
+    return Function(lambda x: onnx("DepthToSpace", x, blocksize=factor, mode="CRD"))
+
+
+def upsample(scale_factor: Any, mode: str = "nearest") -> Function:
     rows, columns = pair(scale_factor)
+    if mode == "bilinear":
+        scales = numpy.array([1, 1, rows, columns], numpy.float32)
+        return Function(lambda x: onnx("Resize", x, numpy.zeros(0, numpy.float32), scales, mode="linear"))
     return Function(lambda x: x.repeat(rows, axis=2).repeat(columns, axis=3))
 
 
@@ -321,12 +380,14 @@ def unflatten(axis: int, shape: tuple[int, ...]) -> Function:
 
 
 NN = types.SimpleNamespace(
-    Module=Module, Sequential=Sequential, ModuleList=ModuleList, Linear=Linear, Conv2d=Conv2d, ConvTranspose2d=ConvTranspose2d,
+    Module=Module, Sequential=Sequential, ModuleList=ModuleList, Linear=Linear, Conv1d=Conv1d,
+    Conv2d=Conv2d, ConvTranspose2d=ConvTranspose2d,
     BatchNorm1d=BatchNorm1d, BatchNorm2d=BatchNorm2d, LayerNorm=LayerNorm, GroupNorm=GroupNorm,
     Embedding=Embedding, RNN=RNN, GRU=GRU, LSTM=LSTM,
     MultiheadAttention=MultiheadAttention, Transformer=Transformer, MaxPool2d=Pool, AvgPool2d=AvgPool2d,
     AdaptiveAvgPool2d=lambda size: Function(lambda x: x.mean(axis=(2, 3), keepdims=True)),
-    Upsample=upsample, Flatten=lambda: Function(lambda x: x.reshape(len(x), -1)), Unflatten=unflatten,
+    Upsample=upsample, PixelShuffle=pixel_shuffle, ReflectionPad2d=pad2d("reflect"), ReplicationPad2d=pad2d("edge"),
+    Flatten=lambda: Function(lambda x: x.reshape(len(x), -1)), Unflatten=unflatten,
     Dropout=lambda p: Function(lambda x: x), ReLU=lambda: Function(lambda x: numpy.maximum(x, 0)),
     LeakyReLU=lambda slope: Function(lambda x: numpy.where(x > 0, x, slope * x)),
     Tanh=lambda: Function(numpy.tanh), Sigmoid=lambda: Function(sigmoid), SiLU=lambda: Function(lambda x: x * sigmoid(x)), GELU=gelu,

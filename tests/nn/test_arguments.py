@@ -17,8 +17,9 @@ images, sequences = tg.ones((2, 4, 4, 8)), tg.ones((2, 3, 4))
 LAYERS: dict[type[nn.Module], tuple[tuple[Any, ...], Any]] = {
     nn.AvgPool2D: ((2, 2, 0), images),
     nn.BatchNorm: ((8, 0.9, 1e-5, 1.0), images),
-    nn.Conv2D: ((8, 2, 3, 1, 1, 1, True), images),
-    nn.ConvTranspose2D: ((8, 2, 3, 2, 1, 1, True), images),
+    nn.Conv1D: ((4, 2, 3, 1, (2, 0), 1, 2, True), sequences),
+    nn.Conv2D: ((8, 2, 3, 1, 1, 1, 2, True, "reflect"), images),
+    nn.ConvTranspose2D: ((8, 2, 3, 2, 1, 1, True, 1), images),
     nn.CrossAttention: ((8, 4, 2), (tg.ones((2, 3, 8)), sequences)),
     nn.Dense: ((3, 2, True), x),
     nn.DifferentiableAugment: ((("colour", "translation"),), images),
@@ -38,6 +39,7 @@ LAYERS: dict[type[nn.Module], tuple[tuple[Any, ...], Any]] = {
     nn.LeakyReLU: ((0.2,), x),
     nn.LSTM: ((4, 2), sequences),
     nn.MaxPool2D: ((2, 2, 0), images),
+    nn.PixelShuffle: ((2,), images),
     nn.PReLU: ((3, 0.25), x),
     nn.ReLU: ((), x),
     nn.Reshape: ((3,), x),
@@ -53,7 +55,7 @@ LAYERS: dict[type[nn.Module], tuple[tuple[Any, ...], Any]] = {
     nn.Softplus: ((), x),
     nn.SpectralNorm: ((nn.Dense(3, 2),), x),
     nn.Tanh: ((), x),
-    nn.Upsample2D: ((2,), images),
+    nn.Upsample2D: ((2, "bilinear"), images),
 }
 
 

@@ -132,6 +132,30 @@ ROWS = [
         {"weight": (2, 3, 2, 1)},
     ),
     Row(
+        lambda: nn.Conv2D(4, 2, 3, padding=1, groups=2, padding_mode="reflect"),
+        "Conv2D(4 -> 2, 3x3, stride 1, padding 1 reflect, groups 2)",
+        lambda m, x: F.conv2d(F.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)], "reflect"), m.weight, m.bias, groups=2),
+        (1, 2, 3, 4),
+        (1, 2, 3, 2),
+        {"weight": (3, 3, 2, 2), "bias": (2,)},
+    ),
+    Row(
+        lambda: nn.Conv1D(2, 4, 3, 2, "same", 2, 2, bias=False),
+        "Conv1D(2 -> 4, 3, stride 2, padding same, dilation 2, groups 2, no bias)",
+        lambda m, x: F.conv1d(x, m.weight, None, 2, "same", 2, 2),
+        (1, 5, 2),
+        (1, 3, 4),
+        {"weight": (3, 1, 4)},
+    ),
+    Row(
+        lambda: nn.ConvTranspose2D(1, 2, 2, bias=False, dilation=2),
+        "ConvTranspose2D(1 -> 2, 2x2, stride 1, padding 0, dilation 2, no bias)",
+        lambda m, x: F.conv_transpose2d(x, m.weight, dilation=2),
+        (1, 2, 1, 1),
+        (1, 4, 3, 2),
+        {"weight": (2, 2, 2, 1)},
+    ),
+    Row(
         lambda: nn.ConvTranspose2D(3, 2, 4, stride=2, padding="same"),
         "ConvTranspose2D(3 -> 2, 4x4, stride 2, padding same)",
         lambda m, x: F.conv_transpose2d(x, m.weight, m.bias, 2, "same"),
@@ -302,6 +326,14 @@ ROWS = [
     Row(nn.GlobalAvgPool2D, "GlobalAvgPool2D()", lambda m, x: F.global_avg_pool2d(x), (2, 3, 4, 5), (2, 5)),
     Row(nn.Upsample2D, "Upsample2D(2x2)", lambda m, x: F.upsample2d(x, 2), (1, 2, 3, 2), (1, 4, 6, 2)),
     Row(lambda: nn.Upsample2D((1, 3)), "Upsample2D(1x3)", lambda m, x: F.upsample2d(x, (1, 3)), (1, 2, 3, 2), (1, 2, 9, 2)),
+    Row(
+        lambda: nn.Upsample2D(2, "bilinear"),
+        "Upsample2D(2x2, bilinear)",
+        lambda m, x: F.upsample2d(x, 2, "bilinear"),
+        (1, 2, 2, 2),
+        (1, 4, 4, 2),
+    ),
+    Row(lambda: nn.PixelShuffle(2), "PixelShuffle(2)", lambda m, x: F.pixel_shuffle(x, 2), (1, 2, 3, 8), (1, 4, 6, 2)),
     Row(nn.Flatten, "Flatten()", lambda m, x: F.flatten(x), (2, 3, 4, 5), (2, 60)),
     Row(lambda: nn.Reshape((3, -1, 2)), "Reshape(3, -1, 2)", lambda m, x: x.reshape(2, 3, 4, 2), (2, 24), (2, 3, 4, 2)),
     Row(lambda: nn.Reshape(3, -1, 2), "Reshape(3, -1, 2)", lambda m, x: x.reshape(2, 3, 4, 2), (2, 24), (2, 3, 4, 2)),
@@ -373,6 +405,12 @@ def test_no_examples_at_all(make: Callable[[], nn.Module], takes: Shape, gives: 
     found = grad(y.sum(), [x, *layer.parameters()])
     assert [g.shape for g in found] == [t.shape for t in [x, *layer.parameters()]]
     assert not any(g.numpy().any() for g in found)
+
+
+def test_an_output_size_chooses_among_those_that_a_stride_takes_to_one() -> None:
+    layer, x = nn.ConvTranspose2D(2, 1, 3, stride=2, padding="same"), F.ones((1, 3, 3, 2))
+    assert [layer(x, output_size=size).shape[1:3] for size in (5, (6, 5))] == [(5, 5), (6, 5)]
+    assert_array_equal(layer(x, output_size=6).numpy(), layer(x).numpy())
 
 
 @every_layer
@@ -500,6 +538,9 @@ def test_an_input_it_cannot_take_is_refused_by_name(layer: nn.Module, shape: Sha
         (lambda: nn.LayerNorm((3, 0)), "LayerNorm: shape must be an integer of at least 1, got 0"),
         (lambda: nn.CrossAttention(6, 3, 4), "CrossAttention: 6 features cannot be divided among 4 heads"),
         (lambda: nn.SinusoidalEncoding(3), "SinusoidalEncoding: features must be even, a sine and a cosine for each frequency, got 3"),
+        (lambda: nn.Conv2D(4, 6, 3, groups=4), "Conv2D: 4 and 6 channels cannot both be divided into 4 groups"),
+        (lambda: nn.Conv2D(4, 6, 3, padding_mode="wrap"), 'Conv2D: padding_mode must be "zeros", "reflect" or "replicate", got \'wrap\''),
+        (lambda: nn.Upsample2D(2, "cubic"), 'Upsample2D: mode must be "nearest" or "bilinear", got \'cubic\''),
         (lambda: nn.GroupNorm(3, 8), "GroupNorm: 8 channels cannot be divided into 3 groups"),
         (lambda: nn.InstanceNorm(0), "InstanceNorm: groups must be an integer of at least 1, got 0"),
         (lambda: nn.SelfAttention2D("8"), "SelfAttention2D: channels must be an integer of at least 1, got '8'"),

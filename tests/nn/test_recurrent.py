@@ -41,6 +41,10 @@ def test_a_sequence_goes_on_from_a_state(kind: Any, x: Tensor, stop: int) -> Non
     assert [t.shape for t in state] == [(2, 4)] * layer.states and all(t.dtype == numpy.float64 for t in state)
     for t in range(stop):
         state = layer.step(x[:, t], state)
+    y, last = layer.with_state(x[:, :stop])
+    for one, other in zip(last, state, strict=True):
+        assert_allclose(one.numpy(), other.numpy(), rtol=1e-10, atol=1e-12)
+    assert_array_equal(y[:, -1].numpy(), last[0].numpy())
     whole = layer(x).numpy()
     assert_allclose(state[0].numpy(), whole[:, stop - 1], rtol=1e-10, atol=1e-12)
     assert_allclose(layer(x[:, stop:], state).numpy(), whole[:, stop:], rtol=1e-10, atol=1e-12)

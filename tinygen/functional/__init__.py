@@ -9,6 +9,7 @@ from tinygen.engine.tensor import Tensor
 from tinygen.functional.activation import elu, gelu, leaky_relu, log_softmax, prelu, relu, sigmoid, silu, softmax, softplus, tanh
 from tinygen.functional.attention import attention, attention_weights
 from tinygen.functional.conv import conv2d, conv_transpose2d
+from tinygen.functional.conv1d import conv1d
 from tinygen.functional.conversion import astype, to
 from tinygen.functional.creation import arange, eye, full, ones, ones_like, rand, randn, tensor, zeros, zeros_like
 from tinygen.functional.dropout import dropout
@@ -31,7 +32,8 @@ from tinygen.functional.loss import (
     wasserstein_generator_loss,
 )
 from tinygen.functional.norm import batch_norm, group_norm, instance_norm, layer_norm
-from tinygen.functional.pool import avg_pool2d, global_avg_pool2d, max_pool2d, upsample2d
+from tinygen.functional.padding import pad
+from tinygen.functional.pool import avg_pool2d, global_avg_pool2d, max_pool2d, pixel_shuffle, upsample2d
 from tinygen.functional.position import sinusoidal_encoding
 from tinygen.functional.recurrent import gru, lstm, rnn
 from tinygen.functional.reduce import argmax, argmin, cumsum, logsumexp, max, mean, min, std, sum, sum_to, var
@@ -42,7 +44,6 @@ from tinygen.functional.shape import (
     expand_dims,
     flatten,
     flip,
-    pad,
     repeat,
     reshape,
     roll,
@@ -70,6 +71,7 @@ __all__ = [
     "broadcast_to",
     "clip",
     "concatenate",
+    "conv1d",
     "conv2d",
     "conv_transpose2d",
     "cos",
@@ -121,6 +123,7 @@ __all__ = [
     "ones",
     "ones_like",
     "pad",
+    "pixel_shuffle",
     "pow",
     "prelu",
     "rand",

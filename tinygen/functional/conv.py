@@ -36,11 +36,16 @@ from dataclasses import dataclass, replace
 from tinygen_kernels import Padding, Pair, for_array
 from tinygen_kernels.geometry import output_size, pair, resolve_padding, transposed_size
 
-from tinygen.backend import Array
+from tinygen.backend import Array, array_module
 from tinygen.engine.function import Function
 from tinygen.engine.fused import Fused
 from tinygen.engine.tensor import Tensor
 from tinygen.functional.activation import LeakyReLUGradientFunction, leaky_relu
+from tinygen.functional.selection import where
+from tinygen.functional.shape import concatenate, split, tile
+
+# Below so many input channels a convolution is not faster than one of twice as many.
+_WIDE = 16
 
 PairLike = int | Pair
 PaddingLike = int | str | Pair | Padding
@@ -148,6 +153,7 @@ def conv2d(
     stride: PairLike = 1,
     padding: PaddingLike = 0,
     dilation: PairLike = 1,
+    groups: int = 1,
     negative_slope: float = 1.0,
 ) -> Tensor:
     """The convolution of images with a kernel.
@@ -162,16 +168,43 @@ def conv2d(
     Pixels outside of x count as zeros, the padding. `padding` is the number of them on all sides,
     (rows, columns), ((top, bottom), (left, right)), "valid" (none) or "same": as many as make
     H' = ceil(H / stride), an odd one at the bottom and right, as in TensorFlow. A leaky ReLU of
-    `negative_slope` follows in the same pass over memory: 0 gives a ReLU, and 1 none.
+    `negative_slope` follows in the same pass over memory: 0 gives a ReLU, and 1 none. With `groups` the
+    input and output channels form so many groups of neighbours, and each group of outputs sees its own
+    group of inputs only; the weight is (kh, kw, C / groups, K), and with C groups depthwise.
 
-    Raises ValueError where shapes do not agree, the window does not fit or negative_slope is negative,
-    and TypeError where dtypes do not agree.
+    Raises ValueError where shapes do not agree, groups does not divide K, the window does not fit or
+    negative_slope is negative, and TypeError where dtypes do not agree.
     """
-    _expect("conv2d", x, weight, weight.shape[2:3], bias, weight.shape[3:])
+    _expect("conv2d", x, weight, weight.shape[2:3], bias, weight.shape[3:], groups)
+    if groups > 1:
+        return _in_groups(x, weight, bias, groups, stride, padding, dilation, negative_slope)
     kernel_size, strides, dilations = _kernel_size(weight), positive_pair(stride, "stride"), positive_pair(dilation, "dilation")
     sides = resolve_padding(padding, image_size(x), kernel_size, strides, dilations)
     output_size(image_size(x), kernel_size, strides, sides, dilations)
     return _activated("conv2d", Conv2DFunction(strides, sides, dilations), negative_slope)(x, weight, bias)
+
+
+def _in_groups(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    groups: int,
+    stride: PairLike,
+    padding: PaddingLike,
+    dilation: PairLike,
+    negative_slope: float,
+) -> Tensor:
+    """The groups one after the other, but thin ones together, by a weight that is 0 from each group to the others."""
+    taken, given = weight.shape[2], weight.shape[3] // groups
+    together = max(n for n in range(1, groups + 1) if groups % n == 0 and (n == 1 or n * taken <= _WIDE))
+    parts, xp = groups // together, array_module(weight.data)
+    own = Tensor(xp.arange(together * taken)[:, None] // taken == xp.arange(together * given) // given)
+    biases = [None] * parts if bias is None else split(bias, parts)
+    ys = []
+    for part, w, b in zip(split(x, parts, 3), split(weight, parts, 3), biases, strict=True):
+        block = where(own, tile(w, (1, 1, together, 1)), 0.0) if together > 1 else w
+        ys.append(conv2d(part, block, b, stride, padding, dilation, 1, negative_slope))
+    return concatenate(ys, 3)
 
 
 def conv_transpose2d(
@@ -211,16 +244,23 @@ def _activated(name: str, convolution: Conv2DFunction | Conv2DDataFunction, nega
     return convolution if negative_slope == 1 else ConvLeakyReLUFunction(convolution, negative_slope)
 
 
-def _expect(name: str, x: Tensor, weight: Tensor, takes: tuple[int, ...], bias: Tensor | None, gives: tuple[int, ...]) -> None:
+def _expect(
+    name: str, x: Tensor, weight: Tensor, takes: tuple[int, ...], bias: Tensor | None, gives: tuple[int, ...], groups: int = 1
+) -> None:
     """Raise an error unless the shapes and dtypes of the arguments agree."""
     expect_images(name, x)
     if weight.ndim != 4:
         raise ValueError(f"{name}: weight must have four axes, two of them the kernel's size, got {weight.shape}")
     if 0 in _kernel_size(weight):
         raise ValueError(f"{name}: the kernel of weight {weight.shape} has no pixels")
-    if x.shape[3:] != takes:
-        cure = "; x.transpose(0, 2, 3, 1) makes NHWC of NCHW" if x.shape[1:2] == takes else ""
-        raise ValueError(f"{name}: input has {x.shape[3]} channels but weight {weight.shape} takes {takes[0]}; x is {x.shape}, NHWC{cure}")
+    if groups < 1 or gives[0] % groups:
+        raise ValueError(f"{name}: the channels that weight {weight.shape} gives cannot be divided into {groups} groups")
+    if x.shape[3] != takes[0] * groups:
+        parts = f"{weight.shape} in {groups} groups" if groups > 1 else str(weight.shape)
+        cure = "; x.transpose(0, 2, 3, 1) makes NHWC of NCHW" if x.shape[1] == takes[0] * groups else ""
+        raise ValueError(
+            f"{name}: input has {x.shape[3]} channels but weight {parts} takes {takes[0] * groups}; x is {x.shape}, NHWC{cure}"
+        )
     if x.dtype != weight.dtype:
         raise TypeError(f"{name}: input is {x.dtype} but weight is {weight.dtype}; convert one with .astype('float32')")
     if bias is not None and bias.shape != gives:

@@ -9,7 +9,8 @@ from tinygen.backend import Array
 from tinygen.engine.function import Function
 from tinygen.engine.tensor import Tensor
 from tinygen.functional.conv import PaddingLike, PairLike, expect_images, image_size, positive_pair
-from tinygen.functional.shape import broadcast_to, reshape
+from tinygen.functional.padding import pad
+from tinygen.functional.shape import broadcast_to, index_along, reshape, stack
 
 
 @dataclass(slots=True, eq=False)
@@ -112,8 +113,46 @@ def global_avg_pool2d(x: Tensor) -> Tensor:
     return x.mean(axis=(1, 2))
 
 
-def upsample2d(x: Tensor, factor: PairLike) -> Tensor:
-    """Each pixel repeated f times along rows and columns: (N, H, W, C) -> (N, H f, W f, C)."""
+def upsample2d(x: Tensor, factor: PairLike, mode: str = "nearest") -> Tensor:
+    """Images f times as large: (N, H, W, C) -> (N, H f, W f, C), with one factor f or (rows, columns).
+
+    "nearest" repeats each pixel. "bilinear" interpolates between the centres of pixels along rows and
+    columns, and repeats the outermost pixels beyond their centres. Raises ValueError for another mode.
+    """
     expect_images("upsample2d", x)
     (n, h, w, c), (fh, fw) = x.shape, positive_pair(factor, "factor")
+    if mode == "bilinear":
+        return _interpolated(_interpolated(x, 1, fh), 2, fw)
+    if mode != "nearest":
+        raise ValueError(f'upsample2d: mode must be "nearest" or "bilinear", got {mode!r}')
     return reshape(broadcast_to(reshape(x, (n, h, 1, w, 1, c)), (n, h, fh, w, fw, c)), (n, h * fh, w * fw, c))
+
+
+def _interpolated(x: Tensor, axis: int, factor: int) -> Tensor:
+    """Linear interpolation along an axis. The centre of new pixel i factor + j lies shift_j away from that of pixel i."""
+    size, widths = x.shape[axis], [(1, 1) if i == axis else (0, 0) for i in range(4)]
+    wide = pad(x, widths, "replicate") if factor > 1 else x
+    before, behind = (wide[index_along(4, axis, slice(start, start + size))] for start in (0, 2))
+    phases = []
+    for j in range(factor):
+        shift = (j + 0.5) / factor - 0.5
+        phases.append(x if shift == 0 else x * (1.0 - abs(shift)) + (before if shift < 0 else behind) * abs(shift))
+    shape = *x.shape[:axis], size * factor, *x.shape[axis + 1 :]
+    return reshape(stack(phases, axis + 1), shape)
+
+
+def pixel_shuffle(x: Tensor, factor: int) -> Tensor:
+    """Channels as pixels: (N, H, W, C f^2) -> (N, H f, W f, C) (Shi et al., 2016, the sub-pixel convolution).
+
+    y[n, i f + a, j f + b, c] = x[n, i, j, c f^2 + a f + b], the order of PyTorch's channels. Raises
+    ValueError where the factor is below 1 or its square does not divide the channels.
+    """
+    expect_images("pixel_shuffle", x)
+    n, h, w, channels = x.shape
+    if factor < 1 or channels % factor**2:
+        raise ValueError(
+            f"pixel_shuffle: {channels} channels cannot be divided into blocks of {factor**2}, the factor squared; x is {x.shape}"
+        )
+    c = channels // factor**2
+    blocks = reshape(x, (n, h, w, c, factor, factor)).transpose(0, 1, 4, 2, 5, 3)
+    return reshape(blocks, (n, h * factor, w * factor, c))

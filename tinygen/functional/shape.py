@@ -70,7 +70,7 @@ class ConcatenateFunction(Function):
         before, along, behind = xs[0].shape[: self.axis], [x.shape[self.axis] for x in xs], xs[0].shape[self.axis + 1 :]
         y = xp.empty((*before, sum(along), *behind), xp.result_type(*xs))
         for x, end in zip(xs, itertools.accumulate(along), strict=True):
-            y[_along(y.ndim, self.axis, slice(end - x.shape[self.axis], end))] = x
+            y[index_along(y.ndim, self.axis, slice(end - x.shape[self.axis], end))] = x
         return y
 
     def backward(self, g: Tensor, y: Tensor, needs: Sequence[bool], *xs: Tensor) -> tuple[Tensor | None, ...]:
@@ -78,20 +78,9 @@ class ConcatenateFunction(Function):
         start = 0
         for x, need in zip(xs, needs, strict=True):
             stop = start + x.shape[self.axis]
-            parts.append(g[_along(g.ndim, self.axis, slice(start, stop))] if need else None)
+            parts.append(g[index_along(g.ndim, self.axis, slice(start, stop))] if need else None)
             start = stop
         return tuple(parts)
-
-
-@dataclass(slots=True, eq=False)
-class PadFunction(Function):
-    widths: tuple[tuple[int, int], ...]
-
-    def forward(self, x: Array) -> Array:
-        return array_module(x).pad(x, self.widths)
-
-    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
-        return g[tuple(slice(before, before + n) for (before, _), n in zip(self.widths, x.shape, strict=True))]
 
 
 @dataclass(slots=True, eq=False)
@@ -107,7 +96,7 @@ class RollFunction(Function):
         return RollFunction(back, self.axis)(g)
 
 
-def _along(ndim: int, axis: int, part: slice) -> tuple[slice, ...]:
+def index_along(ndim: int, axis: int, part: slice) -> tuple[slice, ...]:
     """The index that takes part of one axis and all of the others."""
     index = [slice(None)] * ndim
     index[axis] = part
@@ -208,7 +197,7 @@ def split(x: Tensor, indices_or_sections: int | Sequence[int], axis: int = 0) ->
         between = [size // indices_or_sections * i for i in range(1, indices_or_sections)]
     else:
         between = list(indices_or_sections)
-    return [getitem(x, _along(x.ndim, axis, slice(start, stop))) for start, stop in itertools.pairwise([0, *between, size])]
+    return [getitem(x, index_along(x.ndim, axis, slice(start, stop))) for start, stop in itertools.pairwise([0, *between, size])]
 
 
 @tensor_method("repeat")
@@ -245,13 +234,6 @@ def tril(x: Tensor, k: int = 0) -> Tensor:
     if x.ndim < 2:
         raise ValueError(f"tril: takes matrices (..., n, m), got {x.shape}")
     return where(Tensor(array_module(x.data).tri(*x.shape[-2:], k, dtype=bool)), x, 0.0)
-
-
-def pad(x: Tensor, widths: Sequence[tuple[int, int]]) -> Tensor:
-    """x within zeros: widths[i] of them before and after axis i."""
-    if len(widths) != x.ndim or any(width < 0 for pair in widths for width in pair):
-        raise ValueError(f"pad: takes one (before, after) >= 0 for each of the {x.ndim} axes of {x.shape}, got {widths}")
-    return PadFunction(tuple((int(before), int(after)) for before, after in widths))(x)
 
 
 def flip(x: Tensor, axis: int | tuple[int, ...]) -> Tensor:

@@ -24,7 +24,20 @@ from tinygen.engine.errors import name as name_of
 from tinygen.engine.function import Function
 from tinygen.engine.fused import Alias
 from tinygen.engine.tensor import Tensor
-from tinygen.functional import activation, conv, conversion, elementwise, indexing, linalg, pool, recurrent, reduce, selection, shape
+from tinygen.functional import (
+    activation,
+    conv,
+    conversion,
+    elementwise,
+    indexing,
+    linalg,
+    padding,
+    pool,
+    recurrent,
+    reduce,
+    selection,
+    shape,
+)
 from tinygen.interchange.onnx_writer import BATCHES, Call, Writer
 from tinygen.interchange.trace import Input, Trace, module_of, trace
 from tinygen.saving.checkpoint import write_whole
@@ -211,7 +224,7 @@ TABLE: dict[type[Function], Rule] = {
     shape.TransposeFunction: lambda call: call.add("Transpose", perm=call.axes),
     shape.BroadcastToFunction: lambda call: call.add("Expand", call.input(0), call.sizes()),
     shape.ConcatenateFunction: named("Concat", "axis"),
-    shape.PadFunction: pad,
+    padding.PadFunction: pad,
     indexing.GetItemFunction: getitem,
     recurrent.RNNFunction: recurrence("RNN"),
     recurrent.GRUFunction: recurrence("GRU", linear_before_reset=1),

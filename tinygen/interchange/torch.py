@@ -57,6 +57,11 @@ def oihw(weight: numpy.ndarray) -> numpy.ndarray:
     return weight.transpose(3, 2, 0, 1)
 
 
+def oik(weight: numpy.ndarray) -> numpy.ndarray:
+    """(k, in, out) -> (out, in, k)."""
+    return weight.transpose(2, 1, 0)
+
+
 def chw(array: numpy.ndarray) -> numpy.ndarray:
     """(H, W, C) -> (C, H, W); other shapes as they are."""
     return array.transpose(2, 0, 1) if array.ndim == 3 else array
@@ -83,6 +88,7 @@ IMAGES = Row("weight", ("weight",), oihw), BIAS
 
 TABLE: dict[type[nn.Module], tuple[Row | Zeros, ...]] = {
     nn.Dense: (Row("weight", ("weight",), transposed), BIAS),
+    nn.Conv1D: (Row("weight", ("weight",), oik), BIAS),
     nn.Conv2D: IMAGES,
     nn.ConvTranspose2D: IMAGES,
     nn.BatchNorm: (*SCALE, Row("running_mean", ("running_mean",)), Row("running_var", ("running_var",))),

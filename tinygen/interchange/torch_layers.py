@@ -17,7 +17,18 @@ from tinygen.engine.tensor import Shape
 
 Parts = dict[str, str]  # the calls for one layer, by what is appended to its number; the layer itself is ""
 
-DEFAULTS = {"stride": 1, "padding": 0, "output_padding": 0, "dilation": 1, "bias": True, "eps": 1e-5, "momentum": 0.1}
+DEFAULTS = {
+    "stride": 1,
+    "padding": 0,
+    "output_padding": 0,
+    "dilation": 1,
+    "groups": 1,
+    "padding_mode": "'zeros'",
+    "mode": "'nearest'",
+    "bias": True,
+    "eps": 1e-5,
+    "momentum": 0.1,
+}
 
 RECURRENT = "RNN", "GRU", "LSTM"
 
@@ -94,6 +105,11 @@ class SelfAttention2D(nn.Module):
         weights = (query.transpose(1, 2) @ key).softmax(dim=2)
         return x + self.gamma * (value @ weights.transpose(1, 2)).reshape(x.shape)
 ''',
+    "SequenceConv1d": '''\
+class SequenceConv1d(nn.Conv1d):
+    def forward(self, x):
+        return super().forward(x.transpose(1, 2)).transpose(1, 2)
+''',
     "ChannelNorm": '''\
 class ChannelNorm(nn.LayerNorm):
     def forward(self, x):
@@ -123,7 +139,7 @@ class Reshape(nn.Module):
 def call(name: str, *arguments: Any, **options: Any) -> str:
     """The call of a class of torch.nn, or of one of CLASSES. Options that are PyTorch's defaults are left out."""
     words = [_plain(value) for value in arguments]
-    words += [f"{key}={_plain(value)}" for key, value in options.items() if _plain(value) != str(DEFAULTS.get(key))]
+    words += [f"{key}={_plain(value)}" for key, value in options.items() if _plain(value) != _plain(DEFAULTS.get(key))]
     return f"{name if name in (*CLASSES, *RECURRENT) else 'nn.' + name}({', '.join(words)})"
 
 
@@ -135,11 +151,21 @@ def _plain(value: Any) -> str:
 
 
 def convolution(layer: nn.Conv2D, shape: Shape) -> Parts:
-    kh, kw, channels, filters = layer.weight.shape
+    (kh, kw, channels, filters), mode = layer.weight.shape, layer.padding_mode
     sides = resolve_padding(layer.padding, (shape[1], shape[2]), (kh, kw), layer.stride, layer.dilation)
-    before, padding = _padding_before("ZeroPad2d", sides)
-    options = {"stride": layer.stride, "padding": padding, "dilation": layer.dilation, "bias": layer.bias is not None}
-    return {**before, "": call("Conv2d", channels, filters, (kh, kw), **options)}
+    before, padding = _padding_before({"zeros": "ZeroPad2d", "reflect": "ReflectionPad2d", "replicate": "ReplicationPad2d"}[mode], sides)
+    options = {"stride": layer.stride, "padding": padding, "dilation": layer.dilation, "groups": layer.groups}
+    options |= {"bias": layer.bias is not None, "padding_mode": "zeros" if before else mode}
+    return {**before, "": call("Conv2d", channels * layer.groups, filters, (kh, kw), **options)}
+
+
+def convolution_of_sequences(layer: nn.Conv1D, shape: Shape) -> Parts:
+    (size, channels, filters), padding = layer.weight.shape, layer.padding if isinstance(layer.padding, str) else ((0, 0), layer.padding)
+    before, after = resolve_padding(padding, (1, shape[1]), (1, size), (1, layer.stride), (1, layer.dilation))[1]
+    if before != after:
+        raise UsageError(f"PyTorch: {layer.describe()} pads one end more than the other, which no convolution of sequences there does")
+    options = {"stride": layer.stride, "padding": before, "dilation": layer.dilation, "groups": layer.groups}
+    return {"": call("SequenceConv1d", channels * layer.groups, filters, size, **options, bias=layer.bias is not None)}
 
 
 def _padding_before(name: str, sides: Any, *value: float) -> tuple[Parts, tuple[int, int]]:
@@ -153,11 +179,17 @@ def _padding_before(name: str, sides: Any, *value: float) -> tuple[Parts, tuple[
 def transposed_convolution(layer: nn.ConvTranspose2D, shape: Shape) -> Parts:
     """PyTorch crops as much at the end as at the beginning; a negative padding crops what is left."""
     kh, kw, filters, channels = layer.weight.shape
-    size, sides = transposed_size((shape[1], shape[2]), (kh, kw), layer.stride, layer.padding, layer.output_padding)
+    size, sides = transposed_size((shape[1], shape[2]), (kh, kw), layer.stride, layer.padding, layer.output_padding, None, layer.dilation)
     padding = min(sides[0]), min(sides[1])
-    whole = [(shape[1 + i] - 1) * layer.stride[i] + (kh, kw)[i] for i in range(2)]
+    whole = [(shape[1 + i] - 1) * layer.stride[i] + ((kh, kw)[i] - 1) * layer.dilation[i] + 1 for i in range(2)]
     extra = tuple(max(0, size[i] + sides[i][0] + padding[i] - whole[i]) for i in range(2))
-    options = {"stride": layer.stride, "padding": padding, "output_padding": extra, "bias": layer.bias is not None}
+    options = {
+        "stride": layer.stride,
+        "padding": padding,
+        "output_padding": extra,
+        "bias": layer.bias is not None,
+        "dilation": layer.dilation,
+    }
     parts = {"": call("ConvTranspose2d", channels, filters, (kh, kw), **options)}
     before = [sides[i][0] - padding[i] for i in range(2)]
     after = [whole[i] - 2 * padding[i] + extra[i] - before[i] - size[i] for i in range(2)]
@@ -222,6 +254,7 @@ def attention(layer: nn.SelfAttention, shape: Shape) -> Parts:
 LAYERS: dict[type[nn.Module], Callable[[Any, Shape], Parts]] = {
     nn.Dense: lambda layer, _: {"": call("Linear", *layer.weight.shape, bias=layer.bias is not None)},
     nn.Conv2D: convolution,
+    nn.Conv1D: convolution_of_sequences,
     nn.ConvTranspose2D: transposed_convolution,
     nn.BatchNorm: batch_norm,
     nn.LayerNorm: layer_norm,
@@ -239,7 +272,8 @@ LAYERS: dict[type[nn.Module], Callable[[Any, Shape], Parts]] = {
     nn.MaxPool2D: pooling,
     nn.AvgPool2D: pooling,
     nn.GlobalAvgPool2D: lambda layer, _: {"": "nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())"},
-    nn.Upsample2D: lambda layer, _: {"": call("Upsample", scale_factor=layer.factor)},
+    nn.Upsample2D: lambda layer, _: {"": call("Upsample", scale_factor=layer.factor, mode=layer.mode)},
+    nn.PixelShuffle: lambda layer, _: {"": call("PixelShuffle", layer.factor)},
     nn.Flatten: lambda layer, _: {"": call("Flatten")},
     nn.Reshape: reshape,
     nn.Dropout: lambda layer, _: {"": call("Dropout", layer.p)},

@@ -1,11 +1,13 @@
 """Pooling and its opposite. Images are (N, H, W, C)."""
 
+from typing import Literal
+
 from tinygen_kernels.geometry import pair
 
 from tinygen import functional as F
 from tinygen.engine.tensor import Tensor
 from tinygen.functional.conv import PaddingLike, PairLike
-from tinygen.nn.describe import one_or_pair
+from tinygen.nn.describe import expect_sizes, one_or_pair
 from tinygen.nn.module import Module
 
 
@@ -44,13 +46,32 @@ class GlobalAvgPool2D(Module):
 
 
 class Upsample2D(Module):
-    """Each pixel repeated factor times along rows and columns."""
+    """Images factor times as large, `functional.upsample2d`: each pixel repeated, or "bilinear". Raises ValueError for another mode."""
 
-    def __init__(self, factor: PairLike = 2) -> None:
-        self.factor = pair(factor, "factor")
+    def __init__(self, factor: PairLike = 2, mode: Literal["nearest", "bilinear"] = "nearest") -> None:
+        if mode not in ("nearest", "bilinear"):
+            raise ValueError(f'Upsample2D: mode must be "nearest" or "bilinear", got {mode!r}')
+        self.factor, self.mode = pair(factor, "factor"), mode
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.upsample2d(x, self.factor)
+        return F.upsample2d(x, self.factor, self.mode)
 
     def describe(self) -> str:
-        return f"Upsample2D({self.factor[0]}x{self.factor[1]})"
+        return f"Upsample2D({self.factor[0]}x{self.factor[1]}{', bilinear' if self.mode == 'bilinear' else ''})"
+
+
+class PixelShuffle(Module):
+    """Channels as pixels, `functional.pixel_shuffle`: (N, H, W, C f^2) -> (N, H f, W f, C) (Shi et al., 2016).
+
+    Raises ValueError unless factor is an integer of at least 1.
+    """
+
+    def __init__(self, factor: int) -> None:
+        expect_sizes("PixelShuffle", factor=factor)
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pixel_shuffle(x, self.factor)
+
+    def describe(self) -> str:
+        return f"PixelShuffle({self.factor})"

@@ -2,7 +2,8 @@
 
 A layer maps a whole sequence (N, T, in_features) to the states h after each step, (N, T, features).
 Step by step, `start(n)` is the state before the first step, and `step(x, state)` is the state after
-one more. A state is a tuple of Tensors (N, features) that begins with h.
+one more. `with_state(x, state)` gives the states h after each step and the whole state after the last.
+A state is a tuple of Tensors (N, features) that begins with h.
 
 The weights of all gates are concatenated: one matrix product covers the inputs of all steps and gates,
 and one more per step covers the state (`functional/recurrent.py`).
@@ -57,9 +58,17 @@ class Recurrent(Module):
 
     def forward(self, x: Tensor, state: State | None = None) -> Tensor:
         """h after each step of x; the first step begins from state, by default from `start`."""
+        return self._all_states(x, state)[0].transpose(1, 0, 2)
+
+    def with_state(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """What `forward` gives, and the state after the last step, from which the rest of a sequence can go on."""
+        states = self._all_states(x, state)
+        return states[0].transpose(1, 0, 2), tuple(each[-1] for each in states)
+
+    def _all_states(self, x: Tensor, state: State | None) -> State:
         expect_sequences(x, self.in_features)
         inputs = F.dense(x.transpose(1, 0, 2), self.weight, self.bias)
-        return self.states_after(inputs, self.start(len(x)) if state is None else state)[0].transpose(1, 0, 2)
+        return self.states_after(inputs, self.start(len(x)) if state is None else state)
 
     def states_after(self, inputs: Tensor, state: State) -> State:
         """Each Tensor of the state after each step, (T, N, features).
