@@ -4,6 +4,7 @@ loaded.py        `load_run`: its networks, ready to sample, interpolate, encode 
 latent.py        the way from one latent vector to another
 scripts.py       the script that builds its networks
 program.py       the program `tinygen`; a file for each command that is not elsewhere:
+launch.py        a script on several processes
 sample.py        random images
 interpolate.py   a walk through the latent space
 reporting.py     a page for a browser

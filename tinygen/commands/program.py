@@ -1,4 +1,4 @@
-"""What can be done with a run, and what there is to learn. Each command explains itself with --help, as in
+"""How a run is started, what can be done with it, and what there is to learn. Each command explains itself with --help, as in
 
 tinygen sample --help
 """
@@ -10,12 +10,13 @@ from typing import Annotated, Any, Union
 import tyro
 
 from tinygen.command_line import command_line
-from tinygen.commands import doctor, export, gallery, interpolate, journey, listing, reporting, sample
+from tinygen.commands import doctor, export, gallery, interpolate, journey, launch, listing, reporting, sample
 from tinygen.evaluation import evaluate
 from tinygen.learn import command as learn
 
 # The options of each command, and the function that takes them.
 COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
+    "run": (launch.LaunchOptions, launch.main),
     "sample": (sample.SampleOptions, sample.main),
     "interpolate": (interpolate.InterpolateOptions, interpolate.main),
     "evaluate": (evaluate.EvaluateOptions, evaluate.main),
@@ -36,6 +37,7 @@ def main(options: Any) -> None:
 
 def run() -> None:
     """The program `tinygen`. Its help has the first sentence about each command, and that of a command has all."""
+    sys.argv = launch.separated(sys.argv)
     chosen = sys.argv[1:2]
     described = {name: sys.modules[function.__module__].__doc__ or "" for name, (_, function) in COMMANDS.items()}
     texts = {name: text if [name] == chosen else text.partition("\n\n")[0] for name, text in described.items()}

@@ -35,21 +35,29 @@ def run(processes: int, *command: str | Path, **variables: str) -> subprocess.Co
     return subprocess.run([*launched, sys.executable, *command], capture_output=True, text=True, env=environment, timeout=300)
 
 
-def trained(
-    processes: int, out: Path, example: str, images: Path, *options: str
-) -> tuple[list[dict[str, float]], dict[str, numpy.ndarray]]:
-    """The log, and the arrays of the checkpoint, of an example in double precision."""
-    result = run(processes, EXACT, example, "--data", images, "--batch-size", str(BATCH), "--out", out, *options)
+def trained(processes: int, out: Path, example: str, *options: str | Path) -> tuple[list[dict[str, float]], dict[str, numpy.ndarray]]:
+    """The log, and the arrays of the checkpoint, of two epochs of an example in double precision."""
+    result = run(processes, EXACT, example, "--batch-size", str(BATCH), "--epochs", "2", "--out", out, *options)
     assert result.returncode == 0, result.stderr
     log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in line.items() if name != "seconds"} for line in log], checkpoint.load(
-        out / "checkpoint.safetensors"
-    )[0]
+    arrays, _ = checkpoint.load(out / "checkpoint.safetensors")
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in log], arrays
 
 
-def test_two_processes_train_as_one_does(images: Path, tmp_path: Path) -> None:
-    options = ["--epochs", "2"]
-    (one, _), (two, _) = (trained(n, tmp_path / str(n), "cnn", images, *options) for n in (1, 2))
-    assert [list(line) for line in one] == [list(line) for line in two]
-    for a, b in zip(one, two, strict=True):
-        numpy.testing.assert_allclose(list(b.values()), list(a.values()), rtol=1e-9)
+@pytest.mark.parametrize(
+    ("processes", "example", "options"),
+    [(3, "cnn", []), (2, "dcgan", []), (2, "wgan", ["--penalty"]), (2, "vae", []), (3, "recurrent_gan", ["--features", "16"])],
+)
+def test_several_processes_train_as_one_does(processes: int, example: str, options: list[str], images: Path, tmp_path: Path) -> None:
+    one, several = (trained(n, tmp_path / str(n), example, "--data", images, *options) for n in (1, processes))
+    for a, b in zip(one[0], several[0], strict=True):
+        assert a.keys() == b.keys()
+        numpy.testing.assert_allclose(list(b.values()), list(a.values()), rtol=1e-8)
+    assert one[1].keys() == several[1].keys()
+    for name, array in one[1].items():
+        numpy.testing.assert_allclose(several[1][name], array, rtol=1e-6, atol=1e-9, err_msg=name)
+
+
+def test_two_runs_of_two_processes_leave_the_same_bits(images: Path, tmp_path: Path) -> None:
+    first, second = (trained(2, tmp_path / str(n), "vae", "--data", images)[1] for n in (1, 2))
+    assert {name: array.tobytes() for name, array in first.items()} == {name: array.tobytes() for name, array in second.items()}
