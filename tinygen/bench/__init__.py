@@ -14,6 +14,7 @@ counted.py          an array that counts what is read from it and written to it
 ladder_cuda.py      the same for a GPU: how fast each rung is, or without a GPU, what its warps read and write
 warps.py            arrays that count what warps of the simulator read and write
 own.py              a kernel of one's own on that ladder
+processes.py        a training step on several processes, and what the network allows with many
 steps.py            whole training steps of the examples, in tinygen and PyTorch
 torch_steps.py      the examples' models and steps in PyTorch
 """

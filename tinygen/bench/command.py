@@ -3,6 +3,7 @@
 import functools
 import math
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,10 @@ class Options:
     """climb the ladder beside PyTorch and the functions of your own in this file: convolve, step, conv2d, conv2d_data or conv2d_weight"""
     scale: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """time one convolution as its batch, side, channels and threads grow instead of the list; --plot FILE.svg draws the curves"""
+    processes: Annotated[str | None, tyro.conf.arg(metavar="1,2,...")] = None
+    """time a training step on so many processes that share its batch, and predict it for 8 to 1,024 (needs the extra mpi)"""
+    network: Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="MICROSECONDS GB/S")] = None
+    """latency and bandwidth that --processes predicts with, instead of those between processes of this machine"""
     busy: int = 0
     """time whole training steps alone and beside so many processes that keep a core busy each"""
     plot: Annotated[Path | None, tyro.conf.arg(metavar="FILE.svg")] = None
@@ -93,6 +98,13 @@ def main(options: Options) -> None:
             "--scale times a convolution of its own, on a CPU, in all directions; of the other options it takes only "
             "--threads, --repeats, --dtype and --plot"
         )
+    if options.processes:
+        from tinygen.bench import processes
+
+        if not re.fullmatch(r"1(,\d+)+", options.processes):
+            raise UsageError(f"--processes takes 1 and larger numbers after it, such as 1,2,4, not {options.processes}")
+        processes.main([int(n) for n in options.processes.split(",")], options.threads, options.repeats, options.network)
+        return
     if options.ptx:
         from tinygen.bench import ptx
 

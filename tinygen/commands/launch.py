@@ -9,20 +9,18 @@ its manual says: mpiexec -hosts a,b -n 8 python examples/dcgan.py.
 """
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from tinygen.command_line import UsageError
-from tinygen.training.distributed import INSTALL
+from tinygen.training.distributed import launcher
 
 _THREADS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -52,7 +50,7 @@ def separated(arguments: Sequence[str]) -> list[str]:
 
 
 def main(options: LaunchOptions) -> None:
-    command = [launcher(), "-n", str(options.n), sys.executable, options.script, *options.arguments]
+    command = [launcher(), "-n", str(options.n), sys.executable, str(options.script), *options.arguments]
     share = str(max(1, (os.cpu_count() or 1) // options.n))
     process = subprocess.Popen(command, env=dict.fromkeys(_THREADS, share) | os.environ)
     signal.signal(signal.SIGINT, lambda *_: None)  # a terminal sends Ctrl-C to the launcher, too, which passes it on
@@ -62,13 +60,3 @@ def main(options: LaunchOptions) -> None:
         cure = "it may lack memory; --resume goes on from the last checkpoint"
         raise UsageError(f"a process was ended by {signal.Signals(killed).name}, and so were the others; {cure}")
     raise SystemExit(status)
-
-
-def launcher() -> str:
-    """The path of MPI's launcher. Raises UsageError where it or mpi4py is missing."""
-    beside = Path(sys.executable).with_name("mpiexec")
-    found = str(beside) if beside.exists() else shutil.which("mpiexec")
-    if found is None or find_spec("mpi4py") is None:
-        missing = "mpiexec, MPI's launcher," if found is None else "mpi4py, through which processes meet,"
-        raise UsageError(f"{missing} is not installed: {INSTALL}")
-    return found

@@ -29,10 +29,14 @@ The processes meet through a `Group`: MPI's (mpi.py), and NCCL for the arrays of
 
 import functools
 import os
+import shutil
+import sys
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy
@@ -112,6 +116,16 @@ def joined() -> Group:
         told = f"{size} processes were started, but mpi4py, through which they meet, cannot be imported ({error})"
         raise UsageError(f"{told}: {INSTALL}") from None
     return MPIGroup(size)
+
+
+def launcher() -> str:
+    """The path of MPI's launcher. Raises UsageError where it or mpi4py is missing."""
+    beside = Path(sys.executable).with_name("mpiexec")
+    found = str(beside) if beside.exists() else shutil.which("mpiexec")
+    if found is None or find_spec("mpi4py") is None:
+        missing = "mpiexec, MPI's launcher," if found is None else "mpi4py, through which processes meet,"
+        raise UsageError(f"{missing} is not installed: {INSTALL}")
+    return found
 
 
 def sharing(group: Group, rows: int) -> AbstractContextManager[None]:
