@@ -7,8 +7,7 @@ Every window is unrolled into a row of a matrix ("image to columns"), and BLAS d
 This is rung 6 of the ladder. One large product takes the place of many small ones, and y is written
 once, where rung 5 reads and writes it once for each tap. What is still slow: with stride 1 the columns
 are kh*kw times as large as the image, and they are written to memory and read again. The kernels of
-both devices are measured against this. `tinygen_kernels.cuda.conv.engine` can replace the kernels by
-it. The signatures are those of `tinygen_kernels.Kernels`.
+both devices are measured against this. The signatures are those of `tinygen_kernels.Kernels`.
 """
 
 from tinygen_kernels import Array, Padding, Pair, array_module

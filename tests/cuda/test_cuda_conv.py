@@ -64,7 +64,7 @@ def test_a_product_of_matrices_in_any_layout(conv: Any, dtype: Any, shape: tuple
             assert not y.size or error(y.get(), expected) < TOLERANCE[dtype]
 
 
-def check(conv: Any, c: Convolution, dtype: Any, seed: int, with_bias: bool) -> None:
+def check(conv: Any, c: Convolution, dtype: Any, seed: int, with_bias: bool, slope: float = 1.0) -> None:
     """All three against the reference in double precision, arrays in random memory layouts."""
     x, w, g = c.arrays(dtype, seed)
     b, d = (w[0, 0, 0], w[0, 0, :, 0]) if with_bias else (None, None)
@@ -72,8 +72,11 @@ def check(conv: Any, c: Convolution, dtype: Any, seed: int, with_bias: bool) -> 
     x, w, g = map(on_device, (x, w, g))
     b, d = (w[0, 0, 0], w[0, 0, :, 0]) if with_bias else (None, None)
     results = [
-        (conv.conv2d(x, w, b, *c.window), reference.conv2d(exact["x"], exact["w"], exact["b"], *c.window)),
-        (conv.conv2d_data(g, w, d, c.size, *c.window), reference.conv2d_data(exact["g"], exact["w"], exact["d"], c.size, *c.window)),
+        (conv.conv2d(x, w, b, *c.window, slope), reference.conv2d(exact["x"], exact["w"], exact["b"], *c.window, slope)),
+        (
+            conv.conv2d_data(g, w, d, c.size, *c.window, slope),
+            reference.conv2d_data(exact["g"], exact["w"], exact["d"], c.size, *c.window, slope),
+        ),
         (conv.conv2d_weight(x, g, c.kernel_size, *c.window), reference.conv2d_weight(exact["x"], exact["g"], c.kernel_size, *c.window)),
     ]
     for (result, expected), terms in zip(results, c.terms.values(), strict=True):
@@ -83,7 +86,7 @@ def check(conv: Any, c: Convolution, dtype: Any, seed: int, with_bias: bool) -> 
 
 @pytest.mark.parametrize("case", CASES)
 def test_awkward_cases(conv: Any, case: str) -> None:
-    check(conv, CASES[case], numpy.float32, 0, with_bias=True)
+    check(conv, CASES[case], numpy.float32, 0, with_bias=True, slope=0.2)
 
 
 def small(c: Convolution) -> Convolution:
@@ -94,9 +97,9 @@ def small(c: Convolution) -> Convolution:
 
 @every_dtype
 @settings(deadline=None, max_examples=12)
-@given(convolutions().map(small), seeds, st.booleans())
-def test_the_reference_is_met(conv: Any, dtype: Any, c: Convolution, seed: int, with_bias: bool) -> None:
-    check(conv, c, dtype, seed, with_bias)
+@given(convolutions().map(small), seeds, st.booleans(), st.sampled_from([0.0, 1.0]))
+def test_the_reference_is_met(conv: Any, dtype: Any, c: Convolution, seed: int, with_bias: bool, slope: float) -> None:
+    check(conv, c, dtype, seed, with_bias, slope)
 
 
 @settings(deadline=None, max_examples=8)
@@ -198,19 +201,11 @@ def test_a_batch_without_images(conv: Any, monkeypatch: pytest.MonkeyPatch) -> N
     assert not conv.conv2d_weight(x, g, c.kernel_size, *c.window).get().any()
 
 
-@settings(deadline=None, max_examples=30)
-@given(convolutions().map(small), seeds, st.booleans())
-def test_the_other_engine(conv: Any, c: Convolution, seed: int, with_bias: bool) -> None:
-    conv.engine("im2col")
-    try:
-        check(conv, c, numpy.float64, seed, with_bias)
-    finally:
-        conv.engine("direct")
-
-
-def test_an_engine_that_there_is_not(conv: Any) -> None:
-    with pytest.raises(ValueError, match="not 'fast'"):
-        conv.engine("fast")
+def test_images_without_channels(conv: Any) -> None:
+    c = Convolution(2, (3, 4), 0, 3, (2, 2), (1, 1), ((0, 0), (0, 0)), (1, 1))
+    x, w, _ = map(on_device, c.arrays(numpy.float32, 0))
+    y = conv.conv2d(x, w, on_device(numpy.array([1, -1, 0], numpy.float32)), *c.window, 0.2)
+    assert (y.get() == numpy.array([1, -0.2, 0], numpy.float32)).all()
 
 
 @every_dtype

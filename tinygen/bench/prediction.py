@@ -108,7 +108,7 @@ def _products(layer: Layer, direction: Direction, processors: int) -> list[Produ
     c = layer.convolution()
     shape = c.size, c.output, c.kernel_size, c.stride, c.padding, (1, 1)
     if direction != "weight" and (direction == "forward") == layer.transposed:
-        return [product_of(layer.images, c.outputs, c.channels, axes, "float32", processors, False) for _, axes in phases(*shape)]
+        return [product_of(layer.images, c.outputs, c.channels, axes, "float32", processors, False) for *_, axes in phases(*shape)]
     return [product_of(layer.images, c.channels, c.outputs, sliding(*shape), "float32", processors, direction == "weight")]
 
 

@@ -14,9 +14,9 @@ from typing import Any
 import cupy
 from numba import cuda, float32, float64, int32, types, uint32
 
-from tinygen_kernels import Array, Padding, Pair, im2col
+from tinygen_kernels import Array, Padding, Pair
 from tinygen_kernels.cuda.compiler import SIMULATED
-from tinygen_kernels.cuda.elementwise import leaky_relu
+from tinygen_kernels.cuda.elementwise import leaky, leaky_relu
 from tinygen_kernels.cuda.launch import THREADS, elementwise, empty, flat, launch, multiprocessors
 from tinygen_kernels.cuda.operands import Axis, Geometry, matrix, pixels_by_taps, place_of_pixel, place_of_sum, taps_by_pixels
 from tinygen_kernels.cuda.products import phases, product_of, sliding
@@ -25,40 +25,34 @@ from tinygen_kernels.geometry import output_size
 
 _POINT: tuple[Pair, Padding, Pair] = (1, 1), ((0, 0), (0, 0)), (1, 1)  # stride, padding, dilation
 
-_use_im2col = False
-
 
 def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair, negative_slope: float = 1.0) -> Array:
-    if _use_im2col:
-        return _finished(im2col.conv2d(x, w, bias, stride, padding, dilation), None, negative_slope)
     output = output_size(x.shape[1:3], w.shape[:2], stride, padding, dilation)
     y = empty((len(x), *output, w.shape[3]), x.dtype)
-    _run(_pixel_kernel, x, w, y, sliding(x.shape[1:3], output, w.shape[:2], stride, padding, dilation))
-    return _finished(y, bias, negative_slope)
+    axes = sliding(x.shape[1:3], output, w.shape[:2], stride, padding, dilation)
+    _run(_pixel_kernel, x, w, y, axes, bias, negative_slope)
+    return y
 
 
 def conv2d_data(
     y: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair, negative_slope: float = 1.0
 ) -> Array:
-    if _use_im2col:
-        return _finished(im2col.conv2d_data(y, w, bias, size, stride, padding, dilation), None, negative_slope)
     x = empty((len(y), *size, w.shape[2]), y.dtype)
     launches = phases(size, y.shape[1:3], w.shape[:2], stride, padding, dilation)
-    if sum(rows.phases * columns.phases for _, (rows, columns) in launches) < prod(stride):
-        x[...] = 0  # some pixels meet no tap
+    if sum(rows.phases * columns.phases for *_, (rows, columns) in launches) < prod(stride):
+        x[...] = _of_no_products(bias, negative_slope)  # some pixels meet no tap
     swapped = w.transpose(0, 1, 3, 2)
-    for taps, axes in launches:
-        parts = [swapped[each] for each in product(*taps)]
-        weights = empty((len(parts), *parts[0].shape), w.dtype)
-        for i, part in enumerate(parts):  # CuPy's `stack` sends their addresses from the host, which a CUDA graph cannot hold
-            weights[i] = part
-        _run(_pixel_kernel, y, weights, x, axes)
-    return _finished(x, bias, negative_slope)
+    down, right, *within = swapped.strides
+    for (row, row_step), (column, column_step), axes in launches:
+        rows, columns = axes
+        shape = rows.phases, columns.phases, rows.taps, columns.taps, *swapped.shape[2:]
+        strides = down, right, down * row_step, right * column_step, *within
+        weights = cupy.lib.stride_tricks.as_strided(swapped[row:, column:], shape, strides)
+        _run(_pixel_kernel, y, weights, x, axes, bias, negative_slope)
+    return x
 
 
 def conv2d_weight(x: Array, y: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
-    if _use_im2col:
-        return im2col.conv2d_weight(x, y, size, stride, padding, dilation)
     w = empty((*size, x.shape[3], y.shape[3]), x.dtype)
     _run(_weight_kernel, x, y, w, sliding(x.shape[1:3], y.shape[1:3], size, stride, padding, dilation))
     return w
@@ -66,7 +60,7 @@ def conv2d_weight(x: Array, y: Array, size: Pair, stride: Pair, padding: Padding
 
 def matmul(a: Array, b: Array) -> Array:
     # The simulator would take a Python thread for each element.
-    return cupy.matmul(a, b) if SIMULATED or _use_im2col else pointwise(a, b)
+    return cupy.matmul(a, b) if SIMULATED else pointwise(a, b)
 
 
 def pointwise(a: Array, b: Array) -> Array:
@@ -81,18 +75,6 @@ def pointwise(a: Array, b: Array) -> Array:
     return conv2d(a.reshape(m, 1, 1, k), b.reshape(1, 1, k, n), None, *_POINT).reshape(m, n)
 
 
-def engine(name: str) -> None:
-    """Choose what computes the convolutions from now on.
-
-    "direct" is the kernels of this package, "im2col" is unrolling followed by cuBLAS. Raises
-    ValueError for other names.
-    """
-    global _use_im2col
-    if name not in ("direct", "im2col"):
-        raise ValueError(f'the engine is "direct" or "im2col", not {name!r}')
-    _use_im2col = name == "im2col"
-
-
 def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
     """(name, kernel, signature, threads per block) of each kernel, to compile it without a GPU."""
     axis = types.NamedUniTuple(int32, len(Axis._fields), Axis)
@@ -102,18 +84,21 @@ def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
             tile = _read_as(tile, a_width, c_width)
             name = f"{tile.rows}x{tile.columns}x{tile.depth} {dtype} {a_width}{c_width}"
             for kind, factory in ("conv", _pixel_kernel), ("conv_weight", _weight_kernel):
-                yield f"{kind} {name}", factory(tile, dtype, a_width, c_width), (*3 * (dtype[::1],), geometry), tile.threads
-    yield "add_pieces", _add_pieces, (float32[::1], int32, float32[::1]), THREADS
+                signature = *3 * (dtype[::1],), dtype, dtype[::1], geometry
+                yield f"{kind} {name}", factory(tile, dtype, a_width, c_width), signature, tile.threads
+    yield "add_pieces", _add_pieces, (float32[::1], int32, float32[::1], float32, float32[::1]), THREADS
 
 
-def _run(factory: Any, a: Array, b: Array, c: Array, axes: tuple[Axis, Axis]) -> None:
-    """C = A B, where b holds one matrix for each phase.
+def _run(
+    factory: Any, a: Array, b: Array, c: Array, axes: tuple[Axis, Axis], bias: Array | None = None, negative_slope: float = 1.0
+) -> None:
+    """C = leaky_relu(A B + bias), where b holds one matrix for each phase.
 
     If k is divided into pieces, so that the whole GPU has work, the sums of the pieces are added in
-    order afterwards.
+    order afterwards, and what follows the product follows them.
     """
     if not (a.size and b.size and c.size):
-        c[...] = 0
+        c[...] = _of_no_products(bias, negative_slope)
         return
     chosen = product_of(len(a), a.shape[3], c.shape[3], axes, a.dtype, multiprocessors(), factory is _weight_kernel)
     a, b = flat(a), flat(b)
@@ -122,9 +107,14 @@ def _run(factory: Any, a: Array, b: Array, c: Array, axes: tuple[Axis, Axis]) ->
     a_width = 4 if geometry.channels % 4 == 0 and _aligned(a) else 1
     c_width = 4 if geometry.n % 4 == 0 and _aligned(b) and _aligned(sums) else 1
     tile = _read_as(chosen.tile, a_width, c_width)
-    launch(factory(tile, a.dtype.type, a_width, c_width), chosen.blocks, tile.threads, a, b, sums, geometry)
-    if geometry.pieces > 1:
-        elementwise(_add_pieces, c.size, sums, geometry.pieces, c)
+    none, slope = b[:0], b.dtype.type(negative_slope)
+    bias = none if bias is None else bias
+    kernel = factory(tile, a.dtype.type, a_width, c_width)
+    if geometry.pieces == 1:
+        launch(kernel, chosen.blocks, tile.threads, a, b, bias, slope, c, geometry)
+    else:
+        launch(kernel, chosen.blocks, tile.threads, a, b, none, b.dtype.type(1), sums, geometry)
+        elementwise(_add_pieces, c.size, sums, geometry.pieces, bias, slope, c)
 
 
 def _read_as(tile: Tile, a_width: int, c_width: int) -> Tile:
@@ -136,10 +126,9 @@ def _aligned(array: Any) -> bool:
     return array.__cuda_array_interface__["data"][0] % 16 == 0
 
 
-def _finished(y: Array, bias: Array | None, negative_slope: float) -> Array:
-    if bias is not None:
-        y += bias
-    return y if negative_slope == 1 else leaky_relu(y, negative_slope)
+def _of_no_products(bias: Array | None, negative_slope: float) -> Array | int:
+    """The sum of no products, and what follows it."""
+    return 0 if bias is None else leaky_relu(bias, negative_slope)
 
 
 @functools.cache
@@ -153,10 +142,10 @@ def _weight_kernel(tile, dtype, a_width, c_width):
     return gemm(tile, dtype, taps_by_pixels(tile, dtype, a_width), matrix(tile, dtype, c_width), place_of_sum, c_width)
 
 
-def _add_pieces(sums, pieces, total):
-    i, size = uint32(cuda.grid(1)), int32(total.size)
+def _add_pieces(sums, pieces, bias, slope, y):
+    i, size = uint32(cuda.grid(1)), int32(y.size)
     if i < uint32(size):
-        value = sums[i]
-        for piece in range(1, pieces):
+        value = bias[uint32(i % uint32(bias.size))] if bias.size else y.dtype.type(0)
+        for piece in range(pieces):
             value += sums[uint32(i + piece * size)]
-        total[i] = value
+        y[i] = leaky(value, value, slope)

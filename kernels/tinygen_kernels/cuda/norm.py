@@ -5,7 +5,8 @@ An array is treated as rows x channels, and a sum is a tree. A block is 32 chann
 threads deep, and sums 256 rows. A thread steps down its channel by 8 rows at a time. Then the 8
 partial sums of a channel are added in shared memory: three times, half of the threads add the sums
 of the other half to theirs. The results of the blocks are rows again, 256 times fewer, and the same
-kernel sums these until one row is left.
+kernel sums these until one row is left. What is computed from the sums of a channel is computed by
+the thread that has added up the last of them, its `finish`.
 
 The order is fixed, so the bits are the same every time. With n rows, an element takes part in about
 35 log256(n) additions. The error of a sum is at most that many roundings of sum|x|, and about the
@@ -17,6 +18,7 @@ channels, some threads are idle.
 """
 
 import functools
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,7 +28,7 @@ from numba import cuda, float32, int32, uint32
 from tinygen_kernels import Array, Average, moments
 from tinygen_kernels.cuda.compiler import device
 from tinygen_kernels.cuda.elementwise import leaky
-from tinygen_kernels.cuda.launch import THREADS, elementwise, empty, flat, launch
+from tinygen_kernels.cuda.launch import THREADS, elementwise, empty, launch
 
 _WIDTH, _DEPTH = 32, 8  # threads per block, along the channels and along the rows
 _BLOCK = _WIDTH * _DEPTH
@@ -34,23 +36,29 @@ _STEPS = 32  # rows that a thread sums
 
 
 def column_sums(x: Array) -> Array:
-    return _sums(_number, x)[0] if x.size else cupy.zeros(x.shape[-1], x.dtype)
+    return _sums(_number, _keep, x)[0] if x.size else cupy.zeros(x.shape[-1], x.dtype)
 
 
 def batch_norm(
     x: Array, gamma: Array, beta: Array, eps: float, negative_slope: float, over_all: Average | None = None
 ) -> tuple[Array, Array, Array]:
-    channels, count, slope = x.shape[-1], x.size // x.shape[-1], x.dtype.type(negative_slope)
-    rough_mean = column_sums(x) / count
-    # The sum of the deviations corrects the rounding error of the mean. That error is small
-    # compared to the mean, but not always compared to the standard deviation.
-    shift, squares = _sums(_deviation, x, mean=rough_mean) / count
-    exact = moments.of_all(rough_mean + shift, cupy.maximum(squares - shift**2, 0), over_all)
-    mean, var = (moment.astype(x.dtype, copy=False) for moment in exact)
+    """Both sums come from one pass over x: of the deviations from a rough mean, and of their squares.
+
+    The rough mean is that of at most 256 rows, evenly spread. The mean is corrected by the mean of
+    the deviations, and the variance by its square. Let m' be the mean of r of the n rows. Then
+    (m - m')^2 is at most n/r times the variance, whatever the rows are, since those r rows deviate
+    from m by m' - m on average. So the variance has at most 1 + n/r times the rounding error of a
+    sum, and where the r rows are like the others, 1 + 1/r times.
+    """
+    channels, slope = x.shape[-1], x.dtype.type(negative_slope)
+    rough_mean = _sums(_number, _mean, x, apart=-(-x.size // (channels * _DEPTH * _STEPS)))[0]
+    statistics = _sums(_deviation, _statistics, x, rough_mean, gamma, eps=eps)
+    if over_all:
+        mean, var = moments.of_all(statistics[0], statistics[1], over_all)
+        statistics = cupy.stack([mean, var, gamma / cupy.sqrt(var + eps)]).astype(x.dtype)
     y = empty(x.shape, x.dtype)
-    scale = gamma / cupy.sqrt(var + eps)
-    elementwise(_normalise, x.size, x, mean, scale, beta, slope, y, channels)
-    return y, mean, var
+    elementwise(_normalise, x.size, x, statistics, beta, slope, y, channels)
+    return y, statistics[0], statistics[1]
 
 
 def batch_norm_backward(
@@ -64,65 +72,70 @@ def batch_norm_backward(
     negative_slope: float,
     over_all: Average | None = None,
 ) -> tuple[Array, Array, Array]:
-    channels, count, slope = x.shape[-1], x.size // x.shape[-1], x.dtype.type(negative_slope)
-    g_beta, products = _sums(_gradient, x, g, y, mean, slope)
-    inverse = 1 / cupy.sqrt(var + eps)
-    g_gamma = products * inverse
-    all_g, all_products = moments.sums_of_all(g_beta, g_gamma, over_all)
-    # g_x = scale * (g_z - all_g / count - normalised * all_products / count), computed as
-    # scale * g_z + offset + factor * (x - mean)
-    scale = gamma * inverse
-    constants = mean, scale, -scale * all_g / count, -scale * inverse * all_products / count
+    channels, slope = x.shape[-1], x.dtype.type(negative_slope)
+    gradients = _sums(_gradient, _gradients, x, mean, gamma, var, g, y, slope=slope, eps=eps)
+    g_gamma, g_beta = gradients[0], gradients[1]
+    if over_all:
+        all_g, all_products = moments.sums_of_all(g_beta, g_gamma, over_all)
+        factor = -gradients[2] / (x.size // channels)
+        gradients = cupy.stack([g_gamma, g_beta, gradients[2], factor * all_g, factor * all_products / cupy.sqrt(var + eps)])
     g_x = empty(x.shape, x.dtype)
-    elementwise(_combine, x.size, g, x, y, *constants, slope, g_x, channels)
+    elementwise(_combine, x.size, g, x, y, mean, gradients, slope, g_x, channels)
     return g_x, g_gamma, g_beta
 
 
 def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
     """(name, kernel, signature, threads per block) of each kernel, to compile it without a GPU."""
     numbers = float32[::1]
-    for name, term in ("column_sums", _number), ("batch_norm sums", _deviation), ("batch_norm_backward sums", _gradient):
-        yield name, _add_rows(term), (*4 * (numbers,), float32, numbers, int32, int32), _BLOCK
-    yield "batch_norm", _normalise, (*4 * (numbers,), float32, numbers, int32), THREADS
-    yield "batch_norm_backward", _combine, (*7 * (numbers,), float32, numbers, int32), THREADS
+    sums = {"column_sums": (_number, _keep), "batch_norm mean": (_number, _mean), "sums of sums": (_pair, _keep)}
+    for name, term, finish in ("batch_norm", _deviation, _statistics), ("batch_norm_backward", _gradient, _gradients):
+        sums |= {f"{name} sums": (term, _keep), f"{name} constants": (_pair, finish), f"{name} at once": (term, finish)}
+    for name, functions in sums.items():
+        yield name, _add_rows(*functions), (*6 * (numbers,), *3 * (float32,), numbers, *3 * (int32,)), _BLOCK
+    yield "batch_norm", _normalise, (*3 * (numbers,), float32, numbers, int32), THREADS
+    yield "batch_norm_backward", _combine, (*5 * (numbers,), float32, numbers, int32), THREADS
 
 
-def _sums(term: Any, x: Array, g: Array | None = None, y: Array | None = None, mean: Array | None = None, slope: Any = 0) -> Array:
-    """(2, channels): the sums of the two values of `term` at each element.
+def _sums(term: Any, finish: Any, x: Array, *others: Array, slope: Any = 0, eps: float = 0.0, apart: int = 1) -> Array:
+    """(numbers of finish, channels): what it makes of the sums of the terms, over every apart-th row.
 
-    Arguments that `term` does not use may be left out.
+    The others are mean, gamma, var, g and y. Those behind the last one that is used may be left out.
     """
-    x, channels = flat(x), x.shape[-1]
-    g, y, mean = (x if other is None else other for other in (g, y, mean))
-    sums = _sums_of_blocks(term, channels, x, g, y, mean, slope)
-    while len(sums) > 1:
-        sums = _sums_of_blocks(_number, 2 * channels, sums, sums, sums, sums, 0)[:, 0]
-    return sums.reshape(2, channels)
-
-
-def _sums_of_blocks(term: Any, channels: int, x: Array, g: Array, y: Array, mean: Array, slope: Any) -> Array:
-    """(blocks, 2, channels)"""
-    rows = x.size // channels
-    sums = empty((max(1, -(-rows // (_DEPTH * _STEPS))), 2, channels), x.dtype)
-    blocks = len(sums) * -(-channels // _WIDTH)
-    launch(_add_rows(term), blocks, _BLOCK, x, g, y, mean, x.dtype.type(slope), sums, rows, channels)
-    return sums
+    number, channels = x.dtype.type, x.shape[-1]
+    others = (*others, *[x] * (5 - len(others)))
+    rows = -(-x.size // (channels * apart))
+    count, pitch = number(rows), channels * apart
+    while True:
+        blocks = max(1, -(-rows // (_DEPTH * _STEPS)))
+        own = finish if blocks == 1 else _keep
+        results = empty((blocks * _NUMBERS[own], channels), x.dtype)
+        threads = number(slope), number(eps), count, results, rows, channels, pitch
+        launch(_add_rows(term, own), blocks * -(-channels // _WIDTH), _BLOCK, x, *others, *threads)
+        if blocks == 1:
+            return results
+        term, x, rows, pitch = _pair, results, blocks, 2 * channels
 
 
 @device
-def _number(x, g, y, mean, slope, i, c):
+def _number(x, mean, g, y, slope, i, c, channels):
     """The element, twice, because terms are pairs."""
     return x[i], x[i]
 
 
 @device
-def _deviation(x, g, y, mean, slope, i, c):
+def _pair(x, mean, g, y, slope, i, c, channels):
+    """The two sums of a block."""
+    return x[i], x[uint32(i + uint32(channels))]
+
+
+@device
+def _deviation(x, mean, g, y, slope, i, c, channels):
     deviation = x[i] - mean[c]
     return deviation, deviation * deviation
 
 
 @device
-def _gradient(x, g, y, mean, slope, i, c):
+def _gradient(x, mean, g, y, slope, i, c, channels):
     """The terms of the gradients of beta and gamma.
 
     That of gamma is still to be divided by the standard deviation.
@@ -131,11 +144,45 @@ def _gradient(x, g, y, mean, slope, i, c):
     return g_z, g_z * (x[i] - mean[c])
 
 
-@functools.cache
-def _add_rows(term):
-    """sums[block, i, c] = the sum of value i of the term, 0 or 1, over the rows of a block."""
+@device
+def _keep(first, second, mean, gamma, var, eps, count, c):
+    return first, second
 
-    def kernel(x, g, y, mean, slope, sums, rows, channels):
+
+@device
+def _mean(first, second, mean, gamma, var, eps, count, c):
+    return (first / count,)
+
+
+@device
+def _statistics(first, second, mean, gamma, var, eps, count, c):
+    """The mean, the variance, and the factor by which a deviation is normalised."""
+    shift = first / count
+    variance = abs(second / count - shift * shift)  # rounding may have made it less than 0
+    return mean[c] + shift, variance, gamma[c] / math.sqrt(variance + eps)
+
+
+@device
+def _gradients(first, second, mean, gamma, var, eps, count, c):
+    """The gradients of gamma and beta, then scale, offset and factor in that of x:
+
+    g_x = scale * (g_z - g_beta / count - normalised * g_gamma / count), computed as
+    scale * g_z + offset + factor * (x - mean)
+    """
+    deviation = math.sqrt(var[c] + eps)
+    scale, g_gamma = gamma[c] / deviation, second / deviation
+    return g_gamma, first, scale, -scale * first / count, -scale / deviation * g_gamma / count
+
+
+_NUMBERS = {_keep: 2, _mean: 1, _statistics: 3, _gradients: 5}  # for each channel
+
+
+@functools.cache
+def _add_rows(term, finish):
+    """Sum the terms of the rows of each block, which begin `pitch` elements apart."""
+    numbers = _NUMBERS[finish]
+
+    def kernel(x, mean, gamma, var, g, y, slope, eps, count, results, rows, channels, pitch):
         firsts = cuda.shared.array(_BLOCK, x.dtype)
         seconds = cuda.shared.array(_BLOCK, x.dtype)
         t = uint32(cuda.threadIdx.x)
@@ -146,7 +193,7 @@ def _add_rows(term):
         first, second = x.dtype.type(0), x.dtype.type(0)
         if c < uint32(channels):
             for row in range(int32(start + t // uint32(_WIDTH)), int32(min(end, rows)), int32(_DEPTH)):
-                a, b = term(x, g, y, mean, slope, uint32(row * channels + c), c)
+                a, b = term(x, mean, g, y, slope, uint32(row * pitch + c), c, channels)
                 first += a
                 second += b
         firsts[t], seconds[t] = first, second
@@ -158,23 +205,24 @@ def _add_rows(term):
                 seconds[t] += seconds[uint32(t + half)]
             half = uint32(half // uint32(2))
         if t < uint32(_WIDTH) and c < uint32(channels):
-            sums[uint32(2 * block * channels + c)] = firsts[t]
-            sums[uint32((2 * block + 1) * channels + c)] = seconds[t]
+            found = finish(firsts[t], seconds[t], mean, gamma, var, eps, count, c)
+            for i in range(numbers):
+                results[uint32((block * numbers + i) * channels + c)] = found[i]
 
     return kernel
 
 
-def _normalise(x, mean, scale, beta, slope, y, channels):
+def _normalise(x, statistics, beta, slope, y, channels):
     i = uint32(cuda.grid(1))
     if i < y.size:
         c = uint32(i % uint32(channels))
-        z = (x[i] - mean[c]) * scale[c] + beta[c]
+        z = (x[i] - statistics[c]) * statistics[uint32(2 * channels + c)] + beta[c]
         y[i] = leaky(z, z, slope)
 
 
-def _combine(g, x, y, mean, scale, offset, factor, slope, g_x, channels):
+def _combine(g, x, y, mean, gradients, slope, g_x, channels):
     i = uint32(cuda.grid(1))
     if i < g_x.size:
         c = uint32(i % uint32(channels))
-        g_z = leaky(g[i], y[i], slope)
-        g_x[i] = scale[c] * g_z + offset[c] + factor[c] * (x[i] - mean[c])
+        scale, offset = gradients[uint32(2 * channels + c)], gradients[uint32(3 * channels + c)]
+        g_x[i] = scale * leaky(g[i], y[i], slope) + offset + gradients[uint32(4 * channels + c)] * (x[i] - mean[c])

@@ -70,16 +70,17 @@ def sliding(size: Pair, output: Pair, taps: Pair, stride: Pair, padding: Padding
 
 def phases(
     output: Pair, size: Pair, taps: Pair, stride: Pair, padding: Padding, dilation: Pair
-) -> list[tuple[tuple[list[slice], list[slice]], tuple[Axis, Axis]]]:
+) -> list[tuple[Pair, Pair, tuple[Axis, Axis]]]:
     """The launches of conv2d_data, one for all phases that meet equally many taps.
 
-    Each launch has the taps of its row phases and column phases, and its axes.
+    Each launch has its taps along the rows and along the columns, and its axes. Of taps (first,
+    step), phase p has those of the kernel numbered first + p + i*step for 0 <= i < taps.
     """
     rows, columns = (_phases(output[i], size[i], taps[i], stride[i], padding[i][0], dilation[i]) for i in (0, 1))
-    return [((row_taps, column_taps), (row, column)) for (row_taps, row), (column_taps, column) in product(rows, columns)]
+    return [(row_taps, column_taps, (row, column)) for (row_taps, row), (column_taps, column) in product(rows, columns)]
 
 
-def _phases(output: int, size: int, taps: int, stride: int, before: int, dilation: int) -> list[tuple[list[slice], Axis]]:
+def _phases(output: int, size: int, taps: int, stride: int, before: int, dilation: int) -> list[tuple[Pair, Axis]]:
     """The phases along one axis that meet at least one tap.
 
     Pixel p of x meets tap t at pixel (p + before - t*dilation) / stride of y, if that is an
@@ -97,5 +98,5 @@ def _phases(output: int, size: int, taps: int, stride: int, before: int, dilatio
                 -(-output // stride), size, count, 1, -(step * dilation // stride), -(-before // stride), output,
                 stride, count_phases, first * dilation + -before % stride, dilation,
             )  # fmt: skip
-            found.append(([slice(a, None, step) for a in range(first, first + count_phases)], axis))
+            found.append(((first, step), axis))
     return found

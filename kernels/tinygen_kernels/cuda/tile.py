@@ -49,6 +49,7 @@ from typing import Any, NamedTuple
 from numba import cuda, int32, int64, uint32
 
 from tinygen_kernels.cuda.compiler import device
+from tinygen_kernels.cuda.elementwise import leaky
 from tinygen_kernels.cuda.memory import ALIGNMENT, load4, store4
 
 
@@ -119,7 +120,7 @@ def own_piece(g):
 
 
 def gemm(tile: Tile, dtype: Any, a_operand: Operand, b_operand: Operand, place: Callable[..., Any], width: int) -> Callable[..., Any]:
-    """The kernel of C = A B.
+    """The kernel of C = leaky_relu(A B + bias), without a bias if that is an empty array.
 
     width is 4 if the rows of C begin at multiples of 16 bytes and the number of columns is a
     multiple of four, else 1.
@@ -130,22 +131,20 @@ def gemm(tile: Tile, dtype: Any, a_operand: Operand, b_operand: Operand, place: 
     size = b_begin + 2 * b_slab
     a_states, a_items, a_start, a_fetch, a_put = a_operand
     b_states, b_items, b_start, b_fetch, b_put = b_operand
-    corner, multiply, write = _corner(tile), _multiplication(tile, dtype), _write(tile, place, width)
+    corner, begin, multiply, write = _corner(tile), _beginning(tile, dtype), _multiplication(tile, dtype), _write(tile, place, width)
 
-    def kernel(a, b, c, g):
+    def kernel(a, b, bias, slope, c, g):
         shared = cuda.shared.array(size, dtype, alignment=ALIGNMENT)
         next_a, next_b = cuda.local.array(a_items, dtype), cuda.local.array(b_items, dtype)
         a_state, b_state = cuda.local.array(a_states, int32), cuda.local.array(b_states, int32)
         sums = cuda.local.array((thread_rows, thread_columns), dtype)
-        for i in range(thread_rows):
-            for j in range(thread_columns):
-                sums[i, j] = dtype(0)
         across = uint32((g.n + (columns - 1)) // columns)
         down = uint32(uint32(cuda.blockIdx.x) // across)
         m0, n0 = int32(down * rows), int32((cuda.blockIdx.x - down * across) * columns)
         k0 = int32(own_piece(g) * g.piece)
         k1 = int32(min(g.k, k0 + g.piece))
         row, column = corner()
+        begin(bias, sums, int32(n0 + column))
 
         a_start(a_state, m0, k0, k1, g)
         b_start(b_state, n0, k0, k1, g)
@@ -166,7 +165,7 @@ def gemm(tile: Tile, dtype: Any, a_operand: Operand, b_operand: Operand, place: 
                 a_put(shared, uint32(odd * uint32(a_slab)), next_a)
                 b_put(shared, uint32(uint32(b_begin) + odd * uint32(b_slab)), next_b)
                 cuda.syncthreads()
-        write(c, sums, int32(m0 + row), int32(n0 + column), g)
+        write(c, sums, slope, int32(m0 + row), int32(n0 + column), g)
 
     return kernel
 
@@ -187,6 +186,22 @@ def _corner(tile: Tile) -> Callable[..., Any]:
         return row, column
 
     return corner
+
+
+def _beginning(tile: Tile, dtype: Any) -> Callable[..., Any]:
+    """What the sums begin with: the bias of their column, or 0."""
+    _, columns, _, thread_rows, thread_columns = tile
+    columns_apart = 4 * (columns // thread_columns)
+
+    @device
+    def begin(bias, sums, column):
+        for j in range(thread_columns):
+            n = uint32(column + j // 4 * columns_apart + j % 4)
+            value = bias[n] if n < uint32(bias.size) else dtype(0)
+            for i in range(thread_rows):
+                sums[i, j] = value
+
+    return begin
 
 
 def _multiplication(tile: Tile, dtype: Any) -> Callable[..., Any]:
@@ -219,7 +234,7 @@ def _multiplication(tile: Tile, dtype: Any) -> Callable[..., Any]:
 
 
 def _write(tile: Tile, place: Callable[..., Any], width: int) -> Callable[..., Any]:
-    """Write the sums to C, except those beyond its edges.
+    """Write the leaky ReLU of the sums to C, except those beyond its edges.
 
     place(m, g) is negative if C has no row m.
     """
@@ -227,8 +242,10 @@ def _write(tile: Tile, place: Callable[..., Any], width: int) -> Callable[..., A
     rows_apart, columns_apart = 4 * (tile.rows // thread_rows), 4 * (columns // thread_columns)
 
     @device
-    def write(c, sums, row, column, g):
+    def write(c, sums, slope, row, column, g):
         for i in range(thread_rows):
+            for j in range(thread_columns):
+                sums[i, j] = leaky(sums[i, j], sums[i, j], slope)
             m = int32(row + i // 4 * rows_apart + i % 4)
             start = place(m, g) if uint32(m) < uint32(g.m) else int32(-1)
             if start >= 0:
