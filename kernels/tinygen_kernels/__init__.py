@@ -34,6 +34,7 @@ from typing import Any, Protocol
 import numpy
 
 Array = numpy.ndarray  # or CuPy's, which has the same methods: for type checkers they are one
+Arrays = Array | tuple[Array, ...]
 _HOST = numpy.ndarray, numpy.generic
 Average = Callable[[Array], Array]
 Pair = tuple[int, int]
@@ -73,7 +74,7 @@ class Kernels(Protocol):
         """The adjoint of conv2d in w: x (N,H,W,C), y (N,H',W',K) -> w (*size,C,K)."""
 
     def matmul(self, a: Array, b: Array) -> Array:
-        """(M, K) @ (K, N) -> (M, N)."""
+        """(..., M, K) @ (..., K, N) -> (..., M, N), with the same leading axes."""
 
     def max_pool2d(self, x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> tuple[Array, Array]:
         """The maximum of each window and its position.
@@ -159,12 +160,12 @@ class Kernels(Protocol):
         integer, or a uint64 array of one where x is. Source: Salmon et al., 2011.
         """
 
-    def adam(self, p: Array, g: Array, m: Array, v: Array, constants: Array) -> None:
+    def adam(self, p: Arrays, g: Arrays, m: Arrays, v: Arrays, constants: Array) -> None:
         """Update p, m and v in place by one step of Adam, with the seven constants (d, b1, c1, b2, c2, r, e):
 
         m = b1 m + c1 g;  v = b2 v + c2 g^2;  p = d p - r m / (sqrt(v) + e)
 
-        `tinygen.optim.Adam` says what they are. Source: Kingma & Ba, 2015.
+        Each of p, g, m and v is an array, or a tuple of as many arrays. `tinygen.optim.Adam` says what they are. Source: Kingma & Ba, 2015.
         """
 
 

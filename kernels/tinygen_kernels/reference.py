@@ -27,7 +27,7 @@ from collections.abc import Iterator
 
 import numpy
 
-from tinygen_kernels import Array, Average, Padding, Pair, moments
+from tinygen_kernels import Array, Arrays, Average, Padding, Pair, moments
 from tinygen_kernels.geometry import output_size, pooled_size, taps
 
 
@@ -67,9 +67,9 @@ def conv2d_weight(x: Array, y: Array, size: Pair, stride: Pair, padding: Padding
 
 
 def matmul(a: Array, b: Array) -> Array:
-    c = numpy.zeros((a.shape[0], b.shape[1]), a.dtype)
-    for k in range(a.shape[1]):
-        c += a[:, k, None] * b[k, None, :]
+    c = numpy.zeros((*a.shape[:-1], b.shape[-1]), a.dtype)
+    for k in range(a.shape[-1]):
+        c += a[..., :, k, None] * b[..., k, None, :]
     return c
 
 
@@ -175,11 +175,13 @@ def dropout(x: Array, p: float, seed: int | Array, first: int = 0) -> Array:
     return x * numpy.where(words < round(p * 2**32), 0, 1 / (1 - p)).astype(x.dtype)
 
 
-def adam(p: Array, g: Array, m: Array, v: Array, constants: Array) -> None:
+def adam(p: Arrays, g: Arrays, m: Arrays, v: Arrays, constants: Array) -> None:
     d, b1, c1, b2, c2, r, e = constants
-    m[...] = b1 * m + c1 * g
-    v[...] = b2 * v + c2 * g**2
-    p[...] = d * p - r * m / (numpy.sqrt(v) + e)
+    sets = (arrays if isinstance(arrays, tuple) else (arrays,) for arrays in (p, g, m, v))
+    for parameter, gradient, mean, mean_square in zip(*sets, strict=True):
+        mean[...] = b1 * mean + c1 * gradient
+        mean_square[...] = b2 * mean_square + c2 * gradient**2
+        parameter[...] = d * parameter - r * mean / (numpy.sqrt(mean_square) + e)
 
 
 def _philox(counters: Array, seed: int) -> tuple[Array, Array]:

@@ -31,10 +31,10 @@ class Outer(NamedTuple):
     columns: Inner
 
 
-def every_kind(x, y, outer, seed, count, slope, precise, size):
+def every_kind(x, y, outer, several, seed, count, slope, precise, size):
     i = cuda.grid(1)
     if i < size:
-        y[i] = x[i] * outer.first * outer.rows.b * outer.columns.a * slope + precise + seed + count
+        y[i] = x[i] * outer.first * outer.rows.b * outer.columns.a * slope + precise + seed + count + several[i][i]
 
 
 class StubDriver:
@@ -79,7 +79,7 @@ def report() -> dict[str, Any]:
     cupy.cuda.Device = lambda: type("Device", (), {"compute_capability": "90"})()
     x, y = array(10, "float32", 0), array(20, "float64", 1)
     numbers = numpy.uint64(2**40), numpy.uint32(7), numpy.float32(0.5), numpy.float64(0.25), 10
-    arguments = x, y, Outer(3, Inner(4, 5), Inner(6, 7)), *numbers
+    arguments = x, y, Outer(3, Inner(4, 5), Inner(6, 7)), (x, x[:3]), *numbers
     launch.launch(every_kind, (3, 2, 1), 64, *arguments)
     launch.launch(every_kind, 9, 32, y, *arguments[1:])  # other types: another function
     launch.launch(every_kind, 1, 32, *arguments)

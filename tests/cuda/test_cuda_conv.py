@@ -64,6 +64,17 @@ def test_a_product_of_matrices_in_any_layout(conv: Any, dtype: Any, shape: tuple
             assert not y.size or error(y.get(), expected) < TOLERANCE[dtype]
 
 
+@pytest.mark.parametrize(
+    ("stack", "shape"), [((2, 3), (5, 7, 3)), ((4,), (17, 8, 20)), ((2,), (3, 70, 4)), ((0,), (2, 3, 4)), ((3,), (2, 0, 4))]
+)
+def test_products_of_stacked_matrices(conv: Any, stack: tuple[int, ...], shape: tuple[int, int, int]) -> None:
+    (m, k, n), random = shape, numpy.random.default_rng(0)
+    a, b = random.standard_normal((*stack, m, k)).astype("f"), random.standard_normal((*stack, n, k)).astype("f").swapaxes(-1, -2)
+    y = conv.pointwise(on_device(a), on_device(numpy.ascontiguousarray(b)))
+    exact = reference.matmul(a.astype(float), b.astype(float))
+    assert y.shape == exact.shape and (not y.size or error(y.get(), exact, k) < 5e-6)
+
+
 def check(conv: Any, c: Convolution, dtype: Any, seed: int, with_bias: bool, slope: float = 1.0) -> None:
     """All three against the reference in double precision, arrays in random memory layouts."""
     x, w, g = c.arrays(dtype, seed)

@@ -90,6 +90,24 @@ def test_adam(cuda: Any, dtype: Any, shape: tuple[int, ...], seed: int) -> None:
         assert not moved.size or error(moved.get(), exact) < 20 * numpy.finfo(dtype).eps
 
 
+def test_adam_moves_many_arrays_as_it_moves_one(cuda: Any) -> None:
+    """Ten by two launches. One of them has more elements than its row of blocks has threads."""
+    random = numpy.random.default_rng(0)
+    shapes = [(3,), (0,), (4, 2), (1,), (2, 2), (600,), (5,), (7,), (2,), ()]
+    arrays = [[abs(random.standard_normal(shape)).astype("f") for shape in shapes] for _ in range(4)]
+    together, alone = ([tuple(map(on_device, each)) for each in arrays] for _ in range(2))
+    constants = on_device(ADAM.astype("f"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cuda.elementwise, "_MOST", 2)
+        cuda.adam(*together, constants)
+    for p, g, m, v in zip(*alone, strict=True):
+        cuda.adam(p, g, m, v, constants)
+    for i, changes in enumerate([True, False, True, True]):
+        for moved, other, before in zip(together[i], alone[i], arrays[i], strict=True):
+            assert moved.get().tobytes() == other.get().tobytes()
+            assert not before.size or (moved.get() != before).all() == changes
+
+
 @every_dtype
 def test_adam_moves_arrays_of_any_layout(cuda: Any, dtype: Any) -> None:
     import cupy

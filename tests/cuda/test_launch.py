@@ -50,7 +50,7 @@ def test_the_driver_gets_the_arguments_where_the_kernel_reads_them(told: dict[st
     first, second, third = told["started"]
     x = 0, 0, 10, 4, ADDRESS, 10, 4
     y = 0, 0, 20, 8, ADDRESS + 0x1000, 20, 8
-    rest = 3, 4, 5, 6, 7, 2**40, 7, 0.5, 0.25, 10
+    rest = 3, 4, 5, 6, 7, *x, 0, 0, 3, 4, ADDRESS, 3, 4, 2**40, 7, 0.5, 0.25, 10
     assert layout.unpack(bytes.fromhex(first["bytes"])) == (*x, *y, *rest)
     assert layout.unpack(bytes.fromhex(second["bytes"])) == (*y, *y, *rest)
     assert third["bytes"] == first["bytes"]

@@ -22,6 +22,8 @@ AWKWARD = "test_cuda_conv.py::test_awkward_cases"
 UNREAD = "test_cuda_conv.py::test_pixels_that_no_window_meets_may_be_infinite"
 OTHER_PHASE = "test_cuda_conv.py::test_the_taps_of_another_phase_may_be_infinite"
 ELEMENTWISE, POOL, NORM = "test_cuda_elementwise.py", "test_cuda_pool.py", "test_cuda_norm.py"
+TOGETHER = f"{ELEMENTWISE}::test_adam_moves_many_arrays_as_it_moves_one"
+STACKED = "test_cuda_conv.py::test_products_of_stacked_matrices"
 
 # The file in tinygen_kernels/cuda, its correct code, the bug, and the test that finds it.
 MUTATIONS = [
@@ -46,6 +48,8 @@ MUTATIONS = [
     ("operands.py", "own_piece(g) * g.plane + m * g.n", "m * g.n", f"{AWKWARD}[pieces]"),
     ("operands.py", "int32(own_phase(g) * g.k) + k0", "int32(own_phase(g) * g.k)", f"{AWKWARD}[phases in pieces]"),
     ("operands.py", "cuda.blockIdx.z) // uint32(g.pieces)", "cuda.blockIdx.z)", f"{AWKWARD}[phases in pieces]"),
+    ("operands.py", "    image = int32(image + own_phase(g) * g.stacked)\n    row", "    row", STACKED),
+    ("operands.py", "    image = int32(image + own_phase(g) * g.stacked)\n    place", "    place", STACKED),
     ("products.py", " if phases == rows.apart * columns.apart else 1", "", f"{AWKWARD}[phases apart]"),
     ("conv.py", "< prod(stride)", "< 0", f"{AWKWARD}[holes]"),
     ("products.py", "-(-before // stride), output", "before // stride, output", f"{AWKWARD}[lopsided]"),
@@ -68,8 +72,10 @@ MUTATIONS = [
     ("elementwise.py", "< threshold else", "<= threshold else", f"{ELEMENTWISE}::test_an_element_stays_whose_word_is_not_below_the_rate"),
     ("elementwise.py", "seed[0] >> uint64(32)", "seed[0] >> uint64(31)", f"{ELEMENTWISE}::test_dropout_is_the_reference_bit_for_bit"),
     ("elementwise.py", "constants[0] * p[i]", "p[i]", f"{ELEMENTWISE}::test_adam"),
+    ("elementwise.py", "uint32(cuda.gridDim.x) * uint32(cuda.blockDim.x)", "uint32(cuda.blockDim.x)", TOGETHER),
+    ("elementwise.py", "moved[first : first + _TOGETHER]", "moved[:_TOGETHER]", TOGETHER),
     ("elementwise.py", "+ constants[6]", "+ constants[4]", f"{ELEMENTWISE}::test_adam"),
-    ("elementwise.py", "if not array.flags.c_contiguous", "if False", f"{ELEMENTWISE}::test_adam_moves_arrays_of_any_layout"),
+    ("elementwise.py", "if not arrays[i].flags.c_contiguous", "if False", f"{ELEMENTWISE}::test_adam_moves_arrays_of_any_layout"),
     ("pool.py", "int32(max(start, int32(0)))", "start", f"{POOL}::test_the_maximum_and_its_place"),
     ("pool.py", "int32(min(start + kernel_size, size))", "int32(start + kernel_size)", f"{POOL}::test_the_maximum_and_its_place"),
     ("pool.py", "value > best or", "value >= best or", f"{POOL}::test_the_maximum_and_its_place"),

@@ -84,7 +84,7 @@ class Captured:
     write only arrays that stay where they are. `result` is what it returned.
 
     Raises what CuPy raises where the function does what cannot be recorded, such as reading a number
-    from the GPU, or a product of stacked matrices, for which CuPy uses cuBLAS.
+    from the GPU.
     """
 
     def __init__(self, function: Callable[..., Any], arguments: Sequence[Array]) -> None:

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+import numpy
 from tinygen_kernels import for_array
 
 from tinygen.backend import Array, array_module
@@ -64,6 +65,8 @@ class SigmoidFunction(Function):
 
     def forward(self, x: Array) -> Array:
         xp = array_module(x)
+        if xp is not numpy:
+            return 1.0 / (1.0 + xp.exp(-x))  # four launches instead of seven; where e^-x overflows, it is 0
         e = xp.exp(-xp.abs(x))  # never overflows, and keeps the precision of small results
         return xp.maximum(e, x >= 0) / (1.0 + e)
 
@@ -76,6 +79,8 @@ class SoftplusFunction(Function):
 
     def forward(self, x: Array) -> Array:
         xp = array_module(x)
+        if xp is not numpy:
+            return xp.logaddexp(x, 0.0)  # one launch instead of six; NumPy's is slower
         return xp.maximum(x, 0.0) + xp.log1p(xp.exp(-xp.abs(x)))
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:

@@ -23,8 +23,8 @@ class MatMulFunction(Function):
         if a.dtype.kind == b.dtype.kind == "f":
             if a.ndim == b.ndim == 2:
                 return for_array(a, b).matmul(a, b)
-            if isinstance(a, numpy.ndarray) and a.shape[-2] * a.shape[-1] * b.shape[-1] >= _MANY:
-                return _one_by_one(a, b)
+            if not isinstance(a, numpy.ndarray) or a.shape[-2] * a.shape[-1] * b.shape[-1] >= _MANY:
+                return for_array(a, b).matmul(*_stacked(a, b))
         return array_module(a).matmul(a, b)
 
     def backward(self, g: Tensor, y: Tensor, needs: Sequence[bool], a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
@@ -37,14 +37,10 @@ def _summed(g: Tensor, shape: Shape) -> Tensor:
     return g if g.shape == shape else g.sum_to(shape)
 
 
-def _one_by_one(a: Array, b: Array) -> Array:
-    """The products of stacked matrices, each by the kernel."""
-    stack = numpy.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    a, b = numpy.broadcast_to(a, stack + a.shape[-2:]), numpy.broadcast_to(b, stack + b.shape[-2:])
-    y = numpy.empty((*stack, a.shape[-2], b.shape[-1]), a.dtype)
-    for place in numpy.ndindex(stack):
-        y[place] = for_array(a, b).matmul(a[place], b[place])
-    return y
+def _stacked(a: Array, b: Array) -> tuple[Array, Array]:
+    """Both with the leading axes to which they broadcast."""
+    xp, stack = array_module(a), numpy.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    return xp.broadcast_to(a, stack + a.shape[-2:]), xp.broadcast_to(b, stack + b.shape[-2:])
 
 
 @tensor_method("__matmul__")

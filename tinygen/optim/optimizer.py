@@ -18,6 +18,8 @@ from tinygen.engine.tensor import Tensor
 from tinygen.optim.schedule import Schedule
 from tinygen.saving.state import check_state
 
+Move = tuple[Array, Array, int, dict[str, Array]]  # a parameter, its gradient, the number of this step, and the state
+
 
 def listed(parameters: Iterable[Tensor], owner: str) -> list[Tensor]:
     """The parameters as a list. Raises TypeError for anything but Tensors."""
@@ -89,6 +91,12 @@ class Optimizer:
         """Update the array p and its state in place, by the gradient g; t is the number of this step of p, from 1."""
         raise NotImplementedError(f"{type(self).__name__} has no update")
 
+    def update_all(self, moves: list[Move]) -> None:
+        """Call `update` for each parameter."""
+        for p, g, t, state in moves:
+            backend.compute_where(p)
+            self.update(p, g, t, **state)
+
     def _expect(self, what: str, value: float, below: float = math.inf) -> None:
         if not isinstance(value, int | float | numpy.floating) or not 0 <= value < below:
             raise ValueError(f"{type(self).__name__}: {what} must be at least 0 and below {below:g}, got {value!r}")
@@ -104,12 +112,13 @@ class Optimizer:
         places = [i for i, _, _ in moving]
         backend.on_host(lambda: self._count(places))
         self._now = {}
+        moves: list[Move] = []
         for i, p, g in moving:
             array = p.writable(f"{type(self).__name__}.step")
-            backend.compute_where(array)
             if any(backend.device_of(array) != p.device for array in self.state[i].values()):
                 self.state[i] = {slot: backend.to_device(array, p.device) for slot, array in self.state[i].items()}
-            self.update(array, g.data, self.updates[i], **self.state[i])
+            moves.append((array, g.data, self.updates[i], self.state[i]))
+        self.update_all(moves)
         self._now = {}  # its keys refer to this optimiser
 
     def _count(self, moving: list[int]) -> None:

@@ -94,9 +94,7 @@ class GAN:
         betas: tuple[float, float] = (0.5, 0.999),
         critic_steps: int = 1,
     ) -> None:
-        if options.graph and critic_steps > 1:
-            raise UsageError(f"--graph replays one step, but {critic_steps} in a row differ here; leave it out, or give --critic-steps 1")
-        self.options, self.data = options, data
+        self.options, self.data, self.critic_steps = options, data, critic_steps
         self.generator, self.discriminator = generator.to(options.device), options.seeing(discriminator.to(options.device))
         self.networks = {"generator": generator, "discriminator": discriminator}
         self.trained = options.trained(self.networks, data)
@@ -152,6 +150,7 @@ class GAN:
             generate=self.generate,
             data=self.data,
             average=self.options.averaged(self.generator),
+            kind=lambda: (self.adam_d.steps + 1) % self.critic_steps == 0,
         )
         training.run()
 

@@ -1,6 +1,7 @@
 """A step of training as a CUDA graph: recorded once, and then done again by one command of the host."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy
@@ -92,6 +93,20 @@ class GraphStep:
 
     def _state(self) -> dict[str, dict[str, numpy.ndarray]]:
         return {name: part.state_dict() for name, part in self._parts.items()}
+
+
+class GraphSteps:
+    """A step(*batch) of several kinds in turn, each a `GraphStep` of its own: kind() names that of the next one."""
+
+    def __init__(self, step: Callable[..., Mapping[str, Any]], parts: Mapping[str, Any], device: str, kind: Callable[[], Hashable]) -> None:
+        self._kind, self._new = kind, partial(GraphStep, step, parts, device)
+        self._steps = {kind(): self._new()}
+
+    def __call__(self, *batch: Array) -> Mapping[str, Any]:
+        kind = self._kind()
+        if kind not in self._steps:
+            self._steps[kind] = self._new()
+        return self._steps[kind](*batch)
 
 
 def _shapes(batch: tuple[Array, ...]) -> list[Any]:

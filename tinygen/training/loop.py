@@ -6,7 +6,7 @@
 import math
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -28,7 +28,7 @@ from tinygen.saving.run_folder import Run, RunFolder
 from tinygen.training import distributed
 from tinygen.training.averaging import use_average
 from tinygen.training.finish import finish
-from tinygen.training.graph import GraphStep
+from tinygen.training.graph import GraphSteps
 from tinygen.training.interruption import Interruption
 from tinygen.training.observation import Observation
 from tinygen.training.options import RunOptions
@@ -54,6 +54,7 @@ class Training:
                 loader's arrays that must be the same
     average     of the weights of one of the parts, moved after each step. Samples, evaluation and
                 generated images are made with it, and after the run the part has its weights
+    kind        kind() tells apart steps that differ in what they compute: --graph records one of each
 
     Each number is averaged over the steps that returned it, and the averages are logged once per
     epoch. Reading an array from a GPU makes the host wait, so numbers are read every ten steps. If
@@ -70,12 +71,13 @@ class Training:
     generate: Callable[[int], numpy.ndarray] | None = None
     data: Data | None = None
     average: Average | None = None
+    kind: Callable[[], Hashable] = bool
 
     def __post_init__(self) -> None:
         if self.average is not None:
             use_average(self, self.average)
         if self.options.graph:
-            self.step = GraphStep(self.step, self.parts, self.options.device)
+            self.step = GraphSteps(self.step, self.parts, self.options.device, self.kind)
         if wrong := [part for part in self.parts if "/" in part]:
             raise ValueError(f"the name of a part must not contain /, which separates names in the checkpoint: {', '.join(wrong)}")
         self.group = distributed.joined()

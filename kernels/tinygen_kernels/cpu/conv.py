@@ -114,8 +114,13 @@ def matmul(a: Array, b: Array) -> Array:
     If b is transposed in memory, it is conv2d_data. A transposed a would have to be copied. Two
     cases avoid copies: if a is transposed and has more columns than b, the product is computed as a
     weight gradient. If b is transposed and large, (b.T @ a.T).T is computed instead, which copies
-    only a and the result.
+    only a and the result. Of stacked matrices, each product is computed by itself.
     """
+    if a.ndim > 2:
+        y = empty((*a.shape[:-1], b.shape[-1]), a.dtype)
+        for place in numpy.ndindex(a.shape[:-2]):
+            y[place] = matmul(a[place], b[place])
+        return y
     (rows, length), columns = a.shape, b.shape[1]
     if _transposed(a) and length > columns:
         return weight_gradient(a.T[:, None, None, :], b[:, None, None, :], _ONE_PIXEL).reshape(rows, columns)

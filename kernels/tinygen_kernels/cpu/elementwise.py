@@ -6,7 +6,7 @@ An item is a fixed number of consecutive elements.
 
 import numpy
 
-from tinygen_kernels import Array
+from tinygen_kernels import Array, Arrays
 from tinygen_kernels.cpu.memory import empty, flat
 from tinygen_kernels.cpu.parallel import helper, launch
 
@@ -34,12 +34,14 @@ def dropout(x: Array, p: float, seed: int | Array, first: int = 0) -> Array:
     return y
 
 
-def adam(p: Array, g: Array, m: Array, v: Array, constants: Array) -> None:
-    moved = [flat(array) for array in (p, m, v)]
-    launch(_adam, _items(p), flat(g), *moved, *constants)
-    for array, elements in zip((p, m, v), moved, strict=True):
-        if not numpy.may_share_memory(array, elements):
-            array[...] = elements.reshape(array.shape)
+def adam(p: Arrays, g: Arrays, m: Arrays, v: Arrays, constants: Array) -> None:
+    sets = (arrays if isinstance(arrays, tuple) else (arrays,) for arrays in (p, g, m, v))
+    for parameter, gradient, mean, mean_square in zip(*sets, strict=True):
+        moved = [flat(array) for array in (parameter, mean, mean_square)]
+        launch(_adam, _items(parameter), flat(gradient), *moved, *constants)
+        for array, elements in zip((parameter, mean, mean_square), moved, strict=True):
+            if not numpy.may_share_memory(array, elements):
+                array[...] = elements.reshape(array.shape)
 
 
 def _items(x: Array) -> int:

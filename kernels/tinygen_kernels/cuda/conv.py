@@ -19,7 +19,7 @@ from tinygen_kernels.cuda.compiler import SIMULATED
 from tinygen_kernels.cuda.elementwise import leaky, leaky_relu
 from tinygen_kernels.cuda.launch import THREADS, elementwise, empty, flat, launch, multiprocessors
 from tinygen_kernels.cuda.operands import Axis, Geometry, matrix, pixels_by_taps, place_of_pixel, place_of_sum, taps_by_pixels
-from tinygen_kernels.cuda.products import phases, product_of, sliding
+from tinygen_kernels.cuda.products import phases, product_of, sliding, stacked
 from tinygen_kernels.cuda.tile import LARGE, NARROW, SHALLOW, SMALL, TALL, Tile, gemm
 from tinygen_kernels.geometry import output_size
 
@@ -64,21 +64,24 @@ def matmul(a: Array, b: Array) -> Array:
 
 
 def pointwise(a: Array, b: Array) -> Array:
-    """The product of two matrices, as a convolution with a kernel of one tap over images of one pixel.
+    """The product of matrices, as a convolution with a kernel of one tap over images of one pixel.
 
     The images are the rows of a or, where a is stored column by column, the rows of its transpose.
-    cuBLAS is faster for large matrices, but CuPy does not let it be recorded in a CUDA graph.
+    cuBLAS is faster for large matrices, but CuPy does not let it be recorded in a CUDA graph. Of
+    stacked matrices, each is an image of its own, with a kernel of its own.
     """
-    (m, k), n = a.shape, b.shape[1]
-    if a.T.flags.c_contiguous and not a.flags.c_contiguous:
+    (*stack, m, k), n, images = a.shape, b.shape[-1], prod(a.shape[:-2])
+    if not stack and a.T.flags.c_contiguous and not a.flags.c_contiguous:
         return conv2d_weight(a.T.reshape(k, 1, 1, m), b.reshape(k, 1, 1, n), (1, 1), *_POINT).reshape(m, n)
-    return conv2d(a.reshape(m, 1, 1, k), b.reshape(1, 1, k, n), None, *_POINT).reshape(m, n)
+    c = empty((images * m, 1, 1, n), a.dtype)
+    _run(_pixel_kernel, a.reshape(1, images * m, 1, k), b, c, stacked(images, m))
+    return c.reshape(*stack, m, n)
 
 
 def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
     """(name, kernel, signature, threads per block) of each kernel, to compile it without a GPU."""
     axis = types.NamedUniTuple(int32, len(Axis._fields), Axis)
-    geometry = types.NamedTuple([int32] * 7 + [axis] * 2, Geometry)
+    geometry = types.NamedTuple([int32] * 7 + [axis] * 2 + [int32], Geometry)
     for dtype, tiles in (float32, (LARGE, TALL, SMALL, NARROW)), (float64, (SMALL,)):
         for tile, a_width, c_width in product(tiles, (4, 1), (4, 1)):
             tile = _read_as(tile, a_width, c_width)

@@ -11,11 +11,14 @@ from typing import Any
 
 import cupy
 import numpy
-from numba import cuda, float32, uint32, uint64
+from numba import cuda, float32, types, uint32, uint64
 
-from tinygen_kernels import Array
+from tinygen_kernels import Array, Arrays
 from tinygen_kernels.cuda.compiler import device
-from tinygen_kernels.cuda.launch import THREADS, elementwise, empty, flat
+from tinygen_kernels.cuda.launch import THREADS, elementwise, empty, flat, launch
+
+_TOGETHER = 8  # sets of arrays that one launch moves: the arguments of a kernel may take 4 KB
+_MOST = 1024  # blocks for an array, enough for the whole GPU
 
 
 def leaky_relu(x: Array, negative_slope: float) -> Array:
@@ -36,12 +39,20 @@ def dropout(x: Array, p: float, seed: int | Array, first: int = 0) -> Array:
     return y
 
 
-def adam(p: Array, g: Array, m: Array, v: Array, constants: Array) -> None:
-    moved = [flat(array) for array in (p, m, v)]
-    elementwise(_adam, p.size, g, *moved, constants)
-    for array, elements in zip((p, m, v), moved, strict=True):
-        if not array.flags.c_contiguous:  # then `flat` copied it
-            array[...] = elements.reshape(array.shape)
+def adam(p: Arrays, g: Arrays, m: Arrays, v: Arrays, constants: Array) -> None:
+    given = list(zip(*(arrays if isinstance(arrays, tuple) else (arrays,) for arrays in (p, g, m, v)), strict=True))
+    moved = [tuple(map(flat, arrays)) for arrays in given]
+    nothing = tuple(elements[:0] for elements in moved[0])
+    for first in range(0, len(moved), _TOGETHER):
+        some = moved[first : first + _TOGETHER]
+        blocks = min(-(-max(arrays[0].size for arrays in some) // THREADS), _MOST)
+        if blocks:
+            sets = zip(*some, *[nothing] * (_TOGETHER - len(some)), strict=True)
+            launch(_adam, (blocks, len(some), 1), THREADS, *sets, constants)
+    for arrays, elements in zip(given, moved, strict=True):
+        for i in (0, 2, 3):
+            if not arrays[i].flags.c_contiguous:  # then `flat` copied it
+                arrays[i][...] = elements[i].reshape(arrays[i].shape)
 
 
 def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
@@ -49,7 +60,7 @@ def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
     numbers = float32[::1]
     yield "leaky_relu", _scale_negative, (numbers, numbers, float32, numbers), THREADS
     yield "dropout", _drop, (numbers, uint64[::1], uint64, float32, uint32, numbers), THREADS
-    yield "adam", _adam, 5 * (numbers,), THREADS
+    yield "adam", _adam, (*4 * (types.UniTuple(numbers, _TOGETHER),), numbers), THREADS
 
 
 @device
@@ -86,11 +97,15 @@ def _drop(x, seed, threshold, scale, first, y):
         y[i] = x[i] * (x.dtype.type(0) if uint64(_random_word(uint32(first + i), key, stream)) < threshold else scale)
 
 
-def _adam(g, p, m, v, constants):
+def _adam(all_p, all_g, all_m, all_v, constants):
+    """The blocks of row y move arrays number y, each thread every so many-th element."""
+    array = uint32(cuda.blockIdx.y)
+    p, g, m, v = all_p[array], all_g[array], all_m[array], all_v[array]
     i = uint32(cuda.grid(1))
-    if i < p.size:
+    while i < p.size:
         mean = constants[1] * m[i] + constants[2] * g[i]
         mean_square = constants[3] * v[i] + constants[4] * (g[i] * g[i])
         m[i] = mean
         v[i] = mean_square
         p[i] = constants[0] * p[i] - constants[5] * mean / (p.dtype.type(math.sqrt(mean_square)) + constants[6])
+        i = uint32(i + uint32(cuda.gridDim.x) * uint32(cuda.blockDim.x))

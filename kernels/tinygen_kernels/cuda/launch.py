@@ -37,14 +37,14 @@ LARGEST = 2**31 - 1  # elements: an index is a 32-bit integer
 def launch(kernel: Callable[..., None], blocks: int | tuple[int, ...], threads: int, *arguments: Any) -> None:
     """Start a kernel on CuPy's current stream, without waiting for it.
 
-    An array is passed as its elements in row-major order. An integer, also in a tuple, is passed as
-    int32.
+    An array is passed as its elements in row-major order. An integer, also in a named tuple, is
+    passed as int32. A tuple without names holds flat arrays of one dtype.
     """
     arguments = tuple([_contiguous(value) if isinstance(value, cupy.ndarray) else value for value in arguments])
     if SIMULATED:
         _simulated(kernel)[blocks, threads](*map(_for_the_simulator, arguments))
         return
-    kinds = tuple([value.dtype.char if isinstance(value, cupy.ndarray) else type(value) for value in arguments])
+    kinds = tuple([_kind(value) for value in arguments])
     key = kernel, cupy.cuda.runtime.getDevice(), kinds
     loaded = _loaded.get(key)
     if loaded is None:
@@ -93,6 +93,13 @@ def _multiprocessors(number: int) -> int:
     return cupy.cuda.runtime.deviceGetAttribute(cupy.cuda.runtime.cudaDevAttrMultiProcessorCount, number)
 
 
+def _kind(value: Any) -> Any:
+    """What the type of an argument depends on."""
+    if isinstance(value, cupy.ndarray):
+        return value.dtype.char
+    return (value[0].dtype.char, len(value)) if type(value) is tuple else type(value)
+
+
 _simulated = functools.cache(cuda.jit)
 
 
@@ -101,7 +108,8 @@ def _for_the_simulator(value: Any) -> Any:
         array: Any = value.reshape(-1)
         return array.unwrap()  # CuPy is a stand-in around NumPy
     if isinstance(value, tuple):
-        return type(value)(*map(_for_the_simulator, value))
+        parts = map(_for_the_simulator, value)
+        return tuple(parts) if type(value) is tuple else type(value)(*parts)
     return numpy.int32(value) if isinstance(value, int) else value
 
 
@@ -126,13 +134,7 @@ class _Loaded:
     def start(self, blocks: tuple[int, ...], threads: int, arguments: tuple[Any, ...]) -> None:
         words: list[Any] = []
         for value in arguments:
-            if isinstance(value, cupy.ndarray):
-                size, itemsize = value.size, value.itemsize
-                words += (0, 0, size, itemsize, value.data.ptr, size, itemsize)
-            elif isinstance(value, tuple):
-                words += _numbers(value)
-            else:
-                words.append(value)
+            words += _words(value)
         stream = cupy.cuda.get_current_stream().ptr
         with self._lock:
             self._layout.pack_into(self._bytes, 0, *words)
@@ -142,12 +144,24 @@ class _Loaded:
 _loaded: dict[Any, _Loaded] = {}
 
 
+def _words(value: Any) -> Any:
+    """The numbers that an argument consists of."""
+    if isinstance(value, cupy.ndarray):
+        size, itemsize = value.size, value.itemsize
+        return 0, 0, size, itemsize, value.data.ptr, size, itemsize
+    if type(value) is tuple:
+        return [word for array in value for word in _words(array)]
+    return _numbers(value) if isinstance(value, tuple) else (value,)
+
+
 def type_of(value: Any) -> Any:
     """The Numba type of an argument."""
     if isinstance(value, cupy.ndarray):
         return numba.from_dtype(value.dtype)[::1]
     if isinstance(value, tuple):
         parts = list(map(type_of, value))
+        if type(value) is tuple:
+            return types.UniTuple(parts[0], len(parts))
         same = len(set(parts)) == 1
         return types.NamedUniTuple(parts[0], len(parts), type(value)) if same else types.NamedTuple(parts, type(value))
     return types.int32 if isinstance(value, int) else numba.from_dtype(value.dtype)

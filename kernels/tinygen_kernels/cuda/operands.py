@@ -68,6 +68,7 @@ class Geometry(NamedTuple):
     channels: int  # of the gathered image
     rows: Axis
     columns: Axis
+    stacked: int  # 1 if phase p has image p to itself, instead of all images
 
 
 @device
@@ -126,6 +127,7 @@ def pixel_source(image, row, column, g):
 @device
 def phase_source(image, row, column, g):
     down, right = phase(g)
+    image = int32(image + own_phase(g) * g.stacked)
     row = int32(g.rows.start - int32(down // uint32(g.rows.apart)) + row * g.rows.stride)
     column = int32(g.columns.start - int32(right // uint32(g.columns.apart)) + column * g.columns.stride)
     return int32(((image * g.rows.size + row) * g.columns.size + column) * g.channels), row, column
@@ -152,6 +154,7 @@ def place_of_pixel(m, g):
     down, right = phase(g)
     row = int32(row * g.rows.apart + down % uint32(g.rows.apart))
     column = int32(column * g.columns.apart + right % uint32(g.columns.apart))
+    image = int32(image + own_phase(g) * g.stacked)
     place = int32(own_piece(g) * g.plane + ((image * g.rows.output + row) * g.columns.output + column) * g.n)
     return place if row < g.rows.output and column < g.columns.output else int32(-1)
 

@@ -46,7 +46,8 @@ def product_of(images: int, channels: int, outputs: int, axes: tuple[Axis, Axis]
     tile = choose(m, outputs, phases * most, dtype, processors)
     pieces = min(most, max(1, tile.wanted * processors // max(1, phases * tile.blocks(m, outputs))))
     piece = max(1, -(-k // (pieces * tile.depth))) * tile.depth
-    return Product(tile, Geometry(m, outputs, k, piece, max(1, -(-k // piece)), plane * outputs, channels, rows, columns))
+    pieces, stacked = max(1, -(-k // piece)), int(phases > rows.apart * columns.apart)
+    return Product(tile, Geometry(m, outputs, k, piece, pieces, plane * outputs, channels, rows, columns, stacked))
 
 
 def choose(m: int, n: int, pieces: int, dtype: Any, processors: int) -> Tile:
@@ -59,6 +60,11 @@ def choose(m: int, n: int, pieces: int, dtype: Any, processors: int) -> Tile:
         return NARROW
     large = LARGE if n > TALL.columns else TALL
     return large if m > SMALL.rows and large.blocks(m, n) * pieces >= large.wanted * processors else SMALL
+
+
+def stacked(images: int, m: int) -> tuple[Axis, Axis]:
+    """The rows and columns of products of stacked matrices, each an image of m rows and one column."""
+    return Axis(m, m, 1, 1, 1, 0, m, phases=images), Axis(1, 1, 1, 1, 1, 0, 1)
 
 
 @functools.lru_cache(4096)
