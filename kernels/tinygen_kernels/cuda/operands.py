@@ -98,7 +98,7 @@ def digits(i, radix):
 
 @device
 def phase(g):
-    """(row, column) of the phase of this block.
+    """(image, row, column) of the phase of this block.
 
     Along each axis, phase p computes the pixels p % apart + i*apart and starts p // apart early. In
     the gradient with respect to the image of a strided convolution, the pixels r, r + stride, ...
@@ -109,7 +109,7 @@ def phase(g):
     number = own_phase(g)
     row = uint32(number // uint32(g.columns.phases))
     column = uint32(number - row * g.columns.phases)
-    return uint32(g.rows.first + row * g.rows.between), uint32(g.columns.first + column * g.columns.between)
+    return int32(number * g.stacked), uint32(g.rows.first + row * g.rows.between), uint32(g.columns.first + column * g.columns.between)
 
 
 @device
@@ -126,11 +126,10 @@ def pixel_source(image, row, column, g):
 
 @device
 def phase_source(image, row, column, g):
-    down, right = phase(g)
-    image = int32(image + own_phase(g) * g.stacked)
+    own_image, down, right = phase(g)
     row = int32(g.rows.start - int32(down // uint32(g.rows.apart)) + row * g.rows.stride)
     column = int32(g.columns.start - int32(right // uint32(g.columns.apart)) + column * g.columns.stride)
-    return int32(((image * g.rows.size + row) * g.columns.size + column) * g.channels), row, column
+    return int32((((image + own_image) * g.rows.size + row) * g.columns.size + column) * g.channels), row, column
 
 
 @device
@@ -151,11 +150,10 @@ PIXEL, PHASE, TAP = Half(pixel_radix, pixel_source), Half(pixel_radix, phase_sou
 def place_of_pixel(m, g):
     """The index at which pixel m of the phase begins in the result, or -1 if it has no pixel m."""
     image, row, column = digits(uint32(m), pixel_radix(g))
-    down, right = phase(g)
+    own_image, down, right = phase(g)
     row = int32(row * g.rows.apart + down % uint32(g.rows.apart))
     column = int32(column * g.columns.apart + right % uint32(g.columns.apart))
-    image = int32(image + own_phase(g) * g.stacked)
-    place = int32(own_piece(g) * g.plane + ((image * g.rows.output + row) * g.columns.output + column) * g.n)
+    place = int32(own_piece(g) * g.plane + (((image + own_image) * g.rows.output + row) * g.columns.output + column) * g.n)
     return place if row < g.rows.output and column < g.columns.output else int32(-1)
 
 
