@@ -121,6 +121,23 @@ def test_a_constant_channel_has_no_variance(cuda: Any, dtype: Any) -> None:
     assert (var >= 0).all() and (var < 1e-12).all() and (mean == x[0]).all() and (y == 0.5).all()
 
 
+def test_sums_over_all_processes(cuda: Any) -> None:
+    """Of two processes with the same rows, both have the sums of one alone. Only the gradient of x depends on the other's."""
+    x, g, gamma, beta = map(on_device, arrays((20, 3), numpy.float32, 0))
+    y, mean, var = cuda.batch_norm(x, gamma, beta, 1e-5, 0.2)
+    alone = y, mean, var, *cuda.batch_norm_backward(g, x, y, gamma, mean, var, 1e-5, 0.2)
+    shared = (
+        *cuda.batch_norm(x, gamma, beta, 1e-5, 0.2, lambda sums: sums),
+        *cuda.batch_norm_backward(g, x, y, gamma, mean, var, 1e-5, 0.2, lambda sums: sums),
+    )
+    for one, other in zip(alone, shared, strict=True):
+        assert one.dtype == other.dtype
+        numpy.testing.assert_allclose(one.get(), other.get(), rtol=1e-5, atol=1e-6)
+    halved = cuda.batch_norm_backward(g, x, y, gamma, mean, var, 1e-5, 0.2, lambda sums: sums / 2)
+    assert numpy.abs((halved[0] - alone[3]).get()).max() > 0.01
+    assert (halved[1] == alone[4]).all() and (halved[2] == alone[5]).all()
+
+
 def test_a_nan_stays_in_its_channel(cuda: Any) -> None:
     x, _, gamma, beta = arrays((50, 4), numpy.float32, 0)
     x = x.copy()
