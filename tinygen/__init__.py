@@ -1,4 +1,8 @@
-"""tinygen: a small deep-learning framework for generative models, from scratch in Python."""
+"""tinygen: a small deep-learning framework for generative models, from scratch in Python.
+
+Every function of `functional` is here, as in `tinygen.abs`, and those of one tensor are its methods
+too; layers are in `tinygen.nn`, optimisers in `tinygen.optim`.
+"""
 
 from typing import TYPE_CHECKING, Any
 

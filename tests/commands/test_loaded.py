@@ -35,6 +35,7 @@ def test_every_example_s_run_is_opened_without_its_data_and_says_what_it_cannot_
     stream = tg.random_state()
     run = tg.load_run(tmp_path)
     assert run.epoch == 2 and run.options.out == tmp_path
+    assert repr(run) == f"{tmp_path}: {'vae' if example == 'inpaint' else example}, 2 epochs; {', '.join(run.networks)}"
     for name, network in run.networks.items():
         assert not any(module.training for module in network.modules())
         for key, array in network.state_dict().items():

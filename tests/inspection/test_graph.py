@@ -112,6 +112,11 @@ def test_the_text_is_a_tree_in_which_a_shared_tensor_s_inputs_come_once() -> Non
     ]
 
 
+def test_a_named_input_of_a_layer_keeps_its_name() -> None:
+    x = tg.ones((2, 3))
+    assert "x" in [v.name for v in tg.graph(nn.Dense(3, 1)(x).sum(), {"x": x}).vertices]
+
+
 def test_gradients_of_gradients_have_a_graph() -> None:
     x = tg.tensor([2.0], requires_grad=True)
     text = str(tg.graph(tg.grad(tg.tanh(x).sum(), x, create_graph=True), {"x": x}))

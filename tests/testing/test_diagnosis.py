@@ -152,6 +152,12 @@ OPS = {
             "raw output": (lambda g, y, x: raw(y) * (g - (g * raw(y)).sum(axis=-1, keepdims=True)), PAST_THE_GRAPH),
         },
     ),
+    "softmax over two axes": Op(
+        lambda x: numpy.exp(x) / numpy.exp(x).sum(axis=(1, 2), keepdims=True),
+        lambda g, y, x: y * (g - (g * y).sum(axis=(1, 2), keepdims=True)),
+        [(2, 3, 2)],
+        {"without the sum": (lambda g, y, x: g * y, "differs by y times a number, another one for each index outside of the axes (1, 2)")},
+    ),
     "matrix product": Op(
         lambda a, b: a @ b,
         lambda g, y, a, b: (g @ b.transpose(), a.transpose() @ g),

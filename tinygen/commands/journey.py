@@ -1,4 +1,4 @@
-"""Follow one batch through one training step of an example, from its file to the vector instructions and back.
+"""Follow one batch through one training step of an example, from its script to the compiled inner loop and back.
 
 The step runs, and is traced: every stop has its place in the source, the shapes and bytes that it was
 given, and its time, in which the tracing is included. The way leads to the largest convolution of the
@@ -10,6 +10,7 @@ import io
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -56,8 +57,12 @@ def told(there: Sequence[Stop], back: Sequence[Stop]) -> list[str]:
             path = Path(stop.file)
             place = f"{path.relative_to(root) if path.is_relative_to(root) else path}:{stop.line}"
             cost = "compiled" if stop.seconds is None else f"{stop.bytes / 1e6:.2f} MB in, {stop.seconds * 1e3:.2f} ms"
-            lines.append(f"{number:>3} {stop.name}  {' '.join(stop.shapes)}")
+            lines.append(f"{number:>3} {stop.name}  {_given(stop)}")
             lines.append(f"    {place}  {cost}")
-            if stop.sentence:
-                lines.append(f"    {stop.sentence}.")
+            lines += [f"    {words}." for words in (stop.layer, stop.sentence) if words]
     return [*lines, "", "Stops that were met before are left out on the way back."]
+
+
+def _given(stop: Stop) -> str:
+    """The arrays that it was given, by the names of its arguments."""
+    return "  ".join(f"{name} {' '.join(shape for _, shape in group)}" for name, group in groupby(stop.given, key=lambda pair: pair[0]))

@@ -76,6 +76,9 @@ class LoadedRun:
         self.shape: tuple[int, ...] = data.train_images.shape[1:] if self.classes else ()
         self._run, self.trained = run, trained
 
+    def __repr__(self) -> str:
+        return f"{self.folder}: {self.options.script}, {self.epoch} epochs; {', '.join(self.networks)}"
+
     @cached_property
     def data(self) -> Any:
         """The data that it was trained on, read when first asked for.

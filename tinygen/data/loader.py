@@ -33,7 +33,9 @@ class Loader:
         if len(set(lengths)) != 1:
             raise ValueError(f"Loader: takes one or more arrays of equal length, not of the lengths {lengths}")
         if not 1 <= batch_size <= lengths[0]:
-            raise UsageError(f"Loader: batch_size must be 1 to {lengths[0]}, the number of examples, not {batch_size}")
+            raise UsageError(
+                f"Loader: batch_size must be 1 to {lengths[0]}, the number of examples, not {batch_size}; in a script, give --batch-size"
+            )
         if not 0 <= seed < 2**64:
             raise UsageError(f"Loader: seed must be 0 to 2**64 - 1, not {seed}")
         self.arrays = arrays

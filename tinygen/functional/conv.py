@@ -81,6 +81,8 @@ def _kernel_size(w: Tensor) -> Pair:
 
 @dataclass(slots=True, eq=False)
 class Conv2DFunction(Function):
+    """A convolution, by the kernel of the device of its arrays."""
+
     stride: Pair
     padding: Padding
     dilation: Pair
@@ -97,6 +99,8 @@ class Conv2DFunction(Function):
 
 @dataclass(slots=True, eq=False)
 class Conv2DDataFunction(Function):
+    """The gradient of a convolution to its images, which is the transposed convolution."""
+
     size: Pair
     stride: Pair
     padding: Padding
@@ -114,6 +118,8 @@ class Conv2DDataFunction(Function):
 
 @dataclass(slots=True, eq=False)
 class Conv2DWeightFunction(Function):
+    """The gradient of a convolution to its weight."""
+
     size: Pair
     stride: Pair
     padding: Padding

@@ -74,7 +74,7 @@ def dense(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         raise ValueError(f"dense: x {x.shape} must end in the {weight.shape[0]} features that weight {weight.shape} (in, out) takes{cure}")
     if bias is not None and bias.shape != weight.shape[1:]:
         raise ValueError(f"dense: bias has shape {bias.shape} but weight {weight.shape} gives {weight.shape[1]} features")
-    y = matmul(reshape(x, (-1, weight.shape[0])), weight)
+    y = matmul(x if x.ndim == 2 else reshape(x, (-1, weight.shape[0])), weight)
     if bias is not None:
         y = y + bias
     return y if x.ndim == 2 else reshape(y, (*x.shape[:-1], weight.shape[1]))

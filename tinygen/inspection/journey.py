@@ -1,4 +1,4 @@
-"""One batch on its way through one training step, from the program to the vector instructions and back.
+"""One batch on its way through one training step, from the program to the compiled inner loop and back.
 
 The step runs and is traced for real. Of its some thousand calls the journey keeps those that lead to
 one convolution, the one that is given the most numbers; then those that lead to its gradients, and those that
@@ -8,14 +8,17 @@ lead to the first kernel of the optimiser.
 import ast
 import functools
 import inspect
+import itertools
 import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
+
+from tinygen_kernels import Kernels
 
 from tinygen.engine import arguments
 from tinygen.engine.tensor import Tensor
@@ -27,20 +30,25 @@ CONVOLUTIONS = ("conv2d", "conv2d_data", "conv2d_weight")  # the kernels' names,
 class Stop:
     """A call on the way: where its code is, what it says of itself, what it was given, and how long it took.
 
-    `bytes` is the size of the arrays that it was given. What was compiled into the stop before has
-    no seconds of its own.
+    `given` has the name and the shape of each array that it was given, `bytes` is their size. What was
+    compiled into the stop before has no seconds of its own.
     """
 
     name: str
     file: str
     line: int
     sentence: str
-    shapes: list[str] = field(default_factory=list)
+    layer: str = ""
+    given: list[tuple[str, str]] = field(default_factory=list)
     bytes: int = 0
     seconds: float | None = None
     kernel: Callable[..., None] | None = None  # what the call launches
     caller: "Stop | None" = None
     calls: list["Stop"] = field(default_factory=list)
+
+    @property
+    def shapes(self) -> list[str]:
+        return [shape for _, shape in self.given]
 
     def way(self) -> list["Stop"]:
         """The calls from the first one to this one."""
@@ -102,20 +110,29 @@ def trace(program: Callable[[], Any], file: Path, function: str, folders: Sequen
 
 def _entered(frame: FrameType, caller: Stop | None) -> Stop:
     owner = frame.f_locals.get("self")
-    given = inspect.getargvalues(frame)
-    values = [frame.f_locals.get(name) for name in given.args]  # Numba's frames have no locals
-    values += frame.f_locals[given.varargs] if given.varargs else []
-    # A tensor that is being made has no data yet.
-    held: list[Any] = [getattr(value, "data", None) if isinstance(value, Tensor) else value for value in values]
-    arrays = [value for value in held if hasattr(value, "nbytes") and not isinstance(value, type)]
-    code = frame.f_code
+    code, kernel = frame.f_code, frame.f_locals.get("kernel")
     name = f"{type(owner).__name__}.{code.co_name}" if owner is not None else code.co_name
-    stop = Stop(name, code.co_filename, code.co_firstlineno, _sentence(code.co_filename, code.co_firstlineno), caller=caller)
-    stop.shapes, stop.bytes = [str(tuple(a.shape)) for a in arrays], sum(a.nbytes for a in arrays)
-    stop.kernel = frame.f_locals.get("kernel")
+    stop = Stop(name, code.co_filename, code.co_firstlineno, _sentence(code), kernel=kernel, caller=caller)
+    if hasattr(owner, "describe") and not list(owner.children()):
+        stop.layer = owner.describe()
+    for argument, value in _arguments(frame, kernel):
+        array: Any = getattr(value, "data", None) if isinstance(value, Tensor) else value  # a tensor that is being made has no data yet
+        if hasattr(array, "nbytes") and not isinstance(array, type):
+            stop.given.append((argument, str(tuple(array.shape))))
+            stop.bytes += array.nbytes
     if caller:
         caller.calls.append(stop)
     return stop
+
+
+def _arguments(frame: FrameType, kernel: Any) -> Iterator[tuple[str, Any]]:
+    """The names and values of a call's arguments; those that it passes on to a kernel have the names that the kernel gives them."""
+    given = inspect.getargvalues(frame)
+    yield from ((name, frame.f_locals.get(name)) for name in given.args)  # Numba's frames have no locals
+    if given.varargs:
+        values = frame.f_locals[given.varargs]
+        inner = inspect.unwrap(kernel).__code__.co_varnames[1:] if kernel is not None else itertools.repeat(given.varargs)
+        yield from zip(inner, values, strict=False)
 
 
 @functools.cache
@@ -137,11 +154,17 @@ def _sentences(file: str) -> dict[int, str]:
             visit(part, own or above)
 
     visit(tree, ast.get_docstring(tree) or "")
-    return {line: re.split(r"(?<=\S)[.:](?:\s|$)", " ".join(text.split("\n\n")[0].split()))[0] for line, text in found.items()}
+    return {line: _first(text) for line, text in found.items()}
 
 
-def _sentence(file: str, line: int) -> str:
-    return _sentences(file).get(line, "")
+def _first(text: str) -> str:
+    return re.split(r"(?<=\S)[.:](?:\s|$)", " ".join(text.split("\n\n")[0].split()))[0]
+
+
+def _sentence(code: CodeType) -> str:
+    """A function's first sentence about itself; a kernel's is that of the contract."""
+    contract = getattr(Kernels, code.co_name, None) if "tinygen_kernels" in code.co_filename else None
+    return _first(contract.__doc__ or "") if contract else _sentences(code.co_filename).get(code.co_firstlineno, "")
 
 
 def journey(step: Stop) -> tuple[list[Stop], list[Stop]]:
@@ -178,7 +201,7 @@ def _compiled(kernel: Any) -> list[Stop]:
     """The kernel and the register tile in it. Both are compiled, so no trace sees them."""
     inner = (getattr(kernel.__globals__.get(name), "_defn", None) for name in kernel.__code__.co_names if name.endswith("_tile"))
     codes = [inspect.unwrap(function).__code__ for function in (kernel, *filter(None, inner))]
-    return [Stop(c.co_name, c.co_filename, c.co_firstlineno, _sentence(c.co_filename, c.co_firstlineno)) for c in codes]
+    return [Stop(c.co_name, c.co_filename, c.co_firstlineno, _sentence(c)) for c in codes]
 
 
 def _folded(stops: Sequence[Stop], before: Sequence[Stop] = ()) -> list[Stop]:

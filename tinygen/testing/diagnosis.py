@@ -179,9 +179,9 @@ def _term(case: Case) -> str:
 
 
 def _groups(ndim: int) -> Iterator[tuple[int, ...]]:
-    """All axes together, then each axis by itself."""
-    yield tuple(range(ndim))
-    yield from ((axis,) for axis in range(ndim) if ndim > 1)
+    """All axes together, then ever fewer of them."""
+    for count in range(ndim, 0, -1):
+        yield from itertools.combinations(range(ndim), count)
 
 
 def _pieces(case: Case) -> str:

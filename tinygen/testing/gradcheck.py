@@ -135,7 +135,7 @@ class _Derivative:
             expected, doubt = self.extrapolated(v)
             bound = max(bound, min(doubt, tolerance))
         if not abs(expected - found) <= bound:
-            numbers = f"the difference quotient is {expected}, the gradient gives {found}"
+            numbers = f"along a random direction the difference quotient is {expected}, the gradient gives {found}"
             which = f"order {self.order}, {self.names[self.i]} {self.inputs[self.i].shape}"
             raise AssertionError(f"{which}: {numbers}\n{self.diagnosis()}")
 

@@ -28,7 +28,7 @@ def finish(training: "Training") -> None:
     if training.average is not None:
         training.average.exchange()
     training.observation.report(folder, training.options, training.data)
-    print(f"trained {training.epoch} epochs; log, samples, checkpoint and report.html are in {folder.path}")
+    print(f"trained {training.epoch} epoch{'s' * (training.epoch != 1)}; log, samples, checkpoint and report.html are in {folder.path}")
 
 
 def _save_generated(generate: Callable[[int], numpy.ndarray], folder: RunFolder, epoch: int) -> None:
