@@ -109,7 +109,7 @@ def trace(program: Callable[[], Any], file: Path, function: str, folders: Sequen
 
 
 def _entered(frame: FrameType, caller: Stop | None) -> Stop:
-    owner = frame.f_locals.get("self")
+    owner: Any = frame.f_locals.get("self")
     code, kernel = frame.f_code, frame.f_locals.get("kernel")
     name = f"{type(owner).__name__}.{code.co_name}" if owner is not None else code.co_name
     stop = Stop(name, code.co_filename, code.co_firstlineno, _sentence(code), kernel=kernel, caller=caller)
