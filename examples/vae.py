@@ -109,13 +109,14 @@ class DenseVAE(VAE):
         )
 
 
-def negative_elbo(x: tg.Tensor, logits: tg.Tensor, mean: tg.Tensor, log_var: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor]:
-    """Its two terms, averaged over the batch: reconstruction and KL divergence.
+def reconstruction_loss(x: tg.Tensor, logits: tg.Tensor) -> tg.Tensor:
+    """-log p(x | z), averaged over the batch: the sum over pixels of softplus(logit) - x logit."""
+    return (tg.softplus(logits) - x * logits).sum(axis=(1, 2, 3)).mean()
 
-    -log p(x | z) = sum over pixels of softplus(logit) - x logit.
-    """
-    reconstruction = (tg.softplus(logits) - x * logits).sum(axis=(1, 2, 3)).mean()
-    return reconstruction, tg.gaussian_kl(mean, log_var)
+
+def negative_elbo(x: tg.Tensor, logits: tg.Tensor, mean: tg.Tensor, log_var: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor]:
+    """Its two terms, averaged over the batch: reconstruction and KL divergence."""
+    return reconstruction_loss(x, logits), tg.gaussian_kl(mean, log_var)
 
 
 def train(model: VAE, data: ImageDataset, options: VariationalOptions) -> None:

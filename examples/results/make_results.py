@@ -37,6 +37,8 @@ COMMANDS = {
     "dense_vae": "vae.py --dense",
     "cifar_vae": "cifar_vae.py",
     "recurrent_vae": "recurrent_vae.py",
+    "vqvae": "vqvae.py",
+    "vqvae_by_class": "vqvae.py --by-class",
     "inpaint": "inpaint.py",
     "gan": "gan.py",
     "wide_gan": "gan.py --wide --epochs 50",

@@ -51,28 +51,26 @@ def test_no_more_than_k_are_drawn_from_where_all_are_alike() -> None:
     assert len(set(transformer.draw(tg.zeros((500, 9)), top_k=4).tolist())) == 4
 
 
-def test_what_is_written_behind_tokens_is_that_of_the_seed_and_sees_the_last_steps() -> None:
+def test_a_step_with_what_was_seen_before_is_that_of_the_whole() -> None:
+    network, tokens = model(), numpy.array([[0, 1, 2, 3, 4, 0], [4, 4, 1, 0, 3, 2]])
+    seen = [list[tg.Tensor]() for _ in network.blocks]
+    with nn.evaluating(network):
+        steps = [network(tokens[:, t : t + 1], seen).numpy() for t in range(6)]
+        assert_allclose(numpy.concatenate(steps, axis=1), network(tokens).numpy(), atol=1e-5)
+
+
+def test_what_is_written_is_that_of_the_seed_and_sees_the_last_steps() -> None:
     network = model()
-    seen: list[numpy.ndarray] = []
-    forward = network.forward
-    network.forward = lambda tokens: (seen.append(tokens), forward(tokens))[1]  # type: ignore[method-assign]
-    start = numpy.array([[1], [2]])
     rows = []
     for seed in (3, 3, 4):
         tg.manual_seed(seed)
-        rows.append(transformer.continued(network, start, 9))
-    assert rows[0].shape == (2, 10) and 0 <= rows[0].min() <= rows[0].max() < 5
-    assert_array_equal(rows[0][:, :1], start)
+        rows.append(transformer.written(network, numpy.array([1, 2]), 9))
+    assert rows[0].shape == (2, 9) and 0 <= rows[0].min() <= rows[0].max() < 5
     assert_array_equal(rows[0], rows[1])
     assert (rows[0] != rows[2]).any()
-    for t, tokens in enumerate(seen[:9]):
-        assert_array_equal(tokens, rows[0][:, max(0, t - 5) : t + 1])
     assert network.training
-
-
-def test_the_loss_is_the_mean_over_all_tokens() -> None:
-    logits = numpy.random.default_rng(0).standard_normal((2, 3, 4)).astype("float32")
-    tokens = numpy.array([[0, 3, 1], [2, 2, 0]], numpy.uint8)
-    log_p = logits - numpy.log(numpy.exp(logits).sum(axis=-1, keepdims=True))
-    expected = -numpy.mean([log_p[n, t, tokens[n, t]] for n in range(2) for t in range(3)])
-    assert_allclose(transformer.negative_log_likelihood(tg.tensor(logits), tokens).item(), expected, rtol=1e-6)
+    likely = transformer.written(network, numpy.array([1, 2]), 9, top_k=1)
+    whole = numpy.concatenate([[[1], [2]], likely], axis=1)
+    with nn.evaluating(network):
+        for t in range(9):
+            assert_array_equal(network(whole[:, max(0, t - 5) : t + 1]).numpy()[:, -1].argmax(axis=-1), likely[:, t])

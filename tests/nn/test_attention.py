@@ -36,6 +36,14 @@ def test_a_causal_step_sees_none_that_come_later(x: Tensor, step: int, causal: b
 
 
 @modest
+@given(x=tensors((2, 5, 4)), causal=st.booleans(), similarity=st.sampled_from(["dot", "cosine"]))
+def test_the_last_step_alone_is_the_last_of_all(x: Tensor, causal: bool, similarity: str) -> None:
+    layer = nn.SelfAttention(4, 2, causal, similarity).double()
+    assert_allclose(layer(x, last=True).numpy(), layer(x).numpy()[:, -1:], atol=1e-12)
+    assert_allclose(layer.weights(x, last=True).numpy(), layer.weights(x).numpy()[:, :, -1:], atol=1e-12)
+
+
+@modest
 @given(x=tensors((2, 3, 4)), causal=st.booleans(), seed=seeds)
 def test_a_mask_of_numbers_far_down_hides_what_one_of_booleans_does(x: Tensor, causal: bool, seed: int) -> None:
     layer = nn.SelfAttention(4, 2, causal).double()

@@ -47,7 +47,8 @@ class SelfAttention(_MultiHead):
 
     Each head has its own d = features / heads of the queries, keys and values. With `causal`, step t
     attends to steps 0 to t only. `forward(x, mask)` takes the mask of `functional.attention`, which
-    broadcasts to (N, heads, T, T). The similarity of a query q and a key k is either
+    broadcasts to (N, heads, T, T). `forward(x, last=True)` computes the last step alone, (N, 1,
+    features). The similarity of a query q and a key k is either
 
         "dot"       <q, k> / sqrt(d), or
         "cosine"    scale <q, k> / (|q| |k|), with a learned scale for each head (Henry et al., 2020).
@@ -66,16 +67,16 @@ class SelfAttention(_MultiHead):
         self.scale = Parameter(start) if similarity == "cosine" else None
         self.causal = causal
 
-    def weights(self, x: Tensor, mask: Tensor | Array | None = None) -> Tensor:
-        """How much step i of x attends to step j, (N, heads, T, T); the sum over j is 1."""
+    def weights(self, x: Tensor, mask: Tensor | Array | None = None, last: bool = False) -> Tensor:
+        """How much step i of x attends to step j, (N, heads, T, T), or of the last i alone; the sum over j is 1."""
         expect_sequences(x, self.features)
-        query, key = self._split(self.query(x)), self._split(self.key(x))
+        query, key = self._split(self.query(x[:, -1:] if last else x)), self._split(self.key(x))
         if self.scale is not None:
             query, key = (t / euclidean_norm(t, axis=-1, keepdims=True) for t in (query, key))
-        return F.attention_weights(query, key, self.scale, mask, self.causal)
+        return F.attention_weights(query, key, self.scale, mask, self.causal and not last)
 
-    def forward(self, x: Tensor, mask: Tensor | Array | None = None) -> Tensor:
-        return self._mixed(self.weights(x, mask), x)
+    def forward(self, x: Tensor, mask: Tensor | Array | None = None, last: bool = False) -> Tensor:
+        return self._mixed(self.weights(x, mask, last), x)
 
     def describe(self) -> str:
         causal, similarity = ", causal" if self.causal else "", ", cosine" if self.scale is not None else ""
