@@ -232,10 +232,7 @@ TABLE: dict[type[Function], Rule] = {
 
 
 def to_onnx(call: Callable[..., Any], path: str | Path, *inputs: Input) -> None:
-    """Write a model as an ONNX graph: `to_onnx(generator, "generator.onnx", (1, 100))`.
-
-    Inputs and outputs are those of `onnx_graph`, which gives the file's bytes.
-    """
+    """Write a model's graph, of `onnx_graph`: `to_onnx(generator, "generator.onnx", (1, 100))`."""
     write_whole(Path(path), onnx_graph(call, *inputs))
 
 
