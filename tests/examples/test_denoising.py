@@ -16,6 +16,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import tinygen as tg
 from tinygen import nn
 from tinygen.data import ImageDataset, load_images
+from tinygen.evaluation.features import train_classifier
 from tinygen.training.denoising import Denoising, TrainedDenoiser
 
 IMAGES = numpy.random.default_rng(0).uniform(-0.9, 0.9, (5, 4, 4, 1))
@@ -152,6 +153,8 @@ def test_the_table_of_findings_tells_how_images_were_sampled(few_images: Path, t
     run.compare({"exact": (lambda predict, x: exact, 0.0), "black": (lambda predict, x: tg.zeros_like(x) - 1, 0.0)})
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in (tmp_path / "findings.txt").read_text().splitlines()[2:]]
     assert [row[0] for row in rows] == ["30 test images", "training images", "exact", "black"]
+    judge = train_classifier(data.train_images, data.train_labels, len(data.classes), 0, len(data.train_images) // 8)
+    assert rows[0][2] == f"{(judge.classify(data.test_images) == data.test_labels).mean():.3f}"
     assert rows[2][1:] == ["0.000", rows[0][2]]
     assert float(rows[3][1]) > 0.5 and float(rows[3][2]) <= 0.3
 
