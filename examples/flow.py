@@ -142,7 +142,7 @@ def main(options: FlowOptions) -> None:
     run.train(partial(velocity_loss, model))
     ways = {f"Euler, {n} steps": (partial(euler, steps=n), 0.0) for n in (4, 10, 100)}
     ways |= {f"Heun, {n} steps": (partial(heun, steps=n), 0.0) for n in (2, 5)}
-    run.compare(ways | {f"Euler, 10 steps, guidance {w}": (partial(euler, steps=10), w) for w in (1.0, 3.0)})
+    run.compare(ways | {f"Euler, 10 steps, guidance {w}": (partial(euler, steps=10), w) for w in (0.5, 1.0, 3.0)})
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ class DenoisingOptions(DescentOptions, Options):
 class GuidedOptions(DenoisingOptions):
     """The options of every such script whose model can be asked for a class."""
 
-    guidance: float = 0.0
+    guidance: float = 0.5
     """w, how far images are driven towards what is typical of their class; 0 is not at all"""
 
     def check(self) -> None:
