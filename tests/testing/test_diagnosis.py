@@ -62,7 +62,7 @@ FORGOTTEN = "does not change with the incoming gradient: is g forgotten?"
 LEFT_OUT = "0 everywhere: is this input's gradient left out"
 PAST_THE_GRAPH = "does backward use .data, NumPy, or a number that forward kept?"
 SUM = "a sum that is missing, or over another axis?"
-FORMULA = "is the derivative's formula another one"
+FORMULA = "is the formula another one"
 
 OPS = {
     "softsign": Op(

@@ -28,6 +28,11 @@ own. That is the second row of this table; the other rows are found in the same 
 conv2d_data is the transposed convolution: it takes the small image y and gives a large one, x. Images
 are (N, H, W, C). The weight of a convolution from C to K channels is (kh, kw, C, K), and a transposed
 convolution takes the weight of the convolution that it transposes (Dumoulin & Visin, 2016).
+
+The nodes are `Conv2DFunction`, `Conv2DDataFunction` and `Conv2DWeightFunction`. They take their
+geometry in pairs, the padding as ((top, bottom), (left, right)):
+
+    to_w = Conv2DWeightFunction((kh, kw), stride, padding, dilation)(g, y)     # the second row's
 """
 
 from collections.abc import Sequence
@@ -118,7 +123,7 @@ class Conv2DDataFunction(Function):
 
 @dataclass(slots=True, eq=False)
 class Conv2DWeightFunction(Function):
-    """The gradient of a convolution to its weight."""
+    """The gradient of a convolution to its weight, of the large x and the small y."""
 
     size: Pair
     stride: Pair

@@ -60,7 +60,7 @@ class Case:
             _some,
             _reach,
         ]
-        formula = "No constant factor, sign or place explains it: is the derivative's formula another one, or taken at another point?"
+        formula = "Neither a factor nor a place explains it: is the formula another one, perhaps by a sign, or taken at another point?"
         return f"{values}. " + next(filter(None, (diagnosis(self) for diagnosis in diagnoses)), formula)
 
     def quantities(self) -> Iterator[tuple[str, numpy.ndarray]]:
