@@ -64,7 +64,7 @@ def negative_log_likelihood(model: Transformer, rows: Array) -> tg.Tensor:
     before, counts = context(rows)
     log_p = tg.log_softmax(model(before))[(*array_module(rows).indices(rows.shape), rows)]
     counts = tg.Tensor(counts.astype("float32"))
-    return -(log_p * counts).sum() / counts.sum()
+    return -(log_p * counts).mean() / counts.mean()
 
 
 def sample(model: Transformer, n: int, longest: int) -> numpy.ndarray:

@@ -67,6 +67,12 @@ def test_dropout_is_the_reference_bit_for_bit(cuda: Any, dtype: Any, shape: tupl
     assert found[kept].tobytes() == expected[kept].tobytes()
 
 
+@pytest.mark.parametrize("first", [1, 2])
+def test_dropout_of_a_part_is_that_part_of_all(cuda: Any, first: int) -> None:
+    x = numpy.ones(50, numpy.float32)
+    assert_array_equal(cuda.dropout(on_device(x[first:]), 0.5, 7, first).get(), cuda.dropout(on_device(x), 0.5, 7).get()[first:])
+
+
 def test_an_element_stays_whose_word_is_not_below_the_rate(cuda: Any) -> None:
     x = on_device(numpy.ones(2))
     for i, word in enumerate((0xFF1DAE59, 0x6CD10DF2)):  # the first two of seed 0, published with Salmon et al.'s Random123

@@ -90,6 +90,17 @@ def test_the_reference_is_met(cuda: Any, dtype: Any, shape: tuple[int, ...], slo
         assert numpy.abs(result - exact).max() < tolerance * size
 
 
+def test_the_reference_is_met_with_the_means_of_several_processes(cuda: Any) -> None:
+    x, g, gamma, beta = arrays((4, 5, 3), numpy.float64, 0)
+    y, mean, var = (result.get() for result in cuda.batch_norm(*map(on_device, (x, gamma, beta)), 1e-5, 0.2, lambda m: 0.5 * m + 2.0))
+    for result, exact in zip((y, mean, var), reference.batch_norm(x, gamma, beta, 1e-5, 0.2, lambda m: 0.5 * m + 2.0), strict=True):
+        numpy.testing.assert_allclose(result, exact, rtol=1e-12, atol=1e-12)
+    given = g, x, y, gamma, mean, var
+    found = cuda.batch_norm_backward(*map(on_device, given), 1e-5, 0.2, lambda m: 0.5 * m + 2.0)
+    for gradient, exact in zip(found, reference.batch_norm_backward(*given, 1e-5, 0.2, lambda m: 0.5 * m + 2.0), strict=True):
+        numpy.testing.assert_allclose(gradient.get(), exact, rtol=1e-12, atol=1e-12)
+
+
 @every_dtype
 @pytest.mark.parametrize("shape", [(3, 11, 12, 3), (600, 2)])
 def test_a_mean_a_thousand_times_the_deviation(cuda: Any, dtype: Any, shape: tuple[int, ...]) -> None:

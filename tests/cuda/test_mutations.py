@@ -70,6 +70,7 @@ MUTATIONS = [
     ("elementwise.py", "uint32(i // uint32(2))", "uint32(i)", f"{ELEMENTWISE}::test_dropout_is_the_reference_bit_for_bit"),
     ("elementwise.py", "right if i % uint32(2) else left", "left", f"{ELEMENTWISE}::test_dropout_is_the_reference_bit_for_bit"),
     ("elementwise.py", "< threshold else", "<= threshold else", f"{ELEMENTWISE}::test_an_element_stays_whose_word_is_not_below_the_rate"),
+    ("elementwise.py", "uint32(first + i)", "i", f"{ELEMENTWISE}::test_dropout_of_a_part_is_that_part_of_all"),
     ("elementwise.py", "seed[0] >> uint64(32)", "seed[0] >> uint64(31)", f"{ELEMENTWISE}::test_dropout_is_the_reference_bit_for_bit"),
     ("elementwise.py", "constants[0] * p[i]", "p[i]", f"{ELEMENTWISE}::test_adam"),
     ("elementwise.py", "uint32(cuda.gridDim.x) * uint32(cuda.blockDim.x)", "uint32(cuda.blockDim.x)", TOGETHER),
