@@ -136,6 +136,14 @@ def test_a_convolution_with_leaky_relu_equals_its_composite(transposed: bool, sl
         assert_array_equal(a.numpy(), b.numpy())
 
 
+def test_silu_in_few_passes_equals_its_composite() -> None:
+    x, c = (random_tensor((3, 4), numpy.random.default_rng(i)) for i in range(2))
+    fused, composite = F.silu(x), x * F.sigmoid(x)
+    assert isinstance(fused.node, Fused)
+    assert_array_equal(fused.numpy(), composite.numpy())
+    assert_allclose(grad(fused, x, c).numpy(), grad(composite, x, c).numpy(), rtol=1e-12)
+
+
 class TestFused:
     """batch_norm has a kernel for its first derivatives; its composite is what they mean, and what the second ones are made of."""
 
