@@ -62,15 +62,7 @@ def batch_norm(
 
 
 def batch_norm_backward(
-    g: Array,
-    x: Array,
-    y: Array,
-    gamma: Array,
-    mean: Array,
-    var: Array,
-    eps: float,
-    negative_slope: float,
-    over_all: Average | None = None,
+    g: Array, x: Array, y: Array, gamma: Array, mean: Array, var: Array, eps: float, negative_slope: float, over_all: Average | None = None
 ) -> tuple[Array, Array, Array]:
     channels, slope = x.shape[-1], x.dtype.type(negative_slope)
     gradients = _sums(_gradient, _gradients, x, mean, gamma, var, g, y, slope=slope, eps=eps)
