@@ -1,4 +1,4 @@
-"""Random images of a trained model, or random names of a model of names.
+"""Random images of a trained model, or random names or texts of one that writes.
 
     tinygen sample runs/dcgan                          64 images in runs/dcgan/sample.png
     tinygen sample runs/dcgan --n 1000 --out images    1,000 PNGs in the folder images
@@ -30,7 +30,7 @@ class SampleOptions(RunArgument):
     classes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS ...", help_behavior_hint="")] = ()
     """names or numbers of the classes that the images have in turn, if the model can be asked for them"""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE|FOLDER", help_behavior_hint="(default: RUN/sample.png)")] = None
-    """a .png with all images, a .npz, a .gif, or a folder of PNGs; names are printed, and a .txt keeps them"""
+    """a .png with all images, a .npz, a .gif, or a folder of PNGs; names and texts are printed, and a .txt keeps them"""
 
 
 def main(options: SampleOptions) -> None:
