@@ -16,11 +16,13 @@ pytest.importorskip("mpi4py", reason="needs the extra mpi")
 SCRIPT = Path(__file__).with_name("failing.py")
 
 
-def run(processes: int, out: Path, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    started = ["-m", "tinygen", "run", "-n", str(processes)] if processes > 1 else []
+def run(processes: int, out: Path, *options: str, by_tinygen: bool = False, **variables: str) -> subprocess.CompletedProcess[str]:
+    launcher = [sys.executable, "-m", "tinygen", "run"] if by_tinygen else [Path(sys.executable).with_name("mpiexec")]
+    launched = [*launcher, "-n", str(processes)] if processes > 1 else []
+    python = [] if by_tinygen else [sys.executable]
     environment = os.environ | {"TINYGEN_KERNELS": "reference", "OPENBLAS_NUM_THREADS": "1"} | variables
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "kernels")])
-    command = [sys.executable, *started, SCRIPT, "--out", out, *options]
+    command = [*launched, *python, SCRIPT, "--out", out, *options]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
 
 
@@ -41,7 +43,7 @@ def resumed(out: Path, whole: dict[str, numpy.ndarray]) -> None:
 
 
 def test_a_process_that_is_killed(whole: dict[str, numpy.ndarray], tmp_path: Path) -> None:
-    result = run(2, tmp_path / "run", "--how", "killed")
+    result = run(2, tmp_path / "run", "--how", "killed", by_tinygen=True)
     assert result.returncode == 1
     assert "tinygen: a process was ended by SIGKILL, and so were the others" in result.stderr
     resumed(tmp_path / "run", whole)

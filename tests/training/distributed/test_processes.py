@@ -35,7 +35,10 @@ def run(processes: int, *command: str | Path, **variables: str) -> subprocess.Co
     return subprocess.run([*launched, sys.executable, *command], capture_output=True, text=True, env=environment, timeout=300)
 
 
-def trained(processes: int, out: Path, example: str, *options: str | Path) -> tuple[list[dict[str, float]], dict[str, numpy.ndarray]]:
+Trained = tuple[list[dict[str, float]], dict[str, numpy.ndarray]]
+
+
+def trained(processes: int, out: Path, example: str, *options: str | Path) -> Trained:
     """The log, and the arrays of the checkpoint, of two epochs of an example in double precision."""
     result = run(processes, EXACT, example, "--batch-size", str(BATCH), "--epochs", "2", "--out", out, *options)
     assert result.returncode == 0, result.stderr
@@ -46,10 +49,13 @@ def trained(processes: int, out: Path, example: str, *options: str | Path) -> tu
 
 @pytest.mark.parametrize(
     ("processes", "example", "options"),
-    [(3, "cnn", []), (2, "dcgan", []), (2, "wgan", ["--penalty"]), (2, "vae", []), (3, "recurrent_gan", ["--features", "16"])],
+    [(3, "cnn", []), (2, "dcgan", []), (2, "wgan", ["--penalty"]), (3, "recurrent_gan", ["--features", "16"])],
 )
 def test_several_processes_train_as_one_does(processes: int, example: str, options: list[str], images: Path, tmp_path: Path) -> None:
-    one, several = (trained(n, tmp_path / str(n), example, "--data", images, *options) for n in (1, processes))
+    compare(*(trained(n, tmp_path / str(n), example, "--data", images, *options) for n in (1, processes)))
+
+
+def compare(one: Trained, several: Trained) -> None:
     for a, b in zip(one[0], several[0], strict=True):
         assert a.keys() == b.keys()
         numpy.testing.assert_allclose(list(b.values()), list(a.values()), rtol=1e-8)
@@ -58,6 +64,7 @@ def test_several_processes_train_as_one_does(processes: int, example: str, optio
         numpy.testing.assert_allclose(several[1][name], array, rtol=1e-6, atol=1e-9, err_msg=name)
 
 
-def test_two_runs_of_two_processes_leave_the_same_bits(images: Path, tmp_path: Path) -> None:
-    first, second = (trained(2, tmp_path / str(n), "vae", "--data", images)[1] for n in (1, 2))
-    assert {name: array.tobytes() for name, array in first.items()} == {name: array.tobytes() for name, array in second.items()}
+def test_runs_of_two_processes_leave_the_same_bits_and_those_of_one_to_rounding(images: Path, tmp_path: Path) -> None:
+    one, first, second = (trained(n, tmp_path / str(i), "vae", "--data", images) for i, n in enumerate((1, 2, 2)))
+    compare(one, first)
+    assert {name: array.tobytes() for name, array in first[1].items()} == {name: array.tobytes() for name, array in second[1].items()}
