@@ -3,16 +3,19 @@
 import doctest
 import itertools
 import re
+from types import ModuleType
 from typing import Any
 
 import numpy
+import pytest
 from tinygen_kernels import reference
-from tinygen_kernels.cpu import conv
+from tinygen_kernels.cpu import conv, winograd
 
 
-def test_the_table_is_the_one_that_is_printed() -> None:
-    results = doctest.testmod(conv)
-    assert results.attempted == 6 and results.failed == 0
+@pytest.mark.parametrize(("module", "lines"), [(conv, 6), (winograd, 9)])
+def test_what_is_printed_is_what_is_computed(module: ModuleType, lines: int) -> None:
+    results = doctest.testmod(module)
+    assert results.attempted == lines and results.failed == 0
 
 
 def test_seven_loops_around_one_line_are_each_convolution() -> None:

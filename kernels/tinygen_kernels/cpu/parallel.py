@@ -68,20 +68,20 @@ def _loop(kernel: Callable[..., None]) -> Callable[..., None]:
     name, parameters = f"{kernel.__name__}_loop", ", ".join(others)
     source = f"""
 def {name}(_taken, _items, _turn, {parameters}):
-    _first = _add_atomically(_taken, _turn)
+    _first = add_atomically(_taken, _turn)
     while _first < _items:
         for {item} in range(_first, min(_first + _turn, _items)):
             _kernel({item}, {parameters})
-        _first = _add_atomically(_taken, _turn)
+        _first = add_atomically(_taken, _turn)
 """
-    namespace: dict[str, Any] = {"_add_atomically": _add_atomically, "_kernel": helper(kernel), "__name__": kernel.__module__}
+    namespace: dict[str, Any] = {"add_atomically": add_atomically, "_kernel": helper(kernel), "__name__": kernel.__module__}
     # The cache identifies a function by file and name, so the loop is given the kernel's file.
     exec(compile(source, kernel.__code__.co_filename, "exec"), namespace)
     return compiled(namespace[name], nogil=True)
 
 
 @intrinsic
-def _add_atomically(_typing: Any, array: Any, number: Any) -> Any:
+def add_atomically(_typing: Any, array: Any, number: Any) -> Any:
     """Add the number to array[0] and return what was there before, as one step for all threads."""
 
     def lower(context: Any, builder: Any, signature: Any, values: Any) -> Any:

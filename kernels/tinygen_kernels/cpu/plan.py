@@ -17,6 +17,8 @@ With AVX-512, for example, take 64 images 16x16x64 -> 128 with a 4x4 kernel and 
 7 images, whose 7*64 = 448 output pixels are one range, and a range has 2 items in each strip. That
 makes 20 items in each of the 4 strips of 32 output channels, in tiles of 14 pixels. The weight
 gradient has blocks of 1 image and 4 partial sums.
+
+The convolutions of `winograd.py` need no plan: their blocks are consecutive tiles of 2x2 pixels.
 """
 
 import functools

@@ -1,0 +1,276 @@
+# mypy: allow-untyped-defs
+"""3x3 convolutions with fewer multiplications (Winograd 1980; Lavin & Gray 2015, F(2x2, 3x3)).
+
+Two neighbouring outputs of a kernel of three taps read four inputs d:
+
+    y[0] = d[0]*g[0] + d[1]*g[1] + d[2]*g[2]
+    y[1] = d[1]*g[0] + d[2]*g[1] + d[3]*g[2]
+
+That is six products, but four are enough. y[0] and y[1] share d[1] and d[2], so take their sum and
+their difference as new inputs. With e = g[0] + g[2],
+
+    m[1] = (d[1] + d[2]) * (e + g[1])/2  and  m[2] = (d[2] - d[1]) * (e - g[1])/2
+    m[1] + m[2] = d[2]*e + d[1]*g[1]     and  m[1] - m[2] = d[1]*e + d[2]*g[1]
+
+The first sum has d[2]*g[0], where y[0] has d[0]*g[0], and m[0] = (d[0] - d[2]) * g[0] mends that.
+The second has d[1]*g[2], where y[1] has d[3]*g[2], and m[3] = (d[1] - d[3]) * g[2] is taken off. So
+y = A^T m and m = (G g) * (B^T d), element by element, with three small matrices:
+
+>>> import numpy
+>>> BT = numpy.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])
+>>> G = numpy.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+>>> AT = numpy.array([[1, 1, 1, 0], [0, 1, -1, -1]])
+>>> d, g = numpy.array([1, 2, 3, 4]), numpy.array([5, 6, 7])
+>>> AT @ ((G @ g) * (BT @ d)), numpy.correlate(d, g)
+(array([38., 56.]), array([38, 56]))
+
+In two dimensions each number above is itself such a row: a *patch* of 4x4 inputs and the 3x3 kernel
+give a *tile* of 2x2 outputs. The transforms apply to the rows and to the columns. Sixteen products
+do for 36:
+
+>>> d, g = numpy.arange(16).reshape(4, 4) ** 2, numpy.arange(9).reshape(3, 3)
+>>> AT @ ((G @ g @ G.T) * (BT @ d @ BT.T)) @ AT.T
+array([[2088., 2640.],
+       [4728., 5568.]])
+>>> [[int((d[i : i + 3, j : j + 3] * g).sum()) for j in (0, 1)] for i in (0, 1)]
+[[2088, 2640], [4728, 5568]]
+
+With channels, each of the 16 positions in a patch is a *plane*: a matrix with a row for each tile
+and a column for each channel. The sum over the input channels C is a product of each plane with a
+matrix (C, K) of the weights, K being the output channels, and A^T is applied only once, to the sum:
+
+    images (N, H, W, C)   ->  16 planes (tiles, C)   B^T d B
+    w (3, 3, C, K)        ->  16 planes (C, K)       G g G^T
+    their products            16 planes (tiles, K)
+    result (N, H', W', K) <-  2x2 pixels per tile    A^T m A, then bias and leaky ReLU
+
+`_convolve` does so for a *block* of tiles at a time, whose planes stay in the second-level cache,
+with the register tile of the other products. Padding and tiles that hang over the edge cost only
+what they compute: pixels outside the image are read from zeros, and those outside the result are
+not kept. The gradient of the image is the same convolution with the kernel rotated by 180 degrees,
+its channels exchanged, and 2 - padding as its padding.
+
+What it costs. The products shrink to 16/36. New are 32 additions for each patch and input channel,
+24 for each tile and output channel, their memory traffic, and the transform of the weights. Each
+transformed number is used for all channels of the other side, so many channels pay for that. On an
+AVX2 processor (Zen 3) a convolution then takes 0.55 to 0.75 of its time. `pays` is the rule:
+
+- At least 64 input and 64 output channels. 32 -> 64 gained a fifth, 32 -> 32 nothing.
+- Multiples of 32, so that all vectors and all strips are full.
+- A result of at least 8x8 pixels. The direct convolution skips the taps outside the image, and a
+  tile that hangs over the edge computes more than is kept: 7x7 gained a tenth, 5x5 lost as much.
+- At least 128 tiles. The transform of the weights takes as long as 70 tiles gain.
+
+How exact it is. `float32` rounds each result by at most u = 2^-24 of its size. To first order in u,
+the error of an output is at most
+
+    64 (C + 10) u * sum over c of (largest |input| in the patch) * (largest |weight|)
+
+The 10 roundings are 2 in B^T d B, 4 in G g G^T and 4 in A^T m A. The factor 64 is 8 for each
+dimension, where the absolute values of the three matrices multiply to 8. The direct convolution has
+9 in the place of 64, but 9C in the place of C + 10, since it adds 9C numbers one after another. So
+its bound is the larger one, and so was its error wherever we measured both. `float64`, in which
+gradients are checked, takes the direct convolution. A NaN or an infinity in a patch reaches all
+four outputs of the tile.
+"""
+
+import numpy
+from numba.core import cgutils
+
+from tinygen_kernels import Array, Pair
+from tinygen_kernels.cpu.memory import empty, flat
+from tinygen_kernels.cpu.panels import as_panels, strip_count
+from tinygen_kernels.cpu.parallel import add_atomically, helper, launch
+from tinygen_kernels.cpu.plan import Window, product_table
+from tinygen_kernels.cpu.simd import PIXELS, VECTORS, gather_tile, tile_width
+from tinygen_kernels.cpu.team import threads
+from tinygen_kernels.cpu.vector import LINE_BYTES, int64, intrinsic
+
+_LEAST_CHANNELS, _MULTIPLE, _LEAST_SIDE, _LEAST_TILES = 64, 32, 8, 128  # see above
+_TILES = 48 // PIXELS * PIXELS  # of a block
+
+
+def pays(images: Array, window: Window, shape: tuple[int, ...]) -> bool:
+    """Whether `convolve` is the faster way to a result of this shape."""
+    kernel_size, stride, _, dilation = window
+    if (kernel_size, stride, dilation) != ((3, 3), (1, 1), (1, 1)) or images.dtype != numpy.float32:
+        return False
+    channels, (_, height, width, outputs) = images.shape[3], shape
+    if min(channels, outputs) < _LEAST_CHANNELS or channels % _MULTIPLE or outputs % _MULTIPLE:
+        return False
+    return min(height, width) >= _LEAST_SIDE and _tile_count(shape) >= _LEAST_TILES
+
+
+def _tile_count(shape: tuple[int, ...]) -> int:
+    return shape[0] * -(-shape[1] // 2) * -(-shape[2] // 2)
+
+
+def convolve(images: Array, w: Array, bias: Array | None, before: Pair, shape: tuple[int, ...], slope: float, rotated: bool) -> Array:
+    """The convolution of images (N, H, W, C) with w (3, 3, C, K), then leaky ReLU.
+
+    `shape` is that of the result, (N, H', W', K). `before` is the number of rows of zeros above the
+    images and of columns to their left; a negative one crops. If `rotated`, the kernel is w
+    (3, 3, K, C) rotated by 180 degrees, with its channels exchanged.
+    """
+    channels, outputs, dtype = images.shape[3], shape[3], images.dtype
+    workers, line = min(threads(), -(-_tile_count(shape) // _TILES)), LINE_BYTES // images.itemsize
+    # Planes are a line further apart than their size. The first-level cache can hold only a few
+    # lines whose addresses differ by a multiple of a power of two.
+    planes = [empty((workers, 16, _TILES * length + line), dtype) for length in (channels, outputs)]
+    result, zeros, one = empty(shape, dtype), numpy.zeros(max(channels, outputs), dtype), numpy.ones(1, dtype)
+    start, slopes = zeros[:outputs] if bias is None else flat(bias), numpy.array([slope], dtype)
+    arrays = flat(images).reshape(images.shape), _kernel_planes(w, channels, outputs, rotated), product_table(channels, outputs)
+    launch(_convolve, workers, *arrays, *before, start, slopes, zeros, one, numpy.zeros(1, numpy.int64), *planes, result)
+    return result
+
+
+def _kernel_planes(w: Array, channels: int, outputs: int, rotated: bool) -> Array:
+    """G g G^T as the panels of 16 products, (16, strips, channels, tile width)."""
+    planes = empty((16, strip_count(outputs, w.dtype), channels, tile_width(w.dtype)), w.dtype)
+    panels, row, strip = as_panels(w, 9, outputs, 0, rotated)
+    launch(_transform, planes.shape[1] * channels, panels, row, strip, 8 if rotated else 0, -1 if rotated else 1, planes)
+    return planes
+
+
+def _transform(item, panels, row, strip, first, step, planes):
+    """G g G^T for input channel item % channels and the outputs of strip item // channels.
+
+    `as_panels` returns the panels, row and strip. The taps are first, first + step, and so on.
+    """
+    channels, width = planes.shape[2:]
+    start = item // channels * strip + (first * channels + item % channels) * row
+    kernel_tile(panels, start, step * channels * row, planes, item * width, planes.size // 16)
+
+
+@helper
+def _place(tile, down, across):
+    """The image of a tile, and its first row and column in the result."""
+    return tile // (down * across), tile // across % down * 2, tile % across * 2
+
+
+def _convolve(worker, images, kernels, table, top, left, bias, slope, zeros, one, taken, patches, products, result):
+    """Compute blocks until all are taken, in planes that no other worker uses.
+
+    A block has the same bits whichever worker computes it. `taken` is the number of tiles that are
+    taken. `gather_tile` explains table, slope and zeros.
+    """
+    (_, height, width, channels), (count, rows, columns, outputs) = images.shape, result.shape
+    (_, strips, _, strip_width), down, across = kernels.shape, (rows + 1) // 2, (columns + 1) // 2
+    own_patches, own_products, patch_plane, product_plane = patches[worker], products[worker], patches.shape[2], products.shape[2]
+    first = add_atomically(taken, _TILES)
+    while first < count * down * across:
+        tiles = min(_TILES, count * down * across - first)
+        for t in range(tiles):
+            n, row, column = _place(first + t, down, across)
+            patch_tile(images[n], row - top, column - left, height, width, channels, zeros, own_patches, t * channels, patch_plane)
+        for panel in range(16 * strips):
+            weights, source, strip = panel * channels * strip_width, panel // strips * patch_plane, panel % strips * strip_width
+            target, left_over = panel // strips * product_plane + strip, outputs - strip
+            for t in range(0, tiles, PIXELS):
+                start, to, tile = source + t * channels, target + t * outputs, 2 * min(PIXELS, tiles - t) - 2
+                gather_tile(
+                    own_patches,
+                    start,
+                    table,
+                    tile,
+                    channels,
+                    zeros,
+                    kernels,
+                    weights,
+                    strip_width,
+                    zeros,
+                    0,
+                    one,
+                    own_products,
+                    to,
+                    left_over,
+                )
+        for t in range(tiles):
+            n, row, column = _place(first + t, down, across)
+            result_tile(own_products, t * outputs, product_plane, bias, slope, result[n], row, column, rows, columns, outputs)
+        first = add_atomically(taken, _TILES)
+
+
+@intrinsic
+def kernel_tile(tile, w, start, tap, planes, planes_start, plane):
+    """G g G^T of the kernels from one input channel to as many output channels as a tile has.
+
+    The taps are `tap` elements apart in w, and the planes are `plane` elements apart.
+    """
+    w, builder = tile.at(w, start), tile.builder
+    for j in range(VECTORS):
+        taps = [[tile.load(tile.at(w, builder.mul(tap, int64(3 * a + b))), j) for b in range(3)] for a in range(3)]
+        _store_planes(tile, _both_ways(_kernel, tile, taps), tile.at(planes, planes_start), plane, j)
+
+
+@intrinsic
+def patch_tile(tile, image, row, column, height, width, channels, zeros, planes, planes_start, plane):
+    """B^T d B of the patch whose first pixel is (row, column), for all channels. Outside the image are zeros."""
+    pixels = _pixels(tile, image, 4, row, column, height, width, channels, zeros)
+    target = tile.at(planes, planes_start)
+    with cgutils.for_range_slice(tile.builder, int64(0), channels, int64(tile.lanes), int64) as (channel, _):
+        patch = [[tile.load(tile.at(pixel, channel), 0) for pixel in row_of_pixels] for row_of_pixels in pixels]
+        _store_planes(tile, _both_ways(_patch, tile, patch), tile.at(target, channel), plane, 0)
+
+
+@intrinsic
+def result_tile(tile, planes, planes_start, plane, bias, slope, image, row, column, height, width, outputs):
+    """A^T m A of a tile, then bias and leaky ReLU, stored from (row, column) of the image on.
+
+    Pixels outside the image are stored in the first plane, whose numbers have been read by then.
+    """
+    source, builder = tile.at(planes, planes_start), tile.builder
+    pixels = _pixels(tile, image, 2, row, column, height, width, outputs, source)
+    slope = builder.load(slope)
+    with cgutils.for_range_slice(builder, int64(0), outputs, int64(tile.lanes), int64) as (channel, _):
+        products = [
+            [tile.load(tile.at(source, builder.add(channel, builder.mul(plane, int64(4 * a + b)))), 0) for b in range(4)] for a in range(4)
+        ]
+        added = tile.load(tile.at(bias, channel), 0)
+        for i, values in enumerate(_both_ways(_result, tile, products)):
+            for j, value in enumerate(values):
+                tile.store(tile.leaky(builder.fadd(value, added), slope), tile.at(pixels[i][j], channel), 0)
+
+
+def _pixels(tile, image, side, row, column, height, width, channels, outside):
+    """The addresses of side x side pixels from (row, column) on, or `outside` of those that the image lacks."""
+    builder = tile.builder
+
+    def pixel(i, j):
+        y, x = builder.add(row, int64(i)), builder.add(column, int64(j))
+        # Without a sign, a negative number is a large one.
+        inside = builder.and_(builder.icmp_unsigned("<", y, height), builder.icmp_unsigned("<", x, width))
+        return builder.select(inside, tile.at(image, builder.mul(builder.add(builder.mul(y, width), x), channels)), outside)
+
+    return [[pixel(i, j) for j in range(side)] for i in range(side)]
+
+
+def _store_planes(tile, values, target, plane, vector):
+    for i in range(4):
+        for j in range(4):
+            tile.store(values[i][j], tile.at(target, tile.builder.mul(plane, int64(4 * i + j))), vector)
+
+
+def _both_ways(transform, tile, rows):
+    """The transform of all columns, then of all rows of the result."""
+    columns = [transform(tile, column) for column in zip(*rows, strict=True)]
+    return [transform(tile, row) for row in zip(*columns, strict=True)]
+
+
+def _patch(tile, d):
+    """B^T d"""
+    b = tile.builder
+    return b.fsub(d[0], d[2]), b.fadd(d[1], d[2]), b.fsub(d[2], d[1]), b.fsub(d[1], d[3])
+
+
+def _kernel(tile, g):
+    """G g"""
+    b, half = tile.builder, tile.vector([0.5] * tile.lanes)
+    ends = b.fadd(g[0], g[2])
+    return g[0], b.fmul(b.fadd(ends, g[1]), half), b.fmul(b.fsub(ends, g[1]), half), g[2]
+
+
+def _result(tile, m):
+    """A^T m"""
+    b = tile.builder
+    return b.fadd(b.fadd(m[0], m[1]), m[2]), b.fsub(b.fsub(m[1], m[2]), m[3])
