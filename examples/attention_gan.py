@@ -19,6 +19,7 @@ images below -1.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy
 from dcgan import DCGANOptions, train
@@ -42,6 +43,7 @@ class AttentionGANOptions(DCGANOptions):
     """passes over the training data, those before --resume included"""
     lr: Positive[float] = 4e-4
     """learning rate of Adam, for both networks"""
+    sizes: ClassVar = (32,)
 
 
 def generator(latent: int, channels: int) -> nn.Sequential:

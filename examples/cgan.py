@@ -41,21 +41,21 @@ class CGANOptions(DCGANOptions):
 
 
 class ConditionalGenerator(nn.Module):
-    """Noise (N, latent) and labels (N,) -> images (N, 32, 32, channels) from -1 to 1."""
+    """Noise (N, latent) and labels (N,) -> images (N, size, size, channels) from -1 to 1."""
 
-    def __init__(self, latent: int, classes: int, channels: int, features: int = 50) -> None:
+    def __init__(self, latent: int, classes: int, channels: int, size: int, features: int = 50) -> None:
         self.embedding = nn.Embedding(classes, features)
-        self.network = generator(latent + features, channels)
+        self.network = generator(latent + features, channels, size)
 
     def forward(self, z: tg.Tensor, labels: numpy.ndarray) -> tg.Tensor:
         return self.network(tg.concatenate([z, self.embedding(labels)], axis=1))
 
 
 class ConditionalDiscriminator(nn.Module):
-    """Images (N, 32, 32, channels), labels (N,) -> (N, 1), the logit of real and of the class."""
+    """Images (N, size, size, channels), labels (N,) -> (N, 1), the logit of real and of the class."""
 
-    def __init__(self, classes: int, channels: int) -> None:
-        *features, self.score = discriminator(channels)
+    def __init__(self, classes: int, channels: int, size: int) -> None:
+        *features, self.score = discriminator(channels, size)
         self.features = nn.Sequential(*features)
         self.embedding = nn.Embedding(classes, len(self.score.weight))
 
@@ -78,10 +78,10 @@ class TrainedCGAN(TrainedGAN):
 
 def build(options: CGANOptions, data: ImageDataset) -> dict[str, nn.Module]:
     """The networks, by their names in the checkpoint, with weights from N(0, 0.02^2)."""
-    classes, channels = len(data.classes), data.train_images.shape[-1]
+    classes, (*_, size, channels) = len(data.classes), data.train_images.shape
     networks = {
-        "generator": ConditionalGenerator(options.latent, classes, channels),
-        "discriminator": ConditionalDiscriminator(classes, channels),
+        "generator": ConditionalGenerator(options.latent, classes, channels, size),
+        "discriminator": ConditionalDiscriminator(classes, channels, size),
     }
     for network in networks.values():
         nn.init.initialize(network, nn.init.normal)

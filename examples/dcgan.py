@@ -8,6 +8,9 @@ the logit of an image being real (Radford, Metz & Chintala, 2016). With the sigm
     python examples/dcgan.py                  30 epochs on the embedded Fashion-MNIST subset,
                                               two minutes on 2 cores
     python examples/dcgan.py --data FOLDER    your own images
+    python examples/dcgan.py --data FOLDER --size 64
+                                              or 128: each doubling is one more block in both
+                                              networks, with the paper's channels up to 512
 
 Watch samples/epoch-*.png: shapes appear after 3 epochs; after 20 to 30 the garments can be
 recognised. In the log, D(x) and D(G(z)) are mean probabilities, near 0.55 and 0.45 when the
@@ -17,7 +20,9 @@ images: near 1 in a healthy run, near 0 when G always generates the same image.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import ClassVar
 
 import numpy
 
@@ -39,41 +44,37 @@ class DCGANOptions(GANOptions):
     lr: Positive[float] = 6e-4
     """learning rate of Adam, for both networks; the paper's 2e-4 is for 100 times as many images"""
 
+    sizes: ClassVar = (32, 64, 128)  # of the images that the networks can be built for
+
     def load_data(self) -> ImageDataset:
-        """The images, with a black border if they are smaller than 32x32."""
-        return super().load_data().padded(32)
+        """The images, with a black border up to the next of `sizes`."""
+        data = super().load_data()
+        largest = max(data.train_images.shape[1:3])
+        return data.padded(next((size for size in self.sizes if size >= largest), self.sizes[-1]))
 
 
-def generator(latent: int, channels: int) -> nn.Sequential:
-    """(N, latent) -> (N, 32, 32, channels), from -1 to 1."""
-    return nn.Sequential(
-        nn.Dense(latent, 4 * 4 * 256, bias=False),
-        nn.BatchNorm(4 * 4 * 256),
-        nn.LeakyReLU(),
-        nn.Reshape(4, 4, 256),
-        nn.ConvTranspose2D(256, 128, 4, stride=2, padding="same", bias=False),
-        nn.BatchNorm(128),
-        nn.LeakyReLU(),
-        nn.ConvTranspose2D(128, 64, 4, stride=2, padding="same", bias=False),
-        nn.BatchNorm(64),
-        nn.LeakyReLU(),
-        nn.ConvTranspose2D(64, channels, 4, stride=2, padding="same"),
-        nn.Tanh(),
-    )
+def widths(size: int, smallest: int) -> list[int]:
+    """The channels of maps of size / 2, size / 4, ..., smallest: 64, doubled each time, at most 512."""
+    return [min(64 << i, 512) for i in range((size // smallest).bit_length() - 1)]
 
 
-def discriminator(channels: int) -> nn.Sequential:
-    """(N, 32, 32, channels) -> (N, 1), the logit of being real."""
-    return nn.Sequential(
-        nn.Conv2D(channels, 64, 4, stride=2, padding="same"),
-        nn.LeakyReLU(),
-        nn.Dropout(0.3),
-        nn.Conv2D(64, 128, 4, stride=2, padding="same"),
-        nn.LeakyReLU(),
-        nn.Dropout(0.3),
-        nn.Flatten(),
-        nn.Dense(8 * 8 * 128, 1),
-    )
+def generator(latent: int, channels: int, size: int) -> nn.Sequential:
+    """(N, latent) -> (N, size, size, channels), from -1 to 1."""
+    first, *_ = filters = widths(size, 4)[::-1]
+    start = [nn.Dense(latent, 4 * 4 * first, bias=False), nn.BatchNorm(4 * 4 * first), nn.LeakyReLU(), nn.Reshape(4, 4, first)]
+    blocks: list[nn.Module] = []
+    for i, o in pairwise(filters):
+        blocks += [nn.ConvTranspose2D(i, o, 4, stride=2, padding="same", bias=False), nn.BatchNorm(o), nn.LeakyReLU()]
+    return nn.Sequential(*start, *blocks, nn.ConvTranspose2D(64, channels, 4, stride=2, padding="same"), nn.Tanh())
+
+
+def discriminator(channels: int, size: int) -> nn.Sequential:
+    """(N, size, size, channels) -> (N, 1), the logit of being real."""
+    filters = [channels, *widths(size, 8)]
+    blocks: list[nn.Module] = []
+    for i, o in pairwise(filters):
+        blocks += [nn.Conv2D(i, o, 4, stride=2, padding="same"), nn.LeakyReLU(), nn.Dropout(0.3)]
+    return nn.Sequential(*blocks, nn.Flatten(), nn.Dense(8 * 8 * filters[-1], 1))
 
 
 def discriminator_loss(real: tg.Tensor, fake: tg.Tensor) -> tg.Tensor:
@@ -110,8 +111,8 @@ def train(gan: GAN, discriminator_loss: TensorFunction, generator_loss: TensorFu
 
 def build(options: DCGANOptions, data: ImageDataset) -> dict[str, nn.Module]:
     """The networks, by their names in the checkpoint, with weights from N(0, 0.02^2)."""
-    channels = data.train_images.shape[-1]
-    networks = {"generator": generator(options.latent, channels), "discriminator": discriminator(channels)}
+    *_, size, channels = data.train_images.shape
+    networks = {"generator": generator(options.latent, channels, size), "discriminator": discriminator(channels, size)}
     for network in networks.values():
         nn.init.initialize(network, nn.init.normal)
     return networks

@@ -55,12 +55,12 @@ class InfoGANOptions(DCGANOptions):
 
 
 class InfoDiscriminator(nn.Module):
-    """(N, 32, 32, channels) -> logits of real (N, 1) and of categories (N, 10), numbers (N, 2)."""
+    """(N, size, size, channels) -> logits of real (N, 1) and of categories (N, 10), numbers (N, 2)."""
 
-    def __init__(self, channels: int) -> None:
-        *trunk, self.real = discriminator(channels)
+    def __init__(self, channels: int, size: int) -> None:
+        *trunk, self.real = discriminator(channels, size)
         self.trunk = nn.Sequential(*trunk)
-        self.q = nn.Sequential(nn.Dense(8 * 8 * 128, 128), nn.LeakyReLU(), nn.Dense(128, CATEGORIES + NUMBERS))
+        self.q = nn.Sequential(nn.Dense(len(self.real.weight), 128), nn.LeakyReLU(), nn.Dense(128, CATEGORIES + NUMBERS))
 
     def forward(self, x: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor, tg.Tensor]:
         h = self.trunk(x)
@@ -118,8 +118,11 @@ def clustering_accuracy(clusters: numpy.ndarray, labels: numpy.ndarray, classes:
 
 def build(options: InfoGANOptions, data: ImageDataset) -> dict[str, nn.Module]:
     """The networks, by their names in the checkpoint, with weights from N(0, 0.02^2)."""
-    channels = data.train_images.shape[-1]
-    networks = {"generator": generator(options.latent + CATEGORIES + NUMBERS, channels), "discriminator": InfoDiscriminator(channels)}
+    *_, size, channels = data.train_images.shape
+    networks = {
+        "generator": generator(options.latent + CATEGORIES + NUMBERS, channels, size),
+        "discriminator": InfoDiscriminator(channels, size),
+    }
     for network in networks.values():
         nn.init.initialize(network, nn.init.normal)
     return networks

@@ -22,12 +22,13 @@ falls as the samples in samples/epoch-*.png get better.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
 import numpy
 import tyro
-from dcgan import DCGANOptions, generator
+from dcgan import DCGANOptions, generator, widths
 
 import tinygen as tg
 from tinygen import nn
@@ -59,18 +60,15 @@ class WGANOptions(DCGANOptions):
             raise UsageError("--penalty and --spectral-norm are two ways to bound the critic's slope: choose one")
 
 
-def critic(channels: int, options: WGANOptions) -> nn.Sequential:
-    """(N, 32, 32, channels) -> (N, 1), a score."""
-    layers: list[nn.Module] = [
-        nn.Conv2D(channels, 64, 4, stride=2, padding="same"),
-        nn.LeakyReLU(),
-        nn.Conv2D(64, 128, 4, stride=2, padding="same"),
-        nn.LeakyReLU(),
-        nn.Flatten(),
-        nn.Dense(8 * 8 * 128, 1),
-    ]
-    if options.penalty:
-        layers.insert(3, nn.LayerNorm((8, 8, 128)))
+def critic(channels: int, size: int, options: WGANOptions) -> nn.Sequential:
+    """(N, size, size, channels) -> (N, 1), a score."""
+    filters = [channels, *widths(size, 8)]
+    layers: list[nn.Module] = []
+    for i, o in pairwise(filters):
+        size //= 2
+        norm = [nn.LayerNorm((size, size, o))] if options.penalty and layers else []
+        layers += [nn.Conv2D(i, o, 4, stride=2, padding="same"), *norm, nn.LeakyReLU()]
+    layers += [nn.Flatten(), nn.Dense(size * size * filters[-1], 1)]
     nn.init.initialize(nn.Sequential(*layers), nn.init.normal)
     if options.spectral_norm:
         layers = [nn.SpectralNorm(layer) if layer.parameters() else layer for layer in layers]
@@ -85,8 +83,8 @@ def clip_weights(network: nn.Module, limit: float) -> None:
 
 def build(options: WGANOptions, data: ImageDataset) -> dict[str, nn.Module]:
     """The networks, by their names in the checkpoint, with weights from N(0, 0.02^2)."""
-    channels = data.train_images.shape[-1]
-    networks = {"generator": generator(options.latent, channels), "discriminator": critic(channels, options)}
+    *_, size, channels = data.train_images.shape
+    networks = {"generator": generator(options.latent, channels, size), "discriminator": critic(channels, size, options)}
     nn.init.initialize(networks["generator"], nn.init.normal)
     return networks
 

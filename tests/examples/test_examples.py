@@ -211,7 +211,7 @@ def test_a_run_whose_loss_is_not_a_number_stops_with_the_checkpoint_of_before(fe
         ("flow", ["--size", "30"], "images of 30x30 do not fit: height and width must be divisible by 4; --size 32 resizes them"),
         ("flow", ["--width", "12"], "--width must be a multiple of 8, the number of groups of channels, got 12"),
         ("flow", ["--guidance", "-1"], "--guidance must be at least 0, got -1.0"),
-        ("dcgan", ["--size", "33"], "images of 33x33 do not fit into 32x32; --size 32 makes them smaller"),
+        ("dcgan", ["--size", "129"], "images of 129x129 do not fit into 128x128; --size 128 makes them smaller"),
         ("dcgan", ["--batch-size", "1"], "--batch-size must be at least 2"),
         ("gan", ["--wide", "--conv-discriminator"], "--wide and --conv-discriminator are two pairs of networks: choose one"),
         ("wgan", ["--penalty", "--spectral-norm"], "--penalty and --spectral-norm are two ways to bound the critic's slope: choose one"),

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from importlib import import_module
+from itertools import pairwise
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -71,6 +73,29 @@ def test_the_autoencoders_have_the_sizes_that_they_should(example: Load) -> None
     assert weights(cifar_vae.CifarVAE(100)) == [*encoder, (8192, 100), (8192, 100), *decoder]
 
 
+@pytest.mark.parametrize(
+    ("size", "channels", "last"),
+    [(32, [256, 128, 64], 128), (64, [512, 256, 128, 64], 256), (128, [512, 512, 256, 128, 64], 512)],
+)
+def test_the_dcgan_has_one_more_block_for_each_doubling(example: Load, size: int, channels: list[int], last: int) -> None:
+    """At 32x32 these draws, in this order, are those of the results page."""
+    dcgan = example("dcgan")
+    generator, discriminator = dcgan.generator(100, 3, size), dcgan.discriminator(3, size)
+    blocks = [(4, 4, o, i) for i, o in pairwise([*channels, 3])]
+    assert weights(generator) == [(100, 16 * channels[0]), *blocks]
+    assert weights(discriminator) == [(4, 4, i, o) for i, o in pairwise([3, *channels[:1:-1], last])] + [(64 * last, 1)]
+    with nn.evaluating(generator), nn.evaluating(discriminator), tg.no_grad():
+        images = generator(tg.randn((1, 100)))
+        assert images.shape == (1, size, size, 3) and discriminator(images).shape == (1, 1)
+
+
+@pytest.mark.parametrize(("name", "given", "taken"), [("dcgan", 28, 32), ("dcgan", 33, 64), ("wgan", 100, 128), ("attention_gan", 20, 32)])
+def test_smaller_images_get_a_border_up_to_the_next_size(example: Load, few_images: Path, name: str, given: int, taken: int) -> None:
+    module = example(name)
+    (kind,) = (value for key, value in vars(module).items() if key.endswith("Options") and value.__module__ == name)
+    assert kind(data=few_images, size=given).load_data().train_images.shape[1:] == (taken, taken, 1)
+
+
 def test_the_dense_vae_has_the_sizes_that_it_should(example: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     vae = example("vae")
     made: list[nn.Module] = []
@@ -93,6 +118,8 @@ def test_the_dense_vae_has_the_sizes_that_it_should(example: Load, monkeypatch: 
         ("wgan", {"critic_steps": 0}, "--critic-steps must be positive, got 0"),
         ("autoencoder", {"crop": 26}, "images of 26x26 do not fit: height and width must be divisible by 4, .*; --size 32"),
         ("vae", {"crop": 26}, "images of 26x26 do not fit: height and width must be divisible by 4; --size 32, or --dense"),
+        ("dcgan", {"size": 129}, "images of 129x129 do not fit into 128x128; --size 128 makes them smaller"),
+        ("attention_gan", {"size": 64}, "images of 64x64 do not fit into 32x32; --size 32 makes them smaller"),
         ("dcgan", {"seed": -1}, "--seed must be 0 to 2\\*\\*64 - 1, got -1"),
     ],
 )
@@ -141,7 +168,7 @@ def test_the_penalty_has_the_weight_ten_and_the_critic_is_ahead(example: Load, t
 
 def test_both_conditional_networks_mind_the_label(example: Load, batch: numpy.ndarray) -> None:
     cgan = example("cgan")
-    g, d = cgan.ConditionalGenerator(8, 3, 1), cgan.ConditionalDiscriminator(3, 1)
+    g, d = cgan.ConditionalGenerator(8, 3, 1, 32), cgan.ConditionalDiscriminator(3, 1, 32)
     for network in (g, d):
         nn.init.initialize(network, nn.init.normal)
         network.eval()
