@@ -17,8 +17,7 @@ x = (x_t - sqrt(1 - a(t)) e) / sqrt(a(t)), and
 with fresh noise z ~ N(0, 1). For eta = 1 this is DDPM's sampler, which draws from p(x_s | x_t, x).
 For eta = 0 it is DDIM's, which adds no noise and needs fewer steps (Song, Meng & Ermon, 2021).
 
-    python examples/diffusion.py                  60 epochs on the embedded Fashion-MNIST subset,
-                                                  about ten minutes on 2 cores
+    python examples/diffusion.py                  60 epochs on the embedded Fashion-MNIST subset
     python examples/diffusion.py --data FOLDER    your own images
 
 samples/epoch-*.png has one row for each class; the images of a column share their noise.

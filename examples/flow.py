@@ -17,8 +17,7 @@ For a tenth of the images in training c = 0, no class. Samples with --guidance w
 
 towards what is typical of their class alone (Ho & Salimans, 2022).
 
-    python examples/flow.py                  60 epochs on the embedded Fashion-MNIST subset,
-                                             about ten minutes on 2 cores
+    python examples/flow.py                  60 epochs on the embedded Fashion-MNIST subset
     python examples/flow.py --data emoji     in colour
     python examples/flow.py --data FOLDER    your own images
 

@@ -10,7 +10,7 @@ these images, which is blurred and closer to x than they are. So the squared err
 larger than that of the mean of several. A sample is good if it is sharp and its means are y.
 
     python examples/superresolution.py                  30 epochs on the embedded Fashion-MNIST
-                                                        subset, about five minutes on 2 cores
+                                                        subset
     python examples/superresolution.py --data FOLDER    your own images
 
 Each column of samples/epoch-*.png shows a test image made small, enlarged by cubic interpolation,

@@ -11,8 +11,7 @@ answers the byte's query; layer norm comes first (Radford et al., 2019). The los
 p, in bits per byte. A sample's next byte is drawn from the --top-k most probable ones, with the
 logits divided by --temperature: the lower, the surer and the more alike are the samples.
 
-    python examples/transformer.py                10 epochs on two plays by Shakespeare, four
-                                                  minutes on 2 cores
+    python examples/transformer.py                10 epochs on two plays by Shakespeare
     python examples/transformer.py --data FILE    your own text, of any kind: prose, code, tunes
 
 In the log, test_bits is the loss on the last tenth of the text, and bzip2_bits what that compressor
