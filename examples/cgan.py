@@ -99,12 +99,13 @@ def main(options: CGANOptions) -> None:
         real, fake = gan.real(batch), g(gan.noise(len(batch)), labels)
 
         real_logits, fake_logits = d(real, labels), d(fake.detach(), labels)
-        loss_d = discriminator_loss(real_logits, fake_logits)
-        gan.adam_d.minimize(loss_d)
+        loss_d, penalty = discriminator_loss(real_logits, fake_logits), gan.penalty(real, real_logits)
+        gan.adam_d.minimize(sum(penalty.values(), loss_d))
 
         loss_g = generator_loss(d(fake, labels))
         gan.adam_g.minimize(loss_g)
-        return {"D": loss_d, "G": loss_g, "D(x)": tg.sigmoid(real_logits).mean(), "D(G(z))": tg.sigmoid(fake_logits).mean()}
+        metrics = {"D": loss_d, "G": loss_g, "D(x)": tg.sigmoid(real_logits).mean(), "D(G(z))": tg.sigmoid(fake_logits).mean()}
+        return metrics | penalty
 
     noise = tg.concatenate([gan.noise(COLUMNS)] * classes)
     rows = numpy.repeat(numpy.arange(classes), COLUMNS)

@@ -14,7 +14,8 @@ the logit of an image being real (Radford, Metz & Chintala, 2016). With the sigm
 
 Watch samples/epoch-*.png: shapes appear after 3 epochs; after 20 to 30 the garments can be
 recognised. In the log, D(x) and D(G(z)) are mean probabilities, near 0.55 and 0.45 when the
-networks are balanced. Diversity is the mean distance between samples divided by that between real
+networks are balanced; with --r1 GAMMA, R1 is the penalty in D's loss (Mescheder, Geiger & Nowozin,
+2018). Diversity is the mean distance between samples divided by that between real
 images: near 1 in a healthy run, near 0 when G always generates the same image.
 """
 
@@ -98,12 +99,12 @@ def train(gan: GAN, discriminator_loss: TensorFunction, generator_loss: TensorFu
         real, fake = gan.real(batch), g(gan.noise(len(batch)))
 
         real_logits, fake_logits = d(real), d(fake.detach())
-        loss_d = discriminator_loss(real_logits, fake_logits)
-        gan.adam_d.minimize(loss_d)
+        loss_d, penalty = discriminator_loss(real_logits, fake_logits), gan.penalty(real, real_logits)
+        gan.adam_d.minimize(sum(penalty.values(), loss_d))
 
         loss_g = generator_loss(d(fake))
         gan.adam_g.minimize(loss_g)  # the gradient flows through D; D's own are not computed
-        return {"D": loss_d, "G": loss_g, "D(x)": answer(real_logits).mean(), "D(G(z))": answer(fake_logits).mean()}
+        return {"D": loss_d, "G": loss_g, "D(x)": answer(real_logits).mean(), "D(G(z))": answer(fake_logits).mean(), **penalty}
 
     shown = gan.noise(64)
     gan.train(step, samples=lambda: gan.sample(shown))

@@ -141,8 +141,8 @@ def main(options: InfoGANOptions) -> None:
         targets = categories, tg.tensor(numbers, device=options.device)
 
         (real_logits, *_), (fake_logits, *codes) = d(real), d(fake.detach())
-        loss_d = discriminator_loss(real_logits, fake_logits)
-        gan.adam_d.minimize(loss_d + options.information * information_loss(*codes, *targets))
+        loss_d, penalty = discriminator_loss(real_logits, fake_logits), gan.penalty(real, real_logits)
+        gan.adam_d.minimize(sum(penalty.values(), loss_d + options.information * information_loss(*codes, *targets)))
 
         fooled_logits, *codes = d(fake)
         loss_g, loss_q = generator_loss(fooled_logits), information_loss(*codes, *targets)
@@ -153,6 +153,7 @@ def main(options: InfoGANOptions) -> None:
             "Q": loss_q,
             "D(x)": tg.sigmoid(real_logits).mean(),
             "D(G(z))": tg.sigmoid(fake_logits).mean(),
+            **penalty,
         }
 
     sweep = numpy.linspace(-1, 1, 5)

@@ -98,12 +98,13 @@ def main(options: WGANOptions) -> None:
 
     def step(batch: numpy.ndarray) -> Metrics:
         real, fake = gan.real(batch), g(gan.noise(len(batch)))
-        loss = tg.wasserstein_discriminator_loss(f(real), f(fake.detach()))
-        metrics = {"W": -loss}
+        real_scores = f(real)
+        loss, penalty = tg.wasserstein_discriminator_loss(real_scores, f(fake.detach())), gan.penalty(real, real_scores)
+        metrics = {"W": -loss, **penalty}
         if options.penalty:
             metrics["penalty"] = tg.gradient_penalty(f, real, fake.detach())
             loss = loss + 10.0 * metrics["penalty"]
-        gan.adam_d.minimize(loss)
+        gan.adam_d.minimize(sum(penalty.values(), loss))
         if not (options.penalty or options.spectral_norm):
             clip_weights(f, 0.03)
         if gan.adam_d.steps % options.critic_steps == 0:

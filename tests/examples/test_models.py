@@ -166,6 +166,23 @@ def test_the_penalty_has_the_weight_ten_and_the_critic_is_ahead(example: Load, t
         assert (gan.adam_d.steps, gan.adam_g.steps) == (critic_steps, critic_steps // 3)
 
 
+@pytest.mark.parametrize(("name", "loss"), [("dcgan", "D"), ("cgan", "D"), ("infogan", "D"), ("wgan", "W"), ("recurrent_gan", "D")])
+def test_r1_is_a_term_of_the_loss_that_d_minimises(
+    example: Load, taken: dict[str, Any], batch: numpy.ndarray, name: str, loss: str
+) -> None:
+    module, seen = example(name), list[float]()
+    (kind,) = (value for key, value in vars(module).items() if key.endswith("Options") and value.__module__ == name)
+    module.main(kind(r1=1000.0, **({"information": 0.0} if name == "infogan" else {})))
+    gan = taken["gan"]
+    gan.adam_d.minimize = lambda loss: seen.append(loss.item())
+    gan.adam_g.minimize = lambda loss: None
+    images = batch if name != "recurrent_gan" else batch[:, 2:-2, 2:-2]
+    metrics = taken["step"](images, *[numpy.arange(4)] * (name == "cgan"))
+    own, penalty = metrics[loss].item() * (-1 if loss == "W" else 1), metrics["R1"].item()
+    assert penalty > 1e-3
+    assert_allclose(seen, [own + penalty], rtol=1e-5)
+
+
 def test_both_conditional_networks_mind_the_label(example: Load, batch: numpy.ndarray) -> None:
     cgan = example("cgan")
     g, d = cgan.ConditionalGenerator(8, 3, 1, 32), cgan.ConditionalDiscriminator(3, 1, 32)

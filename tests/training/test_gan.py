@@ -49,6 +49,40 @@ def test_real_images_run_from_minus_one_to_one(tmp_path: Path) -> None:
     assert_array_equal(small_gan(tmp_path).real(batch).numpy().ravel(), [-1, 1])
 
 
+def test_r1_is_half_gamma_times_the_mean_squared_slope_at_the_real_images_and_teaches_d(tmp_path: Path) -> None:
+    """Difference quotients in float64, all of them behind the same dropout."""
+    tg.manual_seed(0)
+    d = nn.Sequential(nn.Dropout(0.3), nn.Flatten(), nn.Dense(4, 5), nn.Tanh(), nn.Dense(5, 1)).to("float64")
+    gan = GAN(GANOptions(out=tmp_path, r1=3.0), DATA, nn.Dense(3, 4), d)
+
+    def scores(x: Tensor) -> Tensor:
+        tg.manual_seed(1)
+        return d(x)
+
+    real, h = tg.tensor(gan.real(IMAGES[:6]).numpy().astype("float64"), requires_grad=True), 1e-4
+    slopes = numpy.zeros((6, 4))
+    for pixel, e in enumerate(tg.tensor(h * numpy.eye(4).reshape(4, 2, 2, 1))):
+        slopes[:, pixel] = ((scores(real + e) - scores(real - e)) / (2 * h)).numpy()[:, 0]
+    penalty = gan.penalty(real, scores(real))["R1"]
+    assert_allclose(penalty.item(), 1.5 * (slopes**2).sum(axis=1).mean(), rtol=1e-7)
+
+    weight = d[2].weight
+    found, moved = tg.grad(penalty, weight).numpy()[1, 2], []
+    for e in (h, -h):
+        weight.data[1, 2] += e
+        moved.append(gan.penalty(real, scores(real))["R1"].item())
+        weight.data[1, 2] -= e
+    assert_allclose(found, (moved[0] - moved[1]) / (2 * h), rtol=1e-6)
+
+
+def test_without_r1_there_is_no_penalty_and_a_negative_one_is_refused(tmp_path: Path) -> None:
+    gan = small_gan(tmp_path)
+    real = gan.real(IMAGES[:2])
+    assert not real.requires_grad and gan.penalty(real, gan.discriminator(real)) == {}
+    with pytest.raises(UsageError, match="--r1 must be at least 0, got -1"):
+        GANOptions(out=tmp_path, r1=-1.0).check()
+
+
 def test_a_sample_does_not_depend_on_the_others_and_leaves_no_trace(tmp_path: Path) -> None:
     gan = small_gan(tmp_path)
     z = gan.noise(6)

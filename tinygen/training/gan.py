@@ -13,6 +13,7 @@ import tyro
 from tinygen import functional as F
 from tinygen.command_line import UsageError
 from tinygen.data import Augmentation, ImageDataset, Loader, to_float
+from tinygen.engine.grad import grad
 from tinygen.engine.tensor import Tensor
 from tinygen.evaluation import metrics
 from tinygen.nn import DifferentiableAugment, Module, evaluating
@@ -32,6 +33,9 @@ class GANOptions(DescentOptions, Options):
     """learning rate of Adam, for both networks"""
     latent: Positive[int] = 100
     """dimensions of the noise"""
+    r1: Annotated[float, tyro.conf.arg(metavar="GAMMA")] = 0.0
+    """weight of the R1 penalty, gamma/2 times the squared norm of the discriminator's gradient to the real
+    images; 0 is none"""
 
     augment: Annotated[str | None, tyro.conf.arg(metavar="A,B")] = None
     """random changes of the images of a batch: flip, shift, crop; and of all images that the
@@ -50,6 +54,8 @@ class GANOptions(DescentOptions, Options):
         super().check()
         if self.batch_size == 1:
             raise UsageError("--batch-size must be at least 2: networks with batch norm compare the images of a batch")
+        if not 0 <= self.r1 < float("inf"):
+            raise UsageError(f"--r1 must be at least 0, got {self.r1}")
 
     def trained(self, networks: Mapping[str, Any], data: Any) -> "TrainedGAN":
         return TrainedGAN(networks["generator"], self)
@@ -106,8 +112,21 @@ class GAN:
         return F.randn((n, self.options.latent), device=self.options.device)
 
     def real(self, batch: numpy.ndarray) -> Tensor:
-        """A batch of the real images, from -1 to 1."""
-        return F.tensor(to_float(batch, -1, 1), device=self.options.device)
+        """A batch of the real images, from -1 to 1; with --r1 it requires a gradient."""
+        return F.tensor(to_float(batch, -1, 1), device=self.options.device, requires_grad=self.options.r1 > 0)
+
+    def penalty(self, real: Tensor, scores: Tensor) -> dict[str, Tensor]:
+        """The penalty that the discriminator's loss has beside its own terms, by its name in the log.
+
+            R1 = gamma/2 mean_n |grad_(x_n) sum_m D(x_m)|^2  at the real images x,  scores_m = D(x_m)
+
+        (Mescheder, Geiger & Nowozin, 2018), with --r1 as gamma; without it there is none. The scores are
+        those of the loss, so that both terms see the same dropout and the same random changes.
+        """
+        if not self.options.r1:
+            return {}
+        gradient = grad(scores.sum(), real, create_graph=True)
+        return {"R1": (0.5 * self.options.r1 / len(real)) * (gradient * gradient).sum()}
 
     def sample(self, *inputs: Tensor) -> numpy.ndarray:
         """Generated images, in evaluation mode, in which they do not depend on each other."""
