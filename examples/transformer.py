@@ -150,6 +150,7 @@ class TrainedTransformer(Trained):
 
     def __init__(self, model: Transformer, options: TransformerOptions) -> None:
         self.model, self.options = model, options
+        self.inputs = {"model": (numpy.arange(model.steps)[None] % 2,)}
 
     def write(self, n: int) -> list[str]:
         return TextDataset.decode(written(self.model, numpy.full(n, ord("\n")), 500, self.options.temperature, self.options.top_k))

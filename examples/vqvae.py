@@ -160,6 +160,7 @@ class TrainedVQVAE(Trained):
 
     def __init__(self, model: VQVAE, prior: Transformer, classes: tuple[str, ...]) -> None:
         self.model, self.prior, self.classes = model, prior, classes
+        self.inputs = {"prior": (numpy.arange(prior.steps)[None] % 2,)}
 
     def draw(self, n: int, classes: list[int] | None = None) -> tg.Tensor:
         labels = numpy.arange(n) % max(1, len(self.classes)) if classes is None else numpy.array(classes)

@@ -175,9 +175,9 @@ def numpy_softmax(x: ndarray, axis: int) -> ndarray:
 
 
 def numpy_group_norm(x: ndarray, gamma: ndarray, beta: ndarray, eps: float, groups: int | None = None) -> ndarray:
-    parts = [part.reshape(len(x), -1) for part in numpy.split(x, groups or x.shape[-1], axis=-1)]
-    normal = [(part - part.mean(1, keepdims=True)) / numpy.sqrt(part.var(1, keepdims=True) + eps) for part in parts]
-    return numpy.concatenate([part.reshape(*x.shape[:-1], -1) for part in normal], -1) * gamma + beta
+    parts, over = numpy.split(x, groups or x.shape[-1], axis=-1), {"axis": tuple(range(1, x.ndim)), "keepdims": True}
+    normal = [(part - part.mean(**over)) / numpy.sqrt(part.var(**over) + eps) for part in parts]
+    return numpy.concatenate(normal, -1) * gamma + beta  # type: ignore[no-any-return]
 
 
 def numpy_attention_weights(query: ndarray, key: ndarray, scale: float | None, mask: ndarray | None, causal: bool) -> ndarray:
@@ -208,8 +208,10 @@ def numpy_conv1d(x: ndarray, weight: ndarray, bias: ndarray, padding: tuple[int,
 
 def numpy_bilinear(x: ndarray, factor: tuple[int, int], mode: str) -> ndarray:
     for axis, times in enumerate(factor, 1):
-        places = ((numpy.arange(x.shape[axis] * times) + 0.5) / times - 0.5).clip(0, x.shape[axis] - 1)
-        x = numpy.apply_along_axis(lambda row, at=places: numpy.interp(at, numpy.arange(len(row)), row), axis, x)
+        places = ((numpy.arange(x.shape[axis] * times) + 0.5) / times - 0.5).clip(0, max(0, x.shape[axis] - 1))
+        below, above = numpy.floor(places).astype(int), numpy.ceil(places).astype(int)
+        share = (places - below).reshape([-1 if a == axis else 1 for a in range(4)])
+        x = (1 - share) * x.take(below, axis) + share * x.take(above, axis)
     return x
 
 

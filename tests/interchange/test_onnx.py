@@ -133,14 +133,23 @@ def test_functions(name: str, tmp_path: Path) -> None:
 
 def test_every_function_has_a_rule_or_a_reason() -> None:
     gradients = {"ScatterFunction", "MaxPool2DScatterFunction", "MaxPool2DGatherFunction", "AvgPool2DDataFunction", "Conv2DWeightFunction"}
-    training = {"DropoutFunction", "LeakyReLUGradientFunction"}
+    training = {"DropoutFunction", "LeakyReLUGradientFunction", "SharedMeanFunction"}
     modules = [importlib.import_module(f"tinygen.functional.{part.name}") for part in pkgutil.iter_modules(functional.__path__)]
     kinds = {kind for module in modules for _, kind in inspect.getmembers(module, inspect.isclass) if issubclass(kind, Function)}
     missing = {kind.__name__ for kind in kinds - set(TABLE) if not issubclass(kind, Fused)} - {"Function"}
     assert missing == gradients | training | {"RollFunction"}
 
 
-@pytest.mark.parametrize(("example", "flags"), FLAGS, ids=[" ".join([name, *flags]) for name, flags in FLAGS])
+def test_the_nearest_code_is_not_in_a_graph(tmp_path: Path) -> None:
+    network, inputs = calls_of(opened_run(tmp_path / "run", "vqvae", {}))["model"]
+    with pytest.raises(UsageError, match="by a comparison; write it in tinygen's functions, or export a part"):
+        to_onnx(network, tmp_path / "model.onnx", *inputs)
+
+
+WRITTEN = [(name, flags) for name, flags in FLAGS if name != "vqvae"]
+
+
+@pytest.mark.parametrize(("example", "flags"), WRITTEN, ids=[" ".join([name, *flags]) for name, flags in WRITTEN])
 def test_the_networks_of_the_examples(example: str, flags: dict[str, Any], tmp_path: Path) -> None:
     for name, (call, inputs) in calls_of(opened_run(tmp_path / "run", example, flags)).items():
         assert_the_file_computes_the_same(call, tmp_path / f"{name}.onnx", *inputs, by=(by_runtime,))

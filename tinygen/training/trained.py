@@ -5,7 +5,7 @@ gan.py and vae.py have those of the GANs and VAEs, and the example of any other 
 """
 
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from tinygen.command_line import UsageError
 from tinygen.engine.tensor import Tensor
@@ -18,13 +18,13 @@ class Trained:
 
     gaussian   how many numbers of a latent vector, the first ones, are from N(0, 1)
     classes    the names of the classes that `draw` can be asked for
-    inputs     the shapes of the inputs of a network, by its name, where there are others than images
-               and labels
+    inputs     the inputs of a network, by its name, where there are others than images and labels:
+               shapes, and arrays of integers
     """
 
     gaussian: int = 0
     classes: tuple[str, ...] = ()
-    inputs: Mapping[str, tuple[tuple[int, ...], ...]] = {}
+    inputs: Mapping[str, tuple[Any, ...]] = {}
 
     def draw(self, n: int, classes: list[int] | None = None) -> Tensor:
         """n random latent vectors; of these n classes, by number, if any are given."""

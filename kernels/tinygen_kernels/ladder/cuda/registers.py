@@ -3,10 +3,9 @@
 
 A thread computes 4 pixels x 4 output channels. At each channel it reads 4 numbers of x and 4 of w
 into registers and multiplies each with each: 8 numbers read for 16 multiply-adds, where rung 3 reads
-32. Of the 29 instructions for a channel, 16 are multiply-adds. The 16 sums never leave the
-registers: `cuda.local.array` is registers where the compiler unrolls the loops and so knows every
-index. 16 x 16 threads now compute 64 x 64 results, so a number from global memory serves 64
-multiply-adds.
+32. Of 29 instructions for a channel, 16 are multiply-adds. The 16 sums never leave the registers,
+which `cuda.local.array` is where the compiler unrolls the loops and so knows every index. 16 x 16
+threads now compute 64 x 64 results, so a number from global memory serves 64 multiply-adds.
 
 What still costs time? All threads of a block read a slab from global memory, wait for it, multiply
 it, and wait for each other. While a block reads it multiplies nothing, and while it multiplies it
