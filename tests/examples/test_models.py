@@ -198,6 +198,16 @@ def test_both_conditional_networks_mind_the_label(example: Load, batch: numpy.nd
             assert numpy.abs(told[1:] - told[:1]).max(axis=tuple(range(1, told.ndim))).min() > 1e-4
 
 
+def test_the_label_is_judged_by_projection(example: Load, batch: numpy.ndarray) -> None:
+    """D(x, y) = w h + b + e_y h for the features h of x (Miyato & Koyama, 2018)."""
+    d, labels = example("cgan").ConditionalDiscriminator(3, 1, 32).eval(), numpy.array([2, 0, 2, 1])
+    with tg.no_grad():
+        x = tg.tensor(batch / 255, dtype="float32")
+        h, logits = d.features(x).numpy(), d(x, labels).numpy()
+    judged = numpy.array([h[n] @ (d.score.weight.numpy()[:, 0] + d.embedding.weight.numpy()[y]) for n, y in enumerate(labels)])
+    assert_allclose(logits[:, 0], judged + d.score.bias.numpy(), atol=1e-5)
+
+
 def test_the_picture_of_attention_shows_where_the_pixel_at_the_cross_looks(example: Load) -> None:
     attention_gan = example("attention_gan")
     g = attention_gan.generator(8, 1)
