@@ -16,7 +16,7 @@ pytest.importorskip("mpi4py", reason="needs the extra mpi")
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 EXACT = Path(__file__).with_name("in_float64.py")
-ROWS, BATCH = 21, 10  # two steps an epoch
+ROWS, BATCH = 23, 11  # two steps an epoch, and shares that differ
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def trained(processes: int, out: Path, example: str, *options: str | Path) -> Tr
 
 @pytest.mark.parametrize(
     ("processes", "example", "options"),
-    [(3, "cnn", []), (2, "dcgan", []), (2, "wgan", ["--penalty"]), (3, "recurrent_gan", ["--features", "16"])],
+    [(2, "cnn", []), (2, "dcgan", []), (2, "wgan", ["--penalty"]), (3, "recurrent_gan", ["--features", "16"])],
 )
 def test_several_processes_train_as_one_does(processes: int, example: str, options: list[str], images: Path, tmp_path: Path) -> None:
     compare(*(trained(n, tmp_path / str(n), example, "--data", images, *options) for n in (1, processes)))
