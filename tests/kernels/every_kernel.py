@@ -20,7 +20,7 @@ from typing import Any
 import numpy
 from kernel_shapes import ADAM, Convolution, error
 from tinygen_kernels import cpu, reference
-from tinygen_kernels.cpu import conv, elementwise, norm, panels, pool, weight, winograd
+from tinygen_kernels.cpu import conv, elementwise, norm, panels, pool, weight, winograd, winograd_weight
 
 CONVOLUTIONS = [
     Convolution(4, (12, 12), 1, 32, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),
@@ -35,7 +35,7 @@ CONVOLUTIONS = [
     Convolution(7, (5, 5), 12, 1, (3, 3), (1, 1), ((2, 1), (0, 2)), (1, 1)),
     Convolution(6, (1, 1), 4, 4, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),
     Convolution(3, (9, 9), 64, 64, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),
-    Convolution(3, (13, 14), 64, 96, (3, 3), (1, 1), ((1, 1), (2, 0)), (1, 1)),  # Winograd's, with tiles over the edge
+    Convolution(11, (13, 14), 64, 96, (3, 3), (1, 1), ((1, 1), (2, 0)), (1, 1)),  # Winograd's, with tiles over the edge
     Convolution(1, (50, 50), 2, 3, (3, 3), (1, 1), ((1, 1), (1, 1)), (2, 1)),
 ]
 POOLINGS = [
@@ -141,7 +141,7 @@ def guard_all(side: str) -> None:
 
         return launch_guarded
 
-    for module in (conv, elementwise, norm, panels, pool, weight, winograd):
+    for module in (conv, elementwise, norm, panels, pool, weight, winograd, winograd_weight):
         module.launch = guard(module.launch)
 
 

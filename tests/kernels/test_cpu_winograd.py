@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kernel_shapes import Convolution, error, pairs
 from test_cpu_conv import TOLERANCE
 from tinygen_kernels import cpu, reference
-from tinygen_kernels.cpu import winograd
+from tinygen_kernels.cpu import winograd, winograd_weight
 
 SAME = (1, 1), ((1, 1), (1, 1)), (1, 1)
 seeds = st.integers(0, 2**32 - 1)
@@ -18,6 +18,8 @@ seeds = st.integers(0, 2**32 - 1)
 @pytest.fixture(autouse=True)
 def also_few_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(winograd, "_LEAST_TILES", 1)
+    monkeypatch.setattr(winograd_weight, "_LEAST_SUMS", 0)
+    monkeypatch.setattr(winograd_weight, "_SUM_TILES", 20)
 
 
 @st.composite
@@ -40,9 +42,10 @@ def test_the_reference_is_met_as_by_the_direct_convolution(c: Convolution, with_
     b, d = (w[0, 0, 0], w[0, 0, :, 0]) if with_bias else (None, None)
     exact = [None if array is None else array.astype(numpy.float64) for array in (x, w, g, b, d)]
     y, dx = cpu.conv2d(x, w, b, *c.window, slope), cpu.conv2d_data(g, w, d, c.size, *c.window, slope)
-    assert taken(x, c, y.shape)
+    assert taken(x, c, y.shape) and winograd_weight.pays(x, g, (c.kernel_size, *c.window))
     assert taken(g, c, dx.shape) == (min(c.size) >= 8)
     for name, result, expected in (
+        ("w", cpu.conv2d_weight(x, g, c.kernel_size, *c.window), reference.conv2d_weight(exact[0], exact[2], c.kernel_size, *c.window)),
         ("y", y, reference.conv2d(exact[0], exact[1], exact[3], *c.window, slope)),
         ("x", dx, reference.conv2d_data(exact[2], exact[1], exact[4], c.size, *c.window, slope)),
     ):
@@ -82,10 +85,15 @@ def test_nan_and_infinity_come_out_through_leaky_relu_as_without_it(slope: float
 def test_it_is_taken_only_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
 
+    def weight_pays(images: int, side: int, channels: int) -> bool:
+        x = numpy.empty((images, side, side, channels), "f4")
+        return winograd_weight.pays(x, x, ((3, 3), *SAME))
+
     def pays(images: int, side: int, channels: int, outputs: int, dtype: str = "f4", window: Any = ((3, 3), *SAME)) -> bool:
         return winograd.pays(numpy.empty((images, side, side, channels), dtype), window, (images, side, side, outputs))
 
     assert pays(16, 16, 64, 64) and pays(8, 8, 96, 128) and pays(1, 23, 64, 64)
+    assert weight_pays(8, 16, 64) and weight_pays(8, 16, 256) and not weight_pays(7, 16, 64) and not weight_pays(8, 16, 288)
     assert not pays(16, 16, 32, 64) and not pays(16, 16, 64, 32) and not pays(16, 16, 80, 64)
     assert not pays(64, 7, 64, 64) and not pays(7, 8, 64, 64) and not pays(16, 16, 64, 64, "f8")
     for size, stride, dilation in (((3, 4), (1, 1), (1, 1)), ((3, 3), (2, 1), (1, 1)), ((3, 3), (1, 1), (1, 2))):

@@ -55,14 +55,14 @@ kernel, and adds the windows where they overlap. With few output channels, most 
 would be unused. With stride 1, such a convolution is computed as a transposed convolution with few
 input channels, whose kernel is rotated by 180 degrees.
 
-With many channels, a 3x3 kernel and stride 1, conv2d and conv2d_data take 16 multiplications in the
-place of 36. `winograd.py` explains how, and its `pays` tells for which shapes.
+With many channels, a 3x3 kernel and stride 1, all three take 16 multiplications in the place of 36.
+`winograd.py` explains how and for which shapes, and `winograd_weight.py` does so for conv2d_weight.
 """
 
 import numpy
 
 from tinygen_kernels import Array, Padding, Pair
-from tinygen_kernels.cpu import winograd
+from tinygen_kernels.cpu import winograd, winograd_weight
 from tinygen_kernels.cpu.elementwise import leaky_relu
 from tinygen_kernels.cpu.memory import empty, flat
 from tinygen_kernels.cpu.panels import as_panels, copy, strip_count
@@ -106,6 +106,8 @@ def conv2d_weight(x: Array, y: Array, size: Pair, stride: Pair, padding: Padding
     rotated = _rotated_padding(shape, stride, padding, dilation)
     if rotated:
         return numpy.ascontiguousarray(_rotated(conv2d_weight(y, x, size, stride, rotated, dilation)))
+    if winograd_weight.pays(x, y, (size, stride, padding, dilation)):
+        return winograd_weight.weight_gradient(x, y, padding)
     if (size, stride, padding) == _ONE_PIXEL[:3]:
         x, y = flat(x).reshape(-1, 1, 1, x.shape[3]), flat(y).reshape(-1, 1, 1, y.shape[3])
     x, padding = _bordered(x, padding, dilation)

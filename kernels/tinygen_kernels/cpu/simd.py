@@ -104,14 +104,14 @@ def outer_tile(tile, x, x_start, offsets, first, rows, y, y_start, pairs, pair, 
         with tile.builder.if_then(tile.builder.icmp_signed("==", rows, int64(height))):
             for whole in tile.either(tile.builder.icmp_signed(">=", count, int64(VECTORS * tile.lanes))):
                 if whole:
-                    _outer_rows(tile, range(height), [None] * VECTORS, x, offsets, y, pairs, pair_count, total, total_row)
+                    outer_rows(tile, range(height), [None] * VECTORS, x, offsets, y, pairs, pair_count, total, total_row)
                     continue
                 for narrow in tile.either(tile.builder.icmp_signed("<=", count, int64(tile.lanes))):
                     masks = [tile.mask(count, j) for j in range(1 if narrow else VECTORS)]
-                    _outer_rows(tile, range(height), masks, x, offsets, y, pairs, pair_count, total, total_row)
+                    outer_rows(tile, range(height), masks, x, offsets, y, pairs, pair_count, total, total_row)
 
 
-def _outer_rows(tile, rows, masks, x, offsets, y, pairs, pair_count, total, total_row):
+def outer_rows(tile, rows, masks, x, offsets, y, pairs, pair_count, total, total_row):
     builder, vectors = tile.builder, range(len(masks))
     row_starts = [tile.at(x, tile.integer(offsets, i)) for i in rows]
     totals = [tile.at(total, builder.mul(total_row, int64(i))) for i in rows]

@@ -88,6 +88,8 @@ from tinygen_kernels.cpu.vector import LINE_BYTES, int64, intrinsic
 
 _LEAST_CHANNELS, _MULTIPLE, _LEAST_SIDE, _LEAST_TILES = 64, 32, 8, 128  # see above
 _TILES = 48 // PIXELS * PIXELS  # of a block
+# Of a strip. Since strips are full, the compiler leaves out what `simd.py` does for others.
+WIDTH = tile_width(numpy.dtype(numpy.float32))
 
 
 def pays(images: Array, window: Window, shape: tuple[int, ...]) -> bool:
@@ -98,10 +100,10 @@ def pays(images: Array, window: Window, shape: tuple[int, ...]) -> bool:
     channels, (_, height, width, outputs) = images.shape[3], shape
     if min(channels, outputs) < _LEAST_CHANNELS or channels % _MULTIPLE or outputs % _MULTIPLE:
         return False
-    return min(height, width) >= _LEAST_SIDE and _tile_count(shape) >= _LEAST_TILES
+    return min(height, width) >= _LEAST_SIDE and tile_count(shape) >= _LEAST_TILES
 
 
-def _tile_count(shape: tuple[int, ...]) -> int:
+def tile_count(shape: tuple[int, ...]) -> int:
     return shape[0] * -(-shape[1] // 2) * -(-shape[2] // 2)
 
 
@@ -113,7 +115,7 @@ def convolve(images: Array, w: Array, bias: Array | None, before: Pair, shape: t
     (3, 3, K, C) rotated by 180 degrees, with its channels exchanged.
     """
     channels, outputs, dtype = images.shape[3], shape[3], images.dtype
-    workers, line = min(threads(), -(-_tile_count(shape) // _TILES)), LINE_BYTES // images.itemsize
+    workers, line = min(threads(), -(-tile_count(shape) // _TILES)), LINE_BYTES // images.itemsize
     # Planes are a line further apart than their size. The first-level cache can hold only a few
     # lines whose addresses differ by a multiple of a power of two.
     planes = [empty((workers, 16, _TILES * length + line), dtype) for length in (channels, outputs)]
@@ -143,7 +145,7 @@ def _transform(item, panels, row, strip, first, step, planes):
 
 
 @helper
-def _place(tile, down, across):
+def place(tile, down, across):
     """The image of a tile, and its first row and column in the result."""
     return tile // (down * across), tile // across % down * 2, tile % across * 2
 
@@ -155,38 +157,24 @@ def _convolve(worker, images, kernels, table, top, left, bias, slope, zeros, one
     taken. `gather_tile` explains table, slope and zeros.
     """
     (_, height, width, channels), (count, rows, columns, outputs) = images.shape, result.shape
-    (_, strips, _, strip_width), down, across = kernels.shape, (rows + 1) // 2, (columns + 1) // 2
+    strips, down, across = kernels.shape[1], (rows + 1) // 2, (columns + 1) // 2
     own_patches, own_products, patch_plane, product_plane = patches[worker], products[worker], patches.shape[2], products.shape[2]
     first = add_atomically(taken, _TILES)
     while first < count * down * across:
         tiles = min(_TILES, count * down * across - first)
         for t in range(tiles):
-            n, row, column = _place(first + t, down, across)
+            n, row, column = place(first + t, down, across)
             patch_tile(images[n], row - top, column - left, height, width, channels, zeros, own_patches, t * channels, patch_plane)
         for panel in range(16 * strips):
-            weights, source, strip = panel * channels * strip_width, panel // strips * patch_plane, panel % strips * strip_width
-            target, left_over = panel // strips * product_plane + strip, outputs - strip
+            weights, source, strip = panel * channels * WIDTH, panel // strips * patch_plane, panel % strips * WIDTH
+            target = panel // strips * product_plane + strip
             for t in range(0, tiles, PIXELS):
                 start, to, tile = source + t * channels, target + t * outputs, 2 * min(PIXELS, tiles - t) - 2
                 gather_tile(
-                    own_patches,
-                    start,
-                    table,
-                    tile,
-                    channels,
-                    zeros,
-                    kernels,
-                    weights,
-                    strip_width,
-                    zeros,
-                    0,
-                    one,
-                    own_products,
-                    to,
-                    left_over,
+                    own_patches, start, table, tile, channels, zeros, kernels, weights, WIDTH, zeros, 0, one, own_products, to, WIDTH
                 )
         for t in range(tiles):
-            n, row, column = _place(first + t, down, across)
+            n, row, column = place(first + t, down, across)
             result_tile(own_products, t * outputs, product_plane, bias, slope, result[n], row, column, rows, columns, outputs)
         first = add_atomically(taken, _TILES)
 
@@ -200,17 +188,13 @@ def kernel_tile(tile, w, start, tap, planes, planes_start, plane):
     w, builder = tile.at(w, start), tile.builder
     for j in range(VECTORS):
         taps = [[tile.load(tile.at(w, builder.mul(tap, int64(3 * a + b))), j) for b in range(3)] for a in range(3)]
-        _store_planes(tile, _both_ways(_kernel, tile, taps), tile.at(planes, planes_start), plane, j)
+        _store_planes(tile, both_ways(_kernel, tile, taps), tile.at(planes, planes_start), plane, j)
 
 
 @intrinsic
 def patch_tile(tile, image, row, column, height, width, channels, zeros, planes, planes_start, plane):
     """B^T d B of the patch whose first pixel is (row, column), for all channels. Outside the image are zeros."""
-    pixels = _pixels(tile, image, 4, row, column, height, width, channels, zeros)
-    target = tile.at(planes, planes_start)
-    with cgutils.for_range_slice(tile.builder, int64(0), channels, int64(tile.lanes), int64) as (channel, _):
-        patch = [[tile.load(tile.at(pixel, channel), 0) for pixel in row_of_pixels] for row_of_pixels in pixels]
-        _store_planes(tile, _both_ways(_patch, tile, patch), tile.at(target, channel), plane, 0)
+    to_planes(_patch, tile, 4, image, row, column, height, width, channels, zeros, tile.at(planes, planes_start), plane)
 
 
 @intrinsic
@@ -220,19 +204,27 @@ def result_tile(tile, planes, planes_start, plane, bias, slope, image, row, colu
     Pixels outside the image are stored in the first plane, whose numbers have been read by then.
     """
     source, builder = tile.at(planes, planes_start), tile.builder
-    pixels = _pixels(tile, image, 2, row, column, height, width, outputs, source)
+    pixels = _addresses(tile, image, 2, row, column, height, width, outputs, source)
     slope = builder.load(slope)
     with cgutils.for_range_slice(builder, int64(0), outputs, int64(tile.lanes), int64) as (channel, _):
         products = [
             [tile.load(tile.at(source, builder.add(channel, builder.mul(plane, int64(4 * a + b)))), 0) for b in range(4)] for a in range(4)
         ]
         added = tile.load(tile.at(bias, channel), 0)
-        for i, values in enumerate(_both_ways(_result, tile, products)):
+        for i, values in enumerate(both_ways(_result, tile, products)):
             for j, value in enumerate(values):
                 tile.store(tile.leaky(builder.fadd(value, added), slope), tile.at(pixels[i][j], channel), 0)
 
 
-def _pixels(tile, image, side, row, column, height, width, channels, outside):
+def to_planes(transform, tile, side, image, row, column, height, width, channels, zeros, target, plane):
+    """The transform of side x side pixels, for all channels."""
+    pixels = _addresses(tile, image, side, row, column, height, width, channels, zeros)
+    with cgutils.for_range_slice(tile.builder, int64(0), channels, int64(tile.lanes), int64) as (channel, _):
+        values = [[tile.load(tile.at(pixel, channel), 0) for pixel in row_of_pixels] for row_of_pixels in pixels]
+        _store_planes(tile, both_ways(transform, tile, values), tile.at(target, channel), plane, 0)
+
+
+def _addresses(tile, image, side, row, column, height, width, channels, outside):
     """The addresses of side x side pixels from (row, column) on, or `outside` of those that the image lacks."""
     builder = tile.builder
 
@@ -251,7 +243,7 @@ def _store_planes(tile, values, target, plane, vector):
             tile.store(values[i][j], tile.at(target, tile.builder.mul(plane, int64(4 * i + j))), vector)
 
 
-def _both_ways(transform, tile, rows):
+def both_ways(transform, tile, rows):
     """The transform of all columns, then of all rows of the result."""
     columns = [transform(tile, column) for column in zip(*rows, strict=True)]
     return [transform(tile, row) for row in zip(*columns, strict=True)]
