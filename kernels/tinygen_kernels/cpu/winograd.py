@@ -53,12 +53,12 @@ its channels exchanged, and 2 - padding as its padding.
 What it costs. The products shrink to 16/36. New are 32 additions for each patch and input channel,
 24 for each tile and output channel, their memory traffic, and the transform of the weights. Each
 transformed number is used for all channels of the other side, so many channels pay for that. On an
-AVX2 processor (Zen 3) a convolution then takes 0.55 to 0.75 of its time. `pays` is the rule:
+AVX2 processor (Zen 3) a convolution then takes 0.5 to 0.75 of its time. `pays` is the rule:
 
 - At least 64 input and 64 output channels. 32 -> 64 gained a fifth, 32 -> 32 nothing.
 - Multiples of 32, so that all vectors and all strips are full.
 - A result of at least 8x8 pixels. The direct convolution skips the taps outside the image, and a
-  tile that hangs over the edge computes more than is kept: 7x7 gained a tenth, 5x5 lost as much.
+  tile that hangs over the edge computes more than is kept: 9x9 gains a tenth, 5x5 lost as much.
 - At least 128 tiles. The transform of the weights takes as long as 70 tiles gain.
 
 How exact it is. `float32` rounds each result by at most u = 2^-24 of its size. To first order in u,

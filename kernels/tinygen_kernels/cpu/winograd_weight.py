@@ -15,7 +15,7 @@ them:
     products, summed            16 planes (C, K)       S
     gradient (3, 3, C, K)   <-  G^T S G
 
-On an AVX2 processor (Zen 3) it takes 0.6 to 0.8 of the direct kernel's time. As there (`weight.py`),
+On an AVX2 processor (Zen 3) it takes 0.5 to 0.8 of the direct kernel's time. As there (`weight.py`),
 partial sums let threads work without waiting for each other. Their number depends on shapes alone,
 and they are added in the same order.
 
