@@ -113,6 +113,16 @@ def test_what_is_not_such_a_file(tmp_path: Path) -> None:
         pass
 
 
+def test_what_is_still_to_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "stub.py").write_text("def conv2d_weight(*arguments):\n    raise NotImplementedError\n")
+    x = tg.ones((1, 4, 4, 1))
+    with pytest.raises(UsageError, match=r"conv2d_weight in .*/stub.py is still to be written"), own_code([Path("stub.py")]):
+        nn.Conv2D(1, 2, 3)(x).sum().backward()
+    with pytest.raises(NotImplementedError, match="mine"), own_code([tmp_path / "stub.py"]):
+        raise NotImplementedError("mine")
+
+
 def test_a_run_tells_beforehand_how_long_it_takes_and_is_the_same_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "walk.py").write_text(WALK)
     for name, own in (("own", (tmp_path / "walk.py",)), ("tinygen", None)):

@@ -9,6 +9,7 @@ one that no gradient reaches.
 import importlib.util
 import inspect
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -33,7 +34,7 @@ def own_code(files: Sequence[Path]) -> Iterator[list[str]]:
     """Within, the functions of the files take the place of tinygen's on the CPU. Gives their names.
 
     Of several functions of one name the last one counts. Raises UsageError if a file does not exist
-    or has no such function.
+    or has no such function, and where one that is used is still to be written.
     """
     functions = {name: function for file in files for name, function in functions_of(file, (*KERNELS, WALK)).items()}
     with ExitStack() as stack:
@@ -43,7 +44,13 @@ def own_code(files: Sequence[Path]) -> Iterator[list[str]]:
             else:
                 kernels = for_array(numpy.zeros(1, numpy.float32))  # the fast ones, or the reference
                 stack.enter_context(replaced(kernels, name, _as_kernel(name, function, kernels)))
-        yield list(functions)
+        try:
+            yield list(functions)
+        except NotImplementedError as error:
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            if Path(last.filename).resolve() in [file.resolve() for file in files]:
+                raise UsageError(f"{last.name} in {last.filename} is still to be written") from None
+            raise
 
 
 def functions_of(file: Path, names: Sequence[str]) -> dict[str, Callable[..., Any]]:
