@@ -224,7 +224,7 @@ def numpy_pixel_shuffle(x: ndarray, factor: int) -> ndarray:
 
 
 def numpy_biased_attention(query: ndarray, key: ndarray, bias: ndarray) -> ndarray:
-    similarity = numpy.exp(query @ key.swapaxes(-1, -2) * query.shape[-1] ** -0.5 + bias)
+    similarity = numpy.exp(query @ key.swapaxes(-1, -2) * max(1, query.shape[-1]) ** -0.5 + bias)
     return similarity / similarity.sum(-1, keepdims=True)
 
 
