@@ -164,7 +164,8 @@ def test_the_tiles_of_a_real_gpu(conv: Any, monkeypatch: pytest.MonkeyPatch, nam
 
     monkeypatch.setattr(products, "choose", lambda *_: getattr(tile, name))
     x, w, g = c.arrays(numpy.float32, 0)
-    assert error(conv.conv2d(on_device(x), on_device(w), None, *c.window).get(), reference.conv2d(x, w, None, *c.window)) < 5e-6
+    b = numpy.ascontiguousarray(w[0, 0, 0])
+    assert error(conv.conv2d(*map(on_device, (x, w, b)), *c.window, 0.2).get(), reference.conv2d(x, w, b, *c.window, 0.2)) < 5e-6
     g_w = conv.conv2d_weight(on_device(x), on_device(g), c.kernel_size, *c.window)
     assert error(g_w.get(), reference.conv2d_weight(x, g, c.kernel_size, *c.window)) < 5e-6
 

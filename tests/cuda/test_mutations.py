@@ -62,7 +62,7 @@ MUTATIONS = [
     ("conv.py", "a, b, none, b.dtype.type(1), sums", "a, b, bias, slope, sums", f"{AWKWARD}[phases in pieces]"),
     ("conv.py", "_of_no_products(bias, negative_slope)  #", "0  #", f"{AWKWARD}[holes]"),
     ("tile.py", "if n < uint32(bias.size) else", "if n <= uint32(bias.size) else", f"{AWKWARD}[plain]"),
-    ("tile.py", "j // 4 * columns_apart + j % 4)", "j)", f"{AWKWARD}[wide]"),
+    ("tile.py", "j // 4 * columns_apart + j % 4)", "j)", "test_cuda_conv.py::test_the_tiles_of_a_real_gpu[LARGE-c4]"),
     ("tile.py", "leaky(sums[i, j], sums[i, j], slope)", "sums[i, j]", f"{AWKWARD}[plain]"),
     ("products.py", "-padding[i][0], output[i])", "-padding[0][0], output[i])", f"{AWKWARD}[lopsided]"),
     ("elementwise.py", "if i < y.size", "if i <= y.size", f"{ELEMENTWISE}::test_leaky_relu_and_its_gradient"),

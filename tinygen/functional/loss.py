@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy
 
-from tinygen.backend import Array, array_module, from_host, generator
+from tinygen.backend import Array, array_module, from_host, generator, to_device
 from tinygen.engine.arguments import shown
 from tinygen.engine.grad import grad
 from tinygen.engine.mode import is_recording, switched
@@ -40,8 +40,8 @@ def cross_entropy(
     kept: Array | None = None
     if ignore_index is not None:
         array = array_of(labels) if hasattr(labels, "dtype") else numpy.asarray(labels)
-        kept = array != ignore_index
-        labels = kept * array
+        here = array != ignore_index
+        kept, labels = to_device(here, logits.device), here * array
     classes = _classes_of(logits, labels, weight)
     if logits.ndim > 2:
         logits, classes, kept = reshape(logits, (-1, logits.shape[-1])), classes.ravel(), None if kept is None else kept.ravel()
