@@ -33,7 +33,7 @@ class Protocol:
         if self.device != "cpu":
             return f"{self.device} by its own clock, {_IN_A_ROW} calls in a row"
         if self.wall_clock:
-            return f"{self.threads} threads by wall clock, a pause of {_PAUSE * 1e3:.0f} ms before each"
+            return f"{self.threads} threads by wall clock, a pause of {_PAUSE * 1e3:.0f} ms before each engine's turn"
         return "one thread by CPU time (time.process_time)"
 
     def environment(self) -> dict[str, str]:
@@ -43,12 +43,18 @@ class Protocol:
         return dict.fromkeys(names, str(self.threads)) | {"OPENBLAS_THREAD_TIMEOUT": "20"}
 
     def seconds(self, work: Callable[[], Any], behind_other_work: bool = True) -> float:
-        """How long the work takes, once: on a GPU behind other work, so that the host has started it before its turn comes, or at once."""
+        """How long the work takes, once: behind other work, as in a program, or at once.
+
+        Behind other work, the host has started the work of a GPU before its turn comes, and other threads are awake. After a pause
+        it can take longer to wake one than a small kernel takes.
+        """
         if self.device != "cpu":
             return _seconds_on_a_gpu(work, behind_other_work)
         clock = time.perf_counter if self.wall_clock else time.process_time
         if self.wall_clock:
             time.sleep(_PAUSE)
+            if behind_other_work:
+                work()
         started = clock()
         work()
         return clock() - started

@@ -12,9 +12,10 @@ from tinygen_kernels.cpu.parallel import helper, launch
 from tinygen_kernels.cpu.simd import tile_width
 
 # `as_panels` copies weights so that a tile reads them from consecutive addresses. With fewer output
-# pixels than this, the copy costs more than it saves. With fewer weights than this, they stay in
-# the first-level cache, where their order does not matter.
-_FEW_PIXELS, _FEW_WEIGHTS = 512, 1 << 13
+# pixels than this, the copy costs more than it saves; with many weights, it saves more. With few
+# weights, they stay in the first-level cache, where their order does not matter.
+_FEW_PIXELS, _FEW_PIXELS_OF_MANY_WEIGHTS = 512, 128
+_FEW_WEIGHTS, _MANY_WEIGHTS = 1 << 13, 1 << 16
 
 
 def strip_count(outputs: int, dtype: numpy.dtype) -> int:
@@ -31,7 +32,8 @@ def as_panels(w: Array, taps: int, outputs: int, pixels: int, transposed: bool) 
     tiles and the copy would cost more than it saves at this number of output pixels.
     """
     width = tile_width(w.dtype)
-    as_it_is = outputs == width or pixels < _FEW_PIXELS or w.size < _FEW_WEIGHTS
+    few = _FEW_PIXELS if w.size < _MANY_WEIGHTS else _FEW_PIXELS_OF_MANY_WEIGHTS
+    as_it_is = outputs == width or pixels < few or w.size < _FEW_WEIGHTS
     if as_it_is and outputs % width == 0 and not transposed:
         return flat(w), outputs, width
     packed = empty((strip_count(outputs, w.dtype), taps, w.size // (taps * outputs), width), w.dtype)
