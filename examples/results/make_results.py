@@ -39,6 +39,7 @@ COMMANDS = {
     "recurrent_vae": "recurrent_vae.py",
     "vqvae": "vqvae.py",
     "vqvae_by_class": "vqvae.py --by-class",
+    "realnvp": "realnvp.py",
     "inpaint": "inpaint.py",
     "gan": "gan.py",
     "wide_gan": "gan.py --wide --epochs 50",

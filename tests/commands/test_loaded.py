@@ -24,7 +24,7 @@ VERBS = {name: "sample, decode" for name in EXAMPLES} | {
     "autoencoder": "decode, encode",
     **dict.fromkeys(("attention_names", "transformer"), "write"),
     "superresolution": "decode, encode",
-    **{name: "sample, decode, encode" for name in ("vae", "cifar_vae", "recurrent_vae", "vqvae", "inpaint")},
+    **{name: "sample, decode, encode" for name in ("vae", "cifar_vae", "recurrent_vae", "vqvae", "inpaint", "realnvp")},
 }
 IMAGES = numpy.random.default_rng(0).integers(0, 256, (3, 28, 28, 1), numpy.uint8)
 

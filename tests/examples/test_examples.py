@@ -23,6 +23,7 @@ from tinygen.saving import checkpoint
 from tinygen.saving.run_folder import read_run
 
 SMALL = {name: ["--width", "8", "--steps", "2"] for name in ("flow", "diffusion", "superresolution")}  # they generate step by step
+SMALL["realnvp"] = ["--width", "8", "--couplings", "2"]
 SMALL["vqvae"] = ["--autoencoder-epochs", "1"]  # the prior's turn comes, too
 FEW_IMAGES = "96 training and 30 test images of (28x28x1|32x32x[13])"
 COUNTS = {
