@@ -1,13 +1,16 @@
 PYTHON ?= python3
 VENV := .venv/bin
 
-.PHONY: train results test test-gpu-path gpu-check lint clean
+.PHONY: train results remedies test test-gpu-path gpu-check lint clean
 
 train: .venv/.done  ## train a DCGAN on Fashion-MNIST, or go on with the run that is there
 	$(VENV)/python examples/dcgan.py $(if $(wildcard runs/dcgan/checkpoint.safetensors),--resume)
 
 results: .venv/.done  ## train and judge every example, or go on with those that are not finished, and write examples/results/README.md
 	$(VENV)/python examples/results/make_results.py
+
+remedies: .venv/.done  ## train the DCGAN with and without each remedy for few images, and write examples/results/remedies.md
+	$(VENV)/python examples/results/make_remedies.py
 
 test: .venv/.done
 	$(VENV)/python -m pytest -n auto --maxprocesses 4 --dist loadfile

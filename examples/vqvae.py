@@ -22,9 +22,10 @@ is the VAE's bound, for one code instead of a Gaussian.
     python examples/vqvae.py --data FOLDER    your own images
 
 Expect reconstructions of 207 nats after 10 epochs, where vae.py's have 227 at the end, from codes
-that cost more: 50 numbers, each of 64, say more than 20 noisy ones. In the log, perplexity is the number of codes in
-use, e^entropy of their shares in the test images. samples/epoch-*.png shows test images, below them
-their reconstructions, and then samples of the prior, decoded: noise while the autoencoder learns.
+that cost more: 49 numbers, each of 64, say more than 20 noisy ones. In the log, perplexity is the
+number of codes in use, e^entropy of their shares in the test images. samples/epoch-*.png shows test
+images, below them their reconstructions, and then samples of the prior, decoded: noise while the
+autoencoder learns.
 """
 
 from collections.abc import Mapping
