@@ -40,7 +40,7 @@ from vae import reconstruction_loss
 
 import tinygen as tg
 from tinygen import nn
-from tinygen.backend import Array, from_host, generator, to_device
+from tinygen.backend import Array, from_host, generator, place, sharing, summed, to_device
 from tinygen.command_line import UsageError, command_line
 from tinygen.data import ImageDataset, Images, Loader, to_float
 from tinygen.report.pictures import grid
@@ -69,6 +69,15 @@ class VQVAEOptions(DescentOptions, Options):
         return TrainedVQVAE(networks["model"], networks["prior"], data.classes if self.by_class else ())
 
 
+def drawn(z: tg.Tensor) -> tg.Tensor:
+    """CODES of the vectors z (N, FEATURES) at random; 0 in the place of vectors that other processes have."""
+    first, everything = place(len(z))
+    with sharing(None):
+        rows = from_host(lambda: generator().integers(everything, size=CODES), z.device) - first
+    here = (rows >= 0) & (rows < len(z))
+    return tg.where(here[:, None], z[rows * here], 0.0)
+
+
 class Codebook(nn.Module):
     """Vectors (..., FEATURES) -> the nearest code to each, and the numbers (...) of these codes.
 
@@ -86,11 +95,12 @@ class Codebook(nn.Module):
         return ((self.codes * self.codes).sum(axis=1) - 2.0 * (z @ self.codes.transpose())).argmin(axis=-1)
 
     def follow(self, z: tg.Tensor) -> None:
-        """Move the codes towards the vectors z (N, FEATURES) that choose them."""
+        """Move the codes towards the vectors z (N, FEATURES) that choose them: those of all processes that share the batch."""
         chosen = tg.one_hot(self.nearest(z), CODES, z.dtype)
-        counts = 0.99 * self.counts + 0.01 * chosen.sum(axis=0).reshape(-1, 1)
-        sums = 0.99 * self.sums + 0.01 * (chosen.transpose() @ z)
-        others, unused = z[from_host(lambda: generator().integers(len(z), size=CODES), z.device)], counts < 1.0
+        own = chosen.sum(axis=0).reshape(-1, 1), chosen.transpose() @ z, drawn(z)
+        count, total, others = (tg.Tensor(summed(t.data)) for t in own)
+        counts, sums = 0.99 * self.counts + 0.01 * count, 0.99 * self.sums + 0.01 * total
+        unused = counts < 1.0
         counts, sums = tg.where(unused, 1.0, counts), tg.where(unused, others, sums)
         for buffer, moved in ((self.counts, counts), (self.sums, sums), (self.codes, sums / counts)):
             buffer.data[...] = moved.data

@@ -63,13 +63,25 @@ def shard() -> Shard | None:
 
 
 @contextmanager
-def sharing(shard: Shard) -> Iterator[None]:
-    """Within, this thread computes this shard of a batch."""
+def sharing(shard: Shard | None) -> Iterator[None]:
+    """Within, this thread computes this shard of a batch; with None, what is the same in all processes."""
     before, _active.shard = _active.shard, shard
     try:
         yield
     finally:
         _active.shard = before
+
+
+def place(n: int) -> tuple[int, int]:
+    """How many rows come before n rows of this process, and how many all processes have, where a batch is shared."""
+    active = shard()
+    return (0, n) if active is None else (active.before(n), active.all(n))
+
+
+def summed(x: Array) -> Array:
+    """The sum of the processes' arrays x, where a batch is shared."""
+    active = shard()
+    return x if active is None else active.total(x)
 
 
 def averaged(arrays: Sequence[Array]) -> list[Array]:
