@@ -13,6 +13,7 @@ plugin.py     tinygen's tests on a learner's code
 command.py    the command `tinygen learn`
 quiz.py       twelve questions whose answers are computed
 threads.py    a GPU in a few lines, which tells races, for the lessons on its kernels
+ring.py       machines in a ring, simulated or as processes, for the lesson on two machines
 """
 
 from tinygen.learn.exercise import Exercise
