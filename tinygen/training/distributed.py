@@ -167,10 +167,14 @@ def largest(group: Group, number: int) -> int:
 
 
 def facts(training: "Training") -> dict[str, Any]:
-    """What all processes of a run must have in common."""
-    versions = {"tinygen": __version__, **{name: version(name) for name in ("numpy", "numba")}}
-    options = {f"--{name}": value for name, value in training.options.plain().items() if name not in ("out", "device", "data")}
-    return {**versions, **options, "data": training.digest, "weights": checksum(training.parts)}
+    """What all processes of a run must have in common. Averaged gradients would hide that a script differs."""
+    program = getattr(sys.modules["__main__"], "__file__", None)
+    script = zlib.crc32(Path(program).read_bytes()) if program else None
+    versions = {name: version(name) for name in ("numpy", "numba")}
+    options = {name.strip("_").replace("_", "-"): value for name, value in training.options.plain().items() if name not in ("out", "data")}
+    options["device"] = training.options.device.partition(":")[0]
+    named = {f"--{name}": value for name, value in options.items()}
+    return {"the script": script, "tinygen": __version__, **versions, **named, "data": training.digest, "weights": checksum(training.parts)}
 
 
 def checksum(parts: Mapping[str, Stateful]) -> int:

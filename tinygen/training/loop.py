@@ -109,6 +109,7 @@ class Training:
         the stop button of a notebook. A run that fails in its first epoch leaves nothing behind. Raises
         UsageError if the folder holds another run or another process trains it, and SystemExit with
         status 128 + signal after a signal; in a notebook's cell KeyboardInterrupt, which ends the cell.
+        Of several processes only the first returns: what a script does behind `run` is done once.
         """
         distributed.refuse_unlike(self.group, lambda: distributed.facts(self))
         with ExitStack() as self.held:

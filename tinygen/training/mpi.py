@@ -109,7 +109,9 @@ class MPIGroup:
             time.sleep(_GRACE)
             told = sys.stderr.getvalue().rstrip() if isinstance(sys.stderr, io.StringIO) else ""
             print(f"process {self.rank} of {self.size}: {told}", file=self._errors, flush=True)
-        os._exit(1)  # without MPI's own end, which would wait for the others: the launcher ends them
+        sys.stdout.flush()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # all has been said
+        self._world.Abort(1)  # the launcher ends the others, and does not wait for a machine that is out of reach
 
 
 def _library() -> str:

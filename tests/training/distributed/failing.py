@@ -3,6 +3,8 @@
 import errno
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ import tinygen as tg
 from tinygen import nn, optim
 from tinygen.command_line import command_line
 from tinygen.data import Loader
+from tinygen.training import distributed
 from tinygen.training.loop import Training
 from tinygen.training.options import Positive, RunOptions
 
@@ -33,6 +36,7 @@ class FailingOptions(RunOptions):
 
 
 def main(options: FailingOptions) -> None:
+    be_unlike(options)
     tg.manual_seed(options.seed)
     rows = numpy.random.default_rng(int(options.how == "other data" and RANK)).standard_normal((40, 3)).astype(numpy.float32)
     model = nn.Sequential(nn.Dense(3, 4, bias=False), nn.BatchNorm(4), nn.Dropout(0.5), nn.Dense(4, 3))
@@ -51,8 +55,20 @@ def main(options: FailingOptions) -> None:
     Training(options, {"model": model, "adam": adam}, Loader(rows, batch_size=options.batch_size, seed=0), step, evaluate=evaluate).run()
 
 
+def be_unlike(options: FailingOptions) -> None:
+    """As if process 1 ran on a machine where something else was installed, or given."""
+    if options.how == "other options":
+        options.batch_size += RANK
+    elif options.how == "other versions":
+        distributed.version = lambda name: f"{RANK}.0" if name == "numpy" else "1"
+    elif options.how == "other script" and RANK:
+        sys.modules["__main__"].__file__ = numpy.__file__
+
+
 def go_wrong(how: str) -> None:
-    if RANK == 1 and how == "killed":
+    if RANK == 1 and how == "cut off":
+        subprocess.run(["ip", "link", "set", "cable", "down"], check=True)
+    elif RANK == 1 and how == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     elif RANK == 1 and how == "stopped":
         os.kill(os.getpid(), signal.SIGTERM)

@@ -28,11 +28,16 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run(processes: int, *command: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    launched = [MPIEXEC, "-n", str(processes)] if processes > 1 else []
+def run(processes: int, out: Path, *command: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the command with --out. The processes but the first one get another folder, which none of them may create."""
+    others = out.with_name("others")
+    programs = [[sys.executable, *command, "--out", folder] for folder in (out, *[others] * (processes - 1))]
+    launched = [MPIEXEC, *[word for program in programs for word in (":", "-n", "1", *program)][1:]] if processes > 1 else programs[0]
     environment = os.environ | {"NUMBA_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} | variables
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "kernels"), str(ROOT / "examples")])
-    return subprocess.run([*launched, sys.executable, *command], capture_output=True, text=True, env=environment, timeout=300)
+    result = subprocess.run(launched, capture_output=True, text=True, env=environment, timeout=300)
+    assert not others.exists()
+    return result
 
 
 Trained = tuple[list[dict[str, float]], dict[str, numpy.ndarray]]
@@ -40,7 +45,7 @@ Trained = tuple[list[dict[str, float]], dict[str, numpy.ndarray]]
 
 def trained(processes: int, out: Path, example: str, *options: str | Path) -> Trained:
     """The log, and the arrays of the checkpoint, of two epochs of an example in double precision."""
-    result = run(processes, EXACT, example, "--batch-size", str(BATCH), "--epochs", "2", "--out", out, *options)
+    result = run(processes, out, EXACT, example, "--batch-size", str(BATCH), "--epochs", "2", *options)
     assert result.returncode == 0, result.stderr
     log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     arrays, _ = checkpoint.load(out / "checkpoint.safetensors")
@@ -49,7 +54,13 @@ def trained(processes: int, out: Path, example: str, *options: str | Path) -> Tr
 
 @pytest.mark.parametrize(
     ("processes", "example", "options"),
-    [(2, "cnn", []), (2, "dcgan", []), (2, "wgan", ["--penalty"]), (3, "recurrent_gan", ["--features", "16"])],
+    [
+        (2, "cnn", []),
+        (2, "dcgan", []),
+        (2, "wgan", ["--penalty"]),
+        (3, "recurrent_gan", ["--features", "16"]),
+        (3, "vqvae", ["--autoencoder-epochs", "1"]),
+    ],
 )
 def test_several_processes_train_as_one_does(processes: int, example: str, options: list[str], images: Path, tmp_path: Path) -> None:
     compare(*(trained(n, tmp_path / str(n), example, "--data", images, *options) for n in (1, processes)))
@@ -68,3 +79,10 @@ def test_runs_of_two_processes_leave_the_same_bits_and_those_of_one_to_rounding(
     one, first, second = (trained(n, tmp_path / str(i), "vae", "--data", images) for i, n in enumerate((1, 2, 2)))
     compare(one, first)
     assert {name: array.tobytes() for name, array in first[1].items()} == {name: array.tobytes() for name, array in second[1].items()}
+
+
+def test_what_a_script_finds_after_its_training_is_told_and_written_once(images: Path, tmp_path: Path) -> None:
+    options = ["--width", "8", "--epochs", "1", "--batch-size", str(BATCH), "--data", images]
+    result = run(2, tmp_path / "run", ROOT / "examples" / "superresolution.py", *options, TINYGEN_KERNELS="reference")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count((tmp_path / "run" / "findings.txt").read_text()) == 1
