@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 import tyro
 
@@ -49,12 +49,26 @@ def separated(arguments: Sequence[str]) -> list[str]:
     return [*arguments[: scripts[0]], "--", *arguments[scripts[0] :]]
 
 
+def _pass_on(printed: IO[bytes]) -> None:
+    """Print what the processes print, without MPICH's page about one that was killed: a sentence says it."""
+    for line in printed:
+        if line.startswith(80 * b"="):
+            line += printed.readline()
+            if b"BAD TERMINATION" in line:
+                printed.read()
+                return
+        sys.stdout.buffer.write(line)
+        sys.stdout.flush()
+
+
 def main(options: LaunchOptions) -> None:
     command = [launcher(), "-n", str(options.n), sys.executable, str(options.script), *options.arguments]
     share = str(max(1, (os.cpu_count() or 1) // options.n))
-    process = subprocess.Popen(command, env=dict.fromkeys(_THREADS, share) | os.environ)
+    process = subprocess.Popen(command, env=dict.fromkeys(_THREADS, share) | os.environ, stdout=subprocess.PIPE)
     signal.signal(signal.SIGINT, lambda *_: None)  # a terminal sends Ctrl-C to the launcher, too, which passes it on
     signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))
+    assert process.stdout is not None
+    _pass_on(process.stdout)
     status = process.wait()
     if killed := {9: 9, 11: 11, 137: 9, 139: 11, -9: 9}.get(status):
         cure = "it may lack memory; --resume goes on from the last checkpoint"

@@ -45,7 +45,8 @@ def resumed(out: Path, whole: dict[str, numpy.ndarray]) -> None:
 def test_a_process_that_is_killed(whole: dict[str, numpy.ndarray], tmp_path: Path) -> None:
     result = run(2, tmp_path / "run", "--how", "killed", by_tinygen=True)
     assert result.returncode == 1
-    assert "tinygen: a process was ended by SIGKILL, and so were the others" in result.stderr
+    assert result.stderr.startswith("tinygen: a process was ended by SIGKILL, and so were the others") and result.stderr.count("\n") == 1
+    assert [line.split()[0] for line in result.stdout.splitlines() if line] == ["epoch"]
     resumed(tmp_path / "run", whole)
 
 
