@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy
 
 from tinygen import backend
-from tinygen.backend import Array, Shard
+from tinygen.backend import Array, Arrived, Shard, Sum
 from tinygen.data.loader import shares
 
 T = TypeVar("T")
@@ -19,16 +19,16 @@ def together(size: int, rows: int, work: Callable[[slice], T]) -> list[T]:
     barrier, given = threading.Barrier(size, timeout=30), [numpy.zeros(0)] * size
 
     def run(rank: int) -> T:
-        def total(x: Array) -> Array:
+        def begin(x: Array) -> Sum:
             given[rank] = x
             barrier.wait()
             y = numpy.sum(numpy.stack(given), axis=0)
             barrier.wait()
-            return y
+            return Arrived(y)
 
         start, stop = shares(rows, rank, size)
         try:
-            with backend.sharing(Shard(start, stop, rows, total)):
+            with backend.sharing(Shard(start, stop, rows, begin)):
                 return work(slice(start, stop))
         except BaseException:
             barrier.abort()

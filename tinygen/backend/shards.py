@@ -16,26 +16,62 @@ optimiser reads are averaged by M. `training/distributed.py` says how the proces
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
+from typing import Any, Protocol
 
+import numpy
 from tinygen_kernels import Array, array_module
 
-_BUCKET = 1 << 22  # elements that are averaged at once
+_BUCKET = 1 << 17  # elements that are averaged at once, in float32 0.5 MB
+
+
+class Sum(Protocol):
+    """The sum of the processes' arrays, which may still be on its way."""
+
+    def arrived(self) -> bool:
+        """Whether it is there. To ask moves it on where the network does not do so by itself."""
+        ...
+
+    def wait(self) -> Array:
+        """The sum, when it is there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A sum that is there."""
+
+    total: Array
+
+    def arrived(self) -> bool:
+        return True
+
+    def wait(self) -> Array:
+        return self.total
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """The rows from start to stop of a batch of `whole` rows. total(x) is the sum of the processes' arrays x."""
+    """The rows from start to stop of a batch of `whole` rows.
+
+    begin(x) begins to add up the processes' arrays x. `means` holds the gradients that are known to be M of
+    something.
+    """
 
     start: int
     stop: int
     whole: int
-    total: Callable[[Array], Array]
+    begin: Callable[[Array], Sum]
+    means: set[Any] = field(default_factory=set)
 
     def mean(self, x: Array) -> Array:
         """M(x), with the same bits in all processes."""
-        return self.total(x * x.dtype.type((self.stop - self.start) / self.whole))
+        return self.begin(x * self.share(x.dtype)).wait()
+
+    def share(self, dtype: numpy.dtype) -> Any:
+        """Of this process in the rows, w."""
+        return dtype.type((self.stop - self.start) / self.whole)
 
     def before(self, n: int) -> int:
         """How many of n rows of the whole come before those of this process, if it has n: as many for each row of the batch."""
@@ -81,31 +117,56 @@ def place(n: int) -> tuple[int, int]:
 def summed(x: Array) -> Array:
     """The sum of the processes' arrays x, where a batch is shared."""
     active = shard()
-    return x if active is None else active.total(x)
+    return x if active is None else active.begin(x).wait()
+
+
+class Averages:
+    """M of arrays that become known one after another, where a batch is shared.
+
+    They are averaged in flat buckets, in their order: each bucket is of one dtype, on one device, and on its
+    way as soon as it holds _BUCKET elements. All processes must add the same shapes in the same order.
+    """
+
+    def __init__(self, shard: Shard) -> None:
+        self._shard = shard
+        self._bucket: list[Array] = []
+        self._begun: list[tuple[list[Array], Sum]] = []
+
+    def add(self, x: Array) -> None:
+        first = self._bucket[0] if self._bucket else x
+        if x.dtype != first.dtype or type(x) is not type(first):
+            self._begin()
+        self._bucket.append(x)
+        if sum(y.size for y in self._bucket) >= _BUCKET:
+            self._begin()
+
+    def _begin(self) -> None:
+        flat = array_module(self._bucket[0]).concatenate([x.reshape(-1) for x in self._bucket])
+        flat *= self._shard.share(flat.dtype)
+        self._begun.append((self._bucket, self._shard.begin(flat)))
+        self._bucket = []
+
+    def move_on(self) -> None:
+        """Give the network what it needs to go on with the buckets that are on their way."""
+        all(total.arrived() for _, total in self._begun)
+
+    def all(self) -> list[Array]:
+        """The means, in the order in which the arrays were added. Waits for those that are on their way."""
+        if self._bucket:
+            self._begin()
+        means: list[Array] = []
+        for bucket, total in self._begun:
+            ends, flat = list(accumulate((x.size for x in bucket), initial=0)), total.wait()
+            means += [flat[start:end].reshape(x.shape) for x, (start, end) in zip(bucket, pairwise(ends), strict=True)]
+        return means
 
 
 def averaged(arrays: Sequence[Array]) -> list[Array]:
-    """M of each array, where a batch is shared: several at once in a flat bucket, in their order."""
+    """M of each array, where a batch is shared."""
     active = shard()
     if active is None:
         return list(arrays)
-    means: list[Array] = []
-    for bucket in _buckets(arrays):
-        ends = [0]
-        for x in bucket:
-            ends.append(ends[-1] + x.size)
-        flat = active.mean(array_module(bucket[0]).concatenate([x.reshape(-1) for x in bucket]))
-        means += [flat[start:end].reshape(x.shape) for x, (start, end) in zip(bucket, pairwise(ends), strict=True)]
-    return means
-
-
-def _buckets(arrays: Sequence[Array]) -> Iterator[list[Array]]:
-    """Neighbours of one dtype, on one device, of at most _BUCKET elements together."""
-    bucket: list[Array] = []
+    averages = Averages(active)
     for x in arrays:
-        if bucket and (x.dtype != bucket[0].dtype or type(x) is not type(bucket[0]) or sum(y.size for y in bucket) + x.size > _BUCKET):
-            yield bucket
-            bucket = []
-        bucket.append(x)
-    if bucket:
-        yield bucket
+        averages.add(x)
+    return averages.all()

@@ -15,6 +15,7 @@ ladder_cuda.py      the same for a GPU: how fast each rung is, or without a GPU,
 warps.py            arrays that count what warps of the simulator read and write
 own.py              a kernel of one's own on that ladder
 processes.py        a training step on several processes, and what the network allows with many
+timeline.py         such a step over time, as an SVG: what each process computes, what is on its way, where it waits
 steps.py            whole training steps of the examples, in tinygen and PyTorch
 torch_steps.py      the examples' models and steps in PyTorch
 """

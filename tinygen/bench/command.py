@@ -66,7 +66,8 @@ class Options:
     scale: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """time one convolution as its batch, side, channels and threads grow instead of the list; --plot FILE.svg draws the curves"""
     processes: Annotated[str | None, tyro.conf.arg(metavar="1,2,...")] = None
-    """time a training step on so many processes that share its batch, and predict it for 8 to 1,024 (needs the extra mpi)"""
+    """time a training step on so many processes that share its batch, and predict it for 8 to 1,024 (needs the extra mpi);
+    --plot FILE.svg draws what each process does when"""
     network: Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="MICROSECONDS GB/S")] = None
     """latency and bandwidth that --processes predicts with, instead of those between processes of this machine"""
     busy: int = 0
@@ -103,7 +104,7 @@ def main(options: Options) -> None:
 
         if not re.fullmatch(r"1(,\d+)+", options.processes):
             raise UsageError(f"--processes takes 1 and larger numbers after it, such as 1,2,4, not {options.processes}")
-        processes.main([int(n) for n in options.processes.split(",")], options.threads, options.repeats, options.network)
+        processes.main([int(n) for n in options.processes.split(",")], options.threads, options.repeats, options.network, options.plot)
         return
     if options.ptx:
         from tinygen.bench import ptx

@@ -8,14 +8,14 @@ A node is newer than everything it depends on. So in the order from the newest t
 topological order, each gradient is complete when the walk reaches it.
 """
 
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from operator import attrgetter
 from typing import Any
 
 import numpy
 
 from tinygen.engine import errors
-from tinygen.engine.listeners import announced
+from tinygen.engine.listeners import announced, telling
 from tinygen.engine.mode import switched, switches
 from tinygen.engine.tensor import Tensor
 
@@ -27,11 +27,18 @@ class Freed:
 
 
 def backpropagate(
-    outputs: Sequence[Tensor], gs: Sequence[Tensor], inputs: Sequence[Tensor], create_graph: bool, retain_graph: bool, stop: Set[Tensor]
+    outputs: Sequence[Tensor],
+    gs: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    create_graph: bool,
+    retain_graph: bool,
+    stop: Set[Tensor],
+    passed: Callable[[dict[Tensor, Tensor]], object] | None = None,
 ) -> list[Tensor | None]:
     """The gradients that reach the inputs, given those of the outputs; None where none does.
 
-    The walk goes no further back than `stop`.
+    The walk goes no further back than `stop`. `passed` is called after each function, with the gradients
+    that are complete by now: of those inputs that no function still to come reads.
     """
     wanted = set(inputs)
     pending: dict[Tensor, Tensor] = {}
@@ -43,6 +50,8 @@ def backpropagate(
     order, needs = _path(outputs, wanted, stop)
     freed = None if create_graph or retain_graph else Freed()
     step = _announced_step if switches.listeners else _backpropagate_through
+    if passed:
+        step = telling(step, order, wanted, passed)
     with switched("recording", create_graph):
         try:
             while order:

@@ -3,7 +3,7 @@
 <a, b> stands for the sum of the products of the elements of a and b, which have one shape.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 from tinygen.backend import array_module
@@ -70,6 +70,14 @@ def backward(
     for x, g in zip(xs, backpropagate([y], first, xs, create_graph, retain_graph, frozenset()), strict=True):
         if g is not None:
             x.grad = _own(g, taken) if x.grad is None else x.grad + g
+
+
+def gradients_in_order(y: Tensor, xs: Sequence[Tensor], passed: Callable[[dict[Tensor, Tensor]], object]) -> list[Tensor | None]:
+    """The gradients of y, which has one element, to the leaves xs; None where y does not depend on one.
+
+    `passed` is called after each function of the walk, with the gradients that are complete by now.
+    """
+    return backpropagate([y], _first_gradients([y], [None], xs), xs, False, False, frozenset(), passed)
 
 
 def _first_gradients(ys: Sequence[Tensor], gs: Sequence[Tensor | None], xs: Sequence[Tensor]) -> list[Tensor]:

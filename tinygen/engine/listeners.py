@@ -5,7 +5,7 @@ each function and each walk.
 """
 
 import inspect
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Sequence, Set
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from tinygen.engine.mode import switched, switches
@@ -104,6 +104,24 @@ def announced(event: str, run: Callable[[], T], *what: Any) -> T:
     if failure is not None:
         raise failure
     return result
+
+
+def telling(
+    step: Callable[..., T], order: "Sequence[Any]", wanted: "Set[Tensor]", passed: "Callable[[dict[Tensor, Tensor]], object]"
+) -> Callable[..., T]:
+    """The step of a walk, after which `passed` is told the gradients of the wanted tensors that no function still to come reads.
+
+    `order` has the tensors that the walk will come to, the oldest first.
+    """
+    oldest_reader = {x: y for y in reversed(order) for x in y.node.inputs if x in wanted}
+
+    def told(g: "Tensor", y: Any, needs: Sequence[bool], pending: "dict[Tensor, Tensor]", sums: set[int]) -> T:
+        read = [x for x in y.node.inputs if oldest_reader.get(x) is y]
+        result = step(g, y, needs, pending, sums)
+        passed({x: pending[x] for x in read if x in pending})
+        return result
+
+    return told
 
 
 def with_activation(layer: str, inputs: Sequence[Any]) -> str:

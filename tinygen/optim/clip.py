@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from tinygen import backend
 from tinygen.engine.tensor import Tensor
-from tinygen.optim.optimizer import gradients, listed
+from tinygen.optim.optimizer import gradients, listed, store
 
 
 def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
@@ -21,8 +21,7 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
         raise ValueError("clip_grad_norm: no parameter has a gradient")
     norm = math.sqrt(sum(backend.floats((g.data.astype("float64") ** 2).sum() for _, _, g in found)))
     if norm > max_norm:
-        for _, p, g in found:
-            p.grad = Tensor(g.data * (max_norm / norm))
+        store([p for _, p, _ in found], [g.data * (max_norm / norm) for _, _, g in found])
     return norm
 
 
@@ -37,5 +36,4 @@ def clip_grad_value(parameters: Iterable[Tensor], limit: float) -> None:
     found = gradients(listed(parameters, "clip_grad_value"), "clip_grad_value")
     if not found:
         raise ValueError("clip_grad_value: no parameter has a gradient")
-    for _, p, g in found:
-        p.grad = Tensor(g.data.clip(-limit, limit))
+    store([p for _, p, _ in found], [g.data.clip(-limit, limit) for _, _, g in found])

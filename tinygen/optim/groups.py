@@ -8,7 +8,7 @@ from tinygen.engine.arguments import checked
 from tinygen.engine.tensor import Tensor
 from tinygen.nn import BatchNorm, LayerNorm, Module
 from tinygen.optim.clip import clip_grad_norm, clip_grad_value
-from tinygen.optim.optimizer import Optimizer
+from tinygen.optim.optimizer import Optimizer, descend
 
 
 def decayed(module: Module) -> tuple[list[Tensor], list[Tensor]]:
@@ -77,7 +77,7 @@ class Groups:
     def minimize(self, loss: Tensor) -> None:
         """One step down the gradient of loss, as `Optimizer.minimize`."""
         self.zero_grad()
-        loss.backward(inputs=[p for p in self.parameters if p.requires_grad])
+        descend(loss, self.parameters)
         self.step()
 
     def state_dict(self) -> dict[str, numpy.ndarray]:

@@ -6,7 +6,7 @@ before a step, not after it: the graph refers to the parameters as they were.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy
@@ -14,6 +14,7 @@ import numpy
 from tinygen import backend
 from tinygen.backend import Array
 from tinygen.engine.arguments import checked, shown
+from tinygen.engine.grad import gradients_in_order
 from tinygen.engine.tensor import Tensor
 from tinygen.optim.schedule import Schedule
 from tinygen.saving.state import check_state
@@ -44,12 +45,43 @@ def gradients(parameters: Iterable[Tensor], owner: str) -> list[tuple[int, Tenso
     for i, _, g in found:
         if not isinstance(g, Tensor):
             raise TypeError(f"{owner}: the gradient of parameter {i} must be a Tensor, got {shown(g)}; make one with tinygen.tensor(...)")
-    if backend.shard() is not None:
-        means = backend.averaged([g.data for _, _, g in found])
-        found = [(i, p, Tensor(mean)) for (i, p, _), mean in zip(found, means, strict=True)]
-        for _, p, mean in found:
-            p.grad = mean
+    if (shared := backend.shard()) is not None:
+        own = [(p, g.data) for _, p, g in found if g not in shared.means]
+        store([p for p, _ in own], backend.averaged([g for _, g in own]))
+        found = [(i, p, p.grad) for i, p, _ in found if p.grad is not None]
     return found
+
+
+def store(parameters: Sequence[Tensor], arrays: Sequence[Array]) -> None:
+    """Give the parameters these gradients, which are those of the whole batch and need not be averaged again."""
+    shared = backend.shard()
+    for p, array in zip(parameters, arrays, strict=True):
+        p.grad = Tensor(array)
+        if shared is not None:
+            shared.means.add(p.grad)
+
+
+def descend(loss: Tensor, parameters: Sequence[Tensor]) -> None:
+    """Store the gradients of the loss in the parameters that require them; no others are computed.
+
+    Where processes share a batch, they become those of the whole batch, and each bucket of them is on its
+    way while the walk goes on.
+    """
+    wanted, shared = [p for p in parameters if p.requires_grad], backend.shard()
+    if shared is None:
+        loss.backward(inputs=wanted)
+        return
+    averages, sent = backend.Averages(shared), list[Tensor]()
+
+    def passed(complete: dict[Tensor, Tensor]) -> None:
+        for p, g in complete.items():
+            sent.append(p)
+            averages.add(g.data)
+        averages.move_on()
+
+    for p, g in zip(wanted, gradients_in_order(loss, wanted, passed), strict=True):
+        p.grad = g
+    store(sent, averages.all())
 
 
 class Optimizer:
@@ -169,7 +201,7 @@ class Optimizer:
         Raises ValueError if the loss depends on none of them.
         """
         self.zero_grad()
-        loss.backward(inputs=[p for p in self.parameters if p.requires_grad])
+        descend(loss, self.parameters)
         self.step()
 
     def _arrays(self) -> dict[str, Array]:

@@ -21,8 +21,18 @@ again (all-gather). With the latency a of a message and the time b for a byte, i
     T = 2 (n - 1) a + 2 (n - 1)/n m b.
 
 The second term hardly grows with n: twice the weights must pass, however many processes there are.
-The first one grows, so that small messages go in one round to all instead. Nothing is sent during the
-rest of backward, so T is added to the step; `python -m tinygen.bench --processes 1,2` measures it.
+The first one grows, so that small messages go in one round to all instead.
+
+When it hides behind backward: the gradients of the last layers are complete first. They fill a flat
+bucket, which is on its way while backward goes on to the layers before, and so does the next one. Let
+bucket k be full at time t_k and take T_k on the network, which carries one after another. The last one
+arrives at the largest t_k + T_k + T_k+1 + ... over all k. Backward ends when the last bucket is full, so
+that this one's T is always added to the step, and nothing else if each T_k is at most t_k+1 - t_k, the
+computing between two buckets. That grows with the rows of a process, and T does not: with a batch large
+enough the network costs no time. Only the network's own work hides so. Between processes of one machine
+the processors copy, and do not compute meanwhile. `python -m tinygen.bench --processes 1,2` measures a
+step, and with --plot draws what hides. Only `minimize` knows that no more is added to a gradient; after
+`backward`, which may add up several losses, it is the optimiser's step that begins and waits.
 
 The processes meet through a `Group`: MPI's (mpi.py), and NCCL for the arrays of GPUs (nccl.py).
 """
@@ -42,7 +52,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy
 
 from tinygen import backend
-from tinygen.backend import Array
+from tinygen.backend import Array, Arrived, Sum
 from tinygen.command_line import UsageError
 from tinygen.data.loader import shares
 from tinygen.training.parts import Metrics, Stateful, copied
@@ -69,8 +79,16 @@ class Group(Protocol):
     size: int
     local_rank: int
 
+    def begin(self, x: Array) -> Sum:
+        """Begin `all_reduce`. x must stay as it is until the sum is there."""
+        ...
+
     def all_reduce(self, x: Array) -> Array:
-        """The sum of the processes' arrays x, in the order of their ranks: all of them get the same bits."""
+        """The sum of the processes' arrays x. All of them get the same bits, and in another run of as many the same again."""
+        ...
+
+    def gather(self, value: Any) -> list[Any]:
+        """The values of all processes, in the order of their ranks."""
         ...
 
     def broadcast(self, value: Any) -> Any:
@@ -91,8 +109,14 @@ class Alone:
 
     rank, size, local_rank = 0, 1, 0
 
+    def begin(self, x: Array) -> Sum:
+        return Arrived(x)
+
     def all_reduce(self, x: Array) -> Array:
         return x
+
+    def gather(self, value: Any) -> list[Any]:
+        return [value]
 
     def broadcast(self, value: Any) -> Any:
         return value
@@ -134,7 +158,7 @@ def sharing(group: Group, rows: int) -> AbstractContextManager[None]:
         return nullcontext()
     if rows < group.size:
         raise UsageError(f"a batch of {rows} rows is too small for {group.size} processes; give a larger --batch-size, or fewer processes")
-    return backend.sharing(backend.Shard(*shares(rows, group.rank, group.size), rows, group.all_reduce))
+    return backend.sharing(backend.Shard(*shares(rows, group.rank, group.size), rows, group.begin))
 
 
 def means(numbers: Metrics) -> dict[str, Array]:

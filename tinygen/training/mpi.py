@@ -10,16 +10,16 @@ import os
 import pickle
 import sys
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy
 from mpi4py import MPI
 
-from tinygen.backend import Array
+from tinygen.backend import Array, Sum
 from tinygen.command_line import UsageError
 
 TIMEOUT = "TINYGEN_TIMEOUT"  # of the environment: seconds
-_SMALL = 1 << 13  # bytes that all send to all, in one round
 _PATIENCE = 0.01  # seconds of waiting, after which a process begins to sleep in between
 _GRACE = 2.0  # seconds in which process 0 is the first to say what went wrong
 
@@ -48,23 +48,17 @@ class MPIGroup:
             sys.stdout, sys.stderr = open(os.devnull, "w"), io.StringIO()  # noqa: SIM115
         atexit.register(self._leave)
 
-    def all_reduce(self, x: Array) -> Array:
-        """Each process receives a slice of the others' arrays, adds them up, and gives the sum to all."""
+    def begin(self, x: Array) -> Sum:
         if not isinstance(x, numpy.ndarray | numpy.generic):
-            return self._all_reduce_on_a_gpu(x)
-        flat = numpy.ascontiguousarray(x).reshape(-1)
-        if flat.nbytes <= _SMALL:
-            everything = numpy.empty((self.size, flat.size), flat.dtype)
-            self._wait(self._world.Iallgather(flat, everything))
-            return everything.sum(axis=0).reshape(x.shape)
-        bounds = [flat.size * rank // self.size for rank in range(self.size + 1)]
-        counts = numpy.diff(bounds)
-        slices, total = numpy.empty((self.size, counts[self.rank]), flat.dtype), numpy.empty_like(flat)
-        self._wait(self._world.Ialltoallv([flat, counts], [slices, [counts[self.rank]] * self.size]))
-        self._wait(self._world.Iallgatherv(slices.sum(axis=0), [total, counts]))
-        return total.reshape(x.shape)
+            return self._begin_on_a_gpu(x)
+        given = numpy.asarray(x, order="C")
+        total = numpy.empty_like(given)
+        return _OnTheWay(total, self._world.Iallreduce(given, total), self._wait)
 
-    def _all_reduce_on_a_gpu(self, x: Array) -> Array:
+    def all_reduce(self, x: Array) -> Array:
+        return self.begin(x).wait()
+
+    def _begin_on_a_gpu(self, x: Array) -> Sum:
         if self._gpu is None:
             from tinygen.training.nccl import reducer
 
@@ -112,6 +106,21 @@ class MPIGroup:
         sys.stdout.flush()
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # all has been said
         self._world.Abort(1)  # the launcher ends the others, and does not wait for a machine that is out of reach
+
+
+class _OnTheWay(NamedTuple):
+    """A sum that MPI has begun. To ask for it is what moves it on in most MPIs."""
+
+    total: numpy.ndarray
+    request: MPI.Request
+    until: Callable[[MPI.Request], None]
+
+    def arrived(self) -> bool:
+        return self.request.Test()
+
+    def wait(self) -> Array:
+        self.until(self.request)
+        return self.total
 
 
 def _library() -> str:

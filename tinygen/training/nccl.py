@@ -12,29 +12,29 @@ import cupy
 import cupyx
 import numpy
 
-from tinygen.backend import Array
+from tinygen.backend import Array, Arrived, Sum
 
 if TYPE_CHECKING:
     from tinygen.training.mpi import MPIGroup
 
 
-def reducer(group: "MPIGroup") -> Callable[[Array], Array]:
-    """`all_reduce` for CuPy's arrays: through the host where a process lacks NCCL, or where two have the same GPU."""
+def reducer(group: "MPIGroup") -> Callable[[Array], Sum]:
+    """`begin` for CuPy's arrays: through the host where a process lacks NCCL, or where two have the same GPU."""
     gpus = group.gather((group.machine, _gpu()))
     if None in (gpu for _, gpu in gpus) or len(set(gpus)) < len(gpus):
-        return lambda x: cupy.asarray(group.all_reduce(_on_host(x)))
+        return lambda x: Arrived(cupy.asarray(group.all_reduce(_on_host(x))))
     from cupy.cuda import nccl
 
     communicator = nccl.NcclCommunicator(group.size, group.broadcast(nccl.get_unique_id()), group.rank)
     kinds = {"float32": nccl.NCCL_FLOAT32, "float64": nccl.NCCL_FLOAT64}
 
-    def all_reduce(x: Array) -> Array:
+    def begin(x: Array) -> Sum:
         given: Any = cupy.ascontiguousarray(x)
         total, stream = cupy.empty_like(given), cupy.cuda.get_current_stream()
         communicator.allReduce(given.data.ptr, total.data.ptr, given.size, kinds[given.dtype.name], nccl.NCCL_SUM, stream.ptr)
-        return total
+        return Arrived(total)
 
-    return all_reduce
+    return begin
 
 
 def _gpu() -> int | None:

@@ -16,6 +16,7 @@ pytest.importorskip("mpi4py", reason="needs the extra mpi")
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 EXACT = Path(__file__).with_name("in_float64.py")
+SUMS = Path(__file__).with_name("sums.py")
 ROWS, BATCH = 23, 11  # two steps an epoch, and shares that differ
 
 
@@ -64,6 +65,11 @@ def trained(processes: int, out: Path, example: str, *options: str | Path) -> Tr
 )
 def test_several_processes_train_as_one_does(processes: int, example: str, options: list[str], images: Path, tmp_path: Path) -> None:
     compare(*(trained(n, tmp_path / str(n), example, "--data", images, *options) for n in (1, processes)))
+
+
+def test_sums_on_their_way_do_not_mix() -> None:
+    result = run(3, SUMS)
+    assert result.returncode == 0, result.stderr
 
 
 def compare(one: Trained, several: Trained) -> None:

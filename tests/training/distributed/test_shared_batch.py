@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy
@@ -143,13 +144,84 @@ def test_many_gradients_are_averaged_in_buckets(monkeypatch: pytest.MonkeyPatch)
         given = [numpy.full(shape, rows.start + i, "float64" if i == 5 else "float32") for i, shape in enumerate(shapes)]
         active = backend.shard()
         assert active is not None
-        counted = backend.Shard(
-            active.start, active.stop, active.whole, lambda x: [sent.append((x.size, x.dtype.name)), active.total(x)][1]
-        )
-        with backend.sharing(counted):
+        with backend.sharing(told(active, lambda x: sent.append((x.size, x.dtype.name)))):
             return backend.averaged(given)
 
     for own in together(2, 4, averaged):
         assert [(x.shape, x.dtype.name) for x in own[4:]] == [((), "float32"), ((5,), "float64")]
         assert all((x == 1 + i).all() for i, x in enumerate(own))  # the mean of 0 + i and 2 + i
-    assert sorted(sent) == sorted(2 * [(8, "float32"), (3, "float32"), (20, "float32"), (1, "float32"), (5, "float64")])
+    assert sorted(sent) == sorted(2 * [(11, "float32"), (20, "float32"), (1, "float32"), (5, "float64")])
+
+
+def told(active: backend.Shard | None, tell: Callable[[backend.Array], object]) -> backend.Shard:
+    """The same shard, which tells of each array that it begins to add up."""
+    assert active is not None
+
+    def begin(x: backend.Array) -> backend.Sum:
+        tell(x)
+        return active.begin(x)
+
+    return replace(active, begin=begin)
+
+
+@pytest.mark.parametrize("clip_norm", [None, 1e-3])
+def test_a_bucket_is_on_its_way_while_the_walk_goes_on_and_once(clip_norm: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "_BUCKET", 10)
+
+    class Walk(tg.Listener):
+        def __init__(self, log: list[Any]) -> None:
+            self.log = log
+
+        def backward(self, node: Any, *_: Any) -> Any:
+            yield
+            self.log.append(type(node).__name__)
+
+    def minimized(rows: slice) -> list[Any]:
+        net, log = dense(), list[Any]()
+        groups = optim.Groups([optim.SGD(net.parameters(), 0.1)], clip_norm=clip_norm)
+        with backend.sharing(told(backend.shard(), lambda x: log.append(x.size) if x.size > 3 else None)), tg.listening(Walk(log)):
+            loss = net(tg.tensor(ROWS[rows])).sum(axis=1).mean()
+            log.clear()
+            groups.minimize(loss)
+        return log
+
+    for log in together(2, 7, minimized):
+        tail = ["MatMulFunction", 15, "AddFunction", "MatMulFunction", 24, "AddFunction", "MatMulFunction", 95]
+        assert log[log.index("MatMulFunction") :] == tail
+
+
+def dense() -> nn.Sequential:
+    return nn.Sequential(nn.Flatten(), nn.Dense(18, 5), nn.Dense(5, 4), nn.Dense(4, 3)).double()
+
+
+@dataclass(slots=True, eq=False)
+class Nothing(tg.Function):
+    """x, and no gradient."""
+
+    def forward(self, x: numpy.ndarray) -> numpy.ndarray:
+        return x.copy()
+
+    def backward(self, g: tg.Tensor, y: tg.Tensor, x: tg.Tensor) -> None:
+        return None
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_losses_that_add_up_and_gradients_that_arrive_by_one_of_two_ways(size: int) -> None:
+    def trained(rows: slice) -> list[numpy.ndarray]:
+        p, x = tg.tensor(numpy.arange(1.0, 3.0), requires_grad=True), tg.tensor(ROWS[rows].sum(axis=(1, 2)))
+        sgd = optim.SGD([p], 0.1)
+        (x * p).sum(axis=1).mean().backward()
+        (x * p**2).sum(axis=1).mean().backward()
+        sgd.step()
+        between = p.numpy().copy()
+        sgd.minimize((Nothing()(p * 2.0) * x + p * x).sum(axis=1).mean())
+        assert p.grad is not None
+        after = p.grad.numpy().copy()
+        (x * p).sum(axis=1).mean().backward()
+        sgd.step()
+        return [between, after, p.numpy()]
+
+    whole, *parts = trained(slice(None)), *together(size, 7, trained)
+    for part in parts:
+        for own, all_rows in zip(part, whole, strict=True):
+            close(own, all_rows)
