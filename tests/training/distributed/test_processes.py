@@ -67,8 +67,8 @@ def test_several_processes_train_as_one_does(processes: int, example: str, optio
     compare(*(trained(n, tmp_path / str(n), example, "--data", images, *options) for n in (1, processes)))
 
 
-def test_sums_on_their_way_do_not_mix() -> None:
-    result = run(3, SUMS)
+def test_sums_on_their_way_do_not_mix(tmp_path: Path) -> None:
+    result = run(3, tmp_path / "run", SUMS)
     assert result.returncode == 0, result.stderr
 
 
