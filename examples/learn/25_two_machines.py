@@ -55,7 +55,8 @@ def variance_of(parts):
 # ## The ring
 #
 # So the machines need sums over all: x_0 + x_1 + ..., on each of them. Let there be `size` machines in
-# a ring. Each can send to the next one only, rank + 1, and the last one to machine 0:
+# a ring. Each can send to the next one only, rank + 1, and the last one to machine 0. Here a machine is
+# a generator: `yield` hands over what it sends, and waits for what arrives. It returns its result.
 #
 #     received = yield sent    # sends an array; receives what machine rank - 1 sends in the same turn
 #

@@ -115,7 +115,7 @@ def place(n: int) -> tuple[int, int]:
 
 
 def summed(x: Array) -> Array:
-    """The sum of the processes' arrays x, where a batch is shared."""
+    """The sum of the processes' arrays x, where a batch is shared: for what a layer adds up and no gradient passes."""
     active = shard()
     return x if active is None else active.begin(x).wait()
 
