@@ -19,7 +19,7 @@ Conventions, the same everywhere:
     dtype     float32 or float64, the same for all arrays of a call and for the result
 
 Arrays may have any memory layout and may be empty: a sum over nothing is 0. Kernels never write to
-their arguments; `adam` is the exception. Results are new C-contiguous arrays, and their bits do not
+their arguments; `adam` and `blend` are the exceptions. Results are new C-contiguous arrays, and their bits do not
 depend on the number of threads. Kernels do not check shapes: tinygen has checked them before the
 call and has reported errors to the user.
 """
@@ -149,6 +149,24 @@ class Kernels(Protocol):
         """The gradient of sum(g * y) with respect to x: g, but negative_slope*g where y <= 0.
 
         The sign of x is read off y.
+        """
+
+    def sigmoid(self, x: Array) -> Array:
+        """1 / (1 + e^-x)."""
+
+    def binary_cross_entropy(self, z: Array, t: Array | float) -> Array:
+        """log(1 + e^z) - t z for each element: -t log s(z) - (1 - t) log(1 - s(z)) with the sigmoid s.
+
+        Never overflows. t is a number, or broadcasts to z.
+        """
+
+    def binary_cross_entropy_backward(self, g: Array, z: Array, t: Array | float) -> Array:
+        """The gradient of sum(g * y) with respect to z: g (s(z) - t)."""
+
+    def blend(self, a: Arrays, b: Arrays, shares: Array | tuple[float, float]) -> None:
+        """Update a in place: a = s a + r b with the shares (s, r), which are numbers or an array.
+
+        a and b are arrays, or tuples of as many arrays.
         """
 
     def dropout(self, x: Array, p: float, seed: int | Array, first: int = 0) -> Array:

@@ -175,6 +175,24 @@ def dropout(x: Array, p: float, seed: int | Array, first: int = 0) -> Array:
     return x * numpy.where(words < round(p * 2**32), 0, 1 / (1 - p)).astype(x.dtype)
 
 
+def sigmoid(x: Array) -> Array:
+    return numpy.exp(-numpy.logaddexp(0, -x))
+
+
+def binary_cross_entropy(z: Array, t: Array | float) -> Array:
+    return numpy.logaddexp(z, 0) - z * t
+
+
+def binary_cross_entropy_backward(g: Array, z: Array, t: Array | float) -> Array:
+    return g * (sigmoid(z) - t)
+
+
+def blend(a: Arrays, b: Arrays, shares: Array | tuple[float, float]) -> None:
+    sets = (arrays if isinstance(arrays, tuple) else (arrays,) for arrays in (a, b))
+    for moved, other in zip(*sets, strict=True):
+        moved[...] = shares[0] * moved + shares[1] * other
+
+
 def adam(p: Arrays, g: Arrays, m: Arrays, v: Arrays, constants: Array) -> None:
     d, b1, c1, b2, c2, r, e = constants
     sets = (arrays if isinstance(arrays, tuple) else (arrays,) for arrays in (p, g, m, v))

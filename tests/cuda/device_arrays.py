@@ -41,4 +41,7 @@ def make_results_full_of_nan(module: types.ModuleType, patch: pytest.MonkeyPatch
     def full_of_nan(shape: Any, dtype: Any) -> Any:
         return cupy.full(shape, numpy.nan if numpy.dtype(dtype).kind == "f" else -1, dtype)
 
-    patch.setattr(module, "empty", full_of_nan)
+    from tinygen_kernels.cuda import launch
+
+    for allocating in (module, launch):
+        patch.setattr(allocating, "empty", full_of_nan)

@@ -67,6 +67,59 @@ def test_dropout_is_the_reference_bit_for_bit(cuda: Any, dtype: Any, shape: tupl
     assert found[kept].tobytes() == expected[kept].tobytes()
 
 
+def close(result: Any, exact: Any) -> bool:
+    return not exact.size or error(result.get(), exact) < 20 * numpy.finfo(exact.dtype).eps
+
+
+@every_dtype
+@pytest.mark.parametrize("shape", [(2, 129), ()])
+def test_the_sigmoid_and_its_cross_entropy(cuda: Any, dtype: Any, shape: tuple[int, ...]) -> None:
+    """Targets are a number, one for each logit or one for each column. So is the gradient, or it is one for all."""
+    random = numpy.random.default_rng(0)
+    z, g, t = (in_any_layout(x.astype(dtype), random) if shape else numpy.array(x, dtype) for x in 8 * random.standard_normal((3, *shape)))
+    own_z = on_device(z)
+    assert close(cuda.sigmoid(own_z), reference.sigmoid(z))
+    for targets, (gradient, own_gradient) in (
+        (0.75, (g, on_device(g))),
+        (t, one_number(dtype, shape)),
+        (t[:1].copy() if shape else t, (g, on_device(g))),
+    ):
+        own = targets if isinstance(targets, float) else on_device(targets)
+        assert close(cuda.binary_cross_entropy(own_z, own), reference.binary_cross_entropy(z, targets))
+        found = cuda.binary_cross_entropy_backward(own_gradient, own_z, own)
+        assert found.dtype == dtype and found.flags.c_contiguous
+        assert close(found, reference.binary_cross_entropy_backward(gradient, z, targets))
+
+
+def one_number(dtype: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
+    """A number seen as many, as the gradient of a mean is."""
+    import cupy
+
+    return numpy.broadcast_to(dtype(1.5), shape), cupy.broadcast_to(on_device(numpy.array(1.5, dtype)), shape)
+
+
+def test_large_logits(cuda: Any) -> None:
+    z = on_device(numpy.array([-1000.0, 1000.0, numpy.nan], "f"))
+    assert_array_equal(cuda.sigmoid(z).get(), numpy.array([0.0, 1.0, numpy.nan], "f"))
+    assert_array_equal(cuda.binary_cross_entropy(z, 1.0).get(), numpy.array([1000.0, 0.0, numpy.nan], "f"))
+
+
+@pytest.mark.parametrize("shares", [(0.75, 0.5), numpy.array([0.75, 0.5], "f")])
+def test_blend(cuda: Any, shares: Any) -> None:
+    """One array, and ten by two launches, of any layout."""
+    random = numpy.random.default_rng(0)
+    shapes = [(3,), (0,), (4, 2), (1,), (2, 2), (600,), (5,), (7,), (2,), ()]
+    a, b = (tuple(numpy.asfortranarray(random.standard_normal(shape).astype("f")) for shape in shapes) for _ in range(2))
+    together, alone, other = tuple(map(on_device, a)), tuple(map(on_device, a)), tuple(map(on_device, b))
+    own_shares = shares if isinstance(shares, tuple) else on_device(shares)
+    cuda.blend(together, other, own_shares)
+    reference.blend(a, b, shares)
+    for one, all_at_once, from_other, exact in zip(alone, together, other, a, strict=True):
+        cuda.blend(one, from_other, own_shares)
+        assert one.get().tobytes() == all_at_once.get().tobytes()
+        assert close(one, exact)
+
+
 @pytest.mark.parametrize("first", [1, 2])
 def test_dropout_of_a_part_is_that_part_of_all(cuda: Any, first: int) -> None:
     x = numpy.ones(50, numpy.float32)

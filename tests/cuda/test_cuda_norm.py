@@ -60,12 +60,14 @@ def test_column_sums(cuda: Any, dtype: Any, shape: tuple[int, ...], seed: int) -
 
 
 @pytest.mark.parametrize("rows", [64, 65])
-def test_partial_sums_that_fill_several_blocks_again(cuda: Any, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
-    """Blocks of 8 rows: 65 rows are summed up to 9, to 2 and to 1."""
+@pytest.mark.parametrize("blocks", [3, 100])
+def test_sums_of_many_rows(cuda: Any, monkeypatch: pytest.MonkeyPatch, rows: int, blocks: int) -> None:
+    """Runs of 8 rows: a block has several, or the last of 8 or 9 blocks adds the sums of as many."""
     if not cuda.compiler.SIMULATED:
-        pytest.skip("the kernel is compiled already, for blocks of 256 rows")
-    monkeypatch.setattr(cuda.norm, "_STEPS", 1)
-    expect_sums(cuda, arrays((rows, 3), numpy.float32, rows)[0])
+        pytest.skip("the kernel is compiled already, for runs of 256 rows")
+    monkeypatch.setattr(cuda.norm, "_RUN", 1)
+    monkeypatch.setattr(cuda.norm, "_MOST", blocks)
+    expect_sums(cuda, arrays((rows, 35), numpy.float32, rows)[0])
 
 
 @every_dtype

@@ -80,6 +80,12 @@ def calls(dtype: Any) -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
         p, g, m, v = random.standard_normal((4, *shape)).astype(dtype)
         yield reference.leaky_relu, (p, 0.2)
         yield reference.leaky_relu_backward, (g, p, 0.2)
+        yield reference.sigmoid, (p,)
+        yield reference.binary_cross_entropy, (p, 0.75)
+        yield reference.binary_cross_entropy, (p, g)
+        yield reference.binary_cross_entropy_backward, (g, p, 0.75)
+        yield reference.binary_cross_entropy_backward, (g, p, m)
+        yield reference.blend, (p, g, (0.75, 0.5))
         yield reference.dropout, (p, 0.3, 2**40 + 7)
         yield reference.adam, (p, g, m, abs(v), ADAM.astype(dtype))
 

@@ -17,14 +17,20 @@ import pytest
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests() -> None:
-    """Take CuPy's place before any test, and so before anything that imports Numba or CuPy."""
+    """Take CuPy's place before any test."""
+    replace_cupy()
+
+
+def replace_cupy() -> None:
+    """Take CuPy's place, before anything imports Numba or CuPy."""
     too_early = {"numba", "cupy"} & set(sys.modules)
     if too_early:
         raise pytest.UsageError(f"tests.stand_in must come first, but {', '.join(too_early)} has been imported already")
     os.environ["NUMBA_ENABLE_CUDASIM"] = "1"
-    from tests.stand_in.module import install
+    from tests.stand_in import module, simulator
 
-    install()
+    module.install()
+    simulator.speed_up()
 
 
 def pytest_report_header() -> str:

@@ -78,6 +78,7 @@ class Stream:
     """cupy.cuda.Stream. What it is given to do has happened already, but it is written down."""
 
     ptr = 0
+    null: "Stream"
 
     def __init__(self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: None = None) -> None:
         self.name = "main" if null else "other"
@@ -102,7 +103,9 @@ class Stream:
         history.append(("wait", f"{self.name} for {event.stream.name}"))
 
     def synchronize(self) -> None:
-        _wait("Stream.synchronize")
+        """Wait. During a capture of another stream this is allowed, and so is work on the default stream."""
+        if not (captures and self is Stream.null):
+            _wait("Stream.synchronize")
 
     def begin_capture(self, mode: int | None = None) -> None:
         if self.name == "main":
@@ -115,7 +118,8 @@ class Stream:
         return graph
 
 
-_streams = [Stream(null=True)]  # a stack, as of devices
+Stream.null = Stream(null=True)
+_streams = [Stream.null]  # a stack, as of devices
 
 
 def current_stream(device_id: int = -1) -> Stream:

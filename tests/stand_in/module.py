@@ -118,6 +118,8 @@ def _from_host(of_numpy: Callable[..., Any], source: Any, *arguments: Any, **key
         return wrap(numpy.array(of_numpy(source, *arguments, **keywords)))
     if source.number != device.current():
         return wrap(do(lambda: numpy.array(of_numpy(source.host, *arguments, **keywords))))
+    if of_numpy(source.host, *arguments, **keywords) is source.host:
+        return source
     return wrap(do(lambda: of_numpy(source.host, *arguments, **keywords)), source)
 
 

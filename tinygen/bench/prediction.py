@@ -15,22 +15,22 @@ on an RTX 4090; "bound" is what no kernel can beat there, "paper" the prediction
                                             GFLOP    MB  issue  memory  bound  paper  of peak  issue  memory  bound  paper  of peak
     64,32,32,1->64 k4 s2 psame     forward   0.03   4.5      1       1      1      4      12%      1       4      4      7       5%
     64,32,32,1->64 k4 s2 psame        data   0.03   4.5     22       1      1     25       2%     18       4      4     21       2%
-    64,32,32,1->64 k4 s2 psame      weight   0.03   4.5     21       1      1     27       2%     17       5      4     23       2%
-    64,16,16,64->128 k4 s2 psame   forward   1.07   6.8     21       7     16     27      59%     17      23     13     29      44%
-    64,16,16,64->128 k4 s2 psame      data   1.07   6.8     21       7     16     27      59%     16      23     13     29      44%
-    64,16,16,64->128 k4 s2 psame    weight   1.07   6.8     21       7     16     27      59%     17      23     13     29      44%
-    64,4,4,256->128 k4 s2 psame t  forward   1.07   5.2     21       7     16     27      59%     17      22     13     28      47%
-    64,4,4,256->128 k4 s2 psame t     data   1.07   5.2     21       7     16     27      59%     17      22     13     28      47%
-    64,4,4,256->128 k4 s2 psame t   weight   1.07   5.2     21       7     16     27      59%     17      22     13     28      47%
-    64,8,8,128->64 k4 s2 psame t   forward   1.07   6.8     21       7     16     27      59%     16      23     13     29      44%
-    64,8,8,128->64 k4 s2 psame t      data   1.07   6.8     21       7     16     27      59%     17      23     13     29      44%
-    64,8,8,128->64 k4 s2 psame t    weight   1.07   6.8     21       7     16     27      59%     17      23     13     29      44%
+    64,32,32,1->64 k4 s2 psame      weight   0.03   4.5     21       2      1     24       2%     17       7      4     20       2%
+    64,16,16,64->128 k4 s2 psame   forward   1.07   6.8     21       7     16     24      66%     17      23     13     26      49%
+    64,16,16,64->128 k4 s2 psame      data   1.07   6.8     21       7     16     24      66%     16      23     13     26      49%
+    64,16,16,64->128 k4 s2 psame    weight   1.07   6.8     21       7     16     24      66%     17      23     13     26      49%
+    64,4,4,256->128 k4 s2 psame t  forward   1.07   5.2     21       7     16     24      66%     17      22     13     25      52%
+    64,4,4,256->128 k4 s2 psame t     data   1.07   5.2     21       7     16     24      66%     17      22     13     25      52%
+    64,4,4,256->128 k4 s2 psame t   weight   1.07   5.2     21       7     16     24      66%     17      22     13     25      52%
+    64,8,8,128->64 k4 s2 psame t   forward   1.07   6.8     21       7     16     24      66%     16      23     13     26      49%
+    64,8,8,128->64 k4 s2 psame t      data   1.07   6.8     21       7     16     24      66%     17      23     13     26      49%
+    64,8,8,128->64 k4 s2 psame t    weight   1.07   6.8     21       7     16     24      66%     17      23     13     26      49%
     64,16,16,64->1 k4 s2 psame t   forward   0.03   4.5     22       1      1     25       2%     18       4      4     21       2%
     64,16,16,64->1 k4 s2 psame t      data   0.03   4.5      1       1      1      4      12%      1       4      4      7       5%
-    64,16,16,64->1 k4 s2 psame t    weight   0.03   4.5     21       1      1     27       2%     17       5      4     23       2%
+    64,16,16,64->1 k4 s2 psame t    weight   0.03   4.5     21       2      1     24       2%     17       7      4     20       2%
     16,64,64,64->64 k3 s1 psame    forward   4.83  33.7     90      10     72     93      78%     70      33     58     73      80%
     16,64,64,64->64 k3 s1 psame       data   4.83  33.7     90      10     72     93      78%     70      33     58     73      80%
-    16,64,64,64->64 k3 s1 psame     weight   4.83  33.7     98      15     72    104      69%     79      48     58     85      69%
+    16,64,64,64->64 k3 s1 psame     weight   4.83  33.7     98      15     72    101      71%     79      50     58     82      71%
 """
 
 from dataclasses import dataclass
@@ -97,10 +97,10 @@ class Prediction:
 def predict(layer: Layer, direction: Direction, gpu: GPU) -> Prediction:
     """One direction of a layer in float32."""
     products = _products(layer, direction, gpu.processors)
-    cut = [p.geometry.pieces * p.geometry.plane for p in products if p.geometry.pieces > 1]
-    memory = (layer.bytes("float32") + 2 * 4 * sum(cut)) / (gpu.terabytes * 1e12)
+    partial = 2 * 4 * sum(product.partial for product in products)
+    memory = (layer.bytes("float32") + partial) / (gpu.terabytes * 1e12)
     bound = max(layer.flops() / (gpu.teraflops * 1e12), layer.bytes("float32") / (gpu.terabytes * 1e12))
-    return Prediction(sum(_issue(product, gpu) for product in products), memory, len(products) + len(cut), bound)
+    return Prediction(sum(_issue(product, gpu) for product in products), memory, len(products), bound)
 
 
 def _products(layer: Layer, direction: Direction, processors: int) -> list[Product]:

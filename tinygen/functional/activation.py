@@ -65,21 +65,10 @@ class SigmoidFunction(Function):
     __slots__ = ()
 
     def forward(self, x: Array) -> Array:
-        return _sigmoid(x)
+        return for_array(x).sigmoid(x)
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
         return g * (y * (1.0 - y))
-
-
-def _sigmoid(x: Array) -> Array:
-    xp = array_module(x)
-    if xp is not numpy:
-        return 1.0 / (1.0 + xp.exp(-x))  # four launches instead of seven; where e^-x overflows, it is 0
-    e = xp.exp(-xp.abs(x))  # never overflows, and keeps the precision of small results
-    y = xp.maximum(e, x >= 0)
-    e += 1.0
-    y /= e
-    return y
 
 
 @dataclass(slots=True, eq=False)
@@ -92,7 +81,7 @@ class SiLUFunction(Fused):
         return x * sigmoid(x)
 
     def forward(self, x: Array) -> Array:
-        self.sigmoid = _sigmoid(x)
+        self.sigmoid = for_array(x).sigmoid(x)
         return x * self.sigmoid
 
     def kernel_backward(self, g: Array, y: Array, x: Array) -> tuple[Array | None, ...]:

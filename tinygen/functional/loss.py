@@ -3,9 +3,11 @@
 from collections.abc import Callable, Sequence
 
 import numpy
+from tinygen_kernels import for_array
 
 from tinygen.backend import Array, array_module, from_host, generator, to_device
 from tinygen.engine.arguments import shown
+from tinygen.engine.fused import Fused
 from tinygen.engine.grad import grad
 from tinygen.engine.mode import is_recording, switched
 from tinygen.engine.tensor import Operand, Tensor, array_of
@@ -90,6 +92,21 @@ def _expect_target(name: str, a: Tensor, b: Operand) -> None:
         raise ValueError(f"{name}: the target {b.shape} does not broadcast to {a.shape}{cure}")
 
 
+class BinaryCrossEntropyFunction(Fused):
+    """softplus(z) - t z of logits z and targets t, which require no gradient."""
+
+    __slots__ = ()
+
+    def composite(self, z: Tensor, t: Operand) -> Tensor:
+        return softplus(z) - z * t
+
+    def forward(self, z: Array, t: Array | float) -> Array:
+        return for_array(z).binary_cross_entropy(z, t)
+
+    def kernel_backward(self, g: Array, y: Array, z: Array, t: Array | float) -> tuple[Array | None, ...]:
+        return for_array(z).binary_cross_entropy_backward(g, z, t), None
+
+
 def binary_cross_entropy_with_logits(logits: Tensor, targets: Operand) -> Tensor:
     """The mean of -t log sigmoid(z) - (1 - t) log(1 - sigmoid(z)) = softplus(z) - t z, in nats.
 
@@ -97,7 +114,9 @@ def binary_cross_entropy_with_logits(logits: Tensor, targets: Operand) -> Tensor
     where it does not.
     """
     _expect_target("binary_cross_entropy_with_logits", logits, targets)
-    return mean(softplus(logits) - logits * targets)
+    terms = BinaryCrossEntropyFunction()
+    learned = isinstance(targets, Tensor) and targets.requires_grad
+    return mean(terms.composite(logits, targets) if learned else terms(logits, targets))
 
 
 def mse_loss(a: Tensor, b: Operand) -> Tensor:

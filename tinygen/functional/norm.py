@@ -83,10 +83,11 @@ def batch_norm(
         raise ValueError(f"batch_norm: training needs more than one value per channel, x is {x.shape}")
     function = BatchNormFunction(eps, negative_slope)
     y = function(x, gamma, beta)
-    for running, batch in ((running_mean, function.mean), (running_var, function.var)):
-        if running is not None:
-            running.data *= momentum
-            running.data += (1.0 - momentum) * batch
+    moments = (running_mean, function.mean), (running_var, function.var)
+    moved = [(old.data, new) for old, new in moments if old is not None]
+    if moved:
+        running, batch = zip(*moved, strict=True)
+        for_array(x.data).blend(running, batch, (momentum, 1.0 - momentum))
     return y
 
 

@@ -94,6 +94,21 @@ class SumFunction(Function):
 
 
 @dataclass(slots=True, eq=False)
+class MeanFunction(Function):
+    axis: Axis
+    keepdims: bool
+    share: float  # 1 / number of elements
+
+    def forward(self, x: Array) -> Array:
+        if self.axis is None and array_module(x) is not numpy:
+            return x.mean(keepdims=self.keepdims)  # one launch instead of two
+        return total(x, self.axis, self.keepdims) * self.share
+
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        return broadcast_to(reshape(g * self.share, _kept(x.shape, self.axis)), x.shape)
+
+
+@dataclass(slots=True, eq=False)
 class SharedMeanFunction(Function):
     """The mean over the processes that share a batch, which is its own adjoint (see `backend/shards.py`)."""
 
@@ -184,8 +199,11 @@ def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
     Raises ValueError where there are no elements.
     """
-    y, share, shared = sum(x, axis, keepdims), 1.0 / _count(x, axis), shard()
-    y = y * share if x.dtype.kind == "f" else Tensor(array_module(y.data).asarray(y.data * share, numpy.float32))
+    share, shared = 1.0 / _count(x, axis), shard()
+    if x.dtype.kind == "f":
+        y = MeanFunction(axis, keepdims, share)(x)
+    else:
+        y = Tensor(array_module(x.data).asarray(total(x.data, axis, keepdims) * share, numpy.float32))
     return y if shared is None or 0 not in _reduced(x.shape, axis) else SharedMeanFunction(shared)(y)
 
 

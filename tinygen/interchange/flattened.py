@@ -22,7 +22,7 @@ from tinygen.engine.tensor import Shape, Tensor
 from tinygen.functional import activation, conversion, elementwise, selection
 from tinygen.functional.indexing import GetItemFunction
 from tinygen.functional.linalg import MatMulFunction
-from tinygen.functional.reduce import LogSumExpFunction, MaxFunction, MinFunction, SumFunction
+from tinygen.functional.reduce import LogSumExpFunction, MaxFunction, MeanFunction, MinFunction, SumFunction
 from tinygen.functional.shape import ReshapeFunction, TransposeFunction
 from tinygen.interchange.trace import Input, Step, trace
 
@@ -34,7 +34,7 @@ IN_PLACE = {Alias} | {
     for kind in vars(module).values()
     if isinstance(kind, type) and issubclass(kind, Function)
 }
-REDUCTIONS = {SumFunction, MaxFunction, MinFunction, LogSumExpFunction}
+REDUCTIONS = {SumFunction, MeanFunction, MaxFunction, MinFunction, LogSumExpFunction}
 
 
 class _Axes:

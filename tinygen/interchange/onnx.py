@@ -211,6 +211,7 @@ TABLE: dict[type[Function], Rule] = {
     activation.SoftplusFunction: named("Softplus"),
     activation.SoftmaxFunction: named("Softmax", "axis"),
     reduce.SumFunction: reduction("ReduceSum"),
+    reduce.MeanFunction: reduction("ReduceMean"),
     reduce.MaxFunction: reduction("ReduceMax"),
     reduce.MinFunction: reduction("ReduceMin"),
     reduce.LogSumExpFunction: reduction("ReduceLogSumExp"),

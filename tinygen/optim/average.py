@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy
+from tinygen_kernels import for_array
 
 from tinygen import backend
 from tinygen.backend import Array
@@ -41,14 +42,14 @@ class Average:
 
     def update(self) -> None:
         """Move the averages towards the weights as they are now."""
-        shares: dict[tuple[str, numpy.dtype], Array] = {}
+        groups: dict[tuple[str, numpy.dtype], list[tuple[Array, Array]]] = {}
         for key, t in self._tensors.items():
-            kind = t.device, t.dtype
-            if kind not in shares:
-                shares[kind] = backend.from_host(functools.partial(self._shares, t.dtype), t.device)
             average = self._averages[key] = backend.to_device(self._averages[key], t.device)
-            average *= shares[kind][0]
-            average += shares[kind][1] * t.data
+            groups.setdefault((t.device, t.dtype), []).append((average, t.data))
+        for (device, dtype), arrays in groups.items():
+            shares = backend.from_host(functools.partial(self._shares, dtype), device)
+            averages, latest = zip(*arrays, strict=True)
+            for_array(shares).blend(averages, latest, shares)
         backend.on_host(self._count)
 
     def _shares(self, dtype: numpy.dtype) -> numpy.ndarray:

@@ -11,6 +11,7 @@ import numpy
 import tyro
 
 from tinygen import functional as F
+from tinygen.backend import to_device
 from tinygen.command_line import UsageError
 from tinygen.data import Augmentation, ImageDataset, Loader, to_float
 from tinygen.engine.grad import grad
@@ -113,7 +114,7 @@ class GAN:
 
     def real(self, batch: numpy.ndarray) -> Tensor:
         """A batch of the real images, from -1 to 1; with --r1 it requires a gradient."""
-        return F.tensor(to_float(batch, -1, 1), device=self.options.device, requires_grad=self.options.r1 > 0)
+        return Tensor(to_device(to_float(batch, -1, 1), self.options.device), requires_grad=self.options.r1 > 0)
 
     def penalty(self, real: Tensor, scores: Tensor) -> dict[str, Tensor]:
         """The penalty that the discriminator's loss has beside its own terms, by its name in the log.

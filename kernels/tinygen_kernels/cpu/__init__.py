@@ -7,6 +7,15 @@ explain what these use. `elementwise.py`, `norm.py` and `pool.py` can be read on
 """
 
 from tinygen_kernels.cpu.conv import conv2d, conv2d_data, conv2d_weight, matmul
-from tinygen_kernels.cpu.elementwise import adam, dropout, leaky_relu, leaky_relu_backward
+from tinygen_kernels.cpu.elementwise import (
+    adam,
+    binary_cross_entropy,
+    binary_cross_entropy_backward,
+    blend,
+    dropout,
+    leaky_relu,
+    leaky_relu_backward,
+    sigmoid,
+)
 from tinygen_kernels.cpu.norm import batch_norm, batch_norm_backward, column_sums
 from tinygen_kernels.cpu.pool import avg_pool2d, avg_pool2d_data, max_pool2d, max_pool2d_gather, max_pool2d_scatter

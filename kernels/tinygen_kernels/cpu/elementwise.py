@@ -34,6 +34,35 @@ def dropout(x: Array, p: float, seed: int | Array, first: int = 0) -> Array:
     return y
 
 
+def sigmoid(x: Array) -> Array:
+    e = numpy.exp(-numpy.abs(x, order="C"))  # never overflows, and keeps the precision of small results
+    y = numpy.maximum(e, x >= 0)
+    e += 1.0
+    y /= e
+    return y
+
+
+def binary_cross_entropy(z: Array, t: Array | float) -> Array:
+    y = numpy.log1p(numpy.exp(-numpy.abs(z, order="C")))
+    y += numpy.maximum(z, 0.0)
+    y -= z * t
+    return y
+
+
+def binary_cross_entropy_backward(g: Array, z: Array, t: Array | float) -> Array:
+    g_z = sigmoid(z)
+    g_z *= g
+    g_z -= g * t
+    return g_z
+
+
+def blend(a: Arrays, b: Arrays, shares: Array | tuple[float, float]) -> None:
+    sets = (arrays if isinstance(arrays, tuple) else (arrays,) for arrays in (a, b))
+    for moved, other in zip(*sets, strict=True):
+        moved *= shares[0]
+        moved += shares[1] * other
+
+
 def adam(p: Arrays, g: Arrays, m: Arrays, v: Arrays, constants: Array) -> None:
     sets = (arrays if isinstance(arrays, tuple) else (arrays,) for arrays in (p, g, m, v))
     for parameter, gradient, mean, mean_square in zip(*sets, strict=True):

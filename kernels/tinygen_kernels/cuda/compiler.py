@@ -21,17 +21,7 @@ from numba import cuda
 from tinygen_kernels.code_files import CodeFiles, Folders, digest, sources, warn_once
 
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") != "0"  # Numba's simulator runs the kernels, and nothing is compiled
-# The parts of the compiler, of CUDA 13 and 12.
-_PARTS = (
-    "numba",
-    "numba-cuda",
-    "cuda-core",
-    "cuda-toolkit",
-    "nvidia-nvvm",
-    "nvidia-nvjitlink",
-    "nvidia-cuda-nvcc-cu12",
-    "nvidia-nvjitlink-cu12",
-)
+_PARTS = re.compile("numba|cuda|nvidia")  # of the compiler: how the names of their packages begin
 
 if not (SIMULATED or hasattr(numpy, "row_stack")):
     # numba-cuda 0.30 looks this function up when it is imported in full. NumPy 2.5 does not have it.
@@ -102,11 +92,5 @@ def _link(text: str, capability: tuple[int, int]) -> bytes:
 def _source(module: str) -> str:
     """A digest of this package, of that of the kernel's module, and of the parts of the compiler."""
     packages = [sources(package).encode() for package in (__package__, module.rpartition(".")[0]) if package]
-    return digest(*packages, *(f"{part} {_version(part)}".encode() for part in _PARTS))
-
-
-def _version(part: str) -> str | None:
-    try:
-        return metadata.version(part)
-    except metadata.PackageNotFoundError:
-        return None
+    parts = {f"{part.name} {part.version}" for part in metadata.distributions() if _PARTS.match(part.name or "")}
+    return digest(*packages, *(part.encode() for part in sorted(parts)))

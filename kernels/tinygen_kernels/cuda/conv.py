@@ -12,12 +12,13 @@ from math import prod
 from typing import Any
 
 import cupy
-from numba import cuda, float32, float64, int32, types, uint32
+from numba import float32, float64, int32, types, uint32
 
 from tinygen_kernels import Array, Padding, Pair
 from tinygen_kernels.cuda.compiler import SIMULATED
-from tinygen_kernels.cuda.elementwise import leaky, leaky_relu
-from tinygen_kernels.cuda.launch import THREADS, elementwise, empty, flat, launch, multiprocessors
+from tinygen_kernels.cuda.elementwise import leaky_relu
+from tinygen_kernels.cuda.last_block import counters
+from tinygen_kernels.cuda.launch import empty, flat, launch, multiprocessors
 from tinygen_kernels.cuda.operands import Axis, Geometry, matrix, pixels_by_taps, place_of_pixel, place_of_sum, taps_by_pixels
 from tinygen_kernels.cuda.products import phases, product_of, sliding, stacked
 from tinygen_kernels.cuda.tile import LARGE, NARROW, SHALLOW, SMALL, TALL, Tile, gemm
@@ -81,43 +82,32 @@ def pointwise(a: Array, b: Array) -> Array:
 def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
     """(name, kernel, signature, threads per block) of each kernel, to compile it without a GPU."""
     axis = types.NamedUniTuple(int32, len(Axis._fields), Axis)
-    geometry = types.NamedTuple([int32] * 7 + [axis] * 2 + [int32], Geometry)
+    geometry = types.NamedTuple([int32] * 6 + [axis] * 2 + [int32], Geometry)
     for dtype, tiles in (float32, (LARGE, TALL, SMALL, NARROW)), (float64, (SMALL,)):
         for tile, a_width, c_width in product(tiles, (4, 1), (4, 1)):
             tile = _read_as(tile, a_width, c_width)
             name = f"{tile.rows}x{tile.columns}x{tile.depth} {dtype} {a_width}{c_width}"
             for kind, factory in ("conv", _pixel_kernel), ("conv_weight", _weight_kernel):
-                signature = *3 * (dtype[::1],), dtype, dtype[::1], geometry
+                signature = *3 * (dtype[::1],), dtype, dtype[::1], uint32[::1], dtype[::1], geometry
                 yield f"{kind} {name}", factory(tile, dtype, a_width, c_width), signature, tile.threads
-    yield "add_pieces", _add_pieces, (float32[::1], int32, float32[::1], float32, float32[::1]), THREADS
 
 
 def _run(
     factory: Any, a: Array, b: Array, c: Array, axes: tuple[Axis, Axis], bias: Array | None = None, negative_slope: float = 1.0
 ) -> None:
-    """C = leaky_relu(A B + bias), where b holds one matrix for each phase.
-
-    If k is divided into pieces, so that the whole GPU has work, the sums of the pieces are added in
-    order afterwards, and what follows the product follows them.
-    """
+    """C = leaky_relu(A B + bias), where b holds one matrix for each phase."""
     if not (a.size and b.size and c.size):
         c[...] = _of_no_products(bias, negative_slope)
         return
     chosen = product_of(len(a), a.shape[3], c.shape[3], axes, a.dtype, multiprocessors(), factory is _weight_kernel)
-    a, b = flat(a), flat(b)
-    geometry = chosen.geometry
-    sums = c if geometry.pieces == 1 else empty((geometry.pieces, geometry.plane), c.dtype)
+    a, b, geometry = flat(a), flat(b), chosen.geometry
     a_width = 4 if geometry.channels % 4 == 0 and _aligned(a) else 1
-    c_width = 4 if geometry.n % 4 == 0 and _aligned(b) and _aligned(sums) else 1
+    c_width = 4 if geometry.n % 4 == 0 and _aligned(b) and _aligned(c) else 1
     tile = _read_as(chosen.tile, a_width, c_width)
-    none, slope = b[:0], b.dtype.type(negative_slope)
-    bias = none if bias is None else bias
-    kernel = factory(tile, a.dtype.type, a_width, c_width)
-    if geometry.pieces == 1:
-        launch(kernel, chosen.blocks, tile.threads, a, b, bias, slope, c, geometry)
-    else:
-        launch(kernel, chosen.blocks, tile.threads, a, b, none, b.dtype.type(1), sums, geometry)
-        elementwise(_add_pieces, c.size, sums, geometry.pieces, bias, slope, c)
+    kernel, number = factory(tile, a.dtype.type, a_width, c_width), a.dtype.type
+    partial = empty(chosen.partial, a.dtype)
+    epilogue = b[:0] if bias is None else bias, number(negative_slope)
+    launch(kernel, chosen.blocks, tile.threads, a, b, *epilogue, partial, counters(prod(chosen.blocks)), c, geometry)
 
 
 def _read_as(tile: Tile, a_width: int, c_width: int) -> Tile:
@@ -143,12 +133,3 @@ def _pixel_kernel(tile, dtype, a_width, c_width):
 @functools.cache
 def _weight_kernel(tile, dtype, a_width, c_width):
     return gemm(tile, dtype, taps_by_pixels(tile, dtype, a_width), matrix(tile, dtype, c_width), place_of_sum, c_width)
-
-
-def _add_pieces(sums, pieces, bias, slope, y):
-    i, size = uint32(cuda.grid(1)), int32(y.size)
-    if i < uint32(size):
-        value = bias[uint32(i % uint32(bias.size))] if bias.size else y.dtype.type(0)
-        for piece in range(pieces):
-            value += sums[uint32(i + piece * size)]
-        y[i] = leaky(value, value, slope)

@@ -15,7 +15,7 @@ from numba import cuda, float32, types, uint32, uint64
 
 from tinygen_kernels import Array, Arrays
 from tinygen_kernels.cuda.compiler import device
-from tinygen_kernels.cuda.launch import THREADS, elementwise, empty, flat, launch
+from tinygen_kernels.cuda.launch import THREADS, Elementwise, empty, flat, launch
 
 _TOGETHER = 8  # sets of arrays that one launch moves: the arguments of a kernel may take 4 KB
 _MOST = 1024  # blocks for an array, enough for the whole GPU
@@ -26,21 +26,52 @@ def leaky_relu(x: Array, negative_slope: float) -> Array:
 
 
 def leaky_relu_backward(g: Array, y: Array, negative_slope: float) -> Array:
-    g_x = empty(g.shape, g.dtype)
-    elementwise(_scale_negative, g.size, g, y, g.dtype.type(negative_slope), g_x)
-    return g_x
+    return _scale_negative(g.shape, g, y, float(negative_slope))
 
 
 def dropout(x: Array, p: float, seed: int | Array, first: int = 0) -> Array:
-    y = empty(x.shape, x.dtype)
     seed = cupy.asarray(numpy.uint64(seed)) if isinstance(seed, int) else seed
     threshold = numpy.uint64(round(p * 2**32))  # 2^32 itself if p is almost 1
-    elementwise(_drop, x.size, x, seed, threshold, x.dtype.type(1 / (1 - p)), numpy.uint32(first), y)
-    return y
+    return _drop(x.shape, x, seed, threshold, 1 / (1 - p), numpy.uint32(first))
+
+
+def sigmoid(x: Array) -> Array:
+    return _cross_entropy_gradient(x.shape, x, *_operand(1.0, x), *_operand(0.0, x))
+
+
+def binary_cross_entropy(z: Array, t: Array | float) -> Array:
+    return _cross_entropy(z.shape, z, *_operand(t, z))
+
+
+def binary_cross_entropy_backward(g: Array, z: Array, t: Array | float) -> Array:
+    return _cross_entropy_gradient(z.shape, z, *_operand(g, z), *_operand(t, z))
 
 
 def adam(p: Arrays, g: Arrays, m: Arrays, v: Arrays, constants: Array) -> None:
-    given = list(zip(*(arrays if isinstance(arrays, tuple) else (arrays,) for arrays in (p, g, m, v)), strict=True))
+    _in_place(_adam, (p, g, m, v), (0, 2, 3), constants)
+
+
+def blend(a: Arrays, b: Arrays, shares: Array | tuple[float, float]) -> None:
+    like = a[0] if isinstance(a, tuple) else a
+    _in_place(_blend, (a, b), (0,), *_operand(shares[0], like), *_operand(shares[1], like))
+
+
+def _operand(value: Array | float, like: Array) -> tuple[Array, Any]:
+    """What `_at` reads: an array of as many elements as `like` or of one, or none of these and a number."""
+    number = like.dtype.type
+    if isinstance(value, int | float):
+        return empty(0, like.dtype), number(value)
+    if value.size and not any(value.strides):  # one number seen as many
+        value = value[(slice(1),) * value.ndim]
+    return (value if value.size == 1 else cupy.broadcast_to(value, like.shape)), number(0)
+
+
+def _in_place(kernel: Any, groups: tuple[Arrays, ...], written: tuple[int, ...], *constants: Any) -> None:
+    """Run a kernel on the first arrays of all groups, the second arrays, and so on, many sets by one launch.
+
+    `written` says to which groups' arrays it writes.
+    """
+    given = list(zip(*(arrays if isinstance(arrays, tuple) else (arrays,) for arrays in groups), strict=True))
     moved = [tuple(map(flat, arrays)) for arrays in given]
     nothing = tuple(elements[:0] for elements in moved[0])
     for first in range(0, len(moved), _TOGETHER):
@@ -48,9 +79,9 @@ def adam(p: Arrays, g: Arrays, m: Arrays, v: Arrays, constants: Array) -> None:
         blocks = min(-(-max(arrays[0].size for arrays in some) // THREADS), _MOST)
         if blocks:
             sets = zip(*some, *[nothing] * (_TOGETHER - len(some)), strict=True)
-            launch(_adam, (blocks, len(some), 1), THREADS, *sets, constants)
+            launch(kernel, (blocks, len(some), 1), THREADS, *sets, *constants)
     for arrays, elements in zip(given, moved, strict=True):
-        for i in (0, 2, 3):
+        for i in written:
             if not arrays[i].flags.c_contiguous:  # then `flat` copied it
                 arrays[i][...] = elements[i].reshape(arrays[i].shape)
 
@@ -58,9 +89,13 @@ def adam(p: Arrays, g: Arrays, m: Arrays, v: Arrays, constants: Array) -> None:
 def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
     """(name, kernel, signature, threads per block) of each kernel, to compile it without a GPU."""
     numbers = float32[::1]
-    yield "leaky_relu", _scale_negative, (numbers, numbers, float32, numbers), THREADS
-    yield "dropout", _drop, (numbers, uint64[::1], uint64, float32, uint32, numbers), THREADS
-    yield "adam", _adam, (*4 * (types.UniTuple(numbers, _TOGETHER),), numbers), THREADS
+    yield "leaky_relu", *_scale_negative.compiled(numbers, numbers, float32)
+    yield "dropout", *_drop.compiled(numbers, uint64[::1], uint64, float32, uint32)
+    yield "binary_cross_entropy", *_cross_entropy.compiled(numbers, numbers, float32)
+    yield "binary_cross_entropy_backward", *_cross_entropy_gradient.compiled(numbers, *2 * (numbers, float32))
+    several = types.UniTuple(numbers, _TOGETHER)
+    yield "adam", _adam, (*4 * (several,), numbers), THREADS
+    yield "blend", _blend, (several, several, *2 * (numbers, float32)), THREADS
 
 
 @device
@@ -69,10 +104,9 @@ def leaky(x, sign, slope):
     return x if not sign <= 0 else slope * x if slope != 0 else slope
 
 
-def _scale_negative(x, sign, slope, y):
-    i = uint32(cuda.grid(1))
-    if i < y.size:
-        y[i] = leaky(x[i], sign[i], slope)
+@Elementwise
+def _scale_negative(i, x, sign, slope):
+    return leaky(x[i], sign[i], slope)
 
 
 @device
@@ -90,11 +124,37 @@ def _random_word(i, key, stream):
     return right if i % uint32(2) else left
 
 
-def _drop(x, seed, threshold, scale, first, y):
+@Elementwise
+def _drop(i, x, seed, threshold, scale, first):
+    key, stream = uint32(seed[0]), uint32(seed[0] >> uint64(32))
+    return x[i] * (x.dtype.type(0) if uint64(_random_word(uint32(first + i), key, stream)) < threshold else scale)
+
+
+@device
+def _at(array, number, i):
+    """Element i of an operand."""
+    return array[uint32(i % uint32(array.size))] if array.size else number
+
+
+@Elementwise
+def _cross_entropy(i, z, targets, target):
+    return max(z[i], z.dtype.type(0)) + math.log1p(math.exp(-abs(z[i]))) - z[i] * _at(targets, target, i)
+
+
+@Elementwise
+def _cross_entropy_gradient(i, z, all_g, g, targets, target):
+    e, one = math.exp(-abs(z[i])), z.dtype.type(1)  # which never overflows
+    return _at(all_g, g, i) * ((one if z[i] >= 0 else e) / (one + e) - _at(targets, target, i))
+
+
+def _blend(all_a, all_b, kept_share, kept, added_share, added):
+    """As `_adam`."""
+    array = uint32(cuda.blockIdx.y)
+    a, b = all_a[array], all_b[array]
     i = uint32(cuda.grid(1))
-    if i < y.size:
-        key, stream = uint32(seed[0]), uint32(seed[0] >> uint64(32))
-        y[i] = x[i] * (x.dtype.type(0) if uint64(_random_word(uint32(first + i), key, stream)) < threshold else scale)
+    while i < a.size:
+        a[i] = _at(kept_share, kept, 0) * a[i] + _at(added_share, added, 0) * b[i]
+        i = uint32(i + uint32(cuda.gridDim.x) * uint32(cuda.blockDim.x))
 
 
 def _adam(all_p, all_g, all_m, all_v, constants):

@@ -16,6 +16,7 @@ each thread of the GPU.
 
 import ctypes
 import functools
+import inspect
 import math
 import struct
 import threading
@@ -25,10 +26,10 @@ from typing import Any
 import cupy
 import numba
 import numpy
-from numba import cuda, types
+from numba import cuda, types, uint32
 
 from tinygen_kernels import Array
-from tinygen_kernels.cuda.compiler import SIMULATED, machine_code
+from tinygen_kernels.cuda.compiler import SIMULATED, device, machine_code
 
 THREADS = 256  # of a block of a kernel with one thread for each element
 LARGEST = 2**31 - 1  # elements: an index is a 32-bit integer
@@ -52,10 +53,38 @@ def launch(kernel: Callable[..., None], blocks: int | tuple[int, ...], threads: 
     loaded.start(blocks if isinstance(blocks, tuple) else (blocks, 1, 1), threads, arguments)
 
 
-def elementwise(kernel: Callable[..., None], size: int, *arguments: Any) -> None:
-    """Start a kernel with one thread for each of `size` elements."""
-    if size:
-        launch(kernel, -(-size // THREADS), THREADS, *arguments)
+class Elementwise:
+    """A kernel with one thread for each element i of a new array, whose value is function(i, *arguments).
+
+    It is generated as source text with the parameters of the function spelled out, because Numba does
+    not inline functions that are called with *args.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        i, *others = inspect.signature(function).parameters
+        name, parameters = function.__name__, ", ".join(others)
+        source = f"""
+def {name}({parameters}, _result):
+    {i} = uint32(cuda.grid(1))
+    if {i} < _result.size:
+        _result[{i}] = _value({i}, {parameters})
+"""
+        namespace: dict[str, Any] = {"cuda": cuda, "uint32": uint32, "_value": device(function), "__name__": function.__module__}
+        # Machine code is kept by file and name, so the kernel is given the function's file.
+        exec(compile(source, function.__code__.co_filename, "exec"), namespace)
+        self.kernel = namespace[name]
+
+    def __call__(self, shape: tuple[int, ...], *arguments: Any) -> Array:
+        """The array. It has the dtype of the first argument, as have arguments that are a float."""
+        y = empty(shape, arguments[0].dtype)
+        if y.size:
+            values = [y.dtype.type(value) if isinstance(value, float) else value for value in arguments]
+            launch(self.kernel, -(-y.size // THREADS), THREADS, *values, y)
+        return y
+
+    def compiled(self, *kinds: Any) -> tuple[Any, tuple[Any, ...], int]:
+        """The kernel, its signature for arguments of these types, and the threads per block."""
+        return self.kernel, (*kinds, kinds[0]), THREADS
 
 
 def flat(array: Array) -> Array:
@@ -159,11 +188,7 @@ def type_of(value: Any) -> Any:
     if isinstance(value, cupy.ndarray):
         return numba.from_dtype(value.dtype)[::1]
     if isinstance(value, tuple):
-        parts = list(map(type_of, value))
-        if type(value) is tuple:
-            return types.UniTuple(parts[0], len(parts))
-        same = len(set(parts)) == 1
-        return types.NamedUniTuple(parts[0], len(parts), type(value)) if same else types.NamedTuple(parts, type(value))
+        return types.BaseTuple.from_types(tuple(map(type_of, value)), type(value))
     return types.int32 if isinstance(value, int) else numba.from_dtype(value.dtype)
 
 

@@ -2,14 +2,15 @@
 """Sums per channel (over all axes but the last), and batch norm with its leaky ReLU.
 
 An array is treated as rows x channels, and a sum is a tree. A block is 32 channels wide and 8
-threads deep, and sums 256 rows. A thread steps down its channel by 8 rows at a time. Then the 8
-partial sums of a channel are added in shared memory: three times, half of the threads add the sums
-of the other half to theirs. The results of the blocks are rows again, 256 times fewer, and the same
-kernel sums these until one row is left. What is computed from the sums of a channel is computed by
-the thread that has added up the last of them, its `finish`.
+threads deep, and sums 256 rows, or more if there are very many. A thread steps down its channel by 8
+rows at a time, and adds up 32 rows before it adds these to what it has. Then the 8 partial sums of a
+channel are added in shared memory: three times, half of the threads add the sums of the other half
+to theirs. The sums of the blocks are rows again, which the last block sums in the same way. What is
+computed from the sums of a channel is computed by the thread that has added up the last of them, its
+`finish`.
 
-The order is fixed, so the bits are the same every time. With n rows, an element takes part in about
-35 log256(n) additions. The error of a sum is at most that many roundings of sum|x|, and about the
+The order is fixed, so the bits are the same every time. With n <= 256^2 rows, an element takes part in
+at most 72 additions. The error of a sum is at most that many roundings of sum|x|, and about the
 square root of that number if roundings are independent.
 
 The 32 threads of a warp read 32 neighbouring channels of one row. These are in 4 sectors of memory
@@ -28,15 +29,17 @@ from numba import cuda, float32, int32, uint32
 from tinygen_kernels import Array, Average, moments
 from tinygen_kernels.cuda.compiler import device
 from tinygen_kernels.cuda.elementwise import leaky
-from tinygen_kernels.cuda.launch import THREADS, elementwise, empty, launch
+from tinygen_kernels.cuda.last_block import counters, is_last
+from tinygen_kernels.cuda.launch import Elementwise, empty, launch
 
 _WIDTH, _DEPTH = 32, 8  # threads per block, along the channels and along the rows
 _BLOCK = _WIDTH * _DEPTH
-_STEPS = 32  # rows that a thread sums
+_RUN = 32  # rows that a thread sums before it adds their sum to that of others
+_MOST = 2048  # blocks along the rows
 
 
 def column_sums(x: Array) -> Array:
-    return _sums(_number, _keep, x)[0] if x.size else cupy.zeros(x.shape[-1], x.dtype)
+    return _sums(_number, _mean, x, count=1)[0] if x.size else cupy.zeros(x.shape[-1], x.dtype)
 
 
 def batch_norm(
@@ -50,62 +53,58 @@ def batch_norm(
     from m by m' - m on average. So the variance has at most 1 + n/r times the rounding error of a
     sum, and where the r rows are like the others, 1 + 1/r times.
     """
-    channels, slope = x.shape[-1], x.dtype.type(negative_slope)
-    rough_mean = _sums(_number, _mean, x, apart=-(-x.size // (channels * _DEPTH * _STEPS)))[0]
+    channels = x.shape[-1]
+    rough_mean = _sums(_number, _mean, x, apart=-(-x.size // (channels * _DEPTH * _RUN)))[0]
     statistics = _sums(_deviation, _statistics, x, rough_mean, gamma, eps=eps)
     if over_all:
         mean, var = moments.of_all(statistics[0], statistics[1], over_all)
         statistics = cupy.stack([mean, var, gamma / cupy.sqrt(var + eps)]).astype(x.dtype)
-    y = empty(x.shape, x.dtype)
-    elementwise(_normalise, x.size, x, statistics, beta, slope, y, channels)
-    return y, statistics[0], statistics[1]
+    return _normalise(x.shape, x, statistics, beta, float(negative_slope), channels), statistics[0], statistics[1]
 
 
 def batch_norm_backward(
     g: Array, x: Array, y: Array, gamma: Array, mean: Array, var: Array, eps: float, negative_slope: float, over_all: Average | None = None
 ) -> tuple[Array, Array, Array]:
-    channels, slope = x.shape[-1], x.dtype.type(negative_slope)
-    gradients = _sums(_gradient, _gradients, x, mean, gamma, var, g, y, slope=slope, eps=eps)
+    channels = x.shape[-1]
+    gradients = _sums(_gradient, _gradients, x, mean, gamma, var, g, y, slope=negative_slope, eps=eps)
     g_gamma, g_beta = gradients[0], gradients[1]
     if over_all:
         all_g, all_products = moments.sums_of_all(g_beta, g_gamma, over_all)
         factor = -gradients[2] / (x.size // channels)
         gradients = cupy.stack([g_gamma, g_beta, gradients[2], factor * all_g, factor * all_products / cupy.sqrt(var + eps)])
-    g_x = empty(x.shape, x.dtype)
-    elementwise(_combine, x.size, g, x, y, mean, gradients, slope, g_x, channels)
-    return g_x, g_gamma, g_beta
+    return _combine(x.shape, g, x, y, mean, gradients, float(negative_slope), channels), g_gamma, g_beta
 
 
 def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
     """(name, kernel, signature, threads per block) of each kernel, to compile it without a GPU."""
     numbers = float32[::1]
-    sums = {"column_sums": (_number, _keep), "batch_norm mean": (_number, _mean), "sums of sums": (_pair, _keep)}
-    for name, term, finish in ("batch_norm", _deviation, _statistics), ("batch_norm_backward", _gradient, _gradients):
-        sums |= {f"{name} sums": (term, _keep), f"{name} constants": (_pair, finish), f"{name} at once": (term, finish)}
-    for name, functions in sums.items():
-        yield name, _add_rows(*functions), (*6 * (numbers,), *3 * (float32,), numbers, *3 * (int32,)), _BLOCK
-    yield "batch_norm", _normalise, (*3 * (numbers,), float32, numbers, int32), THREADS
-    yield "batch_norm_backward", _combine, (*5 * (numbers,), float32, numbers, int32), THREADS
+    for name, term, finish in (
+        ("column_sums", _number, _mean),
+        ("batch_norm sums", _deviation, _statistics),
+        ("batch_norm_backward sums", _gradient, _gradients),
+    ):
+        yield name, _add_rows(term, finish), (*6 * (numbers,), *3 * (float32,), numbers, uint32[::1], numbers, *4 * (int32,)), _BLOCK
+    yield "batch_norm", *_normalise.compiled(*3 * (numbers,), float32, int32)
+    yield "batch_norm_backward", *_combine.compiled(*5 * (numbers,), float32, int32)
 
 
-def _sums(term: Any, finish: Any, x: Array, *others: Array, slope: Any = 0, eps: float = 0.0, apart: int = 1) -> Array:
+def _sums(term: Any, finish: Any, x: Array, *others: Array, slope: float = 0, eps: float = 0, apart: int = 1, count: int = 0) -> Array:
     """(numbers of finish, channels): what it makes of the sums of the terms, over every apart-th row.
 
     The others are mean, gamma, var, g and y. Those behind the last one that is used may be left out.
+    The count is that of the rows, unless it is given.
     """
     number, channels = x.dtype.type, x.shape[-1]
     others = (*others, *[x] * (5 - len(others)))
-    rows = -(-x.size // (channels * apart))
-    count, pitch = number(rows), channels * apart
-    while True:
-        blocks = max(1, -(-rows // (_DEPTH * _STEPS)))
-        own = finish if blocks == 1 else _keep
-        results = empty((blocks * _NUMBERS[own], channels), x.dtype)
-        threads = number(slope), number(eps), count, results, rows, channels, pitch
-        launch(_add_rows(term, own), blocks * -(-channels // _WIDTH), _BLOCK, x, *others, *threads)
-        if blocks == 1:
-            return results
-        term, x, rows, pitch = _pair, results, blocks, 2 * channels
+    rows, across = -(-x.size // (channels * apart)), -(-channels // _WIDTH)
+    own = max(_DEPTH * _RUN, -(-rows // _MOST))
+    blocks = -(-rows // own)
+    partial = empty(2 * channels * blocks if blocks > 1 else 0, x.dtype)
+    results = empty((_NUMBERS[finish], channels), x.dtype)
+    numbers = number(slope), number(eps), number(count or rows)
+    memory = partial, counters(across), results
+    launch(_add_rows(term, finish), blocks * across, _BLOCK, x, *others, *numbers, *memory, rows, own, channels, channels * apart)
+    return results
 
 
 @device
@@ -137,11 +136,6 @@ def _gradient(x, mean, g, y, slope, i, c, channels):
 
 
 @device
-def _keep(first, second, mean, gamma, var, eps, count, c):
-    return first, second
-
-
-@device
 def _mean(first, second, mean, gamma, var, eps, count, c):
     return (first / count,)
 
@@ -166,28 +160,25 @@ def _gradients(first, second, mean, gamma, var, eps, count, c):
     return g_gamma, first, scale, -scale * first / count, -scale / deviation * g_gamma / count
 
 
-_NUMBERS = {_keep: 2, _mean: 1, _statistics: 3, _gradients: 5}  # for each channel
+_NUMBERS = {_mean: 1, _statistics: 3, _gradients: 5}  # for each channel
 
 
-@functools.cache
-def _add_rows(term, finish):
-    """Sum the terms of the rows of each block, which begin `pitch` elements apart."""
-    numbers = _NUMBERS[finish]
+def _sums_of_block(term):
+    """Leave the sums of the terms of rows start, ..., end - 1 in the first 32 numbers of firsts and seconds."""
 
-    def kernel(x, mean, gamma, var, g, y, slope, eps, count, results, rows, channels, pitch):
-        firsts = cuda.shared.array(_BLOCK, x.dtype)
-        seconds = cuda.shared.array(_BLOCK, x.dtype)
+    @device
+    def add(firsts, seconds, x, mean, g, y, slope, start, end, pitch, c, channels):
         t = uint32(cuda.threadIdx.x)
-        column_blocks = uint32((channels + _WIDTH - 1) // _WIDTH)
-        block = uint32(uint32(cuda.blockIdx.x) // column_blocks)
-        c = uint32((cuda.blockIdx.x - block * column_blocks) * _WIDTH + t % uint32(_WIDTH))
-        start, end = block * _DEPTH * _STEPS, (block + 1) * _DEPTH * _STEPS
         first, second = x.dtype.type(0), x.dtype.type(0)
         if c < uint32(channels):
-            for row in range(int32(start + t // uint32(_WIDTH)), int32(min(end, rows)), int32(_DEPTH)):
-                a, b = term(x, mean, g, y, slope, uint32(row * pitch + c), c, channels)
-                first += a
-                second += b
+            for run in range(int32(start + t // uint32(_WIDTH)), int32(end), int32(_DEPTH * _RUN)):
+                of_run, other_of_run = x.dtype.type(0), x.dtype.type(0)
+                for row in range(int32(run), int32(min(run + _DEPTH * _RUN, end)), int32(_DEPTH)):
+                    a, b = term(x, mean, g, y, slope, uint32(row * pitch + c), c, channels)
+                    of_run += a
+                    other_of_run += b
+                first += of_run
+                second += other_of_run
         firsts[t], seconds[t] = first, second
         half = uint32(_BLOCK // 2)
         while half >= uint32(_WIDTH):
@@ -196,25 +187,49 @@ def _add_rows(term, finish):
                 firsts[t] += firsts[uint32(t + half)]
                 seconds[t] += seconds[uint32(t + half)]
             half = uint32(half // uint32(2))
-        if t < uint32(_WIDTH) and c < uint32(channels):
+
+    return add
+
+
+@functools.cache
+def _add_rows(term, finish):
+    """Sum the terms of all rows, which begin `pitch` elements apart. A block has `own` of them."""
+    numbers, add_terms, add_pairs = _NUMBERS[finish], _sums_of_block(term), _sums_of_block(_pair)
+
+    def kernel(x, mean, gamma, var, g, y, slope, eps, count, partial, counters, results, rows, own, channels, pitch):
+        firsts = cuda.shared.array(_BLOCK, x.dtype)
+        seconds = cuda.shared.array(_BLOCK, x.dtype)
+        t, across = uint32(cuda.threadIdx.x), uint32((channels + _WIDTH - 1) // _WIDTH)
+        block = uint32(uint32(cuda.blockIdx.x) // across)
+        group = uint32(cuda.blockIdx.x - block * across)
+        c, blocks = uint32(group * _WIDTH + t % uint32(_WIDTH)), uint32(uint32(cuda.gridDim.x) // across)
+        finishes = t < uint32(_WIDTH) and c < uint32(channels)
+        start = int32(block * own)
+        add_terms(firsts, seconds, x, mean, g, y, slope, start, int32(min(start + own, rows)), pitch, c, channels)
+        if blocks > 1:
+            if finishes:
+                place = uint32(2 * block * channels + c)
+                partial[place], partial[uint32(place + channels)] = firsts[t], seconds[t]
+            if not is_last(counters, group, blocks):
+                return
+            add_pairs(firsts, seconds, partial, mean, g, y, slope, int32(0), int32(blocks), int32(2 * channels), c, channels)
+        if finishes:
             found = finish(firsts[t], seconds[t], mean, gamma, var, eps, count, c)
             for i in range(numbers):
-                results[uint32((block * numbers + i) * channels + c)] = found[i]
+                results[uint32(i * channels + c)] = found[i]
 
     return kernel
 
 
-def _normalise(x, statistics, beta, slope, y, channels):
-    i = uint32(cuda.grid(1))
-    if i < y.size:
-        c = uint32(i % uint32(channels))
-        z = (x[i] - statistics[c]) * statistics[uint32(2 * channels + c)] + beta[c]
-        y[i] = leaky(z, z, slope)
+@Elementwise
+def _normalise(i, x, statistics, beta, slope, channels):
+    c = uint32(i % uint32(channels))
+    z = (x[i] - statistics[c]) * statistics[uint32(2 * channels + c)] + beta[c]
+    return leaky(z, z, slope)
 
 
-def _combine(g, x, y, mean, gradients, slope, g_x, channels):
-    i = uint32(cuda.grid(1))
-    if i < g_x.size:
-        c = uint32(i % uint32(channels))
-        scale, offset = gradients[uint32(2 * channels + c)], gradients[uint32(3 * channels + c)]
-        g_x[i] = scale * leaky(g[i], y[i], slope) + offset + gradients[uint32(4 * channels + c)] * (x[i] - mean[c])
+@Elementwise
+def _combine(i, g, x, y, mean, gradients, slope, channels):
+    c = uint32(i % uint32(channels))
+    scale, offset = gradients[uint32(2 * channels + c)], gradients[uint32(3 * channels + c)]
+    return scale * leaky(g[i], y[i], slope) + offset + gradients[uint32(4 * channels + c)] * (x[i] - mean[c])

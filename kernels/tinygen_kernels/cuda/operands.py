@@ -30,7 +30,7 @@ from numba import cuda, int32, uint32
 
 from tinygen_kernels.cuda.compiler import device
 from tinygen_kernels.cuda.memory import load4
-from tinygen_kernels.cuda.tile import Operand, Tile, own_piece
+from tinygen_kernels.cuda.tile import Operand, Tile
 
 # A row index so large that it stays outside every image even after a tap offset is added. Such
 # reads give 0.
@@ -56,7 +56,7 @@ class Axis(NamedTuple):
 class Geometry(NamedTuple):
     """C is (m, n) in each phase.
 
-    Blocks with z = phase*pieces + i sum piece i of k, into plane i of the partial sums.
+    Blocks with z = phase*pieces + i sum piece i of k.
     """
 
     m: int
@@ -64,7 +64,6 @@ class Geometry(NamedTuple):
     k: int  # of one phase
     piece: int  # the length of one
     pieces: int
-    plane: int  # the elements of one
     channels: int  # of the gathered image
     rows: Axis
     columns: Axis
@@ -153,14 +152,14 @@ def place_of_pixel(m, g):
     own_image, down, right = phase(g)
     row = int32(row * g.rows.apart + down % uint32(g.rows.apart))
     column = int32(column * g.columns.apart + right % uint32(g.columns.apart))
-    place = int32(own_piece(g) * g.plane + (((image + own_image) * g.rows.output + row) * g.columns.output + column) * g.n)
+    place = int32((((image + own_image) * g.rows.output + row) * g.columns.output + column) * g.n)
     return place if row < g.rows.output and column < g.columns.output else int32(-1)
 
 
 @device
 def place_of_sum(m, g):
-    """The index at which row m of the piece's partial sums begins."""
-    return int32(own_piece(g) * g.plane + m * g.n)
+    """The index at which row m of a weight begins."""
+    return int32(m * g.n)
 
 
 def pixels_by_taps(tile: Tile, dtype: Any, width: int) -> Operand:

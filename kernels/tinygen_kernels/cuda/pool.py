@@ -21,7 +21,7 @@ from numba import cuda, float32, int32, types, uint32
 
 from tinygen_kernels import Array, Padding, Pair
 from tinygen_kernels.cuda.compiler import device
-from tinygen_kernels.cuda.launch import THREADS, elementwise, empty
+from tinygen_kernels.cuda.launch import THREADS, Elementwise, empty, launch
 from tinygen_kernels.geometry import pooled_size
 
 
@@ -44,32 +44,29 @@ class Pooling(NamedTuple):
 def max_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> tuple[Array, Array]:
     shape = len(x), *pooled_size(x.shape[1:3], kernel_size, stride, padding), x.shape[3]
     y, indices = empty(shape, x.dtype), empty(shape, numpy.int32)
-    elementwise(_maximum, y.size, x, _pooling(x, y, kernel_size, stride, padding), y, indices)
+    if y.size:
+        launch(_maximum, -(-y.size // THREADS), THREADS, x, _pooling(x.shape, shape, kernel_size, stride, padding), y, indices)
     return y, indices
 
 
 def max_pool2d_gather(x: Array, indices: Array) -> Array:
-    y = empty(indices.shape, x.dtype)
-    elementwise(_read, y.size, x, indices, x.shape[1] * x.shape[2], y.shape[1] * y.shape[2], x.shape[3], y)
-    return y
+    pooled = indices.shape
+    return _read(pooled, x, indices, x.shape[1] * x.shape[2], pooled[1] * pooled[2], pooled[3])
 
 
 def max_pool2d_scatter(g: Array, indices: Array, size: Pair, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
-    x = empty((len(g), *size, g.shape[3]), g.dtype)
-    elementwise(_add_chosen, x.size, g, indices, _pooling(x, g, kernel_size, stride, padding), x)
-    return x
+    shape = len(g), *size, g.shape[3]
+    return _add_chosen(shape, g, indices, _pooling(shape, g.shape, kernel_size, stride, padding))
 
 
 def avg_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
-    y = empty((len(x), *pooled_size(x.shape[1:3], kernel_size, stride, padding), x.shape[3]), x.dtype)
-    elementwise(_mean, y.size, x, _pooling(x, y, kernel_size, stride, padding), y)
-    return y
+    shape = len(x), *pooled_size(x.shape[1:3], kernel_size, stride, padding), x.shape[3]
+    return _mean(shape, x, _pooling(x.shape, shape, kernel_size, stride, padding))
 
 
 def avg_pool2d_data(g: Array, size: Pair, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
-    x = empty((len(g), *size, g.shape[3]), g.dtype)
-    elementwise(_add_shares, x.size, g, _pooling(x, g, kernel_size, stride, padding), x)
-    return x
+    shape = len(g), *size, g.shape[3]
+    return _add_shares(shape, g, _pooling(shape, g.shape, kernel_size, stride, padding))
 
 
 def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
@@ -77,14 +74,14 @@ def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
     numbers, indices = float32[::1], int32[::1]
     pooling = types.NamedUniTuple(int32, len(Pooling._fields), Pooling)
     yield "max_pool2d", _maximum, (numbers, pooling, numbers, indices), THREADS
-    yield "max_pool2d_gather", _read, (numbers, indices, int32, int32, int32, numbers), THREADS
-    yield "max_pool2d_scatter", _add_chosen, (numbers, indices, pooling, numbers), THREADS
-    yield "avg_pool2d", _mean, (numbers, pooling, numbers), THREADS
-    yield "avg_pool2d_data", _add_shares, (numbers, pooling, numbers), THREADS
+    yield "max_pool2d_gather", *_read.compiled(numbers, indices, int32, int32, int32)
+    yield "max_pool2d_scatter", *_add_chosen.compiled(numbers, indices, pooling)
+    yield "avg_pool2d", *_mean.compiled(numbers, pooling)
+    yield "avg_pool2d_data", *_add_shares.compiled(numbers, pooling)
 
 
-def _pooling(image: Array, pooled: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> Pooling:
-    return Pooling._make((*image.shape[1:3], *pooled.shape[1:], *kernel_size, *stride, padding[0][0], padding[1][0]))
+def _pooling(image: tuple[int, ...], pooled: tuple[int, ...], kernel_size: Pair, stride: Pair, padding: Padding) -> Pooling:
+    return Pooling._make((*image[1:3], *pooled[1:], *kernel_size, *stride, padding[0][0], padding[1][0]))
 
 
 @device
@@ -156,48 +153,44 @@ def _maximum(x, s, y, indices):
         indices[i] = best_index
 
 
-def _read(x, indices, pixels, output, channels, y):
-    i = uint32(cuda.grid(1))
-    if i < y.size:
-        place = uint32(i // uint32(channels))
-        image = uint32(place // uint32(output))
-        y[i] = x[uint32((image * pixels + indices[i]) * channels + (i - place * channels))]
+@Elementwise
+def _read(i, x, indices, pixels, output, channels):
+    place = uint32(i // uint32(channels))
+    image = uint32(place // uint32(output))
+    return x[uint32((image * pixels + indices[i]) * channels + (i - place * channels))]
 
 
-def _add_chosen(g, indices, s, x):
-    i = uint32(cuda.grid(1))
-    if i < x.size:
-        image, channel, top, bottom, left, right = _windows_of_pixel(i, s)
-        own_index = int32(i // uint32(s.channels) - uint32(image * s.height * s.width))
-        total = x.dtype.type(0)
-        for row in range(top, bottom):
-            for column in range(left, right):
-                window = _element(image, row, column, channel, s.rows, s.columns, s.channels)
-                if indices[window] == own_index:
-                    total += g[window]
-        x[i] = total
+@Elementwise
+def _add_chosen(i, g, indices, s):
+    image, channel, top, bottom, left, right = _windows_of_pixel(i, s)
+    own_index = int32(i // uint32(s.channels) - uint32(image * s.height * s.width))
+    total = g.dtype.type(0)
+    for row in range(top, bottom):
+        for column in range(left, right):
+            window = _element(image, row, column, channel, s.rows, s.columns, s.channels)
+            if indices[window] == own_index:
+                total += g[window]
+    return total
 
 
-def _mean(x, s, y):
-    i = uint32(cuda.grid(1))
-    if i < y.size:
-        image, channel, top, bottom, left, right = _window_of_pixels(i, s)
-        total = x.dtype.type(0)
-        for row in range(top, bottom):
-            for column in range(left, right):
-                total += x[_element(image, row, column, channel, s.height, s.width, s.channels)]
-        y[i] = total / x.dtype.type(int32((bottom - top) * (right - left)))
+@Elementwise
+def _mean(i, x, s):
+    image, channel, top, bottom, left, right = _window_of_pixels(i, s)
+    total = x.dtype.type(0)
+    for row in range(top, bottom):
+        for column in range(left, right):
+            total += x[_element(image, row, column, channel, s.height, s.width, s.channels)]
+    return total / x.dtype.type(int32((bottom - top) * (right - left)))
 
 
-def _add_shares(g, s, x):
-    i = uint32(cuda.grid(1))
-    if i < x.size:
-        image, channel, top, bottom, left, right = _windows_of_pixel(i, s)
-        total = x.dtype.type(0)
-        for row in range(top, bottom):
-            first_row, last_row = _pixels(row, s.kernel_height, s.row_stride, s.top, s.height)
-            for column in range(left, right):
-                first_column, last_column = _pixels(column, s.kernel_width, s.column_stride, s.left, s.width)
-                pixels = x.dtype.type(int32((last_row - first_row) * (last_column - first_column)))
-                total += g[_element(image, row, column, channel, s.rows, s.columns, s.channels)] / pixels
-        x[i] = total
+@Elementwise
+def _add_shares(i, g, s):
+    image, channel, top, bottom, left, right = _windows_of_pixel(i, s)
+    total = g.dtype.type(0)
+    for row in range(top, bottom):
+        first_row, last_row = _pixels(row, s.kernel_height, s.row_stride, s.top, s.height)
+        for column in range(left, right):
+            first_column, last_column = _pixels(column, s.kernel_width, s.column_stride, s.left, s.width)
+            pixels = g.dtype.type(int32((last_row - first_row) * (last_column - first_column)))
+            total += g[_element(image, row, column, channel, s.rows, s.columns, s.channels)] / pixels
+    return total

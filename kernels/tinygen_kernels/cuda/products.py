@@ -7,7 +7,7 @@ small tiles give many. If even small tiles give too few, a long sum over k is di
 
 import functools
 from itertools import product
-from math import gcd
+from math import gcd, prod
 from typing import Any, NamedTuple
 
 from tinygen_kernels import Padding, Pair
@@ -30,24 +30,28 @@ class Product(NamedTuple):
         g = self.geometry
         return self.tile.blocks(g.m, g.n), 1, g.rows.phases * g.columns.phases * g.pieces
 
+    @property
+    def partial(self) -> int:
+        """The number of partial sums, which blocks leave in memory if k is in pieces."""
+        return prod(self.blocks) * self.tile.rows * self.tile.columns if self.geometry.pieces > 1 else 0
+
 
 @functools.lru_cache(4096)
 def product_of(images: int, channels: int, outputs: int, axes: tuple[Axis, Axis], dtype: Any, processors: int, weight: bool) -> Product:
     """The product of conv2d, of phases of conv2d_data or, if `weight`, of conv2d_weight.
 
     A piece is a number of whole slabs. There are as many pieces as all multiprocessors can hold at
-    once, unless pieces would be too short. The partial sums of a piece cover the whole result, so k
-    is not divided if a launch computes only some of the phases.
+    once, unless pieces would be too short.
     """
     rows, columns = axes
     pixels, taps, phases = images * rows.grid * columns.grid, rows.taps * columns.taps * channels, rows.phases * columns.phases
-    m, k, plane = (taps, pixels, taps) if weight else (pixels, taps, images * rows.output * columns.output)
-    most = max(1, k // _SHORTEST) if phases == rows.apart * columns.apart else 1
+    m, k = (taps, pixels) if weight else (pixels, taps)
+    most = max(1, k // _SHORTEST)
     tile = choose(m, outputs, phases * most, dtype, processors)
     pieces = min(most, max(1, tile.wanted * processors // max(1, phases * tile.blocks(m, outputs))))
     piece = max(1, -(-k // (pieces * tile.depth))) * tile.depth
     pieces, stacked = max(1, -(-k // piece)), int(phases > rows.apart * columns.apart)
-    return Product(tile, Geometry(m, outputs, k, piece, pieces, plane * outputs, channels, rows, columns, stacked))
+    return Product(tile, Geometry(m, outputs, k, piece, pieces, channels, rows, columns, stacked))
 
 
 def choose(m: int, n: int, pieces: int, dtype: Any, processors: int) -> Tile:

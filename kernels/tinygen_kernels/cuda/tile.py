@@ -28,7 +28,8 @@ barrier after `multiply 0`, so all threads have finished `multiply 0`.
 
 **Indices.** Block x computes tile (x // across, x % across) of C, where `across` tiles cover the
 columns of C. Neighbouring blocks read the same rows of A, which the second one finds in the cache.
-Block z sums piece z % pieces of k. A thread's rows are groups of four neighbours, so that it reads
+Block z sums piece z % pieces of k, and the last of the blocks with
+these pieces adds their sums. A thread's rows are groups of four neighbours, so that it reads
 a group with one instruction. The groups of the other threads are in between, and the same holds for
 columns:
 
@@ -50,6 +51,7 @@ from numba import cuda, int32, int64, uint32
 
 from tinygen_kernels.cuda.compiler import device
 from tinygen_kernels.cuda.elementwise import leaky
+from tinygen_kernels.cuda.last_block import is_last
 from tinygen_kernels.cuda.memory import ALIGNMENT, load4, store4
 
 
@@ -122,8 +124,8 @@ def own_piece(g):
 def gemm(tile: Tile, dtype: Any, a_operand: Operand, b_operand: Operand, place: Callable[..., Any], width: int) -> Callable[..., Any]:
     """The kernel of C = leaky_relu(A B + bias), without a bias if that is an empty array.
 
-    width is 4 if the rows of C begin at multiples of 16 bytes and the number of columns is a
-    multiple of four, else 1.
+    `partial` is memory for the sums of the pieces of k. width is 4 if the rows of C begin at
+    multiples of 16 bytes and the number of columns is a multiple of four, else 1.
     """
     rows, columns, depth, thread_rows, thread_columns = tile
     a_slab, b_slab = depth * tile.pitch, depth * columns
@@ -131,9 +133,10 @@ def gemm(tile: Tile, dtype: Any, a_operand: Operand, b_operand: Operand, place: 
     size = b_begin + 2 * b_slab
     a_states, a_items, a_start, a_fetch, a_put = a_operand
     b_states, b_items, b_start, b_fetch, b_put = b_operand
-    corner, begin, multiply, write = _corner(tile), _beginning(tile, dtype), _multiplication(tile, dtype), _write(tile, place, width)
+    corner, multiply, write = _corner(tile), _multiplication(tile, dtype), _write(tile, dtype, place, width)
+    clear, put_piece, add_pieces = _pieces(tile, dtype)
 
-    def kernel(a, b, bias, slope, c, g):
+    def kernel(a, b, bias, slope, partial, counters, c, g):
         shared = cuda.shared.array(size, dtype, alignment=ALIGNMENT)
         next_a, next_b = cuda.local.array(a_items, dtype), cuda.local.array(b_items, dtype)
         a_state, b_state = cuda.local.array(a_states, int32), cuda.local.array(b_states, int32)
@@ -144,7 +147,7 @@ def gemm(tile: Tile, dtype: Any, a_operand: Operand, b_operand: Operand, place: 
         k0 = int32(own_piece(g) * g.piece)
         k1 = int32(min(g.k, k0 + g.piece))
         row, column = corner()
-        begin(bias, sums, int32(n0 + column))
+        clear(sums)
 
         a_start(a_state, m0, k0, k1, g)
         b_start(b_state, n0, k0, k1, g)
@@ -165,7 +168,14 @@ def gemm(tile: Tile, dtype: Any, a_operand: Operand, b_operand: Operand, place: 
                 a_put(shared, uint32(odd * uint32(a_slab)), next_a)
                 b_put(shared, uint32(uint32(b_begin) + odd * uint32(b_slab)), next_b)
                 cuda.syncthreads()
-        write(c, sums, slope, int32(m0 + row), int32(n0 + column), g)
+        if g.pieces > 1:
+            block = uint32(cuda.blockIdx.x * cuda.gridDim.z + cuda.blockIdx.z)
+            first = uint32(block - own_piece(g))
+            put_piece(partial, block, sums)
+            if not is_last(counters, first, g.pieces):
+                return
+            add_pieces(partial, first, g.pieces, sums)
+        write(c, sums, bias, slope, int32(m0 + row), int32(n0 + column), g)
 
     return kernel
 
@@ -188,20 +198,36 @@ def _corner(tile: Tile) -> Callable[..., Any]:
     return corner
 
 
-def _beginning(tile: Tile, dtype: Any) -> Callable[..., Any]:
-    """What the sums begin with: the bias of their column, or 0."""
-    _, columns, _, thread_rows, thread_columns = tile
-    columns_apart = 4 * (columns // thread_columns)
+def _pieces(tile: Tile, dtype: Any) -> tuple[Callable[..., Any], ...]:
+    """What keeps and adds the sums of several blocks, each of which has rows * columns of them in memory.
+
+    Neighbouring threads have neighbours there.
+    """
+    thread_rows, thread_columns, threads, size = tile.thread_rows, tile.thread_columns, tile.threads, tile.rows * tile.columns
 
     @device
-    def begin(bias, sums, column):
-        for j in range(thread_columns):
-            n = uint32(column + j // 4 * columns_apart + j % 4)
-            value = bias[n] if n < uint32(bias.size) else dtype(0)
-            for i in range(thread_rows):
-                sums[i, j] = value
+    def clear(sums):
+        for i in range(thread_rows):
+            for j in range(thread_columns):
+                sums[i, j] = dtype(0)
 
-    return begin
+    @device
+    def put_piece(partial, block, sums):
+        begin = uint32(block * uint32(size) + cuda.threadIdx.x)
+        for i in range(thread_rows):
+            for j in range(thread_columns):
+                partial[uint32(begin + (i * thread_columns + j) * threads)] = sums[i, j]
+
+    @device
+    def add_pieces(partial, first, pieces, sums):
+        clear(sums)
+        for piece in range(pieces):
+            begin = uint32(uint32(first + piece) * uint32(size) + cuda.threadIdx.x)
+            for i in range(thread_rows):
+                for j in range(thread_columns):
+                    sums[i, j] += partial[uint32(begin + (i * thread_columns + j) * threads)]
+
+    return clear, put_piece, add_pieces
 
 
 def _multiplication(tile: Tile, dtype: Any) -> Callable[..., Any]:
@@ -233,8 +259,8 @@ def _multiplication(tile: Tile, dtype: Any) -> Callable[..., Any]:
     return multiply
 
 
-def _write(tile: Tile, place: Callable[..., Any], width: int) -> Callable[..., Any]:
-    """Write the leaky ReLU of the sums to C, except those beyond its edges.
+def _write(tile: Tile, dtype: Any, place: Callable[..., Any], width: int) -> Callable[..., Any]:
+    """Add the bias to the sums and write the leaky ReLU of that to C, except what is beyond its edges.
 
     place(m, g) is negative if C has no row m.
     """
@@ -242,10 +268,14 @@ def _write(tile: Tile, place: Callable[..., Any], width: int) -> Callable[..., A
     rows_apart, columns_apart = 4 * (tile.rows // thread_rows), 4 * (columns // thread_columns)
 
     @device
-    def write(c, sums, slope, row, column, g):
+    def write(c, sums, bias, slope, row, column, g):
+        for j in range(thread_columns):
+            n = uint32(column + j // 4 * columns_apart + j % 4)
+            shift = bias[n] if n < uint32(bias.size) else dtype(0)
+            for i in range(thread_rows):
+                value = sums[i, j] + shift
+                sums[i, j] = leaky(value, value, slope)
         for i in range(thread_rows):
-            for j in range(thread_columns):
-                sums[i, j] = leaky(sums[i, j], sums[i, j], slope)
             m = int32(row + i // 4 * rows_apart + i % 4)
             start = place(m, g) if uint32(m) < uint32(g.m) else int32(-1)
             if start >= 0:

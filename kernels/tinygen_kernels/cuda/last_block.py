@@ -1,0 +1,53 @@
+# mypy: allow-untyped-defs
+"""The last of several blocks of a kernel, which goes on with the results of all of them.
+
+Blocks cannot wait for each other, since some only begin when others have ended. But a block can count
+itself when it has written its results. The block that counts itself last knows that all results are in
+memory, and combines them. Which block this is differs from run to run. What it computes does not, so
+the bits are the same every time, and no second kernel has to be started. Source: NVIDIA's CUDA
+samples, threadFenceReduction.
+"""
+
+from typing import Any
+
+import cupy
+import numpy
+from numba import cuda, int32, uint32
+
+from tinygen_kernels import Array
+from tinygen_kernels.cuda.compiler import device
+
+_SPARE = 1 << 14  # counters, more than most kernels have groups of blocks
+
+_kept: dict[Any, Array] = {}
+
+
+def counters(groups: int) -> Array:
+    """A counter for each group of blocks, all 0: kernels leave them so. Those of one stream share them.
+
+    They are zeroed on the default stream, because another one may be recording a CUDA graph.
+    """
+    key = cupy.cuda.runtime.getDevice(), cupy.cuda.get_current_stream().ptr
+    if key not in _kept or _kept[key].size < groups:
+        default = cupy.cuda.Stream.null
+        with cupy.cuda.using_allocator(cupy.get_default_memory_pool().malloc), default:
+            _kept[key] = cupy.zeros(max(groups, _SPARE), numpy.uint32)
+        default.synchronize()
+    return _kept[key]
+
+
+@device
+def is_last(counters, group, blocks):
+    """Whether this block is the last of the `blocks` of its group to call this.
+
+    All threads of the block call it. If so, they can read what the threads of all blocks wrote before.
+    """
+    last = cuda.shared.array(1, int32)
+    cuda.threadfence()
+    cuda.syncthreads()
+    if cuda.threadIdx.x == 0:
+        most = uint32(blocks - 1)
+        last[0] = int32(cuda.atomic.inc(counters, group, most) == most)  # after which the counter is 0 again
+    cuda.syncthreads()
+    cuda.threadfence()
+    return last[0] != 0
