@@ -16,6 +16,7 @@ from repository import ROOT
 
 pytestmark = pytest.mark.gpu
 
+KERNELS = ROOT / "kernels" / "tinygen_kernels" / "cuda"
 AWKWARD = "test_cuda_conv.py::test_awkward_cases"
 UNREAD = "test_cuda_conv.py::test_pixels_that_no_window_meets_may_be_infinite"
 OTHER_PHASE = "test_cuda_conv.py::test_the_taps_of_another_phase_may_be_infinite"
@@ -68,7 +69,7 @@ MUTATIONS = [
     ("tile.py", "j // 4 * columns_apart + j % 4)", "j)", "test_cuda_conv.py::test_the_tiles_of_a_real_gpu[LARGE-c4]"),
     ("tile.py", "leaky(value, value, slope)", "value", f"{AWKWARD}[plain]"),
     ("products.py", "-padding[i][0], output[i])", "-padding[0][0], output[i])", f"{AWKWARD}[lopsided]"),
-    ("elementwise.py", "if i < y.size", "if i <= y.size", f"{ELEMENTWISE}::test_leaky_relu_and_its_gradient"),
+    ("launch.py", "if {i} < _result.size", "if {i} <= _result.size", f"{ELEMENTWISE}::test_leaky_relu_and_its_gradient"),
     ("elementwise.py", "not sign <= 0", "not sign < 0", f"{ELEMENTWISE}::test_leaky_relu_and_its_gradient"),
     ("elementwise.py", "uint32(i // uint32(2))", "uint32(i)", f"{ELEMENTWISE}::test_dropout_is_the_reference_bit_for_bit"),
     ("elementwise.py", "right if i % uint32(2) else left", "left", f"{ELEMENTWISE}::test_dropout_is_the_reference_bit_for_bit"),
@@ -78,7 +79,7 @@ MUTATIONS = [
     ("elementwise.py", "constants[0] * p[i]", "p[i]", f"{ELEMENTWISE}::test_adam"),
     ("elementwise.py", "uint32(cuda.gridDim.x) * uint32(cuda.blockDim.x)", "uint32(cuda.blockDim.x)", TOGETHER),
     ("elementwise.py", "moved[first : first + _TOGETHER]", "moved[:_TOGETHER]", TOGETHER),
-    ("elementwise.py", "(one if x >= 0 else e)", "one", ENTROPY),
+    ("elementwise.py", "(one if z[i] >= 0 else e)", "one", ENTROPY),
     ("elementwise.py", "max(z[i], z.dtype.type(0))", "z[i]", ENTROPY),
     ("elementwise.py", "math.log1p(math.exp(-abs(z[i])))", "math.exp(-abs(z[i]))", ENTROPY),
     ("elementwise.py", "- z[i] * _at(targets, target, i)", "- z[i] * target", ENTROPY),
@@ -127,10 +128,8 @@ Mutation = tuple[str, str, str, str]
 def with_bug(mutation: Mutation, folder: Path) -> Path:
     """A copy of the kernels with the bug in it."""
     file, old, new, _ = mutation
-    copy = shutil.copytree(ROOT / "kernels" / "tinygen_kernels" / "cuda", folder / "cuda", ignore=shutil.ignore_patterns("__pycache__"))
-    source = (copy / file).read_text()
-    assert old in source, f"{file} has changed; plant the bug elsewhere"
-    (copy / file).write_text(source.replace(old, new))
+    copy = shutil.copytree(KERNELS, folder / "cuda", ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / file).write_text((copy / file).read_text().replace(old, new))
     return folder
 
 
@@ -149,6 +148,8 @@ def outcomes(request: pytest.FixtureRequest, cuda_kernels: Any, tmp_path_factory
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=[f"{file}: {old.strip()}" for file, old, *_ in MUTATIONS])
 def test_planted_bugs_are_caught(mutation: Mutation, outcomes: dict[Mutation, Any]) -> None:
+    file, old, *_ = mutation
+    assert old in (KERNELS / file).read_text(), f"{file} has changed; plant the bug elsewhere"
     code, output = outcomes[mutation]
     # Exit code 1: a test ran and failed. Errors of the simulator, such as an index out of bounds,
     # are failures too.
