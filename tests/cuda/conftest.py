@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 import tinygen_kernels
-from device_arrays import STAND_IN, need
+from device_arrays import STAND_IN, make_results_full_of_nan, need
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +14,19 @@ def cuda_kernels() -> types.ModuleType:
     from tinygen_kernels import cuda
 
     return cuda
+
+
+@pytest.fixture(scope="module")
+def conv(cuda_kernels: types.ModuleType) -> Iterator[types.ModuleType]:
+    """tinygen_kernels.cuda.conv, in which also short sums are cut into pieces."""
+    from tinygen_kernels.cuda import conv, products
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(products, "_SHORTEST", 32)  # on a GPU, too
+        products.product_of.cache_clear()
+        make_results_full_of_nan(conv, patch)
+        yield conv
+    products.product_of.cache_clear()
 
 
 @pytest.fixture

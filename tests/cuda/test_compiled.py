@@ -26,6 +26,9 @@ TILES = {
     "64x64x8": (0.5, 0.75, ["11"]),
     "64x16x16": (0.25, 0.74, ["44", "41", "14", "11"]),
 }
+# The same by tensor cores, whose products are 1,024 multiply-adds each, of 32 threads. The large
+# tile fills half of a multiprocessor's registers where it reads one number at a time.
+TENSOR_CORES = {"128x128x16": (0.125, 0.1, ["44", "11"]), "64x64x16": (0.25, 0.05, ["44", "11"])}
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +46,15 @@ def test_nothing_is_spilled_and_no_integer_division_is_64_bits_wide(reports: lis
     for report in reports:
         assert (report["spills"], report["wide_divisions"]) == (0, 0), report
         assert report["shared"] <= 48 * 1024, report
-        assert report["registers"] <= 128, report
+        assert report["registers"] <= (168 if "128x128x16 tf32 11" in report["name"] else 128), report
 
 
-@pytest.mark.parametrize("tile", TILES)
-def test_the_tiles_fill_a_gpu_with_multiply_adds(tile: str, reports: list[dict[str, Any]]) -> None:
-    occupancy, multiplications, widths = TILES[tile]
-    found = [report for report in reports if f" {tile} float32" in report["name"]]
-    kernels = [f"{name} {tile} float32 {width}" for width in widths for name in ("conv", "conv_weight") for _ in range(3)]  # architectures
+@pytest.mark.parametrize(("precision", "tile"), [*(("float32", tile) for tile in TILES), *(("tf32", tile) for tile in TENSOR_CORES)])
+def test_the_tiles_fill_a_gpu_with_multiply_adds(precision: str, tile: str, reports: list[dict[str, Any]]) -> None:
+    occupancy, multiplications, widths = TILES[tile] if precision == "float32" else TENSOR_CORES[tile]
+    found = [report for report in reports if f" {tile} {precision}" in report["name"]]
+    architectures = 3 if precision == "float32" else 2  # the oldest has no tensor cores for TF32
+    kernels = [f"{name} {tile} {precision} {width}" for width in widths for name in ("conv", "conv_weight") for _ in range(architectures)]
     assert [report["name"] for report in found] == kernels
     for report in found:
         assert report["occupancy"] >= occupancy, report

@@ -3,13 +3,12 @@
 All cases are small, because the simulator runs every GPU thread as a Python thread.
 """
 
-import types
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy
 import pytest
-from device_arrays import make_results_full_of_nan, on_device
+from device_arrays import on_device
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_shapes import DTYPES, Convolution, convolutions, error, in_any_layout
@@ -39,18 +38,6 @@ CASES = {
 }
 
 
-@pytest.fixture(scope="module")
-def conv(cuda_kernels: types.ModuleType) -> Iterator[types.ModuleType]:
-    from tinygen_kernels.cuda import conv, products
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(products, "_SHORTEST", 32)  # on a GPU too, so that sums as short as these are cut into pieces
-        products.product_of.cache_clear()
-        make_results_full_of_nan(conv, patch)
-        yield conv
-    products.product_of.cache_clear()
-
-
 @pytest.mark.parametrize("shape", [(1, 1, 1), (5, 7, 3), (9, 4, 20), (3, 40, 8), (0, 2, 3), (2, 0, 3)])
 @every_dtype
 def test_a_product_of_matrices_in_any_layout(conv: Any, dtype: Any, shape: tuple[int, int, int]) -> None:
@@ -75,11 +62,14 @@ def test_products_of_stacked_matrices(conv: Any, stack: tuple[int, ...], shape: 
     assert y.shape == exact.shape and (not y.size or error(y.get(), exact, k) < 5e-6)
 
 
-def check(conv: Any, c: Convolution, dtype: Any, seed: int, with_bias: bool, slope: float = 1.0) -> None:
-    """All three against the reference in double precision, arrays in random memory layouts."""
+def check(
+    conv: Any, c: Convolution, dtype: Any, seed: int, with_bias: bool, slope: float = 1.0, factor: Callable[[Any], Any] = numpy.asarray
+) -> None:
+    """All three against the reference in double precision, arrays in random memory layouts. factor(x) is x as it is multiplied."""
     x, w, g = c.arrays(dtype, seed)
     b, d = (w[0, 0, 0], w[0, 0, :, 0]) if with_bias else (None, None)
-    exact = {name: None if array is None else array.astype(numpy.float64) for name, array in zip("xwgbd", (x, w, g, b, d), strict=True)}
+    given = factor(x), factor(w), factor(g), b, d
+    exact = {name: None if array is None else array.astype(numpy.float64) for name, array in zip("xwgbd", given, strict=True)}
     x, w, g = map(on_device, (x, w, g))
     b, d = (w[0, 0, 0], w[0, 0, :, 0]) if with_bias else (None, None)
     results = [
@@ -172,16 +162,18 @@ def test_the_tiles_of_a_real_gpu(conv: Any, monkeypatch: pytest.MonkeyPatch, nam
 
 @pytest.mark.usefixtures("planned_as_for_a_gpu")
 def test_large_tiles_are_for_products_that_fill_the_gpu() -> None:
-    from tinygen_kernels.cuda import products
+    from tinygen_kernels.cuda import products, tensor_cores
     from tinygen_kernels.cuda.tile import LARGE, NARROW, SMALL, TALL
 
-    assert products.choose(10**6, 256, 1, numpy.dtype("f"), 132) == LARGE
-    assert products.choose(10**6, 64, 1, numpy.dtype("f"), 132) == TALL
-    assert products.choose(10**6, 3, 1, numpy.dtype("f"), 132) == NARROW
-    assert products.choose(10**6, 256, 1, numpy.dtype("d"), 132) == SMALL
-    assert products.choose(4096, 256, 1, numpy.dtype("f"), 132) == SMALL
-    assert products.choose(4096, 256, 1, numpy.dtype("f"), 16) == LARGE
-    assert products.choose(4096, 256, 5, numpy.dtype("f"), 132) == LARGE
+    assert products.choose(10**6, 256, 1, "float32", 132) == LARGE
+    assert products.choose(10**6, 64, 1, "float32", 132) == TALL
+    assert products.choose(10**6, 3, 1, "float32", 132) == NARROW
+    assert products.choose(10**6, 256, 1, "float64", 132) == SMALL
+    assert products.choose(4096, 256, 1, "float32", 132) == SMALL
+    assert products.choose(4096, 256, 1, "float32", 16) == LARGE
+    assert products.choose(4096, 256, 5, "float32", 132) == LARGE
+    assert products.choose(10**6, 64, 1, "tf32", 132) == tensor_cores.SMALL
+    assert products.choose(10**6, 256, 1, "tf32", 132) == tensor_cores.LARGE
 
 
 @pytest.mark.parametrize(("offset", "channels", "widths"), [(0, 8, (4, 4)), (4, 8, (4, 4)), (1, 8, (1, 4)), (0, 6, (1, 4))])

@@ -26,6 +26,8 @@ STACKED = "test_cuda_conv.py::test_products_of_stacked_matrices"
 MANY_ROWS = f"{NORM}::test_sums_of_many_rows"
 ENTROPY = f"{ELEMENTWISE}::test_the_sigmoid_and_its_cross_entropy"
 BLEND = f"{ELEMENTWISE}::test_blend"
+TENSOR = "test_tensor_cores.py"
+IN_TF32 = f"{TENSOR}::test_the_tiles_of_a_real_gpu[SMALL-shape0]"
 
 # The file in tinygen_kernels/cuda, its correct code, the bug, and the test that finds it.
 MUTATIONS = [
@@ -69,6 +71,16 @@ MUTATIONS = [
     ("tile.py", "j // 4 * columns_apart + j % 4)", "j)", "test_cuda_conv.py::test_the_tiles_of_a_real_gpu[LARGE-c4]"),
     ("tile.py", "leaky(value, value, slope)", "value", f"{AWKWARD}[plain]"),
     ("products.py", "-padding[i][0], output[i])", "-padding[0][0], output[i])", f"{AWKWARD}[lopsided]"),
+    ("tensor_cores.py", "out[i] = to_tf32(out[i])", "pass", IN_TF32),
+    ("tensor_cores.py", "int32(lane // 4), int32(lane % 4)", "int32(lane % 8), int32(lane // 8)", IN_TF32),
+    ("tensor_cores.py", "a + half * (4", "a + (1 - half) * (4", IN_TF32),
+    ("tensor_cores.py", "of_a[0, i], of_a[0, i + 1]", "of_a[0, i + 1], of_a[0, i]", IN_TF32),
+    ("tensor_cores.py", "_offset(group) - _offset(2 * member)", "_offset(group) - _offset(member)", IN_TF32),
+    ("tensor_cores.py", "n % 4 * 8 + n // 4 * 4", "n * 4", IN_TF32),
+    ("tensor_cores.py", "warp % down * 32", "0", IN_TF32),
+    ("tensor_cores.py", "warp // down * 32", "warp * 32", IN_TF32),
+    ("tile.py", "8 if self.tensor_cores else 4", "4", IN_TF32),
+    ("conv.py", "if not (abs(by_tensor", "if False and (abs(by_tensor", f"{TENSOR}::test_tensor_cores_with_another_layout_are_refused"),
     ("launch.py", "if {i} < _result.size", "if {i} <= _result.size", f"{ELEMENTWISE}::test_leaky_relu_and_its_gradient"),
     ("elementwise.py", "not sign <= 0", "not sign < 0", f"{ELEMENTWISE}::test_leaky_relu_and_its_gradient"),
     ("elementwise.py", "uint32(i // uint32(2))", "uint32(i)", f"{ELEMENTWISE}::test_dropout_is_the_reference_bit_for_bit"),

@@ -9,6 +9,7 @@ memory.py     how the C library keeps the memory of freed arrays
 """
 
 from tinygen_kernels import Array, array_module
+from tinygen_kernels.precision import allow_tf32
 
 from tinygen.backend import memory
 from tinygen.backend.devices import best_device, compute_where, copied_ahead, device_of, expect_array, floats, from_host, to_device

@@ -26,12 +26,20 @@ _MODULES = (*(f"tinygen_kernels.cuda.{name}" for name in ("conv", "elementwise",
 class Architecture:
     """What a multiprocessor holds at once (CUDA C++ Programming Guide, table of technical specifications)."""
 
-    name: str
+    name: str  # sm_ and the compute capability
     threads: int
     blocks: int
     shared: int  # bytes
     reserved: int  # bytes of shared memory that every block loses
     registers: int = 65536
+
+    @property
+    def capability(self) -> tuple[int, int]:
+        major, minor = divmod(int(self.name.removeprefix("sm_")), 10)
+        return major, minor
+
+    def runs(self, kernel: str) -> bool:
+        return self.capability >= (8, 0) or " tf32 " not in kernel
 
 
 ARCHITECTURES = [
@@ -51,7 +59,7 @@ class Report:
     spills: int  # bytes of the stack, and those written and read because registers ran out
     shared: int  # bytes
     occupancy: float  # threads that a multiprocessor holds, as a share of the most it can
-    multiplications: float  # share of multiply-adds in the loop that has most of them
+    multiplications: float  # share of multiply-adds, or of tensor cores' products, in the loop that has most of them
     wide_divisions: int  # of 64-bit integers, for which a GPU has no instruction
     seconds: float  # to compile
 
@@ -85,14 +93,13 @@ def _kernels(module: str) -> list[Any]:
 
 def _reports(module: str, i: int) -> list[Report]:
     name, kernel, signature, threads = _kernels(module)[i]
-    return [report(name, kernel, signature, threads, architecture) for architecture in ARCHITECTURES]
+    return [report(name, kernel, signature, threads, architecture) for architecture in ARCHITECTURES if architecture.runs(name)]
 
 
 def report(name: str, kernel: Any, signature: Any, threads: int, architecture: Architecture) -> Report:
     compiler: Any = importlib.import_module("tinygen_kernels.cuda.compiler")
     begin = time.perf_counter()
-    major, minor = divmod(int(architecture.name.removeprefix("sm_")), 10)
-    ptx = compiler.ptx(kernel, signature, (major, minor))
+    ptx = compiler.ptx(kernel, signature, architecture.capability)
     seconds = time.perf_counter() - begin
     told, disassembly = _assemble(ptx, architecture.name)
     registers = int(_number(r"Used (\d+) registers", told))
@@ -148,7 +155,7 @@ def _occupancy(architecture: Architecture, threads: int, registers: int, shared:
 
 
 def _multiplications(disassembly: str) -> float:
-    """The share of multiply-adds among the instructions of the loop where it is highest."""
+    """The share of multiply-adds and of matrix multiply-adds among the instructions of the loop where it is highest."""
     instructions: list[str] = []
     labels: dict[str, int] = {}
     loops: list[list[str]] = []
@@ -159,4 +166,4 @@ def _multiplications(disassembly: str) -> float:
             instructions.append(instruction[1])
             if target := re.search(r"\bBRA\b.*`\((\.L\w+)\)", line):
                 loops += [instructions[labels[target[1]] :]] if target[1] in labels else []
-    return max((sum(name.startswith(("FFMA", "DFMA")) for name in loop) / len(loop) for loop in loops), default=0.0)
+    return max((sum(name.startswith(("FFMA", "DFMA", "HMMA")) for name in loop) / len(loop) for loop in loops), default=0.0)

@@ -2,27 +2,31 @@
 """Convolution on the GPU.
 
 `products` says which matrix products a convolution is, `operands` what their matrices are, and
-`tile` computes them.
+`tile` computes them, or `tensor_cores` where TF32 is allowed.
 """
 
 import functools
+import warnings
 from collections.abc import Iterator
 from itertools import product
 from math import prod
 from typing import Any
 
 import cupy
+import numpy
 from numba import float32, float64, int32, types, uint32
 
 from tinygen_kernels import Array, Padding, Pair
+from tinygen_kernels.cuda import tensor_cores
 from tinygen_kernels.cuda.compiler import SIMULATED
 from tinygen_kernels.cuda.elementwise import leaky_relu
 from tinygen_kernels.cuda.last_block import counters
-from tinygen_kernels.cuda.launch import empty, flat, launch, multiprocessors
+from tinygen_kernels.cuda.launch import compute_capability, empty, flat, launch, multiprocessors
 from tinygen_kernels.cuda.operands import Axis, Geometry, matrix, pixels_by_taps, place_of_pixel, place_of_sum, taps_by_pixels
 from tinygen_kernels.cuda.products import phases, product_of, sliding, stacked
 from tinygen_kernels.cuda.tile import LARGE, NARROW, SHALLOW, SMALL, TALL, Tile, gemm
 from tinygen_kernels.geometry import output_size
+from tinygen_kernels.precision import tf32_allowed
 
 _POINT: tuple[Pair, Padding, Pair] = (1, 1), ((0, 0), (0, 0)), (1, 1)  # stride, padding, dilation
 
@@ -83,23 +87,33 @@ def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
     """(name, kernel, signature, threads per block) of each kernel, to compile it without a GPU."""
     axis = types.NamedUniTuple(int32, len(Axis._fields), Axis)
     geometry = types.NamedTuple([int32] * 6 + [axis] * 2 + [int32], Geometry)
-    for dtype, tiles in (float32, (LARGE, TALL, SMALL, NARROW)), (float64, (SMALL,)):
+    for dtype, tiles in (float32, (LARGE, TALL, SMALL, NARROW, tensor_cores.LARGE, tensor_cores.SMALL)), (float64, (SMALL,)):
         for tile, a_width, c_width in product(tiles, (4, 1), (4, 1)):
+            if tile.tensor_cores and a_width != c_width:
+                continue  # between the two others, and each takes seconds to compile
             tile = _read_as(tile, a_width, c_width)
-            name = f"{tile.rows}x{tile.columns}x{tile.depth} {dtype} {a_width}{c_width}"
+            name = f"{tile.rows}x{tile.columns}x{tile.depth} {'tf32' if tile.tensor_cores else dtype} {a_width}{c_width}"
             for kind, factory in ("conv", _pixel_kernel), ("conv_weight", _weight_kernel):
                 signature = *3 * (dtype[::1],), dtype, dtype[::1], uint32[::1], dtype[::1], geometry
                 yield f"{kind} {name}", factory(tile, dtype, a_width, c_width), signature, tile.threads
 
 
 def _run(
-    factory: Any, a: Array, b: Array, c: Array, axes: tuple[Axis, Axis], bias: Array | None = None, negative_slope: float = 1.0
+    factory: Any,
+    a: Array,
+    b: Array,
+    c: Array,
+    axes: tuple[Axis, Axis],
+    bias: Array | None = None,
+    negative_slope: float = 1.0,
+    precision: str | None = None,
 ) -> None:
-    """C = leaky_relu(A B + bias), where b holds one matrix for each phase."""
+    """C = leaky_relu(A B + bias), where b holds one matrix for each phase. `precision` is that of `choose`."""
     if not (a.size and b.size and c.size):
         c[...] = _of_no_products(bias, negative_slope)
         return
-    chosen = product_of(len(a), a.shape[3], c.shape[3], axes, a.dtype, multiprocessors(), factory is _weight_kernel)
+    precision = precision or _precision(a.dtype)
+    chosen = product_of(len(a), a.shape[3], c.shape[3], axes, precision, multiprocessors(), factory is _weight_kernel)
     a, b, geometry = flat(a), flat(b), chosen.geometry
     a_width = 4 if geometry.channels % 4 == 0 and _aligned(a) else 1
     c_width = 4 if geometry.n % 4 == 0 and _aligned(b) and _aligned(c) else 1
@@ -124,12 +138,46 @@ def _of_no_products(bias: Array | None, negative_slope: float) -> Array | int:
     return 0 if bias is None else leaky_relu(bias, negative_slope)
 
 
+def _precision(dtype: Any) -> str:
+    """In which products of arrays of this dtype are computed."""
+    if dtype.char != "f":
+        return "float64"
+    return "tf32" if tf32_allowed() and _has_tf32(cupy.cuda.runtime.getDevice()) else "float32"
+
+
+@functools.cache
+def _has_tf32(device: int) -> bool:
+    """Whether tensor cores of the current device, of this number, compute what the float32 kernel does, but for rounding.
+
+    A warning says why not.
+    """
+    wrong = ""
+    if compute_capability() < (8, 0):
+        wrong = "has no tensor cores for TF32, which need compute capability 8.0"
+    else:
+        random = numpy.random.default_rng(0)
+        a, b = random.standard_normal((32, 8), numpy.float32), random.standard_normal((8, 32), numpy.float32)
+        by_tensor_cores, by_threads = (cupy.empty((32, 1, 1, 32), a.dtype) for _ in range(2))
+        for c, precision in (by_tensor_cores, "tf32"), (by_threads, "float32"):
+            _run(_pixel_kernel, cupy.asarray(a.reshape(1, 32, 1, 8)), cupy.asarray(b), c, stacked(1, 32), precision=precision)
+        rounding = 2**-9.9 * (abs(a) @ abs(b))  # 2^-10 of each product, and a little for the sums
+        if not (abs(by_tensor_cores - by_threads).get().reshape(32, 32) <= rounding).all():
+            wrong = "does not multiply by its tensor cores as PTX documents it"
+    if wrong:
+        warnings.warn(f"GPU {device} {wrong}: products stay in float32, though TF32 is allowed", RuntimeWarning, stacklevel=2)
+    return not wrong
+
+
 @functools.cache
 def _pixel_kernel(tile, dtype, a_width, c_width):
     """conv2d and conv2d_data"""
-    return gemm(tile, dtype, pixels_by_taps(tile, dtype, a_width), matrix(tile, dtype, c_width), place_of_pixel, c_width)
+    return _gemm(tile)(tile, dtype, pixels_by_taps(tile, dtype, a_width), matrix(tile, dtype, c_width), place_of_pixel, c_width)
 
 
 @functools.cache
 def _weight_kernel(tile, dtype, a_width, c_width):
-    return gemm(tile, dtype, taps_by_pixels(tile, dtype, a_width), matrix(tile, dtype, c_width), place_of_sum, c_width)
+    return _gemm(tile)(tile, dtype, taps_by_pixels(tile, dtype, a_width), matrix(tile, dtype, c_width), place_of_sum, c_width)
+
+
+def _gemm(tile):
+    return tensor_cores.gemm if tile.tensor_cores else gemm

@@ -122,6 +122,12 @@ def _multiprocessors(number: int) -> int:
     return cupy.cuda.runtime.deviceGetAttribute(cupy.cuda.runtime.cudaDevAttrMultiProcessorCount, number)
 
 
+def compute_capability() -> tuple[int, int]:
+    """(major, minor) of the current device."""
+    capability = cupy.cuda.Device().compute_capability
+    return int(capability[:-1]), int(capability[-1])
+
+
 def _kind(value: Any) -> Any:
     """What the type of an argument depends on."""
     if isinstance(value, cupy.ndarray):
@@ -146,9 +152,8 @@ class _Loaded:
     """A kernel in the memory of the current device, for arguments of the types of an example."""
 
     def __init__(self, kernel: Callable[..., None], example: tuple[Any, ...]) -> None:
-        capability = cupy.cuda.Device().compute_capability
         signature = tuple(map(type_of, example))
-        entry, cubin = machine_code(kernel, signature, (int(capability[:-1]), int(capability[-1])))
+        entry, cubin = machine_code(kernel, signature, compute_capability())
         self._module = _told(driver().cuModuleLoadData(cubin))
         self._function = int(_told(driver().cuModuleGetFunction(self._module, entry.encode())))
         self._layout = layout(signature)

@@ -1,11 +1,12 @@
 # mypy: allow-untyped-defs
-"""Access to four consecutive elements at once, which Numba has no function for.
+"""Access to several consecutive elements at once, which Numba has no function for.
 
 A thread moves up to 16 bytes with one instruction if their address is a multiple of 16: four
 float32, or two times two float64. With fewer instructions for reading, most of the instructions in
-the loop of a matrix product are multiplications. Indices here are multiples of four. The simulator
-gets the same functions in plain Python.
+the loop of a matrix product are multiplications. Indices here are multiples of the number of
+elements. The simulator gets the same functions in plain Python.
 
+    load2(array, i)                     returns two values
     load4(array, i)                     returns four values
     store4(array, i, v0, v1, v2, v3)    stores four values
     ALIGNMENT                           that a shared array needs for them; the simulator has none
@@ -19,6 +20,10 @@ ALIGNMENT = None if SIMULATED else 16
 
 if SIMULATED:
 
+    def load2(array, i):
+        assert i % 2 == 0 and i + 2 <= array.size, "a load of two that is misaligned or too long"
+        return array[i], array[i + 1]
+
     def load4(array, i):
         assert i % 4 == 0 and i + 4 <= array.size, "a load of four that is misaligned or too long"
         return array[i], array[i + 1], array[i + 2], array[i + 3]
@@ -31,32 +36,39 @@ else:
     from llvmlite import ir
     from numba.cuda.extending import intrinsic
 
-    def _vector(context, builder, array_type, array, i):
-        """The address of array[i] as a pointer to a vector of four elements."""
+    def _vector(context, builder, array_type, array, i, n):
+        """The address of array[i] as a pointer to a vector of n elements."""
         wide = i if i.type.width == 64 else builder.zext(i, ir.IntType(64))
         element = builder.gep(context.make_array(array_type)(context, builder, array).data, [wide])
-        vector = ir.VectorType(context.get_data_type(array_type.dtype), 4)
+        vector = ir.VectorType(context.get_data_type(array_type.dtype), n)
         return builder.bitcast(element, vector.as_pointer(element.type.addrspace)), vector
 
     def _lane(j):
         return ir.Constant(ir.IntType(32), j)
 
-    @intrinsic
-    def load4(typing_context, array, i):
+    def _load(array, i, n):
         def generate(context, builder, signature, arguments):
-            pointer, _ = _vector(context, builder, array, *arguments)
-            vector = builder.load(pointer, align=16)
-            return context.make_tuple(builder, signature.return_type, [builder.extract_element(vector, _lane(j)) for j in range(4)])
+            pointer, _ = _vector(context, builder, array, *arguments, n)
+            vector = builder.load(pointer, align=4 * n)
+            return context.make_tuple(builder, signature.return_type, [builder.extract_element(vector, _lane(j)) for j in range(n)])
 
         # The index of a loop is an int64. If it were narrowed here, LLVM could not fold it into the
         # address.
         index = types.int64 if i == types.int64 else types.uint32
-        return types.UniTuple(array.dtype, 4)(array, index), generate
+        return types.UniTuple(array.dtype, n)(array, index), generate
+
+    @intrinsic
+    def load2(typing_context, array, i):
+        return _load(array, i, 2)
+
+    @intrinsic
+    def load4(typing_context, array, i):
+        return _load(array, i, 4)
 
     @intrinsic
     def store4(typing_context, array, i, v0, v1, v2, v3):
         def generate(context, builder, signature, arguments):
-            pointer, vector_type = _vector(context, builder, array, *arguments[:2])
+            pointer, vector_type = _vector(context, builder, array, *arguments[:2], 4)
             vector = ir.Constant(vector_type, ir.Undefined)
             for j in range(4):
                 vector = builder.insert_element(vector, arguments[2 + j], _lane(j))

@@ -185,7 +185,7 @@ def matrix(tile: Tile, dtype: Any, width: int) -> Operand:
     Neighbouring threads read neighbouring columns, 64 bytes or more. These are whole sectors if 8
     divides n.
     """
-    mine, step, passes, put = _share(tile, tile.columns, tile.columns, width, False)
+    mine, step, passes, put = _share(tile, tile.columns, tile.pitches[1], width, False)
     read, depth = _reader(width, dtype), tile.depth
     LEFT, PLACE, COLUMNS = 0, 1, 2
 
@@ -212,7 +212,7 @@ def _gathered(tile: Tile, dtype: Any, width: int, fixed: Half, moving: Half, tra
 
     The state is the rest of k, the digits of k, and the place, row and column of each m.
     """
-    mine, step, passes, put = _share(tile, tile.rows, tile.pitch, width, transposed)
+    mine, step, passes, put = _share(tile, tile.rows, tile.pitches[0], width, transposed)
     read, depth = _reader(width, dtype), tile.depth
     fixed_radix, fixed_source = fixed
     moving_radix, moving_source = moving

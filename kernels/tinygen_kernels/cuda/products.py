@@ -8,9 +8,10 @@ small tiles give many. If even small tiles give too few, a long sum over k is di
 import functools
 from itertools import product
 from math import gcd, prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tinygen_kernels import Padding, Pair
+from tinygen_kernels.cuda import tensor_cores
 from tinygen_kernels.cuda.compiler import SIMULATED
 from tinygen_kernels.cuda.operands import Axis, Geometry
 from tinygen_kernels.cuda.tile import LARGE, NARROW, SMALL, TALL, TINY, Tile
@@ -37,7 +38,7 @@ class Product(NamedTuple):
 
 
 @functools.lru_cache(4096)
-def product_of(images: int, channels: int, outputs: int, axes: tuple[Axis, Axis], dtype: Any, processors: int, weight: bool) -> Product:
+def product_of(images: int, channels: int, outputs: int, axes: tuple[Axis, Axis], precision: str, processors: int, weight: bool) -> Product:
     """The product of conv2d, of phases of conv2d_data or, if `weight`, of conv2d_weight.
 
     A piece is a number of whole slabs. There are as many pieces as all multiprocessors can hold at
@@ -47,23 +48,27 @@ def product_of(images: int, channels: int, outputs: int, axes: tuple[Axis, Axis]
     pixels, taps, phases = images * rows.grid * columns.grid, rows.taps * columns.taps * channels, rows.phases * columns.phases
     m, k = (taps, pixels) if weight else (pixels, taps)
     most = max(1, k // _SHORTEST)
-    tile = choose(m, outputs, phases * most, dtype, processors)
+    tile = choose(m, outputs, phases * most, precision, processors)
     pieces = min(most, max(1, tile.wanted * processors // max(1, phases * tile.blocks(m, outputs))))
     piece = max(1, -(-k // (pieces * tile.depth))) * tile.depth
     pieces, stacked = max(1, -(-k // piece)), int(phases > rows.apart * columns.apart)
     return Product(tile, Geometry(m, outputs, k, piece, pieces, channels, rows, columns, stacked))
 
 
-def choose(m: int, n: int, pieces: int, dtype: Any, processors: int) -> Tile:
-    """The tile for a product (m, n) of `pieces` pieces."""
+def choose(m: int, n: int, pieces: int, precision: str, processors: int) -> Tile:
+    """The tile for a product (m, n) of `pieces` pieces in "float32", "float64" or "tf32"."""
     if SIMULATED:
-        return TINY
-    if dtype != "float32":
+        return tensor_cores.TINY if precision == "tf32" else TINY
+    if precision == "float64":
         return SMALL  # a larger tile would need more registers than there are
-    if n <= NARROW.columns:
+    if precision == "tf32":
+        small = tensor_cores.SMALL
+        large = tensor_cores.LARGE if n > small.columns else small
+    elif n <= NARROW.columns:
         return NARROW
-    large = LARGE if n > TALL.columns else TALL
-    return large if m > SMALL.rows and large.blocks(m, n) * pieces >= large.wanted * processors else SMALL
+    else:
+        small, large = SMALL, LARGE if n > TALL.columns else TALL
+    return large if m > small.rows and large.blocks(m, n) * pieces >= large.wanted * processors else small
 
 
 def stacked(images: int, m: int) -> tuple[Axis, Axis]:

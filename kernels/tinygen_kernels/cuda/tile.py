@@ -63,15 +63,21 @@ class Tile(NamedTuple):
     depth: int
     thread_rows: int
     thread_columns: int
+    tensor_cores: bool = False  # multiply, in TF32
 
     @property
     def threads(self) -> int:
         return (self.rows // self.thread_rows) * (self.columns // self.thread_columns)
 
     @property
-    def pitch(self) -> int:
-        """The distance from one k of A's slab to the next."""
-        return self.rows + 4
+    def pitches(self) -> tuple[int, int]:
+        """The distances from one k to the next, in a slab of A and of B."""
+        return (self.rows + 2, self.columns + 1) if self.tensor_cores else (self.rows + 4, self.columns)
+
+    @property
+    def apart(self) -> tuple[int, int]:
+        """The distances between a thread's groups of four rows, and of four columns."""
+        return 4 * (self.rows // self.thread_rows), 8 if self.tensor_cores else 4 * (self.columns // self.thread_columns)
 
     @property
     def wanted(self) -> int:
@@ -121,20 +127,23 @@ def own_piece(g):
     return int32(uint32(cuda.blockIdx.z) % uint32(g.pieces))
 
 
-def gemm(tile: Tile, dtype: Any, a_operand: Operand, b_operand: Operand, place: Callable[..., Any], width: int) -> Callable[..., Any]:
+def gemm(
+    tile: Tile, dtype: Any, a_operand: Operand, b_operand: Operand, place: Callable[..., Any], width: int, sharing: Any = None
+) -> Callable[..., Any]:
     """The kernel of C = leaky_relu(A B + bias), without a bias if that is an empty array.
 
     `partial` is memory for the sums of the pieces of k. width is 4 if the rows of C begin at
-    multiples of 16 bytes and the number of columns is a multiple of four, else 1.
+    multiples of 16 bytes and the number of columns is a multiple of four, else 1. `sharing` is
+    `corner` and `multiply` if threads do not multiply each for itself.
     """
-    rows, columns, depth, thread_rows, thread_columns = tile
-    a_slab, b_slab = depth * tile.pitch, depth * columns
+    rows, columns, depth, thread_rows, thread_columns, _ = tile
+    a_slab, b_slab = (depth * pitch for pitch in tile.pitches)
     b_begin = 2 * a_slab
     size = b_begin + 2 * b_slab
     a_states, a_items, a_start, a_fetch, a_put = a_operand
     b_states, b_items, b_start, b_fetch, b_put = b_operand
-    corner, multiply, write = _corner(tile), _multiplication(tile, dtype), _write(tile, dtype, place, width)
-    clear, put_piece, add_pieces = _pieces(tile, dtype)
+    corner, multiply = sharing or (_corner(tile), _multiplication(tile, dtype))
+    write, (clear, put_piece, add_pieces) = _write(tile, dtype, place, width), _pieces(tile, dtype)
 
     def kernel(a, b, bias, slope, partial, counters, c, g):
         shared = cuda.shared.array(size, dtype, alignment=ALIGNMENT)
@@ -237,8 +246,8 @@ def _multiplication(tile: Tile, dtype: Any) -> Callable[..., Any]:
     widened at each access. They advance by constants, so that the offsets of all reads are parts of
     the instructions. A separate counter ends the loop.
     """
-    _, columns, depth, thread_rows, thread_columns = tile
-    pitch, rows_apart, columns_apart = tile.pitch, 4 * (tile.rows // thread_rows), 4 * (columns // thread_columns)
+    depth, thread_rows, thread_columns = tile.depth, tile.thread_rows, tile.thread_columns
+    (a_pitch, b_pitch), (rows_apart, columns_apart) = tile.pitches, tile.apart
 
     @device
     def multiply(shared, a, b, sums):
@@ -252,8 +261,8 @@ def _multiplication(tile: Tile, dtype: Any) -> Callable[..., Any]:
             for i in range(thread_rows):
                 for j in range(thread_columns):
                     sums[i, j] += of_a[i] * of_b[j]
-            a += pitch
-            b += columns
+            a += a_pitch
+            b += b_pitch
             left = int32(left - 1)
 
     return multiply
@@ -264,8 +273,7 @@ def _write(tile: Tile, dtype: Any, place: Callable[..., Any], width: int) -> Cal
 
     place(m, g) is negative if C has no row m.
     """
-    _, columns, _, thread_rows, thread_columns = tile
-    rows_apart, columns_apart = 4 * (tile.rows // thread_rows), 4 * (columns // thread_columns)
+    thread_rows, thread_columns, (rows_apart, columns_apart) = tile.thread_rows, tile.thread_columns, tile.apart
 
     @device
     def write(c, sums, bias, slope, row, column, g):
