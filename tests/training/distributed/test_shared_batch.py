@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy
@@ -142,9 +143,7 @@ def test_many_gradients_are_averaged_in_buckets(monkeypatch: pytest.MonkeyPatch)
 
     def averaged(rows: slice) -> list[numpy.ndarray]:
         given = [numpy.full(shape, rows.start + i, "float64" if i == 5 else "float32") for i, shape in enumerate(shapes)]
-        active = backend.shard()
-        assert active is not None
-        with backend.sharing(told(active, lambda x: sent.append((x.size, x.dtype.name)))):
+        with backend.sharing(telling(sent.append)):
             return backend.averaged(given)
 
     for own in together(2, 4, averaged):
@@ -153,15 +152,31 @@ def test_many_gradients_are_averaged_in_buckets(monkeypatch: pytest.MonkeyPatch)
     assert sorted(sent) == sorted(2 * [(11, "float32"), (20, "float32"), (1, "float32"), (5, "float64")])
 
 
-def told(active: backend.Shard | None, tell: Callable[[backend.Array], object]) -> backend.Shard:
-    """The same shard, which tells of each array that it begins to add up."""
+@dataclass
+class Told:
+    """A sum that logs the number of its elements when it is begun, and each time that it is asked for, which is always too early."""
+
+    active: backend.Shard
+    log: Callable[[Any], object]
+    x: backend.Array
+
+    def __post_init__(self) -> None:
+        self.log((self.x.size, self.x.dtype.name))
+        self.sum = self.active.begin(self.x)
+
+    def arrived(self) -> bool:
+        self.log("asked")
+        return False
+
+    def wait(self) -> backend.Array:
+        return self.sum.wait()
+
+
+def telling(log: Callable[[Any], object]) -> backend.Shard:
+    """The shard of this thread, of whose sums the log is told."""
+    active = backend.shard()
     assert active is not None
-
-    def begin(x: backend.Array) -> backend.Sum:
-        tell(x)
-        return active.begin(x)
-
-    return replace(active, begin=begin)
+    return replace(active, begin=partial(Told, active, log))
 
 
 @pytest.mark.parametrize("clip_norm", [None, 1e-3])
@@ -174,20 +189,19 @@ def test_a_bucket_is_on_its_way_while_the_walk_goes_on_and_once(clip_norm: float
 
         def backward(self, node: Any, *_: Any) -> Any:
             yield
-            self.log.append(type(node).__name__)
+            self.log.append(type(node).__name__.removesuffix("Function"))
 
     def minimized(rows: slice) -> list[Any]:
         net, log = dense(), list[Any]()
         groups = optim.Groups([optim.SGD(net.parameters(), 0.1)], clip_norm=clip_norm)
-        with backend.sharing(told(backend.shard(), lambda x: log.append(x.size) if x.size > 3 else None)), tg.listening(Walk(log)):
-            loss = net(tg.tensor(ROWS[rows])).sum(axis=1).mean()
-            log.clear()
-            groups.minimize(loss)
+        with backend.sharing(telling(log.append)), tg.listening(Walk(log)):
+            groups.minimize(net(tg.tensor(ROWS[rows])).sum(axis=1).mean())
         return log
 
     for log in together(2, 7, minimized):
-        tail = ["MatMulFunction", 15, "AddFunction", "MatMulFunction", 24, "AddFunction", "MatMulFunction", 95]
-        assert log[log.index("MatMulFunction") :] == tail
+        first, second, last = ((size, "float64") for size in (15, 24, 95))
+        tail = ["MatMul", first, "asked", "Add", "asked", "MatMul", second, "asked", "Add", "asked", "MatMul", last, "asked"]
+        assert log[log.index("MatMul") :] == tail
 
 
 def dense() -> nn.Sequential:
