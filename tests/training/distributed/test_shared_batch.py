@@ -223,12 +223,13 @@ class Nothing(tg.Function):
 def test_losses_that_add_up_and_gradients_that_arrive_by_one_of_two_ways(size: int) -> None:
     def trained(rows: slice) -> list[numpy.ndarray]:
         p, x = tg.tensor(numpy.arange(1.0, 3.0), requires_grad=True), tg.tensor(ROWS[rows].sum(axis=(1, 2)))
-        sgd = optim.SGD([p], 0.1)
+        none = tg.tensor(numpy.ones(2), requires_grad=True)
+        sgd = optim.SGD([p, none], 0.1)
         (x * p).sum(axis=1).mean().backward()
         (x * p**2).sum(axis=1).mean().backward()
         sgd.step()
         between = p.numpy().copy()
-        sgd.minimize((Nothing()(p * 2.0) * x + p * x).sum(axis=1).mean())
+        sgd.minimize((Nothing()(p * 2.0) * x + p * x + Nothing()(none)).sum(axis=1).mean())
         assert p.grad is not None
         after = p.grad.numpy().copy()
         (x * p).sum(axis=1).mean().backward()
