@@ -26,8 +26,9 @@ TILES = {
     "64x64x8": (0.5, 0.75, ["11"]),
     "64x16x16": (0.25, 0.74, ["44", "41", "14", "11"]),
 }
-# The same by tensor cores, whose products are 1,024 multiply-adds each, of 32 threads. The large
-# tile fills half of a multiprocessor's registers where it reads one number at a time.
+# The same by tensor cores, whose products are 1,024 multiply-adds each, of 32 threads. Where the
+# large tile reads one number at a time, it takes more than 128 registers: a multiprocessor holds one
+# block of 256 threads then, whether these are 129 or 255.
 TENSOR_CORES = {"128x128x16": (0.125, 0.1, ["44", "11"]), "64x64x16": (0.25, 0.05, ["44", "11"])}
 
 
@@ -46,7 +47,7 @@ def test_nothing_is_spilled_and_no_integer_division_is_64_bits_wide(reports: lis
     for report in reports:
         assert (report["spills"], report["wide_divisions"]) == (0, 0), report
         assert report["shared"] <= 48 * 1024, report
-        assert report["registers"] <= (168 if "128x128x16 tf32 11" in report["name"] else 128), report
+        assert report["registers"] <= (255 if "128x128x16 tf32 11" in report["name"] else 128), report
 
 
 @pytest.mark.parametrize(("precision", "tile"), [*(("float32", tile) for tile in TILES), *(("tf32", tile) for tile in TENSOR_CORES)])
