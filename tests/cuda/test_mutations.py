@@ -65,7 +65,7 @@ MUTATIONS = [
     ("products.py", "if self.geometry.pieces > 1 else 0", "// 2", f"{AWKWARD}[pieces]"),
     ("last_block.py", "most = uint32(blocks - 1)", "most = uint32(blocks)", f"{AWKWARD}[pieces]"),
     ("last_block.py", "== most", "== uint32(0)", f"{AWKWARD}[pieces]"),
-    ("last_block.py", "return last[0] != 0", "return True", f"{AWKWARD}[pieces]"),
+    ("last_block.py", "return last[0] != 0", "return last[0] == 0", f"{AWKWARD}[pieces]"),
     ("conv.py", "_of_no_products(bias, negative_slope)  #", "0  #", f"{AWKWARD}[holes]"),
     ("tile.py", "if n < uint32(bias.size) else", "if n <= uint32(bias.size) else", f"{AWKWARD}[plain]"),
     ("tile.py", "j // 4 * columns_apart + j % 4)", "j)", "test_cuda_conv.py::test_the_tiles_of_a_real_gpu[LARGE-c4]"),

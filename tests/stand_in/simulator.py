@@ -1,7 +1,8 @@
-"""Numba's CUDA simulator, many times as fast: the threads of a block take turns instead of competing for the interpreter.
+"""Numba's CUDA simulator, faster: the threads of a block take turns instead of competing for the interpreter.
 
-One runs at a time, to its end or to a barrier, in an order that is shuffled, but always the same. So a race is found every time or
-never, and a kernel without barriers needs one Python thread. The names are those that the simulator uses.
+One runs at a time, to its end or to a barrier, so a kernel without barriers needs one Python thread. The blocks of a kernel and the
+threads of a block run in an order that is shuffled, but always the same. So a race is found every time or never. The names are those
+that the simulator uses.
 """
 
 import random
@@ -54,8 +55,7 @@ class Block:
 
     def run(self, place: tuple[int, ...], *arguments: Any) -> None:
         self.place, self.arguments = Dim3(*place), arguments
-        self.threads = list(numpy.ndindex(*self.shape))  # that have not begun
-        random.Random(0).shuffle(self.threads)
+        self.threads = _shuffled(*self.shape)  # that have not begun
         self.pass_on()
         self.done.acquire()
         if self.failure:
@@ -92,6 +92,21 @@ class Block:
         self.pass_on()
 
 
+def _shuffled(*shape: int) -> list[tuple[int, ...]]:
+    indices = list(numpy.ndindex(*shape))
+    random.Random(0).shuffle(indices)
+    return indices
+
+
+class _Numpy:
+    """NumPy, by whose `ndindex` the simulator chooses the next block."""
+
+    ndindex = staticmethod(_shuffled)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(numpy, name)
+
+
 class _Cuda:
     """What `cuda` means in a module with kernels: while one runs the simulator's functions, otherwise Numba's."""
 
@@ -112,4 +127,4 @@ def _swapped(function: Any, _: Any) -> Any:
 
 
 def speed_up() -> None:
-    kernel.BlockManager, kernel.swapped_cuda_module = Block, _swapped
+    kernel.BlockManager, kernel.swapped_cuda_module, kernel.np = Block, _swapped, _Numpy()
