@@ -74,7 +74,7 @@ def close(result: Any, exact: Any) -> bool:
 @every_dtype
 @pytest.mark.parametrize("shape", [(2, 129), ()])
 def test_the_sigmoid_and_its_cross_entropy(cuda: Any, dtype: Any, shape: tuple[int, ...]) -> None:
-    """Targets are a number, one for each logit or one for each column. So is the gradient, or it is one for all."""
+    """Targets are a number, one for each logit or one for each row. So is the gradient, or it is one for all."""
     random = numpy.random.default_rng(0)
     z, g, t = (in_any_layout(x.astype(dtype), random) if shape else numpy.array(x, dtype) for x in 8 * random.standard_normal((3, *shape)))
     own_z = on_device(z)
@@ -82,7 +82,7 @@ def test_the_sigmoid_and_its_cross_entropy(cuda: Any, dtype: Any, shape: tuple[i
     for targets, (gradient, own_gradient) in (
         (0.75, (g, on_device(g))),
         (t, one_number(dtype, shape)),
-        (t[:1].copy() if shape else t, (g, on_device(g))),
+        (t[:, :1].copy() if shape else t, (g, on_device(g))),
     ):
         own = targets if isinstance(targets, float) else on_device(targets)
         assert close(cuda.binary_cross_entropy(own_z, own), reference.binary_cross_entropy(z, targets))

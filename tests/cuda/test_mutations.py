@@ -121,7 +121,7 @@ MUTATIONS = [
     ("norm.py", " and c < uint32(channels)\n", "\n", f"{NORM}::test_column_sums"),
     ("norm.py", "            cuda.syncthreads()\n", "", f"{NORM}::test_column_sums"),
     ("norm.py", "while half >= uint32(_WIDTH)", "while half > uint32(_WIDTH)", f"{NORM}::test_column_sums"),
-    ("norm.py", "        if blocks > 1:", "            if False:", MANY_ROWS),
+    ("norm.py", "        if blocks > 1:", "        if False:", MANY_ROWS),
     ("norm.py", "int32(min(run + _DEPTH * _RUN, end))", "int32(end)", MANY_ROWS),
     ("norm.py", " first += of_run", " first = of_run", MANY_ROWS),
     ("norm.py", "int32(2 * channels)", "int32(channels)", MANY_ROWS),
