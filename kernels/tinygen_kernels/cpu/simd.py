@@ -30,8 +30,7 @@ from tinygen_kernels.cpu.vector import LINE_BYTES, REGISTERS, VECTOR_BYTES, int6
 
 VECTORS = 2  # in each row of a tile
 PIXELS = 14 if REGISTERS == 32 else 6  # rows of the gather tile
-# Rows of the outer tile. A plan takes the number that leaves the fewest rows of its last tile
-# unused.
+# Rows of the outer tile. A plan takes the number that wastes the least (`weight.weight_plan`).
 ROWS = range(9, 15) if REGISTERS == 32 else range(4, 7)
 
 

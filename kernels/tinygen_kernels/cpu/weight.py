@@ -23,14 +23,14 @@ from tinygen_kernels.cpu.plan import Plan, Window, by_rows, indices, kept
 from tinygen_kernels.cpu.ranges import of_images, ranges
 from tinygen_kernels.cpu.simd import ROWS, outer_tile, prefetch, tile_width
 from tinygen_kernels.cpu.team import threads
-from tinygen_kernels.cpu.vector import LINE_BYTES
+from tinygen_kernels.cpu.vector import LINE_BYTES, REGISTERS
 from tinygen_kernels.geometry import source_tables
 
-_PIXELS = 96  # of a range, about
+_PIXELS = 96 if REGISTERS == 32 else 72  # of a range, about
 _SUMS = 64  # the most partial sums,
 _SUM_PIXELS = 1024  # one for every so many output pixels,
 _SUMS_SIZE = 1 << 19  # but never more than so many elements in all of them
-_ITEM_SIZE = 1 << 15  # elements of a partial sum that stay in the cache
+_ITEM_SIZE = 1 << 16  # elements of a partial sum that stay in the cache
 
 
 def weight_gradient(x: Array, y: Array, window: Window) -> Array:
@@ -81,7 +81,8 @@ def weight_plan(size: Pair, channels: int, outputs: int, window: Window, pitches
         # One tap, the first pixel of the window. Its other pixels are at fixed offsets from that.
         rows, columns = rows[:, :1], columns[:, :1]
         offsets = (numpy.arange(height)[:, None] * dilation[0] * size[1] * channels + numpy.arange(width * channels)).ravel()
-    tile = min(reversed(ROWS), key=lambda rows: -(-offsets.size // rows) * rows)
+    # A tile's loads of y take about as long as one more row.
+    tile = min(reversed(ROWS), key=lambda rows: -(-offsets.size // rows) * (rows + 1))
     offsets = numpy.pad(offsets, (0, -offsets.size % tile), "edge").reshape(-1, tile)
     kinds, kind, starts = ranges(rows, columns, size[1], _PIXELS, outputs, channels)
     pixels = len(rows) * len(columns)
@@ -112,7 +113,7 @@ def _outer(item, x, y, pairs, first, starts, copied, bounds, block, offsets, x_p
     ranges = (len(x) + block - 1) // block * len(starts)
     number, part = item // sum_items, item % sum_items
     low, high = part * all_tiles // sum_items, (part + 1) * all_tiles // sum_items
-    own = sums[number]
+    own, taps = sums[number], all_tiles // tiles
     own[low:high] = 0
     shares = ranges * (high - low) * (columns // width)
     x_share, y_share = x.size // shares + 1, y.size // shares + 1
@@ -126,19 +127,20 @@ def _outer(item, x, y, pairs, first, starts, copied, bounds, block, offsets, x_p
         y_read, y_start = _copied(y, y_place, y_pixels[: len(y_pixels) * present // block], y_copies, y_pitch)
         # While the tiles work on this range, each of them prefetches its share of the next range.
         x_next, y_next = (index + 1) * x.size // ranges, (index + 1) * y.size // ranges
+        # A division for each tile would delay its first load, and a tile takes only some hundred cycles.
         for column in range(0, columns, width):
-            for tile in range(low, high):
-                prefetch(x, x_next, x_next + x_share)
-                prefetch(y, y_next, y_next + y_share)
-                x_next += x_share
-                y_next += y_share
-                row, entry = tile % tiles * rows, kind * (all_tiles // tiles) + tile // tiles
-                pair, total = first[entry], tile * rows * columns + column
-                pair_count = (first[entry + 1] - pair) * present // block
-                left = y.shape[2] - column
-                outer_tile(
-                    x_read, x_start, offsets, row, rows, y_read, y_start + column, pairs, pair, pair_count, left, own, total, columns
-                )
+            for tap in range(low // tiles, (high - 1) // tiles + 1):
+                pair = first[kind * taps + tap]
+                pair_count, left = (first[kind * taps + tap + 1] - pair) * present // block, y.shape[2] - column
+                for tile in range(max(low, tap * tiles), min(high, (tap + 1) * tiles)):
+                    prefetch(x, x_next, x_next + x_share)
+                    prefetch(y, y_next, y_next + y_share)
+                    x_next += x_share
+                    y_next += y_share
+                    row, total = (tile - tap * tiles) * rows, tile * rows * columns + column
+                    outer_tile(
+                        x_read, x_start, offsets, row, rows, y_read, y_start + column, pairs, pair, pair_count, left, own, total, columns
+                    )
 
 
 @helper
