@@ -29,7 +29,7 @@ from tinygen_kernels.geometry import source_tables
 _PIXELS = 96 if REGISTERS == 32 else 72  # of a range, about
 _SUMS = 64  # the most partial sums,
 _SUM_PIXELS = 1024  # one for every so many output pixels,
-_SUMS_SIZE = 1 << 19  # but never more than so many elements in all of them
+_SUMS_SIZE = 1 << 19  # but never more than so many elements in all of them, without unused rows and columns
 _ITEM_SIZE = 1 << 16  # elements of a partial sum that stay in the cache
 
 
@@ -45,7 +45,7 @@ def weight_gradient(x: Array, y: Array, window: Window) -> Array:
     pitches = 0 if whole_rows else _pitch(channels * window[1][1], channels, x.itemsize), _pitch(outputs, outputs, x.itemsize)
     plan = weight_plan(x.shape[1:3], channels, outputs, window, pitches)
     tiles, rows = plan[-1].shape
-    most = max(1, min(_SUMS, y.size // outputs // _SUM_PIXELS, _SUMS_SIZE // (taps * tiles * rows * outputs)))
+    most = max(1, min(_SUMS, y.size // outputs // _SUM_PIXELS, _SUMS_SIZE // w.size))
     # A power of two, because many batch sizes and numbers of threads are powers of two.
     sums = empty((1 << most.bit_length() - 1, taps * tiles, rows, strip_count(outputs, x.dtype) * tile_width(x)), x.dtype)
     sum_items = min(max(1, sums[0].size // _ITEM_SIZE, -(-2 * threads() // len(sums))), taps * tiles)
