@@ -101,7 +101,7 @@ class BinaryCrossEntropyFunction(Fused):
         return softplus(z) - z * t
 
     def forward(self, z: Array, t: Array | float) -> Array:
-        return for_array(z).binary_cross_entropy(z, t)
+        return for_array(z, None if isinstance(t, float) else t).binary_cross_entropy(z, t)
 
     def kernel_backward(self, g: Array, y: Array, z: Array, t: Array | float) -> tuple[Array | None, ...]:
         return for_array(z).binary_cross_entropy_backward(g, z, t), None
