@@ -162,6 +162,8 @@ def install() -> None:
         cuda=cuda,
         random=random,
     )
+    cupyx: Any = types.ModuleType("cupyx")
+    cupyx.empty_pinned = numpy.empty
     for name in [name for name in sys.modules if name.partition(".")[0] in ("cupy", "cupyx")]:
         del sys.modules[name]
-    sys.modules |= {module.__name__: module for module in (cupy, random, cuda, runtime)}
+    sys.modules |= {module.__name__: module for module in (cupy, random, cuda, runtime, cupyx)}

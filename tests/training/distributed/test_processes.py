@@ -16,7 +16,7 @@ pytest.importorskip("mpi4py", reason="needs the extra mpi")
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 EXACT = Path(__file__).with_name("in_float64.py")
-SUMS = Path(__file__).with_name("sums.py")
+SUMS, ON_GPUS = (Path(__file__).with_name(name) for name in ("sums.py", "on_gpus.py"))
 ROWS, BATCH = 23, 11  # two steps an epoch, and shares that differ
 
 
@@ -69,6 +69,16 @@ def test_several_processes_train_as_one_does(processes: int, example: str, optio
 
 def test_sums_on_their_way_do_not_mix(tmp_path: Path) -> None:
     result = run(3, tmp_path / "run", SUMS)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.usefixtures("device")
+@pytest.mark.parametrize("device", [pytest.param("cuda", marks=pytest.mark.gpu)], indirect=True)
+def test_processes_share_a_batch_on_gpus(tmp_path: Path) -> None:
+    """Through the host where NCCL is missing or the processes have one GPU."""
+    from tinygen_kernels.cuda.compiler import SIMULATED
+
+    result = run(2, tmp_path / "run", ON_GPUS, *["stand-in"] * SIMULATED)
     assert result.returncode == 0, result.stderr
 
 
