@@ -81,7 +81,11 @@ REFUSED: list[Refusal] = [
     (lambda: a @ b, ValueError, "matmul: (2, 3) @ (4,): the last axis of the first and the last but one of the second must agree"),
     (lambda: a[2], IndexError, "GetItem: index 2 is out of bounds for axis 0 with size 2; arguments: float32 (2, 3) on cpu"),
     (lambda: a.sum(axis=2), ValueError, "Sum: axis 2 is out of bounds for array of dimension 2; arguments: float32 (2, 3) on cpu"),
-    (lambda: F.zeros((0, 3)).mean(axis=0), ValueError, "mean: there are no elements in (0, 3) over axis 0"),
+    (
+        lambda: F.zeros((0, 3)).mean(axis=0),
+        ValueError,
+        "Mean: there are no elements in (0, 3) over axis 0; arguments: float32 (0, 3) on cpu",
+    ),
     (lambda: a.item(), ValueError, "item() takes a tensor of one element, this one has shape (2, 3); .tolist() gives them all"),
     # tensors that require gradients
     (

@@ -35,12 +35,12 @@ def _kept(shape: Shape, axis: Axis) -> Shape:
     return tuple(1 if i in reduced else n for i, n in enumerate(shape))
 
 
-def _count(x: Tensor, axis: Axis) -> int:
-    """How many elements are reduced to one."""
-    count = math.prod(n for n, kept in zip(x.shape, _kept(x.shape, axis), strict=True) if kept == 1)
+def _share(shape: Shape, axis: Axis) -> float:
+    """The weight of each element in a mean: 1 / their number. Raises ValueError where there are none."""
+    count = math.prod(n for n, kept in zip(shape, _kept(shape, axis), strict=True) if kept == 1)
     if count == 0:
-        raise ValueError(f"mean: there are no elements in {x.shape} over axis {axis}")
-    return count
+        raise ValueError(f"there are no elements in {shape} over axis {axis}")
+    return 1.0 / count
 
 
 def total(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
@@ -97,15 +97,15 @@ class SumFunction(Function):
 class MeanFunction(Function):
     axis: Axis
     keepdims: bool
-    share: float  # 1 / number of elements
 
     def forward(self, x: Array) -> Array:
+        share = _share(x.shape, self.axis)
         if self.axis is None and array_module(x) is not numpy:
             return x.mean(keepdims=self.keepdims)  # one launch instead of two
-        return total(x, self.axis, self.keepdims) * self.share
+        return total(x, self.axis, self.keepdims) * share
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
-        return broadcast_to(reshape(g * self.share, _kept(x.shape, self.axis)), x.shape)
+        return broadcast_to(reshape(g * _share(x.shape, self.axis), _kept(x.shape, self.axis)), x.shape)
 
 
 @dataclass(slots=True, eq=False)
@@ -199,11 +199,11 @@ def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
     Raises ValueError where there are no elements.
     """
-    share, shared = 1.0 / _count(x, axis), shard()
+    shared = shard()
     if x.dtype.kind == "f":
-        y = MeanFunction(axis, keepdims, share)(x)
+        y = MeanFunction(axis, keepdims)(x)
     else:
-        y = Tensor(array_module(x.data).asarray(total(x.data, axis, keepdims) * share, numpy.float32))
+        y = Tensor(array_module(x.data).asarray(total(x.data, axis, keepdims) * _share(x.shape, axis), numpy.float32))
     return y if shared is None or 0 not in _reduced(x.shape, axis) else SharedMeanFunction(shared)(y)
 
 
