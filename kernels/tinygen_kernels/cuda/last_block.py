@@ -17,7 +17,7 @@ from numba import cuda, int32, uint32
 from tinygen_kernels import Array
 from tinygen_kernels.cuda.compiler import device
 
-_SPARE = 1 << 14  # counters, more than most kernels have groups of blocks
+_FEWEST = 1 << 14  # counters, more than most kernels have groups of blocks
 
 _kept: dict[Any, Array] = {}
 
@@ -25,13 +25,15 @@ _kept: dict[Any, Array] = {}
 def counters(groups: int) -> Array:
     """A counter for each group of blocks, all 0: kernels leave them so. Those of one stream share them.
 
-    They are zeroed on the default stream, because another one may be recording a CUDA graph.
+    They are zeroed on the default stream, because another one may be recording a CUDA graph. None is
+    ever freed, because a graph that was recorded goes on to use them.
     """
-    key = cupy.cuda.runtime.getDevice(), cupy.cuda.get_current_stream().ptr
-    if key not in _kept or _kept[key].size < groups:
+    size = max(_FEWEST, 1 << (groups - 1).bit_length())
+    key = cupy.cuda.runtime.getDevice(), cupy.cuda.get_current_stream().ptr, size
+    if key not in _kept:
         default = cupy.cuda.Stream.null
         with cupy.cuda.using_allocator(cupy.get_default_memory_pool().malloc), default:
-            _kept[key] = cupy.zeros(max(groups, _SPARE), numpy.uint32)
+            _kept[key] = cupy.zeros(size, numpy.uint32)
         default.synchronize()
     return _kept[key]
 
