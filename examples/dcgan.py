@@ -6,7 +6,7 @@ the logit of an image being real (Radford, Metz & Chintala, 2016). With the sigm
 2014).
 
     python examples/dcgan.py                  30 epochs on the embedded Fashion-MNIST subset,
-                                              two minutes on 2 cores
+                                              two to six minutes on 2 cores
     python examples/dcgan.py --data FOLDER    your own images
     python examples/dcgan.py --data FOLDER --size 64
                                               or 128: each doubling is one more block in both

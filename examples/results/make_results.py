@@ -1,7 +1,7 @@
 """Train every example, judge its images, and write the results on one page, examples/results/README.md,
 with pictures from each run.
 
-    python examples/results/make_results.py        or `make results`, an hour on 2 cores
+    python examples/results/make_results.py        or `make results`, some hours on 2 cores
 
 The runs are in runs/results. The command may be stopped at any time: a finished run is not trained
 again, and a stopped one is resumed. A run whose evaluation is of an older format is judged again.
