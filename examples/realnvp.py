@@ -55,8 +55,6 @@ class RealNVPOptions(DescentOptions, Options):
     """folder of the run: log, samples, checkpoint"""
     epochs: Positive[int] = 40
     """passes over the training data, those before --resume included"""
-    clip_norm: float | None = 10.0
-    """greatest norm of the gradient"""
     couplings: Positive[int] = 6
     """at half of the images' height and width, and as many at a quarter"""
     width: Positive[int] = 32
@@ -69,13 +67,13 @@ class RealNVPOptions(DescentOptions, Options):
 
 
 class Coupling(nn.Module):
-    """(a, b) -> (a, (b + t(a)) e^s(a)), and then all channels a quarter further, so that each has its turn.
+    """(a, b) -> (a, (b + t(a)) e^s(a)), whose channels are then shuffled like two halves of a pack of cards,
+    so that all are moved by and by.
 
     Images (N, H, W, channels), channels divisible by 4. s is from -1 to 1. At first s = t = 0.
     """
 
     def __init__(self, channels: int, width: int) -> None:
-        self.quarter = channels // 4
         last = nn.Conv2D(width, channels, 3, padding="same")
         nn.init.initialize(last, numpy.zeros)
         self.layers = nn.Sequential(
@@ -94,13 +92,12 @@ class Coupling(nn.Module):
         """The image, and the logarithm of the determinant (N,)."""
         a, b = tg.split(x, 2, axis=3)
         s, t = self._of(a)
-        b = (b + t) * tg.exp(s)
-        return tg.concatenate([b[..., self.quarter :], a, b[..., : self.quarter]], axis=3), s.sum(axis=(1, 2, 3))
+        return tg.stack([(b + t) * tg.exp(s), a], axis=4).reshape(x.shape), s.sum(axis=(1, 2, 3))
 
     def inverse(self, x: tg.Tensor) -> tg.Tensor:
-        end, a, start = tg.split(x, [self.quarter, 3 * self.quarter], axis=3)
+        pairs = x.reshape(*x.shape[:3], -1, 2)
+        b, a = pairs[..., 0], pairs[..., 1]
         s, t = self._of(a)
-        b = tg.concatenate([start, end], axis=3)
         return tg.concatenate([a, b * tg.exp(-s) - t], axis=3)
 
 

@@ -29,7 +29,7 @@ TILES = {
 # The same by tensor cores, whose products are 1,024 multiply-adds each, of 32 threads. Where the
 # large tile reads one number at a time, it takes more than 128 registers: a multiprocessor holds one
 # block of 256 threads then, whether these are 129 or 255.
-TENSOR_CORES = {"128x128x16": (0.125, 0.1, ["44", "11"]), "64x64x16": (0.25, 0.05, ["44", "11"])}
+TENSOR_CORES = {"128x128x16": (0.125, 0.09, ["44", "11"]), "64x64x16": (0.25, 0.05, ["44", "11"])}
 
 
 @pytest.fixture(scope="module")
