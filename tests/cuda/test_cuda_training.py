@@ -1,11 +1,9 @@
 """Small networks of each kind, and the examples themselves: a GPU's kernels lead to the CPU's losses."""
 
-import importlib
 import io
 import json
 import sys
 import types
-import typing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import pytest
 from device_arrays import STAND_IN
 from numpy.testing import assert_allclose
 from repository import EXAMPLES
+from short_runs import train
 from tqdm import tqdm
 
 import tinygen as tg
@@ -164,12 +163,6 @@ def test_losses_are_the_cpu_s(make: Callable[[str], Step], cuda_kernels: types.M
         losses[device] = [[loss.item() for loss in step()] for _ in range(STEPS)]
     assert_allclose(losses["cuda"], losses["cpu"], rtol=1e-4 if make is wgan else 1e-5)  # second derivatives round more
     assert numpy.ptp(losses["cpu"], axis=0).min() > 0.01  # five steps, not five times the same
-
-
-def train(example: str, **options: Any) -> None:
-    """Run an example in this process."""
-    main = importlib.import_module(example).main
-    main(typing.get_type_hints(main)["options"](**options))
 
 
 @pytest.fixture

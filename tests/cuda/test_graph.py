@@ -1,9 +1,7 @@
 """Training by CUDA graphs: a replayed step is the step, to the bit. And what cannot be recorded is told."""
 
-import importlib
 import json
 import threading
-import typing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import numpy
 import pytest
 from numpy.testing import assert_array_equal
 from repository import EXAMPLES
+from short_runs import train
 
 import tinygen as tg
 from tinygen import backend, manual_seed, nn, optim
@@ -38,14 +37,6 @@ def replays(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(backend.Captured, "__call__", counted)
     return found
-
-
-def train(example: str, **options: Any) -> None:
-    main = importlib.import_module(example).main
-    kind = typing.get_type_hints(main)["options"]
-    if "critic_steps" in kind.__dataclass_fields__:
-        options["critic_steps"] = 2
-    main(kind(**options))
 
 
 @pytest.mark.parametrize("example", sorted(EXAMPLES))
