@@ -9,8 +9,8 @@ def allow_tf32(allowed: bool) -> None:
     By default they do not. They multiply in TF32: each factor is rounded to 10 bits of mantissa
     instead of 23, by at most 2^-11 or 5e-4 of itself, so a product is off by at most 1e-3 of
     itself. The sums are float32. By their data sheets, an A100 or H100 does seven to eight times as
-    many multiply-adds in TF32 as in float32, a GeForce as many. Reading the arrays takes as long as
-    before, so large products gain most.
+    many multiply-adds in TF32 as in float32. Reading the arrays takes as long as before, so large
+    products gain most.
 
     The first product on a GPU compares its tensor cores with the float32 kernel. If it has none for
     TF32 (they need compute capability 8.0), or if they differ by more than the rounding, a warning
