@@ -120,9 +120,8 @@ def _run(
     tile = _read_as(chosen.tile, a_width, c_width)
     kernel, number = factory(tile, a.dtype.type, a_width, c_width), a.dtype.type
     partial = empty(chosen.partial, a.dtype)
-    counted = counters(prod(chosen.blocks)) if chosen.partial else cupy.empty(0, numpy.uint32)
     epilogue = b[:0] if bias is None else bias, number(negative_slope)
-    launch(kernel, chosen.blocks, tile.threads, a, b, *epilogue, partial, counted, c, geometry)
+    launch(kernel, chosen.blocks, tile.threads, a, b, *epilogue, partial, counters(prod(chosen.blocks), geometry.pieces), c, geometry)
 
 
 def _read_as(tile: Tile, a_width: int, c_width: int) -> Tile:

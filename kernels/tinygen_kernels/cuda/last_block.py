@@ -22,12 +22,15 @@ _FEWEST = 1 << 14  # counters, more than most kernels have groups of blocks
 _kept: dict[Any, Array] = {}
 
 
-def counters(groups: int) -> Array:
-    """A counter for each group of blocks, all 0: kernels leave them so. Those of one stream share them.
+def counters(groups: int, blocks: int) -> Array:
+    """A counter for each group of so many blocks, all 0: kernels leave them so. Those of one stream share
+    them. A group of one block needs none.
 
     They are zeroed on the default stream, because another one may be recording a CUDA graph. None is
     ever freed, because a graph that was recorded goes on to use them.
     """
+    if blocks < 2:
+        return cupy.empty(0, numpy.uint32)
     size = max(_FEWEST, 1 << (groups - 1).bit_length())
     key = cupy.cuda.runtime.getDevice(), cupy.cuda.get_current_stream().ptr, size
     if key not in _kept:

@@ -102,7 +102,7 @@ def _sums(term: Any, finish: Any, x: Array, *others: Array, slope: float = 0, ep
     partial = empty(2 * channels * blocks if blocks > 1 else 0, x.dtype)
     results = empty((_NUMBERS[finish], channels), x.dtype)
     numbers = number(slope), number(eps), number(count or rows)
-    memory = partial, counters(across), results
+    memory = partial, counters(across, blocks), results
     launch(_add_rows(term, finish), blocks * across, _BLOCK, x, *others, *numbers, *memory, rows, own, channels, channels * apart)
     return results
 
