@@ -67,7 +67,8 @@ def in_processes(work: Callable[[int, int, Callable[[Talk], Any]], Any], size: i
             process.join()
     failures = [result for result in results if isinstance(result, Exception)]
     if failures:
-        raise next((error for error in failures if not isinstance(error, EOFError)), failures[0])
+        # Its neighbours only tell that nobody is at the other end of a pipe.
+        raise next((error for error in failures if not isinstance(error, EOFError | ConnectionError)), failures[0])
     return results
 
 
