@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy
-from dcgan import DCGANOptions, train
+from dcgan import DCGANSizes, train
 
 import tinygen as tg
 from tinygen import nn
@@ -36,7 +36,7 @@ QUERIES = [(4, 4), (4, 11), (8, 8), (12, 5)]  # row and column of the pixels who
 
 
 @dataclass(kw_only=True)
-class AttentionGANOptions(DCGANOptions):
+class AttentionGANOptions(DCGANSizes):
     out: Path = Path("runs/attention_gan")
     """folder of the run: log, samples, checkpoint"""
     epochs: Positive[int] = 20

@@ -43,9 +43,9 @@ class CGANOptions(DCGANOptions):
 class ConditionalGenerator(nn.Module):
     """Noise (N, latent) and labels (N,) -> images (N, size, size, channels) from -1 to 1."""
 
-    def __init__(self, latent: int, classes: int, channels: int, size: int, features: int = 50) -> None:
+    def __init__(self, latent: int, classes: int, channels: int, size: int, residual: bool = False, features: int = 50) -> None:
         self.embedding = nn.Embedding(classes, features)
-        self.network = generator(latent + features, channels, size)
+        self.network = generator(latent + features, channels, size, residual)
 
     def forward(self, z: tg.Tensor, labels: numpy.ndarray) -> tg.Tensor:
         return self.network(tg.concatenate([z, self.embedding(labels)], axis=1))
@@ -54,8 +54,8 @@ class ConditionalGenerator(nn.Module):
 class ConditionalDiscriminator(nn.Module):
     """Images (N, size, size, channels), labels (N,) -> (N, 1), the logit of real and of the class."""
 
-    def __init__(self, classes: int, channels: int, size: int) -> None:
-        *features, self.score = discriminator(channels, size)
+    def __init__(self, classes: int, channels: int, size: int, residual: bool = False) -> None:
+        *features, self.score = discriminator(channels, size, residual)
         self.features = nn.Sequential(*features)
         self.embedding = nn.Embedding(classes, len(self.score.weight))
 
@@ -77,14 +77,15 @@ class TrainedCGAN(TrainedGAN):
 
 
 def build(options: CGANOptions, data: ImageDataset) -> dict[str, nn.Module]:
-    """The networks, by their names in the checkpoint, with weights from N(0, 0.02^2)."""
+    """The networks, by their names in the checkpoint, with weights from N(0, 0.02^2), or Glorot's with residual blocks."""
     classes, (*_, size, channels) = len(data.classes), data.train_images.shape
     networks = {
-        "generator": ConditionalGenerator(options.latent, classes, channels, size),
-        "discriminator": ConditionalDiscriminator(classes, channels, size),
+        "generator": ConditionalGenerator(options.latent, classes, channels, size, options.residual),
+        "discriminator": ConditionalDiscriminator(classes, channels, size, options.residual),
     }
-    for network in networks.values():
-        nn.init.initialize(network, nn.init.normal)
+    if not options.residual:
+        for network in networks.values():
+            nn.init.initialize(network, nn.init.normal)
     return networks
 
 

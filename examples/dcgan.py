@@ -11,6 +11,10 @@ the logit of an image being real (Radford, Metz & Chintala, 2016). With the sigm
     python examples/dcgan.py --data FOLDER --size 64
                                               or 128: each doubling is one more block in both
                                               networks, with the paper's channels up to 512
+    python examples/dcgan.py --residual       residual blocks: each doubling and each halving between
+                                              the outermost maps takes two convolutions of 3x3 and a
+                                              shortcut of 1x1 (Gulrajani et al., 2017; Miyato et al.,
+                                              2018), and a step twice the time
 
 Watch samples/epoch-*.png: shapes appear after 3 epochs; after 20 to 30 the garments can be
 recognised. In the log, D(x) and D(G(z)) are mean probabilities, near 0.55 and 0.45 when the
@@ -23,9 +27,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy
+import tyro
 
 import tinygen as tg
 from tinygen import nn
@@ -39,11 +44,8 @@ TensorFunction = Callable[..., tg.Tensor]
 
 
 @dataclass(kw_only=True)
-class DCGANOptions(GANOptions):
-    out: Path = Path("runs/dcgan")
-    """folder of the run: log, samples, checkpoint"""
-    lr: Positive[float] = 6e-4
-    """learning rate of Adam, for both networks; the paper's 2e-4 is for 100 times as many images"""
+class DCGANSizes(GANOptions):
+    """The options of all GANs whose networks double and halve their maps."""
 
     sizes: ClassVar = (32, 64, 128)  # of the images that the networks can be built for
 
@@ -54,28 +56,55 @@ class DCGANOptions(GANOptions):
         return data.padded(next((size for size in self.sizes if size >= largest), self.sizes[-1]))
 
 
+@dataclass(kw_only=True)
+class DCGANOptions(DCGANSizes):
+    out: Path = Path("runs/dcgan")
+    """folder of the run: log, samples, checkpoint"""
+    lr: Positive[float] = 6e-4
+    """learning rate of Adam, for both networks; the paper's 2e-4 is for 100 times as many images"""
+    residual: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """residual blocks in both networks, in the place of single convolutions"""
+
+
 def widths(size: int, smallest: int) -> list[int]:
     """The channels of maps of size / 2, size / 4, ..., smallest: 64, doubled each time, at most 512."""
     return [min(64 << i, 512) for i in range((size // smallest).bit_length() - 1)]
 
 
-def generator(latent: int, channels: int, size: int) -> nn.Sequential:
+def enlarging(i: int, o: int) -> nn.Residual:
+    """A generator's residual block: (N, H, W, i) -> (N, 2 H, 2 W, o)."""
+    first = [nn.BatchNorm(i), nn.LeakyReLU(), nn.Upsample2D(2), nn.Conv2D(i, o, 3, padding="same", bias=False)]
+    second = [nn.BatchNorm(o), nn.LeakyReLU(), nn.Conv2D(o, o, 3, padding="same")]
+    return nn.Residual(nn.Sequential(*first, *second), nn.Sequential(nn.Conv2D(i, o, 1), nn.Upsample2D(2)))
+
+
+def reducing(i: int, o: int) -> nn.Residual:
+    """A discriminator's residual block: (N, H, W, i) -> (N, H / 2, W / 2, o)."""
+    first = [nn.LeakyReLU(), nn.Conv2D(i, i, 3, padding="same")]
+    second = [nn.LeakyReLU(), nn.Dropout(0.3), nn.Conv2D(i, o, 3, padding="same"), nn.AvgPool2D(2)]
+    return nn.Residual(nn.Sequential(*first, *second), nn.Sequential(nn.AvgPool2D(2), nn.Conv2D(i, o, 1)))
+
+
+def generator(latent: int, channels: int, size: int, residual: bool = False) -> nn.Sequential:
     """(N, latent) -> (N, size, size, channels), from -1 to 1."""
     first, *_ = filters = widths(size, 4)[::-1]
-    start = [nn.Dense(latent, 4 * 4 * first, bias=False), nn.BatchNorm(4 * 4 * first), nn.LeakyReLU(), nn.Reshape(4, 4, first)]
-    blocks: list[nn.Module] = []
-    for i, o in pairwise(filters):
-        blocks += [nn.ConvTranspose2D(i, o, 4, stride=2, padding="same", bias=False), nn.BatchNorm(o), nn.LeakyReLU()]
-    return nn.Sequential(*start, *blocks, nn.ConvTranspose2D(64, channels, 4, stride=2, padding="same"), nn.Tanh())
+    blocks: list[nn.Module] = [nn.Dense(latent, 4 * 4 * first, bias=False)]
+    if residual:
+        blocks += [nn.Reshape(4, 4, first), *(enlarging(i, o) for i, o in pairwise(filters)), nn.BatchNorm(64), nn.LeakyReLU()]
+    else:
+        blocks += [nn.BatchNorm(4 * 4 * first), nn.LeakyReLU(), nn.Reshape(4, 4, first)]
+        for i, o in pairwise(filters):
+            blocks += [nn.ConvTranspose2D(i, o, 4, stride=2, padding="same", bias=False), nn.BatchNorm(o), nn.LeakyReLU()]
+    return nn.Sequential(*blocks, nn.ConvTranspose2D(64, channels, 4, stride=2, padding="same"), nn.Tanh())
 
 
-def discriminator(channels: int, size: int) -> nn.Sequential:
+def discriminator(channels: int, size: int, residual: bool = False) -> nn.Sequential:
     """(N, size, size, channels) -> (N, 1), the logit of being real."""
-    filters = [channels, *widths(size, 8)]
-    blocks: list[nn.Module] = []
+    filters = widths(size, 8)
+    blocks: list[nn.Module] = [nn.Conv2D(channels, 64, 4, stride=2, padding="same")]
     for i, o in pairwise(filters):
-        blocks += [nn.Conv2D(i, o, 4, stride=2, padding="same"), nn.LeakyReLU(), nn.Dropout(0.3)]
-    return nn.Sequential(*blocks, nn.Flatten(), nn.Dense(8 * 8 * filters[-1], 1))
+        blocks += [reducing(i, o)] if residual else [nn.LeakyReLU(), nn.Dropout(0.3), nn.Conv2D(i, o, 4, stride=2, padding="same")]
+    return nn.Sequential(*blocks, nn.LeakyReLU(), nn.Dropout(0.3), nn.Flatten(), nn.Dense(8 * 8 * filters[-1], 1))
 
 
 def discriminator_loss(real: tg.Tensor, fake: tg.Tensor) -> tg.Tensor:
@@ -111,11 +140,15 @@ def train(gan: GAN, discriminator_loss: TensorFunction, generator_loss: TensorFu
 
 
 def build(options: DCGANOptions, data: ImageDataset) -> dict[str, nn.Module]:
-    """The networks, by their names in the checkpoint, with weights from N(0, 0.02^2)."""
+    """The networks, by their names in the checkpoint, with weights from N(0, 0.02^2), or Glorot's with residual blocks."""
     *_, size, channels = data.train_images.shape
-    networks = {"generator": generator(options.latent, channels, size), "discriminator": discriminator(channels, size)}
-    for network in networks.values():
-        nn.init.initialize(network, nn.init.normal)
+    networks = {
+        "generator": generator(options.latent, channels, size, options.residual),
+        "discriminator": discriminator(channels, size, options.residual),
+    }
+    if not options.residual:
+        for network in networks.values():
+            nn.init.initialize(network, nn.init.normal)
     return networks
 
 

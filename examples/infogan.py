@@ -57,8 +57,8 @@ class InfoGANOptions(DCGANOptions):
 class InfoDiscriminator(nn.Module):
     """(N, size, size, channels) -> logits of real (N, 1) and of categories (N, 10), numbers (N, 2)."""
 
-    def __init__(self, channels: int, size: int) -> None:
-        *trunk, self.real = discriminator(channels, size)
+    def __init__(self, channels: int, size: int, residual: bool = False) -> None:
+        *trunk, self.real = discriminator(channels, size, residual)
         self.trunk = nn.Sequential(*trunk)
         self.q = nn.Sequential(nn.Dense(len(self.real.weight), 128), nn.LeakyReLU(), nn.Dense(128, CATEGORIES + NUMBERS))
 
@@ -117,14 +117,15 @@ def clustering_accuracy(clusters: numpy.ndarray, labels: numpy.ndarray, classes:
 
 
 def build(options: InfoGANOptions, data: ImageDataset) -> dict[str, nn.Module]:
-    """The networks, by their names in the checkpoint, with weights from N(0, 0.02^2)."""
+    """The networks, by their names in the checkpoint, with weights from N(0, 0.02^2), or Glorot's with residual blocks."""
     *_, size, channels = data.train_images.shape
     networks = {
-        "generator": generator(options.latent + CATEGORIES + NUMBERS, channels, size),
-        "discriminator": InfoDiscriminator(channels, size),
+        "generator": generator(options.latent + CATEGORIES + NUMBERS, channels, size, options.residual),
+        "discriminator": InfoDiscriminator(channels, size, options.residual),
     }
-    for network in networks.values():
-        nn.init.initialize(network, nn.init.normal)
+    if not options.residual:
+        for network in networks.values():
+            nn.init.initialize(network, nn.init.normal)
     return networks
 
 

@@ -28,7 +28,7 @@ from typing import Annotated
 
 import numpy
 import tyro
-from dcgan import DCGANOptions, generator, widths
+from dcgan import DCGANSizes, generator, widths
 
 import tinygen as tg
 from tinygen import nn
@@ -40,7 +40,7 @@ from tinygen.training.options import Positive
 
 
 @dataclass(kw_only=True)
-class WGANOptions(DCGANOptions):
+class WGANOptions(DCGANSizes):
     out: Path = Path("runs/wgan")
     """folder of the run: log, samples, checkpoint"""
     epochs: Positive[int] = 50

@@ -29,6 +29,7 @@ REMEDIES = {
     "moved images with holes and other brightness": "--augment colour,translation,cutout",
     "moved images, averaged weights": "--augment translation --average 0.99",
     "R1 penalty": "--r1 1",
+    "residual blocks": "--residual",
 }
 SEEDS = (0, 1, 2)
 QUALITY = ("feature_frechet_distance", "precision", "recall", "coverage")

@@ -81,6 +81,7 @@ def test_example_trains_resumes_and_leaves_the_same_bits_on_one_thread(
         ("recurrent_gan", ["--cell", "lstm"]),
         ("wgan", ["--penalty"]),
         ("wgan", ["--spectral-norm"]),
+        ("dcgan", ["--residual"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else value,
 )

@@ -1,11 +1,12 @@
 """What the examples compute by themselves: the layers they promise, the terms of their losses, and what their pictures show."""
 
+import dataclasses
 from collections.abc import Callable
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy
 import pytest
@@ -77,16 +78,33 @@ def test_the_autoencoders_have_the_sizes_that_they_should(example: Load) -> None
     ("size", "channels", "last"),
     [(32, [256, 128, 64], 128), (64, [512, 256, 128, 64], 256), (128, [512, 512, 256, 128, 64], 512)],
 )
-def test_the_dcgan_has_one_more_block_for_each_doubling(example: Load, size: int, channels: list[int], last: int) -> None:
-    """At 32x32 these draws, in this order, are those of the results page."""
+@pytest.mark.parametrize("residual", [False, True], ids=["plain", "residual"])
+def test_the_dcgan_has_one_more_block_for_each_doubling(example: Load, size: int, channels: list[int], last: int, residual: bool) -> None:
+    """At 32x32 the plain networks' draws, in this order, are those of the results page."""
     dcgan = example("dcgan")
-    generator, discriminator = dcgan.generator(100, 3, size), dcgan.discriminator(3, size)
-    blocks = [(4, 4, o, i) for i, o in pairwise([*channels, 3])]
-    assert weights(generator) == [(100, 16 * channels[0]), *blocks]
-    assert weights(discriminator) == [(4, 4, i, o) for i, o in pairwise([3, *channels[:1:-1], last])] + [(64 * last, 1)]
+    generator, discriminator = dcgan.generator(100, 3, size, residual), dcgan.discriminator(3, size, residual)
+    doubling, halving = pairwise(channels), pairwise([*channels[:1:-1], last])
+    if residual:
+        blocks = [shape for i, o in doubling for shape in [(3, 3, i, o), (3, 3, o, o), (1, 1, i, o)]]
+        halves = [shape for i, o in halving for shape in [(3, 3, i, i), (3, 3, i, o), (1, 1, i, o)]]
+    else:
+        blocks, halves = [(4, 4, o, i) for i, o in doubling], [(4, 4, i, o) for i, o in halving]
+    assert weights(generator) == [(100, 16 * channels[0]), *blocks, (4, 4, 3, 64)]
+    assert weights(discriminator) == [(4, 4, 3, 64), *halves, (64 * last, 1)]
     with nn.evaluating(generator), nn.evaluating(discriminator), tg.no_grad():
         images = generator(tg.randn((1, 100)))
         assert images.shape == (1, size, size, 3) and discriminator(images).shape == (1, 1)
+
+
+@pytest.mark.parametrize("name", ["dcgan", "lsgan", "cgan", "infogan", "wgan", "attention_gan"])
+def test_those_that_offer_residual_blocks_have_them_in_both_networks(example: Load, few_images: Path, name: str) -> None:
+    module = example(name)
+    kind = get_type_hints(module.main)["options"]
+    offers = any(field.name == "residual" for field in dataclasses.fields(kind))
+    options = kind(data=few_images, **({"residual": True, "size": 64} if offers else {}))
+    networks = module.build(options, options.load_data())
+    assert [any(isinstance(part, nn.Residual) for part in network.modules()) for network in networks.values()] == [offers, offers]
+    assert offers == (name not in ("wgan", "attention_gan"))
 
 
 @pytest.mark.parametrize(("name", "given", "taken"), [("dcgan", 28, 32), ("dcgan", 33, 64), ("wgan", 100, 128), ("attention_gan", 20, 32)])

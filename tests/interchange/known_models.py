@@ -116,6 +116,7 @@ def random_inputs(inputs: tuple[Any, ...], n: int) -> list[numpy.ndarray]:
 
 
 FLAGS: list[tuple[str, dict[str, Any]]] = [(example, {}) for example in EXAMPLES if example != "inpaint"] + [
+    ("dcgan", {"residual": True}),
     ("wgan", {"penalty": True}),
     ("wgan", {"spectral_norm": True}),
     ("gan", {"conv_discriminator": True}),
