@@ -14,11 +14,13 @@ and a Python loop writes it several times; `for_range` writes a loop that the pr
 copies one number into all lanes of a vector. The accumulators are local variables, which LLVM, the
 compiler behind Numba, puts into registers.
 
-What is still missing for a tile that serves all layers: output channels that do not fill two vectors
-(here arrays are padded and copied), taps that meet nothing but the border, and the larger blocks that
-AVX-512 has room for. And the block waits for memory. The tile stores the weights in the order in which
-they are read, *aligned*: from the start of a cache line on, so that no vector lies on two. And it
-*prefetches* what it needs next: it asks for a cache line early, and goes on without waiting for it.
+What is still missing for a tile that serves all layers? Here arrays are copied until the output
+channels fill two vectors, and the image was copied to get its border of zeros. The tile has a table of
+the pixels that each output pixel reads, and taps that meet nothing but the border are not in it. Larger
+blocks fit where AVX-512 has 32 registers. And the block waits for memory. The tile stores the weights
+in the order in which they are read, *aligned*: from the start of a cache line on, so that no vector
+lies on two. And it *prefetches* the image that comes after this one and the place of its results: it
+asks for a cache line early, and goes on without waiting for it.
 """
 
 import numpy

@@ -7,7 +7,7 @@ What is still slow? The innermost loop runs over c. Memory moves in *cache lines
 16 numbers of float32. Neighbouring c of w lie K numbers apart, so every weight comes from another line,
 whose other 15 numbers are not used. And the sum is one long chain: an addition must wait for the one
 before it. In another order the sum would be rounded differently, so the compiler may not change the
-order, and cannot use vectors.
+order, and cannot do several additions with one instruction.
 """
 
 from tinygen_kernels.cpu.parallel import compiled

@@ -4,8 +4,10 @@ Neighbouring output pixels need the same weights. Here four of them are computed
 loaded once and multiplied with a number of each of the four. That is 1 load of a weight for 4
 multiplications, where rung 3 has 4, and w is read from the slower caches a quarter as often.
 
-What is still slow? The sums: each multiplication still loads one and stores one. Only numbers in
-registers are free, and the compiler does not keep 4 K sums there, since it does not know K.
+What is still slow? The sums: each multiplication still loads one and stores one, so half of the peak is
+the most, as on rung 3. Only numbers in registers are free, and the compiler does not keep 4 K sums
+there, since it does not know K. At one tap, the sums over c are a matrix product, and libraries of
+matrix products keep sums in registers.
 """
 
 from tinygen_kernels import Array, Pair

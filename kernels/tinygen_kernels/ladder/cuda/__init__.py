@@ -10,7 +10,7 @@ kernel's window, and a slab is 16 channels of one tap.
 
     pixel       one thread for each output pixel
     coalesced   neighbouring threads take neighbouring output channels
-    shared      a block of threads copies a tile of both arrays into shared memory
+    shared      a block of threads copies a slab of both arrays into shared memory
     registers   a thread computes 4 x 4 results, which stay in registers
     buffered    the next slab is read while the present one is multiplied
     tile        larger blocks, four numbers at once, and no padded copy of the image: `cuda/tile.py`

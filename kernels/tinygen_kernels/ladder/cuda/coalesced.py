@@ -11,6 +11,7 @@ also K times as many threads, so that some can calculate while others wait.
 What still costs time? Each multiply-add reads two numbers from global memory, or at best from a
 cache. That takes many times longer than the multiply-add. All pixels read the same weights, and
 each of the K threads of a pixel reads the same window, but no thread knows what another one read.
+What one thread of a block puts into shared memory, the others can read there.
 """
 
 from numba import cuda, uint32

@@ -7,11 +7,12 @@ one number of x and one of w into shared memory. At a barrier (`syncthreads`) al
 copies are complete. Then each number serves 16 threads, so a multiply-add costs 1/16 of a read of x
 and 1/16 of a read of w from global memory. A second barrier keeps the slab until all have used it.
 
-What still costs time? Each multiply-add takes two numbers from shared memory. A slab compiles to 111
-instructions for each thread: 16 multiply-adds, 20 reads of shared memory (x comes four numbers at a
-time), and the rest computes where the next slab is. One instruction in seven calculates. From global
-memory a number is still read once for 16 multiply-adds. And a slab is always multiplied in full:
-with 3 channels, 13 of the 16 products are with zeros, where rungs 1 and 2 have none.
+What still costs time? Each multiply-add takes two numbers from shared memory. A slab compiles to
+111 instructions for each thread: 16 multiply-adds, 20 reads of shared memory (x comes four numbers
+at a time), and the rest computes where the next slab is. One instruction in seven calculates. A
+thread has only one result; with several, it could use a number in its registers for more than one.
+From global memory a number is still read once for 16 multiply-adds. And a slab is always multiplied
+in full: with 3 channels, 13 of the 16 products are with zeros, where rungs 1 and 2 have none.
 """
 
 from numba import cuda, float32, int32, int64, uint32

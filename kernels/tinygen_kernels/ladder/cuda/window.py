@@ -18,7 +18,9 @@ from numba import int32, uint32
 from tinygen_kernels import Pair
 from tinygen_kernels.cuda.compiler import device
 
-DEPTH = 16  # channels of one tap in a slab; the two pixels that a warp reads then lie in different banks of shared memory
+# Channels of one tap in a slab. Shared memory has 32 banks, which each serve one number at a time: with
+# 16 channels, the two pixels that a warp reads lie in different ones.
+DEPTH = 16
 
 
 class Geometry(NamedTuple):
