@@ -1,10 +1,13 @@
 import sys
 import types
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import tinygen_kernels
 from device_arrays import STAND_IN, make_results_full_of_nan, need
+
+from tinygen import backend
 
 
 @pytest.fixture(scope="session")
@@ -61,3 +64,17 @@ def planned_as_for_a_gpu(cuda_kernels: types.ModuleType, monkeypatch: pytest.Mon
     products.product_of.cache_clear()
     yield
     products.product_of.cache_clear()
+
+
+@pytest.fixture
+def replays(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of arrays of each replay."""
+    found: list[int] = []
+    call = backend.Captured.__call__
+
+    def counted(self: backend.Captured, *arguments: Any) -> Any:
+        found.append(len(arguments))
+        return call(self, *arguments)
+
+    monkeypatch.setattr(backend.Captured, "__call__", counted)
+    return found

@@ -31,14 +31,33 @@ TILES = {
 # block of 256 threads then, whether these are 129 or 255.
 TENSOR_CORES = {"128x128x16": (0.125, 0.09, ["44", "11"]), "64x64x16": (0.25, 0.05, ["44", "11"])}
 
+# The table translates a kernel once for all architectures, and the package once for each.
+BOTH = """
+import importlib
+from tinygen.bench import ptx
+compiler = importlib.import_module("tinygen_kernels.cuda.compiler")
+name, kernel, signature, threads = ptx._kernels("tinygen_kernels.ladder.cuda")[0]
+oldest = ptx.ARCHITECTURES[0]
+found, used = ptx.reports_of(name, kernel, signature, threads)[0], compiler.ptx(kernel, signature, oldest.capability)
+assert ptx.report(name, used, threads, oldest, found.seconds) == found
+"""
+
+
+def run(script: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_ENABLE_CUDASIM"}  # the simulator compiles nothing
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    process = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr[-2000:]
+    return process.stdout
+
 
 @pytest.fixture(scope="module")
 def reports(cuda_kernels: types.ModuleType) -> list[dict[str, Any]]:
-    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_ENABLE_CUDASIM"}  # the simulator compiles nothing
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
-    process = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True)
-    assert process.returncode == 0, process.stderr[-2000:]
-    return json.loads(process.stdout)
+    return json.loads(run(SCRIPT))
+
+
+def test_the_table_is_of_the_code_that_runs(cuda_kernels: types.ModuleType) -> None:
+    run(BOTH)
 
 
 def test_nothing_is_spilled_and_no_integer_division_is_64_bits_wide(reports: list[dict[str, Any]]) -> None:

@@ -1,25 +1,14 @@
-"""Small networks of each kind, and the examples themselves: a GPU's kernels lead to the CPU's losses."""
+"""Small networks of each kind: a GPU's kernels lead to the CPU's losses."""
 
-import io
-import json
-import sys
 import types
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy
 import pytest
-from device_arrays import STAND_IN
 from numpy.testing import assert_allclose
-from repository import EXAMPLES
-from short_runs import train
-from tqdm import tqdm
 
 import tinygen as tg
 from tinygen import manual_seed, nn, optim
-from tinygen.data import Loader
-from tinygen.training import finish, loop
 
 pytestmark = pytest.mark.gpu
 
@@ -163,50 +152,3 @@ def test_losses_are_the_cpu_s(make: Callable[[str], Step], cuda_kernels: types.M
         losses[device] = [[loss.item() for loss in step()] for _ in range(STEPS)]
     assert_allclose(losses["cuda"], losses["cpu"], rtol=1e-4 if make is wgan else 1e-5)  # second derivatives round more
     assert numpy.ptp(losses["cpu"], axis=0).min() > 0.01  # five steps, not five times the same
-
-
-@pytest.fixture
-def waits_of_epochs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """What makes the host wait during each epoch, after its first step, as the stand-in counts it; the progress bar is shown."""
-    found: list[list[str]] = []
-    epoch, claim, close = Loader.epoch, loop.Training._claim, loop.Training._close_epoch
-    counted: list[str] = sys.modules[STAND_IN].waits if STAND_IN in sys.modules else []
-
-    def from_here(*arguments: Any, **keywords: Any) -> Any:
-        counted.clear()
-        return epoch(*arguments, **keywords)
-
-    def up_to_here(*arguments: Any) -> str:
-        found.append(list(counted))
-        return close(*arguments)
-
-    def uncounted(*arguments: Any) -> None:
-        claim(*arguments)
-        counted.clear()
-
-    def shown(*arguments: Any, disable: None, **keywords: Any) -> tqdm:
-        return tqdm(*arguments, disable=False, file=io.StringIO(), **keywords)
-
-    monkeypatch.setattr(Loader, "epoch", from_here)
-    monkeypatch.setattr(loop.Training, "_claim", uncounted)
-    monkeypatch.setattr(loop.Training, "_close_epoch", up_to_here)
-    monkeypatch.setattr("tinygen.training.progress.tqdm", shown)
-    return found
-
-
-@pytest.mark.usefixtures("fast_kernels")
-@pytest.mark.parametrize("example", EXAMPLES)
-def test_an_example_s_log_is_the_cpu_s_and_the_host_waits_every_ten_steps(
-    example: str, few_data: Callable[[str], Path], waits_of_epochs: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(finish, "GENERATED", 10)
-    logs = []
-    for device in ("cpu", "cuda"):
-        train(example, out=tmp_path / device, epochs=1, batch_size=8, data=few_data(example), device=device)  # 12 steps
-        logs.append(json.loads((tmp_path / device / "log.jsonl").read_text()))
-    # Two players answer each other's rounding, and a GPU's sums have another order than the CPU's, which the stand-in has as well.
-    rtol = 5e-2 if example.endswith("gan") and STAND_IN not in sys.modules else 1e-3
-    for name in set(logs[0]) - {"seconds"}:
-        assert_allclose(logs[1][name], logs[0][name], rtol=rtol, err_msg=name)
-    if STAND_IN in sys.modules:
-        assert waits_of_epochs == [[], ["get", "get"]]  # after the tenth step and at the end

@@ -1,64 +1,19 @@
 """Training by CUDA graphs: a replayed step is the step, to the bit. And what cannot be recorded is told."""
 
-import json
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy
 import pytest
 from numpy.testing import assert_array_equal
-from repository import EXAMPLES
-from short_runs import train
 
 import tinygen as tg
 from tinygen import backend, manual_seed, nn, optim
 from tinygen.command_line import UsageError
-from tinygen.saving.run_folder import read_run
-from tinygen.training import finish
 from tinygen.training.graph import GraphStep
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("fast_kernels")]
-
-# Their hosts draw labels or codes that steer the step, which a graph would repeat.
-STEERED = {"infogan"}
-
-
-@pytest.fixture
-def replays(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The number of arrays of each replay."""
-    found: list[int] = []
-    call = backend.Captured.__call__
-
-    def counted(self: backend.Captured, *arguments: Any) -> Any:
-        found.append(len(arguments))
-        return call(self, *arguments)
-
-    monkeypatch.setattr(backend.Captured, "__call__", counted)
-    return found
-
-
-@pytest.mark.parametrize("example", sorted(EXAMPLES))
-def test_an_example_trains_to_the_same_bits(
-    example: str, few_data: Callable[[str], Path], replays: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
-    monkeypatch.setattr(finish, "GENERATED", 10)
-    runs = {}
-    for graph in (False, True):
-        folder = tmp_path / str(graph)
-        train(example, out=folder, epochs=1, batch_size=8, data=few_data(example), device="cuda", graph=graph)
-        log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-        runs[graph] = read_run(folder / "checkpoint.safetensors"), [{**line, "seconds": 0} for line in log]
-    (plain, plain_log), (graphed, graphed_log) = runs[False], runs[True]
-    assert graphed_log == plain_log
-    for part, state in plain.parts.items():
-        for name, array in state.items():
-            assert_array_equal(graphed.parts[part][name], array, err_msg=f"{part}.{name}")
-    assert_array_equal(graphed.random, plain.random)
-    told = "without replays" in capsys.readouterr().out
-    of_each_kind = 6 if example == "wgan" else 9  # of 12 steps: the generator's is in every other one
-    assert (told, len(replays)) == ((True, 1) if example in STEERED else (False, of_each_kind))
 
 
 def small(device: str = "cuda") -> tuple[dict[str, Any], Callable[..., dict[str, Any]]]:

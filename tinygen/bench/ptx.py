@@ -92,15 +92,28 @@ def _kernels(module: str) -> list[Any]:
 
 
 def _reports(module: str, i: int) -> list[Report]:
-    name, kernel, signature, threads = _kernels(module)[i]
-    return [report(name, kernel, signature, threads, architecture) for architecture in ARCHITECTURES if architecture.runs(name)]
+    return reports_of(*_kernels(module)[i])
 
 
-def report(name: str, kernel: Any, signature: Any, threads: int, architecture: Architecture) -> Report:
-    compiler: Any = importlib.import_module("tinygen_kernels.cuda.compiler")
+def reports_of(name: str, kernel: Any, signature: Any, threads: int) -> list[Report]:
+    """A kernel on all architectures.
+
+    Numba translates it to LLVM's language once, which takes most of the time. Only what follows
+    depends on the architecture.
+    """
+    compiler: Any = importlib.import_module("numba.cuda.compiler")
     begin = time.perf_counter()
-    ptx = compiler.ptx(kernel, signature, architecture.capability)
-    seconds = time.perf_counter() - begin
+    library, _ = compiler._compile_pyfunc_with_fixup(kernel, signature, device=False, abi="numba", cc=ARCHITECTURES[-1].capability)
+    translated = time.perf_counter() - begin
+    reports = []
+    for architecture in filter(lambda architecture: architecture.runs(name), ARCHITECTURES):
+        begin = time.perf_counter()
+        (ptx,) = library.get_asm_strs(cc=architecture.capability)
+        reports.append(report(name, ptx, threads, architecture, translated + time.perf_counter() - begin))
+    return reports
+
+
+def report(name: str, ptx: str, threads: int, architecture: Architecture, seconds: float) -> Report:
     told, disassembly = _assemble(ptx, architecture.name)
     registers = int(_number(r"Used (\d+) registers", told))
     shared = int(_number(r"(\d+) bytes smem", told))
