@@ -153,6 +153,9 @@ def test_a_script_of_one_s_own_is_imported_only_where_its_path_is_given(tmp_path
     with pytest.raises(UsageError, match=r"run is from my_gan\.py, which is not one of tinygen's examples; give the script"):
         tg.load_run(tmp_path / "run")
     assert "my_gan" not in sys.modules
+    dataclasses.replace(own, script="dcgan", example=False).save(tmp_path / "run" / "checkpoint.safetensors")
+    with pytest.raises(UsageError, match=r"run is from a dcgan\.py that is not tinygen's example of this name; give the script"):
+        tg.load_run(tmp_path / "run")
     loaded = tg.load_run(tmp_path / "run", script=tmp_path / "my_gan.py")
     sys.modules.pop("my_gan")
     assert loaded.sample(2).shape == (2, 2, 2, 3) and loaded.options.wide is False

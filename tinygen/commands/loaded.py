@@ -41,7 +41,7 @@ def load_run(folder: str | Path, script: str | Path | None = None, device: str =
     run, instead = files.read()
     if instead:
         print(instead, file=sys.stderr)
-    module = script_of(Path(folder), run.script, script)
+    module = script_of(Path(folder), run.script, script, run.example)
     options = _options(module, run, path, device)
     data = _stand_in(run, options, path)
     networks = _built(module, options, data, path)
@@ -77,7 +77,7 @@ class LoadedRun:
         self._run, self.trained = run, trained
 
     def __repr__(self) -> str:
-        return f"{self.folder}: {self.options.script}, {self.epoch} epochs; {', '.join(self.networks)}"
+        return f"{self.folder}: {self.options.program.stem}, {self.epoch} epochs; {', '.join(self.networks)}"
 
     @cached_property
     def data(self) -> Any:

@@ -1,7 +1,7 @@
 """The script that a run is from, as a module.
 
-A checkpoint only names its script. A script of that name is imported if it is one of tinygen's
-examples; any other is imported only if the user gives its path.
+A checkpoint only names its script, and says whether it is one of tinygen's examples. These are
+imported; any other script only if the user gives its path.
 """
 
 import importlib
@@ -9,14 +9,15 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-import tinygen
 from tinygen.command_line import UsageError
+from tinygen.training.options import EXAMPLES
 
-EXAMPLES = Path(tinygen.__file__).parent.parent / "examples"  # in the repository; they are not installed
 
+def script_of(run: Path, name: str | None, given: str | Path | None, example: bool | None = None) -> ModuleType:
+    """The module `given`, or else the example of this name. Raises UsageError if there is none.
 
-def script_of(run: Path, name: str | None, given: str | Path | None) -> ModuleType:
-    """The module `given`, or else the example of this name. Raises UsageError if there is none."""
+    Where the run says that its script is not an example, one of the same name is not taken.
+    """
     if given is not None:
         if not Path(given).is_file():
             raise UsageError(f"the script {given} does not exist")
@@ -27,6 +28,8 @@ def script_of(run: Path, name: str | None, given: str | Path | None) -> ModuleTy
         raise UsageError(f"{run} is from {name}.py, and tinygen's examples are not at {EXAMPLES}: give the script, such as PATH/{name}.py")
     if name not in {path.stem for path in EXAMPLES.glob("*.py")}:
         raise UsageError(f"{run} is from {name}.py, which is not one of tinygen's examples; give the script, such as PATH/{name}.py")
+    if example is False:
+        raise UsageError(f"{run} is from a {name}.py that is not tinygen's example of this name; give the script, such as PATH/{name}.py")
     return _imported(EXAMPLES / f"{name}.py")
 
 

@@ -154,10 +154,12 @@ class Run:
     """The contents of a checkpoint.
 
     `script`, `data` (a digest) and `tinygen` are None in format 0. `form` is None in old checkpoints
-    and where the data have none.
+    and where the data have none. `example` is False where the script is the user's own, whatever its
+    name, and None in old checkpoints.
     """
 
     script: str | None
+    example: bool | None = None
     options: Mapping[str, Any]
     data: str | None
     form: Mapping[str, Any] | None = None
@@ -181,8 +183,7 @@ class Run:
         progress = {"epoch": self.epoch, "batch": self.batch, "seconds": self.seconds}
         metadata = {"format": str(FORMAT), "options": json.dumps(self.options), "progress": json.dumps(progress)}
         told = {"script": self.script, "data": self.data, "tinygen": self.tinygen}
-        if self.form is not None:
-            told["form"] = json.dumps(self.form)
+        told |= {name: json.dumps(value) for name, value in {"form": self.form, "example": self.example}.items() if value is not None}
         metadata |= {name: text for name, text in told.items() if text is not None}
         checkpoint.save(path, arrays | {"run/random": self.random}, metadata, previous)
 
@@ -212,6 +213,7 @@ def read_run(path: Path) -> Run:
             raise ValueError("it has no run/random")
         run = Run(
             script=metadata.get("script"),
+            example={"true": True, "false": False}.get(metadata.get("example", "")),
             options=options,
             data=metadata.get("data"),
             form=_json_object(metadata, "form") if "form" in metadata else None,

@@ -31,7 +31,7 @@ from tinygen.training.finish import finish
 from tinygen.training.graph import GraphSteps
 from tinygen.training.interruption import Interruption
 from tinygen.training.observation import Observation
-from tinygen.training.options import RunOptions
+from tinygen.training.options import EXAMPLES, RunOptions
 from tinygen.training.own_code import own_code, rehearsed
 from tinygen.training.parts import Data, Metrics, Stateful
 from tinygen.training.progress import progress
@@ -279,7 +279,8 @@ class Training:
     def _state(self) -> Run:
         """What a checkpoint says. Raises UsageError if a part holds NaN, from which no training recovers."""
         run = Run(
-            script=self.options.script,
+            script=self.options.program.stem,
+            example=self.options.program.parent == EXAMPLES,
             options=self.options.plain(),
             data=self.digest,
             form=self.data.form() if self.data else None,

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar, Union, get_args, get_
 
 import tyro
 
+import tinygen
 from tinygen import backend
 from tinygen.command_line import UsageError
 from tinygen.data import Augmentation, ImageDataset, load_images
@@ -21,6 +22,8 @@ Number = TypeVar("Number", int, float)
 Positive = Annotated[Number, "positive"]
 
 EmojiOrPath = Annotated[Literal["emoji"] | Path | None, tyro.conf.arg(metavar="FOLDER|FILE|emoji")]
+
+EXAMPLES = Path(tinygen.__file__).parent.parent / "examples"  # in the repository; they are not installed
 
 # Options that may change when a run is resumed. Data are compared by content, not by path.
 MAY_DIFFER = {"out", "epochs", "device", "resume", "data", "checkpoint_minutes", "tensorboard", "graph"}
@@ -99,11 +102,11 @@ class RunOptions:
         return Trained()
 
     @property
-    def script(self) -> str:
-        """The name of the program: of the file that defines these options, or that was started."""
+    def program(self) -> Path:
+        """The file that defines these options, or that was started."""
         module = type(self).__module__
         started = sys.modules["__main__" if module.startswith("tinygen.") else module]
-        return Path(getattr(started, "__file__", None) or "interactive").stem
+        return Path(getattr(started, "__file__", None) or "interactive").resolve()
 
     def plain(self) -> dict[str, Any]:
         """All options as JSON types; paths are absolute."""
