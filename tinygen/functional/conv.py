@@ -12,12 +12,12 @@ A convolution y = conv2d(x, w) is linear in x and in w, so it has an adjoint for
 
 x is always the large image, y and g are small ones, and w is the weight. Each of the three functions
 is linear in both of its inputs, and the identity names all of their adjoints. Take conv2d_data, whose
-output is a large image, so that its gradient g is one, too. With this g in the place of x, and y in
-that of g, the identity says
+output is a large image, so that its gradient is one, too: call it G. With G in the place of x, and y
+in that of g, the identity says
 
-    <conv2d_data(y, w), g> = <y, conv2d(g, w)> = <w, conv2d_weight(g, y)>
+    <conv2d_data(y, w), G> = <y, conv2d(G, w)> = <w, conv2d_weight(G, y)>
 
-y is multiplied with conv2d(g, w), which is its gradient, and w with conv2d_weight(g, y), which is its
+y is multiplied with conv2d(G, w), which is its gradient, and w with conv2d_weight(G, y), which is its
 own. That is the second row of this table; the other rows are found in the same way:
 
     function                         backward to the first      backward to the second

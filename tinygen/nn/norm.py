@@ -65,6 +65,8 @@ class LayerNorm(Module):
 class GroupNorm(Module):
     """Normalisation of groups of channels of each example, `functional.group_norm` (Wu & He, 2018).
 
+    x is (N, ..., C): `GroupNorm(8, 64)` normalises 8 groups of 8 of the 64 channels.
+
     Raises ValueError for sizes that are not integers of at least 1, and where groups does not divide
     channels.
     """

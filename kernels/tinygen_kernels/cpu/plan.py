@@ -16,7 +16,8 @@ A plan depends on shapes alone. It is computed once and only read afterwards. Th
 With AVX-512, for example, take 64 images 16x16x64 -> 128 with a 4x4 kernel and stride 2. A block is
 7 images, whose 7*64 = 448 output pixels are one range, and a range has 2 items in each strip. That
 makes 20 items in each of the 4 strips of 32 output channels, in tiles of 14 pixels. The weight
-gradient has blocks of 1 image and 4 partial sums.
+gradient has blocks of 1 image and 4 partial sums. With AVX2 a block is 6 images, and a range has 1
+item in each of the 8 strips of 16 output channels, in tiles of 6 pixels.
 
 The convolutions of `winograd.py` need no plan: their blocks are consecutive tiles of 2x2 pixels.
 """

@@ -50,7 +50,8 @@ def gather_tile(
     result. One row follows for each tap: the first row of the panel w to use, then the offset in the
     images that each pixel reads from. A negative offset reads from `zeros`. A read is `length`
     elements long. The rows of the panel are w_row apart. All offsets count elements from the given
-    starts. `count` may be larger than the width of a tile. slope[0] is that of leaky_relu; 1 means none.
+    starts. `count` is what is left of the
+    channels, which may be more than the width of a tile. slope[0] is that of leaky_relu; 1 means none.
     """
     builder = tile.builder
     images, w, bias, result = tile.at(images, images_start), tile.at(w, w_start), tile.at(bias, bias_start), tile.at(result, result_start)

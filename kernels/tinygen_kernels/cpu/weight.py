@@ -8,8 +8,8 @@ a range to them. Its pixels are then still in the first-level cache for the next
 The sum over i is divided into *partial sums*, each over consecutive ranges, so that threads need not
 wait for each other. They are added at the end, always in the same order.
 
-Such a cache can hold only a few of the lines whose addresses differ by a multiple of a power of
-two, as those of the same channels of neighbouring pixels often do. Such pixels are copied first, a
+Such a cache can hold only a few of the lines whose addresses differ by a multiple of a large
+power of two, as those of the same channels of neighbouring pixels often do. Such pixels are copied first, a
 line further apart. Without that, layers of 64 channels took 1.4 times as long.
 """
 
