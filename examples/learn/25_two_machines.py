@@ -1,11 +1,11 @@
 # %% [markdown]
 # # 25 Two machines, one step
 #
-# A batch is too much for one machine, so two share it: each has all weights, and half of the rows. What
-# must they tell each other, so that both make the step that one machine would make with the whole batch?
+# A batch is too much for one machine, so two share it: each has all weights, and half of the rows.
+# What must they tell each other to make the step that one machine would make with the whole batch?
 # You write it, let two processes train with it, and see why each of a thousand machines sends hardly
-# more than each of four. Large models are trained like this (`tinygen run -n 2`, too). Run this file as
-# a script, which the processes can read anew.
+# more than each of four. Large models are trained like this (`tinygen run -n 2`, too). Run this file
+# in a terminal, not cell by cell, and type your answers there: the two processes read it, too.
 #
 # Let machine r have n_r of the N rows, and let its loss L_r be the mean over its rows. The loss of the
 # whole batch is the sum of all rows' losses, divided by N:
@@ -19,23 +19,28 @@ import functools
 
 import numpy as np
 
-from tinygen.learn import check, predict, show
+from tinygen.learn import check, predict
 from tinygen.learn.ring import in_processes, simulated
 
-predict("Three rows have the gradient 1 on one machine, one row has 5 on another. What is it for all four?", lambda: (3 * 1 + 5) / 4)
+predict("Three rows on one machine have the gradient 1, one on another has 5. What is the gradient of all four?", lambda: (3 * 1 + 5) / 4)
 
 
 # %%
 def mean_of(parts):
-    """The mean over the rows of all machines, if parts has a pair for each: its rows n, and the mean over them, an array."""
+    """The mean over the rows of all machines. parts stays as it is.
+
+    parts is a list of pairs (n, mean), one for each machine: the number of its rows, and their mean, an array.
+    """
     raise NotImplementedError
 
 
 # %% [markdown]
 # ## What no mean of gradients mends
 #
-# That holds if the loss of a row depends on this row alone. Batch norm divides by the deviation of the
-# *batch*. If each machine takes the variance of its own rows, it is another model that they train.
+# That holds if the loss of a row depends on this row alone. Batch norm divides by the deviation of
+# the *batch*. If each machine takes the variance of its own rows, then they train another model than
+# one machine would. The rows are not there, so go from each machine's own mean to that of all:
+# x - mean = (x - own mean) + (own mean - mean). Squared and summed over its rows, the mixed term is 0.
 
 # %%
 predict("A number is 0 and 0 on one machine, and 2 and 2 on the other. What is its variance on the first?", lambda: np.var([0, 0]).item())
@@ -46,7 +51,7 @@ predict("What is its variance on all four rows?", lambda: np.var([0, 0, 2, 2]).i
 def variance_of(parts):
     """The variance over the rows of all machines: the mean of (x - mean)^2, where the mean is that of all rows, too.
 
-    parts has for each machine its rows n, and mean and variance over these, two arrays.
+    parts is a list of triples (n, mean, variance), one for each machine; it stays as it is.
     """
     raise NotImplementedError
 
@@ -55,7 +60,7 @@ def variance_of(parts):
 # ## The ring
 #
 # So the machines need sums over all: x_0 + x_1 + ..., on each of them. Let there be `size` machines in
-# a ring. Each can send to the next one only, rank + 1, and the last one to machine 0. Here a machine is
+# a ring. Machine `rank` sends to machine rank + 1 only, and the last one to machine 0. Here a machine is
 # a generator: `yield` hands over what it sends, and waits for what arrives. It returns its result.
 #
 #     received = yield sent    # sends an array; receives what machine rank - 1 sends in the same turn
@@ -77,20 +82,21 @@ def sent(program, size):
     return simulated(program, [np.ones(1000)] * size)[1][0]
 
 
-predict("4 machines have 1,000 numbers each. How many numbers does each of them send?", lambda: sent(pass_on, 4))
+predict("4 machines have 1,000 numbers each. How many numbers does each of them send with pass_on?", lambda: sent(pass_on, 4))
 
 # %% [markdown]
-# With a thousand machines it would be a million. But let them cut x into `size` pieces. At first
-# machine r sends piece r. In the next turn it sends the piece that has just arrived, *after it has added
-# its own*. So a piece collects a term on each machine that it comes to, and after size - 1 turns it is
-# complete. Then each machine has one complete piece, and these go round once more, to be kept by all.
+# With a thousand machines it would be nearly a million numbers from each. But let them cut x into
+# `size` pieces. At first machine r sends piece r. In the next turn it sends the piece that has just
+# arrived, *after it has added its own numbers for that piece*. So a piece collects a term on each
+# machine that it comes to, and after size - 1 turns it is complete. Then each machine has one complete
+# piece. These go round once more, unchanged, and each machine stores them in their places.
 
 
 # %%
 def all_reduce(x, rank, size):
-    """The sum of the arrays x of all machines. len(x) is a multiple of size; x itself stays as it is.
+    """The sum of the arrays x of all machines, in the shape of x; x itself stays as it is.
 
-    A machine sends one piece in a turn, and has 2 (size - 1) turns.
+    x may have several axes. The first is cut: len(x) is a multiple of size. There are 2 (size - 1) turns, of one piece each.
     """
     raise NotImplementedError
     yield  # received = yield sent, where you need it
@@ -100,6 +106,7 @@ def all_reduce(x, rank, size):
 check("25", globals())
 predict("4 machines, 1,000 numbers each. How many does each send with yours?", lambda: sent(all_reduce, 4))
 predict("And with 100 machines?", lambda: sent(all_reduce, 100))
+# 2 (size - 1) turns of len(x) / size numbers: that is always less than 2 len(x).
 
 # %% [markdown]
 # ## Two processes
@@ -125,16 +132,19 @@ def trained(rank, size, run):
 
 @functools.cache
 def weights(size):
-    """The weights of each of so many processes."""
     return in_processes(trained, size)
 
 
-predict("Will the two processes have the same weights, to the last bit?", lambda: "yes" if (weights(2)[0] == weights(2)[1]).all() else "no")
-predict("And will they be those of one process, to the last bit?", lambda: "yes" if (weights(2)[0] == weights(1)[0]).all() else "no")
-show("The largest difference from the weights of one process:", lambda: abs(weights(2)[0] - weights(1)[0]).max())
+def equal(a, b):
+    print("    largest difference:", abs(a - b).max())
+    return "yes" if (a == b).all() else "no"
+
+
+predict("Will the two processes have the same weights, to the last bit? (yes or no)", lambda: equal(*weights(2)))
+predict("And will they be those of one process, to the last bit? (yes or no)", lambda: equal(weights(2)[0], *weights(1)))
 
 # %% [markdown]
-# Sums in another order are rounded in another way, and nothing else is different. Why then do the two
-# agree in each bit? Each number is added up on one machine, and then sent. If each of three machines
-# added up for itself, in an order of its own, their weights would drift apart, and nobody would notice.
-# tinygen/training/distributed.py says the rest.
+# Sums in another order are rounded in another way. Why then do the two agree in each bit? Each number
+# is added up on one machine, and then sent, so all have the same copy. If each of three machines
+# added up for itself, in an order of its own, their weights would drift apart, and nobody would
+# notice. tinygen/training/distributed.py says the rest.

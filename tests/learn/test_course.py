@@ -168,6 +168,11 @@ def test_of_several_arrays_the_first_that_is_wrong_is_told() -> None:
     nested = Exercise("f", lambda x: [[None, tinygen.ones(2)], x], lambda rng: [(2.0,)], {})
     assert nested.judge(lambda x: [[None, 2.0 * tinygen.ones(2)], x]) == "part 2 of result 1 of f(2.0) should be [1. 1.], and is [2. 2.]"
     assert nested.judge(lambda x: [[5.0, tinygen.ones(2)], x]) == "part 1 of result 1 of f(2.0) should be None, and is 5.0"
+    named = Exercise("f", lambda x: {"the sum": x, "the root": x[0]}, lambda rng: [(numpy.ones(2),)], {})
+    assert named.judge(lambda x: {"the sum": x, "the root": 3.0}) == "the root of f([1. 1.]) should be 1., and is 3.0"
+    assert named.judge(lambda x: {"the sum": x}) is not None
+    listed = Exercise("f", lambda x: x, lambda rng: [(2.0,)], {}, apply=lambda f, x: [numpy.ones(1), f(x)])
+    assert listed.judge(lambda x: None) == "result 2 of f(2.0) should be 2.0, and is None: is a return missing?"
     assert nested.judge(lambda x: [[None, None], x]) == "part 2 of result 1 of f(2.0) should be [1. 1.], and is None"
 
 

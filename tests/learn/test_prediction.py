@@ -2,11 +2,12 @@
 
 import runpy
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tinygen.learn.lesson import lesson
-from tinygen.learn.prediction import agrees
+from tinygen.learn.prediction import agrees, used
 
 FILE = """
 from tinygen.learn import predict
@@ -37,6 +38,8 @@ predict("Drawn?", drawn)
         ("[1, 1, 2, 1]", "1 1 2 1"),
         ("6x2", "6 x 2"),
         ("Yes, it does", "yes"),
+        ("y", "yes"),
+        ("N", "no"),
     ],
 )
 def test_what_is_meant_is_understood(said: str, value: object) -> None:
@@ -54,6 +57,7 @@ def test_what_is_meant_is_understood(said: str, value: object) -> None:
         ("open('x')", 1.0),
         ("1 1 2", "1 1 2 1"),
         ("no, yes", "yes"),
+        ("n", "yes"),
         ("1/0", 1.0),
     ],
 )
@@ -113,6 +117,26 @@ def test_what_is_shown_waits_for_what_is_unwritten_and_no_error_ends_the_lesson(
     assert capsys.readouterr().out == f"A half: 0.5\nA cross:\n#.#\n.#.\nLater: still to be written\nDivided: {wrong}\nAt last: 3\n"
     runpy.run_path(str(tmp_path / "01_slope.py"), run_name="judged")
     assert capsys.readouterr().out == ""
+
+
+def test_what_needs_a_wrong_function_is_not_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = lesson("25").path.read_text().replace("\ncheck(", "\nall_reduce = pass_on\ncheck(")
+    (tmp_path / "25_two_machines.py").write_text(text)
+    runpy.run_path(str(tmp_path / "25_two_machines.py"), run_name="__main__")
+    told = capsys.readouterr().out
+    assert "all_reduce: the sums are right, but all of x is sent" in told
+    assert told.count("not asked yet: first all_reduce must be right") == 4 and told.count("computed: ") == 4
+
+
+def test_what_a_question_needs_is_found_behind_functions_and_classes() -> None:
+    names: dict[str, Any] = {}
+    exec(
+        "import functools\nclass Layer:\n    def forward(self):\n        return [inner(x) for x in range(2)]\n"
+        "@functools.cache\ndef loss():\n    return (lambda: Layer())().forward()\nanswer = lambda: loss() + 1\nother = lambda: len('')",
+        names,
+    )
+    assert {"loss", "Layer", "inner"} <= used(names["answer"], names)
+    assert used(names["other"], names) == {"len"}
 
 
 def test_an_input_of_one_axis_is_named_and_the_lesson_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

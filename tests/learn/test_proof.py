@@ -1,6 +1,7 @@
 """The proof of the course: an empty stub fails everywhere, right solutions pass, and wrong ideas are seen and named."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -32,9 +33,12 @@ def test_its_solution_is_shown_and_no_idea_with_it(lesson: Lesson, tmp_path: Pat
 
 @every_exercise
 def test_the_empty_stub_fails(lesson: Lesson, exercise: Exercise) -> None:
-    stub = getattr(imported(lesson.path), exercise.name)
+    file = imported(lesson.path)
+    stub = getattr(file, exercise.name)
     assert exercise.judge(stub) == f"{exercise.name} is still to be written"
     assert exercise.judge(lambda *case: None) is not None
+    modules = re.findall(r"\b(np|numpy|math|tg|nn)\.\w", " ".join(exercise.hints))
+    assert all(hasattr(file, module) for module in modules), "a hint names a module that the file does not import"
 
 
 @every_exercise

@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,37 @@ def test_talks_that_end_in_different_turns_are_told() -> None:
         simulated(early, [numpy.ones(1)] * 3)
     with pytest.raises(Broken, match="it has no yield"):
         simulated(lambda x, rank, size: x, [numpy.ones(1)])
+
+
+@pytest.mark.parametrize(("message", "told"), [([1.0], "a list"), (None, "None"), (1.0, "a float")])
+def test_what_is_sent_must_be_an_array(message: Any, told: str) -> None:
+    def talk(x: Any, rank: int, size: int) -> Iterator[Any]:
+        yield x if rank == 0 else message
+
+    with pytest.raises(Broken, match=f"machine 1 sends {told}, and not an array"):
+        simulated(talk, [numpy.ones(1)] * 2)
+
+
+def test_what_is_wrong_with_the_sums_is_told() -> None:
+    exercise = lesson("25").exercises[-1]
+
+    def changed(change: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
+        def program(x: Any, rank: int, size: int) -> Iterator[Any]:
+            return change((yield from exercise.solution(x, rank, size)), rank, size)
+
+        return program
+
+    def longer(x: Any, rank: int, size: int) -> Iterator[Any]:
+        for _ in range(3):
+            yield x[: len(x) // size]
+        return (yield from exercise.solution(x, rank, size))
+
+    backwards = str(exercise.judge(changed(lambda y, rank, size: numpy.concatenate(numpy.split(y, size)[::-1]))))
+    assert backwards.startswith("the sums are right, but in another order")
+    assert str(exercise.judge(longer)).endswith("the sums are right, but machine 0 sends 9 pieces, and should send 6")
+    one = str(exercise.judge(changed(lambda y, rank, size: y - 10 * (rank == 2))))  # machine 1's numbers are missing
+    assert one.startswith("machine 2's result of all_reduce([1. 1. 1. 1.], [10.")
+    assert one.endswith("should be [1111. 1111. 1111. 1111.], and is [1101. 1101. 1101. 1101.]")
 
 
 def printed(file: Path, text: str) -> str:
@@ -97,4 +128,5 @@ def test_the_lesson_from_its_stub_to_two_processes(tmp_path: Path) -> None:
     assert printed(tmp_path / "25.py", stub).count("not asked yet") == 4
     told = printed(tmp_path / "25.py", stub.replace("\ncheck(", f"\n{solved}check("))
     assert re.findall("computed: (.*)", told)[:-1] == ["2.0", "0.0", "1.0", "3000", "1500", "1980", "yes"]
-    assert float(told.split()[-1]) < 1e-12  # how sums are rounded is the machine's
+    same, close = map(float, re.findall("largest difference: (.*)", told))
+    assert same == 0 and close < 1e-12  # how sums are rounded is the machine's

@@ -60,7 +60,8 @@ def main(options: LearnOptions) -> None:
     course = Course(options.folder)
     match options.verb, [*options.what]:
         case "start", _:
-            print(f"{len(course.start())} new lessons in {options.folder}; open {course.file(lessons()[0])}")
+            new, first = course.start(), course.file(lessons()[0])
+            print(f"{len(new)} new lessons in {options.folder}; open {first}, or another one of `tinygen learn list`")
         case "list", _:
             for each in lessons():
                 print(f"{'done' if each.number in course.passed else '    '}  {each.number}  {each.title}")

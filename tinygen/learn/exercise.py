@@ -28,11 +28,12 @@ class Exercise:
     """What is to be written under `name`, and what is known of it.
 
     `cases(rng)` gives the tuples of arguments on which it is tried; rng is seeded. `apply(function,
-    *case)` gives the result that is compared, for what is not simply called; a string in the place of
-    another result says why there is none. `ideas` maps a sentence about a wrong idea, in the second
-    person, to a function that has it. `right` are other right solutions, and `hints` three steps
-    towards one. `also(function)` returns a sentence if something is wrong that no case shows, such as a
-    loop that calls too often. `uses` names the lesson's exercises that this one may call.
+    *case)` gives the result that is compared, for what is not simply called. A string in the place of
+    another result says why there is none; a dict names several results. `ideas` maps a sentence about a
+    wrong idea, in the second person, to a function that has it. `right` are other right solutions, and
+    `hints` three steps towards one. `also(function)` returns a sentence if something is wrong that no
+    case shows, such as a loop that calls too often. `uses` names the lesson's exercises that this one
+    may call.
     """
 
     name: str
@@ -96,11 +97,15 @@ class Exercise:
             return f"{self.name} returns None: is a return missing?"
         if isinstance(found, str) and not isinstance(expected, str):
             return f"{self.name}{_short(case)}: {found}"
+        if isinstance(found, Mapping) and isinstance(expected, Mapping) and found.keys() == expected.keys():
+            name = next(name for name in expected if not same(found[name], expected[name], self.tolerance))
+            return self._difference(case, found[name], expected[name], f"{name} of ")
         several = all(isinstance(value, tuple | list) for value in (found, expected)) and len(found) == len(expected)
         if several and any(hasattr(part, "shape") or isinstance(part, tuple | list) for part in expected):
             pairs = enumerate(zip(found, expected, strict=True), 1)
             number, (a, b) = next((n, pair) for n, pair in pairs if not same(*pair, self.tolerance))
             return self._difference(case, a, b, f"part {number} of {result}" if result else f"result {number} of ")
+        missing = ": is a return missing?" if found is None and self.apply is not called else ""
         a, b = (
             numpy.asarray(_plain(value), dtype=object if isinstance(value, str | tuple | list) else None) for value in (found, expected)
         )
@@ -112,7 +117,7 @@ class Exercise:
             place = numpy.unravel_index(numpy.argmax(abs(a - b)), b.shape)
             at = f"[{', '.join(map(str, place))}]"
             return f"{result}{self.name}{_short(case)} should have {b[place]:.4g} at {at}, and has {a[place]:.4g}"
-        return f"{result}{self.name}{_short(case)} should be {_text(expected)}, and is {_text(found)}"
+        return f"{result}{self.name}{_short(case)} should be {_text(expected)}, and is {_text(found)}{missing}"
 
 
 def told(error: Exception, module: str) -> str:
@@ -127,6 +132,8 @@ def told(error: Exception, module: str) -> str:
 def same(a: Any, b: Any, tolerance: float) -> bool:
     """Whether two results agree: numbers and arrays to the tolerance, relative to the largest; all else, and infinity, exactly."""
     a, b = _plain(a), _plain(b)
+    if isinstance(b, Mapping):
+        return isinstance(a, Mapping) and a.keys() == b.keys() and all(same(a[name], b[name], tolerance) for name in b)
     if isinstance(b, tuple | list):
         return isinstance(a, tuple | list) and len(a) == len(b) and all(same(x, y, tolerance) for x, y in zip(a, b, strict=True))
     if isinstance(b, str | None):

@@ -11,6 +11,7 @@ from typing import Any
 import tinygen
 from tinygen.command_line import UsageError
 from tinygen.learn.exercise import Exercise
+from tinygen.learn.prediction import WRONG
 
 LESSONS = Path(tinygen.__file__).parent.parent / "examples" / "learn"  # in the repository; they are not installed
 
@@ -82,8 +83,10 @@ def verdicts(number: str, names: Mapping[str, Any]) -> dict[str, str | None]:
     return found
 
 
-def check(number: str, names: Mapping[str, Any]) -> None:
-    """The last line of a lesson: `check("07", globals())` prints what is right and what is wrong."""
+def check(number: str, names: dict[str, Any]) -> None:
+    """Print what is right in a lesson and what is wrong: `check("07", globals())`. What is wrong is kept in `names` for `predict`."""
     if names.get("__name__") == "__main__":  # and not where the file is judged
-        for name, wrong in verdicts(number, names).items():
+        found = verdicts(number, names)
+        names[WRONG] = {name: names.get(name) for name, wrong in found.items() if wrong}
+        for name, wrong in found.items():
             print(f"{name}: {wrong or 'right'}")

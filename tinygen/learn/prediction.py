@@ -2,17 +2,20 @@
 
 import ast
 import contextlib
+import inspect
 import io
 import operator
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from tinygen.learn.exercise import same, told
 
 PREDICTED = ".predicted"  # beside the lesson: a line for each question that was answered right
+WRONG = "_wrong"  # among the names of a lesson's file: the functions that `check` found wrong, by their names
 OPERATIONS: dict[type, Callable[..., Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -47,24 +50,48 @@ def _value(node: ast.expr) -> Any:
 
 
 def agrees(said: str, value: Any, tolerance: float) -> bool:
-    """Whether somebody's answer means this value: a number to the tolerance; a list by its numbers; yes or no by the first word."""
+    """Whether somebody's answer means this value.
+
+    A number may differ by the tolerance. A list counts by its numbers, and yes or no (y or n) by the
+    first word.
+    """
     try:
         return same(number(said), float(value), tolerance)
     except (TypeError, ValueError):
-        given, wanted = (re.findall(r"[a-z]+|-?[\d.]+", str(text).lower()) for text in (said, value))
+        short = {"y": "yes", "n": "no"}
+        given, wanted = ([short.get(word, word) for word in re.findall(r"[a-z]+|-?[\d.]+", str(text).lower())] for text in (said, value))
         return (given[:1] if len(wanted) == 1 else given) == wanted
+
+
+def used(function: Callable[..., Any], names: Mapping[str, Any]) -> set[str]:
+    """The names that a function reads, and those that the file's functions behind them read. `names` are the file's."""
+    found: set[str] = set()
+    objects: list[Any] = [function]
+    while objects:
+        value = inspect.unwrap(objects.pop())
+        code = value if isinstance(value, CodeType) else value.__code__ if getattr(value, "__globals__", None) is names else None
+        if code:
+            read = [names[name] for name in {*code.co_names} - found if name in names]
+            found.update(code.co_names)
+            objects += [part for part in code.co_consts if isinstance(part, CodeType)]  # lambdas and inner functions
+            objects += [part for each in read for part in (vars(each).values() if isinstance(each, type) else [each])]
+    return found
 
 
 def predict(question: str, answer: Callable[[], Any], tolerance: float = 0.05) -> None:
     """Ask for a prediction, and say whether it was right and what was computed.
 
-    Without a terminal only the answer is printed. A question that needs a function which is still to be
-    written is not asked, and neither is one that was answered right before.
+    Without a terminal only the answer is printed. A question is not asked if it was answered right
+    before, or if it needs a function which is still to be written, or which `check` found wrong.
     """
     names = sys._getframe(1).f_globals
     if names.get("__name__") != "__main__":  # a lesson that is judged, and not run
         return
     print(question)
+    needed = used(answer, names)
+    if wrong := [name for name, function in names.get(WRONG, {}).items() if name in needed and names.get(name) is function]:
+        print(f"    not asked yet: first {wrong[0]} must be right")
+        return
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed):

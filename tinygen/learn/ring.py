@@ -22,7 +22,8 @@ class Broken(Exception):
 def simulated(program: Callable[..., Talk], arrays: list[numpy.ndarray]) -> tuple[list[Any], list[int]]:
     """Run program(x, rank, size) for each array x. Returns the results, and how many numbers each machine has sent.
 
-    Raises Broken where one machine has ended and another one has not, and where program is not a generator.
+    Raises Broken where one machine has ended and another one has not, where one sends what is not an
+    array, and where program is not a generator.
     """
     size = len(arrays)
     machines = [program(x, rank, size) for rank, x in enumerate(arrays)]
@@ -33,8 +34,11 @@ def simulated(program: Callable[..., Talk], arrays: list[numpy.ndarray]) -> tupl
         results, sent = dict[int, Any](), []
         for rank, machine in enumerate(machines):
             try:
-                sent.append(numpy.array(machine.send(received[rank])))  # a copy, as a wire makes
-                counts[rank] += sent[-1].size
+                message = machine.send(received[rank])
+                if not isinstance(message, numpy.ndarray):
+                    raise Broken(f"machine {rank} sends {kind(message)}, and not an array")
+                sent.append(message.copy())  # as a wire makes one
+                counts[rank] += message.size
             except StopIteration as end:
                 results[rank] = end.value
         if len(results) == size:
@@ -43,6 +47,11 @@ def simulated(program: Callable[..., Talk], arrays: list[numpy.ndarray]) -> tupl
             waiting = min(set(range(size)) - set(results))
             raise Broken(f"of {size} machines, {waiting} goes on to send, and {min(results)} has ended already")
         received = [sent[rank - 1] for rank in range(size)]
+
+
+def kind(value: Any) -> str:
+    """What a value is, in a word or two."""
+    return "None" if value is None else f"a {type(value).__name__}"
 
 
 def in_processes(work: Callable[[int, int, Callable[[Talk], Any]], Any], size: int) -> list[Any]:

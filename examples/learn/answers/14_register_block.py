@@ -208,7 +208,7 @@ EXERCISES = [
         right=[in_fractions, counted],
         hints=[
             "A step has pixels + vectors loads and pixels * vectors multiply-adds. It takes max(...) / 2 ticks.",
-            "math.ceil(outputs / (8 * vectors)) blocks cover the outputs.",
+            "np.ceil(outputs / (8 * vectors)) blocks cover the outputs.",
             "Blocks times ticks of a step, divided by pixels.",
         ],
     ),

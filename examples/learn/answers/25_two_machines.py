@@ -1,9 +1,15 @@
 """25: means and variances over the rows of several machines, and their sums in a ring."""
 
+import copy
+
 import numpy
 
 from tinygen.learn import Exercise
-from tinygen.learn.ring import Broken, simulated
+from tinygen.learn.exercise import same
+from tinygen.learn.ring import Broken, kind, simulated
+
+PARTS_CHANGED = "parts was changed, and must stay as it is: *= and += change an array for all who have it"
+X_CHANGED = "x was changed, and must stay as it is: pieces of x are views of it, so += changes x"
 
 
 def mean_of(parts):
@@ -45,24 +51,43 @@ def variance(within=lambda v: v, square=lambda d: d**2, middle=mean_of, mean=mea
     return variance_of
 
 
+def summed_in_place(parts):
+    total = 0
+    for n, mean in parts:
+        mean *= n
+        total = total + mean
+    return total / sum(n for n, _ in parts)
+
+
+def widened_in_place(parts):
+    middle = mean_of([(n, mean) for n, mean, _ in parts])
+    for _, mean, variance in parts:
+        variance += (mean - middle) ** 2
+    return mean_of([(n, variance) for n, _, variance in parts])
+
+
 def unweighted(parts):
     return sum(mean for _, mean in parts) / len(parts)
 
 
 def ring(
-    first=lambda rank, turn: rank - turn, second=lambda rank, turn: rank + 1 - turn, arrives=-1, turns=-1, second_turns=-1,
-    collect=lambda own, received: own + received, keep=lambda own, received: received, last=lambda x, size: x,
+    first=lambda rank, turn: rank - turn, second=lambda rank, turn: rank + 1 - turn, arrives=-1, second_arrives=-1,
+    turns=-1, second_turns=-1, collect=lambda own, received: own + received, keep=lambda own, received: received,
+    around=lambda number, size: number % size, sends=lambda piece, own, received: piece,
+    last=lambda pieces, rank: numpy.concatenate(pieces),
 ):  # fmt: skip
     """all_reduce with something changed."""
 
     def all_reduce(x, rank, size):
-        pieces = numpy.split(x, size)
-        for number, choose, taken in ((size + turns, first, collect), (size + second_turns, second, keep)):
-            for turn in range(number):
-                sent = choose(rank, turn) % size
-                place = (sent + arrives) % size
-                pieces[place] = taken(pieces[place], (yield pieces[sent]))
-        return last(numpy.concatenate(pieces), size)
+        own, pieces, received = numpy.split(x, size), numpy.split(x, size), None
+        halves = (turns, first, arrives, collect, sends), (second_turns, second, second_arrives, keep, lambda piece, *_: piece)
+        for more, choose, step, taken, message in halves:
+            for turn in range(size + more):
+                sent = around(choose(rank, turn), size)
+                place = around(sent + step, size)
+                received = yield message(pieces[sent], own[sent], received)
+                pieces[place] = taken(pieces[place], received)
+        return last(pieces, rank)
 
     return all_reduce
 
@@ -99,16 +124,37 @@ def sends_what_came(x, rank, size):
     return numpy.concatenate([pieces[i] for i in range(size)])
 
 
+def unchanged(function, parts):
+    """The function's result, if it leaves parts as they are."""
+    given = copy.deepcopy(parts)
+    result = function(given)
+    return result if same(given, parts, 0.0) else PARTS_CHANGED
+
+
 def ran(program, *arrays):
     """The sum on each machine, and how much each has sent; or what is wrong with the talk."""
-    given = [x.copy() for x in arrays]
+    size, total, given = len(arrays), sum(arrays), [x.copy() for x in arrays]
     try:
         results, counts = simulated(program, given)
     except Broken as error:
         return str(error)
     if not all((x == y).all() for x, y in zip(given, arrays, strict=True)):
-        return "x was changed, and must stay as it is: pieces of x are views of it, so += changes x"
-    return [results, counts]
+        return X_CHANGED
+    if others := [y for y in results if not isinstance(y, numpy.ndarray)]:
+        return f"it returns {kind(others[0])}, and not an array"
+    if all(y.shape == total.shape and (numpy.sort(y, axis=0) == numpy.sort(total, axis=0)).all() for y in results):
+        if any((y != total).any() for y in results):
+            return "the sums are right, but in another order: put each piece in the place that it has in x"
+        sent, wanted = [count * size / total.size for count in counts], 2 * (size - 1)
+        if wrong := [rank for rank in range(size) if sent[rank] != wanted]:
+            return f"the sums are right, but machine {wrong[0]} sends {sent[wrong[0]]:g} pieces, and should send {wanted}"
+    return {f"machine {rank}'s result": y for rank, y in enumerate(results)} | {"the count": counts}
+
+
+def machines(rng):
+    """Arrays of which each decimal place is one machine's: a sum shows whose numbers are missing, and whose count twice."""
+    alike = numpy.ones(4), numpy.arange(1, 7), numpy.arange(1, 5).reshape(4, 1), numpy.ones(3)
+    return [tuple(10.0**rank * x for rank in range(size)) for size, x in zip((4, 3, 2, 1), alike, strict=True)]
 
 
 def rows(rng):
@@ -120,6 +166,7 @@ EXERCISES = [
         "mean_of",
         mean_of,
         lambda rng: [([(n, mean) for n, mean, _ in parts],) for parts in rows(rng)],
+        apply=unchanged,
         ideas={
             "each machine counts the same, and it should count as often as it has rows": unweighted,
             "you add up the means: that is no mean, and grows with the number of machines": weighted(lambda n: 1, lambda rows: 1),
@@ -131,6 +178,7 @@ EXERCISES = [
             "this is what the last machine has alone: the sum begins anew with each": lambda parts: parts[-1][1],
             "you divide by the largest number of rows: divide by the sum of all": weighted(lambda n: n, max),
             "the rows count twice: n is there once above, and once below": weighted(lambda n: n**2, lambda rows: sum(n**2 for n in rows)),
+            PARTS_CHANGED: summed_in_place,
         },
         right=[
             lambda parts: numpy.average([mean for _, mean in parts], axis=0, weights=[n for n, _ in parts]),
@@ -146,9 +194,18 @@ EXERCISES = [
         "variance_of",
         variance_of,
         lambda rng: [(parts,) for parts in rows(rng)],
+        apply=unchanged,
         ideas={
-            "this is the mean of the variances, which says nothing of how far the machines' means are apart": variance(
-                square=lambda d: 0 * d
+            "this is the mean of the variances: the squares of the distances of the machines' means from the mean of all are missing"
+            " (distances that are not squared cancel)": variance(square=lambda d: 0 * d),
+            "this is the mean of the variances, each counted the same: weigh with the rows, and add how far the means are apart": variance(
+                square=lambda d: 0 * d, mean=unweighted
+            ),
+            "the variances are weighed, and the means' variance is not: a mean must count as often as its machine has rows": lambda parts: (
+                mean_of([(n, variance) for n, _, variance in parts]) + numpy.var([mean for _, mean, _ in parts], axis=0)
+            ),
+            "the variances are weighed, and the squared distances are not: each must count as often as its machine has rows": (
+                lambda parts: variance(square=lambda d: 0 * d)(parts) + variance(within=lambda v: 0 * v, mean=unweighted)(parts)
             ),
             "each machine counts the same here: weigh with the rows": variance(middle=unweighted, mean=unweighted),
             "the middle is not the mean of the means, but that over all rows": variance(middle=unweighted),
@@ -163,6 +220,7 @@ EXERCISES = [
                 variance_of(parts) * sum(n for n, *_ in parts) / (sum(n for n, *_ in parts) - 1)
             ),
             "this is the sum over all rows; divide it by their number": lambda parts: variance_of(parts) * sum(n for n, *_ in parts),
+            PARTS_CHANGED: widened_in_place,
         },
         right=[
             lambda parts: (
@@ -180,7 +238,7 @@ EXERCISES = [
     Exercise(
         "all_reduce",
         all_reduce,
-        lambda rng: [tuple(rng.normal(size=(size, 2 * size))) for size in (4, 3, 2)],
+        machines,
         apply=ran,
         ideas={
             "the sums are right, but all of x is sent in each turn: cut it into size pieces, and send one": all_of_it,
@@ -188,27 +246,50 @@ EXERCISES = [
             "in the second half what arrives is complete already: put it in the place of your own, and do not add": ring(
                 keep=lambda own, received: own + received
             ),
-            "each piece of the result is of one machine alone: add in the first half, and begin the second with what came last": ring(
+            "each piece is of one machine alone: nothing is added in the first half, or the second does not begin with the sum": ring(
                 collect=lambda own, received: received
+            ),
+            "what arrives in the first half is not stored, or not in the piece that you send next": ring(collect=lambda own, received: own),
+            "what arrives in the second half is not stored: pieces[...] = received": ring(keep=lambda own, received: own),
+            "in the first half you send your own numbers in each turn: send the sum of them and what has arrived": ring(
+                sends=lambda piece, own, received: own
+            ),
+            "you add to what has arrived, but send it on as it came: send the sum": ring(
+                sends=lambda piece, own, received: own if received is None else received
+            ),
+            "the sums are right, but in another order: put each piece in the place that it has in x": ring(
+                last=lambda pieces, rank: numpy.concatenate([pieces[(rank + 1 - i) % len(pieces)] for i in range(len(pieces))])
+            ),
+            "the result is flat: it must have the shape of x, so cut x along its first axis": ring(
+                last=lambda pieces, rank: numpy.concatenate(pieces).ravel()
+            ),
+            "the result is a list of pieces: np.concatenate makes an array of them": ring(last=lambda pieces, rank: pieces),
+            "it returns None: is a return missing?": ring(last=lambda pieces, rank: None),
+            "a number of a piece is too large: the pieces stand in a ring, so take it % size": ring(around=lambda number, size: number),
+            "you go on to the next piece, and the one before is what arrives: count down, rank - turn": ring(
+                lambda rank, turn: rank + turn, lambda rank, turn: rank - 1 + turn, arrives=1, second_arrives=1
             ),
             "in the first half you send the same piece in each turn: send the one that has just arrived, with yours added": ring(
                 first=lambda rank, turn: rank
             ),
             "you add what arrives to the piece that you have sent: the machine before you has another rank, and sends another piece": ring(
-                arrives=0
+                arrives=0, second_arrives=0
             ),
-            "what arrives is the piece before the one that you have sent, and not the one after it": ring(arrives=1),
+            "what arrives is the piece before the one that you have sent, and not the one after it": ring(arrives=1, second_arrives=1),
             "the second half sends the same piece in each turn: send on what has just arrived": ring(second=lambda rank, turn: rank + 1),
             "a turn is missing in each half: a piece that starts on one machine has size - 1 others to visit": ring(
                 turns=-2, second_turns=-2
             ),
             "a half has a turn too many, in which each receives what it has": ring(second_turns=0),
-            "you divide by the number of machines: here the sum is wanted": ring(last=lambda x, size: x / size),
-            "x was changed, and must stay as it is: pieces of x are views of it, so += changes x": in_place,
+            "each half has a turn too many: a piece has size - 1 other machines to visit": ring(turns=0, second_turns=0),
+            "you divide by the number of machines: here the sum is wanted": ring(
+                last=lambda pieces, rank: numpy.concatenate(pieces) / len(pieces)
+            ),
+            X_CHANGED: in_place,
         },
         right=[on_a_copy, sends_what_came],
         hints=[
-            "pieces = numpy.split(x, size). In turn 0 you send piece rank, and receive piece rank - 1. And in turn 1?",
+            "pieces = np.split(x, size). In turn 0 you send piece rank, and receive piece rank - 1. And in turn 1?",
             "In turn t of the first half: sent = (rank - t) % size, and received = yield pieces[sent] belongs to pieces[sent - 1].",
             "The second half is the same loop, begins with sent = (rank + 1) % size, and puts received in its place without adding.",
         ],
