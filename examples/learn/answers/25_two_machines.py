@@ -113,15 +113,18 @@ def on_a_copy(x, rank, size):
     return (yield from in_place(x.copy(), rank, size))
 
 
-def sends_what_came(x, rank, size):
-    """One loop, and no numbers of what is sent but the first one."""
-    pieces = {i: piece.copy() for i, piece in enumerate(numpy.split(x, size))}
-    number = rank
-    for turn in range(2 * (size - 1)):
-        received = yield pieces[number]
-        number = (number - 1) % size
-        pieces[number] = received + pieces[number] if turn < size - 1 else received
-    return numpy.concatenate([pieces[i] for i in range(size)])
+def in_one_loop(around=lambda number, size: number % size):
+    """all_reduce with one loop, and no numbers of pieces but the first one."""
+
+    def all_reduce(x, rank, size):
+        pieces, number = numpy.split(x, size), rank
+        for turn in range(2 * (size - 1)):
+            received = yield pieces[number]
+            number = around(number - 1, size)
+            pieces[number] = received + pieces[number] if turn < size - 1 else received
+        return numpy.concatenate(pieces)
+
+    return all_reduce
 
 
 def unchanged(function, parts):
@@ -260,12 +263,11 @@ EXERCISES = [
             "the sums are right, but in another order: put each piece in the place that it has in x": ring(
                 last=lambda pieces, rank: numpy.concatenate([pieces[(rank + 1 - i) % len(pieces)] for i in range(len(pieces))])
             ),
-            "the result is flat: it must have the shape of x, so cut x along its first axis": ring(
-                last=lambda pieces, rank: numpy.concatenate(pieces).ravel()
-            ),
+            "the result is flat: it must have the shape of x": ring(last=lambda pieces, rank: numpy.concatenate(pieces).ravel()),
             "the result is a list of pieces: np.concatenate makes an array of them": ring(last=lambda pieces, rank: pieces),
             "it returns None: is a return missing?": ring(last=lambda pieces, rank: None),
             "a number of a piece is too large: the pieces stand in a ring, so take it % size": ring(around=lambda number, size: number),
+            "a number of a piece is too small: the pieces stand in a ring, so take it % size": in_one_loop(lambda number, size: number),
             "you go on to the next piece, and the one before is what arrives: count down, rank - turn": ring(
                 lambda rank, turn: rank + turn, lambda rank, turn: rank - 1 + turn, arrives=1, second_arrives=1
             ),
@@ -275,19 +277,18 @@ EXERCISES = [
             "you add what arrives to the piece that you have sent: the machine before you has another rank, and sends another piece": ring(
                 arrives=0, second_arrives=0
             ),
+            "in the second half you put what arrives in the place of the piece that you have sent": ring(second_arrives=0),
             "what arrives is the piece before the one that you have sent, and not the one after it": ring(arrives=1, second_arrives=1),
             "the second half sends the same piece in each turn: send on what has just arrived": ring(second=lambda rank, turn: rank + 1),
-            "a turn is missing in each half: a piece that starts on one machine has size - 1 others to visit": ring(
-                turns=-2, second_turns=-2
-            ),
+            "a turn is missing in each half: a piece has size - 1 other machines to visit": ring(turns=-2, second_turns=-2),
             "a half has a turn too many, in which each receives what it has": ring(second_turns=0),
-            "each half has a turn too many: a piece has size - 1 other machines to visit": ring(turns=0, second_turns=0),
-            "you divide by the number of machines: here the sum is wanted": ring(
-                last=lambda pieces, rank: numpy.concatenate(pieces) / len(pieces)
+            "each half has a turn too many: a piece comes back to where it began, and its numbers are added twice": ring(
+                second=lambda rank, turn: rank - turn, turns=0, second_turns=0
             ),
+            "you divide by size: here the sum is wanted": ring(last=lambda pieces, rank: numpy.concatenate(pieces) / len(pieces)),
             X_CHANGED: in_place,
         },
-        right=[on_a_copy, sends_what_came],
+        right=[on_a_copy, in_one_loop()],
         hints=[
             "pieces = np.split(x, size). In turn 0 you send piece rank, and receive piece rank - 1. And in turn 1?",
             "In turn t of the first half: sent = (rank - t) % size, and received = yield pieces[sent] belongs to pieces[sent - 1].",
