@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,20 @@ from tinygen.saving.run_folder import RunFolder
 
 def test_every_example_has_its_place_on_the_page() -> None:
     assert {command.split()[0] for command in COMMANDS.values()} == {path.name for path in (ROOT / "examples").glob("*.py")}
+
+
+def test_the_readme_s_table_has_the_page_s_numbers() -> None:
+    page = (ROOT / "examples" / "results" / "README.md").read_text()
+    judged = {
+        row[1]: [cell.split()[0] for cell in row[2].split(" | ")] for row in re.finditer(r"^\| \[(\w+)\]\(#\w+\) \| (.*) \|$", page, re.M)
+    }
+    readme = (ROOT / "README.md").read_text()
+    rows = re.findall(r"^\| `python examples/(\w+\.py)` \|.*\|([^|]*)\|([^|]*)\|$", readme, re.M)
+    assert {script for script, *_ in rows} == {path.name for path in (ROOT / "examples").glob("*.py")}
+    for script, distance, coverage in rows:
+        numbers = [judged[name] for name, command in COMMANDS.items() if command.split()[0] == script and name in judged]
+        assert distance.strip() == ", ".join(row[0] for row in numbers), script
+        assert coverage.strip() == ", ".join(row[4] for row in numbers), script
 
 
 @pytest.fixture(scope="module")
