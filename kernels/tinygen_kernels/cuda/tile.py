@@ -3,6 +3,8 @@
 
     C[m, n] = sum_k A[m, k] B[k, n]
 
+With the operand of conv2d it is rung 6 of the ladder (`ladder/cuda/`).
+
 **The machine.** A GPU runs one function, the kernel, in many thousand threads, which are grouped in
 *blocks*. The threads of a block can wait for each other (`syncthreads`) and share some KB of fast
 *shared memory*. They cannot access the shared memory of other blocks. Every thread has its own

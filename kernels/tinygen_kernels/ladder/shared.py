@@ -7,7 +7,7 @@ multiplications, where rung 3 has 4, and w is read from the slower caches a quar
 What is still slow? The sums: each multiplication still loads one and stores one, so half of the peak is
 the most, as on rung 3. Only numbers in registers are free, and the compiler does not keep 4 K sums
 there, since it does not know K. At one tap, the sums over c are a matrix product, and libraries of
-matrix products keep sums in registers.
+matrix products keep sums in registers: each is then loaded and stored once for a tap.
 """
 
 from tinygen_kernels import Array, Pair

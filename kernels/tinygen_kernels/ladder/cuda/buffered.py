@@ -14,10 +14,11 @@ What changes is when they happen.
 
 What still costs time? For a channel, 6 of the 29 instructions read 8 numbers of shared memory. The
 real tile reads four numbers with one instruction, and its threads compute up to 8 x 8 results each:
-16 numbers for 64 multiply-adds, by 4 instructions. And where there is padding, every rung so far
-copies the image before it begins; the tile finds the border by its index. Where there are too few
-blocks for the multiprocessors, the tile cuts the long sum over taps and channels into pieces, which
-are blocks of their own.
+16 numbers for 64 multiply-adds, by 4 instructions. Its block computes up to 128 x 128 results, so a
+number from global memory serves 128 multiply-adds, where it serves 64 here. And where there is
+padding, every rung so far copies the image before it begins; the tile finds the border by its
+index. Where there are too few blocks for the multiprocessors, the tile cuts the long sum over taps
+and channels into pieces, which are blocks of their own.
 """
 
 from numba import cuda, float32, int32
