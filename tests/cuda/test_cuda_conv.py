@@ -62,6 +62,26 @@ def test_products_of_stacked_matrices(conv: Any, stack: tuple[int, ...], shape: 
     assert y.shape == exact.shape and (not y.size or error(y.get(), exact, k) < 5e-6)
 
 
+def test_no_grid_is_larger_than_cuda_allows(conv: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At most 65,535 blocks along y and along z. The kernels are not run."""
+    import cupy
+
+    grids: list[tuple[int, int, int]] = []
+    monkeypatch.setattr(conv, "launch", lambda kernel, blocks, *_: grids.append(blocks))
+    for images, k in (65_535, 3), (65_536, 3), (200_000, 1), (3, 100_000):
+        conv.pointwise(cupy.zeros((images, 1, k), "float32"), cupy.zeros((images, k, 1), "float32"))
+    assert [blocks[2] for blocks in grids[:-1]] == [65_535, 65_535, 1, 65_535, 65_535, 65_535, 200_000 - 3 * 65_535]
+    assert max(grids[-1][1:]) <= 65_535
+
+
+def test_products_of_more_matrices_than_a_launch_has(conv: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conv, "MOST_STACKED", 2)
+    random = numpy.random.default_rng(0)
+    a, b = random.standard_normal((5, 1, 2, 3)).astype("f"), random.standard_normal((5, 1, 3, 4)).astype("f")
+    y = conv.pointwise(on_device(a), on_device(b))
+    assert y.shape == (5, 1, 2, 4) and error(y.get(), reference.matmul(a.astype(float), b.astype(float)), 3) < 5e-6
+
+
 def check(
     conv: Any, c: Convolution, dtype: Any, seed: int, with_bias: bool, slope: float = 1.0, factor: Callable[[Any], Any] = numpy.asarray
 ) -> None:

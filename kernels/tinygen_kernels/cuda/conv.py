@@ -23,7 +23,7 @@ from tinygen_kernels.cuda.elementwise import leaky_relu
 from tinygen_kernels.cuda.last_block import counters
 from tinygen_kernels.cuda.launch import compute_capability, empty, flat, launch, multiprocessors
 from tinygen_kernels.cuda.operands import Axis, Geometry, matrix, pixels_by_taps, place_of_pixel, place_of_sum, taps_by_pixels
-from tinygen_kernels.cuda.products import phases, product_of, sliding, stacked
+from tinygen_kernels.cuda.products import MOST_STACKED, phases, product_of, sliding, stacked
 from tinygen_kernels.cuda.tile import LARGE, NARROW, SHALLOW, SMALL, TALL, Tile, gemm
 from tinygen_kernels.geometry import output_size
 from tinygen_kernels.precision import tf32_allowed
@@ -69,15 +69,22 @@ def matmul(a: Array, b: Array) -> Array:
 
 
 def pointwise(a: Array, b: Array) -> Array:
-    """The product of matrices, as a convolution with a kernel of one tap over images of one pixel.
+    """The product of matrices, as a convolution with a kernel of one tap.
 
-    The images are the rows of a or, where a is stored column by column, the rows of its transpose.
-    cuBLAS is faster for large matrices, but CuPy does not let it be recorded in a CUDA graph. Of
-    stacked matrices, each is an image of its own, with a kernel of its own.
+    The rows of a are the pixels of an image. Where a is stored column by column, the rows of its
+    transpose are, and the product is the gradient with respect to the kernel. Of stacked matrices,
+    each is an image of its own, with a kernel of its own. cuBLAS is faster for large matrices, but
+    CuPy does not let it be recorded in a CUDA graph.
     """
     (*stack, m, k), n, images = a.shape, b.shape[-1], prod(a.shape[:-2])
     if not stack and a.T.flags.c_contiguous and not a.flags.c_contiguous:
-        return conv2d_weight(a.T.reshape(k, 1, 1, m), b.reshape(k, 1, 1, n), (1, 1), *_POINT).reshape(m, n)
+        return conv2d_weight(a.T.reshape(1, 1, k, m), b.reshape(1, 1, k, n), (1, 1), *_POINT).reshape(m, n)
+    if images > MOST_STACKED:
+        a, b, c = a.reshape(images, m, k), b.reshape(images, k, n), empty((images, m, n), a.dtype)
+        for first in range(0, images, MOST_STACKED):
+            part = slice(first, first + MOST_STACKED)
+            c[part] = pointwise(a[part], b[part])
+        return c.reshape(*stack, m, n)
     c = empty((images * m, 1, 1, n), a.dtype)
     _run(_pixel_kernel, a.reshape(1, images * m, 1, k), b, c, stacked(images, m))
     return c.reshape(*stack, m, n)

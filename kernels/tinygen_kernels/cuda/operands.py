@@ -32,9 +32,9 @@ from tinygen_kernels.cuda.compiler import device
 from tinygen_kernels.cuda.memory import load4
 from tinygen_kernels.cuda.tile import Operand, Tile
 
-# A row index so large that it stays outside every image even after a tap offset is added. Such
-# reads give 0.
-NOWHERE = 1 << 29
+# A row index so large that it stays outside every image of fewer than 2^30 rows, padding included,
+# even after a tap offset is added. Twice it is still an int32. Such reads give 0.
+NOWHERE = (1 << 30) - 1
 
 
 class Axis(NamedTuple):

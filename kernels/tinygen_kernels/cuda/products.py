@@ -16,6 +16,9 @@ from tinygen_kernels.cuda.compiler import SIMULATED
 from tinygen_kernels.cuda.operands import Axis, Geometry
 from tinygen_kernels.cuda.tile import LARGE, NARROW, SMALL, TALL, TINY, Tile
 
+# Stacked matrices of one launch. Each takes a block along z, of which CUDA allows so many. Pieces
+# of k take more, but only up to what the multiprocessors hold at once, which is far less.
+MOST_STACKED = 65_535
 _SHORTEST = 32 if SIMULATED else 256  # the shortest sum over k that is worth a block of its own
 
 

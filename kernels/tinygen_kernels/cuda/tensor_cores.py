@@ -8,7 +8,10 @@ is 32 threads, computes
     D (16, 8) = C (16, 8) + A (16, 8) B (8, 8)
 
 which are 1,024 multiply-adds, where 32 threads would do 32. Rounding changes a factor by at most
-2^-11 of itself, so a product by about 2^-10. The products are exact, and they are added in float32.
+2^-11 of itself, so a product by about 2^-10. The products are exact. Their sums are in float32, but
+they are not rounded as IEEE 754 rounds: a tensor core shifts the addends of one instruction to the
+largest exponent among them and truncates them, so the error leans towards zero (Fasi et al., 2021,
+"Numerical behavior of NVIDIA tensor cores").
 
 **Fragments.** No thread has a whole matrix. Each has a *fragment*: four numbers of A, two of B and
 four of C, in its registers. With group = lane // 4 and member = lane % 4 for thread `lane` of the
