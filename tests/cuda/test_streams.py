@@ -1,7 +1,9 @@
 """What runs on another stream than the first one, and what waits for what."""
 
 import sys
+import threading
 import types
+from typing import Any
 
 import numpy
 import pytest
@@ -44,6 +46,18 @@ def test_a_batch_is_copied_while_the_step_before_it_runs(waits: list[str]) -> No
     step = [("step", "main")]
     assert history == [*send, *send, *arrival, *step, *send, *arrival, *step, *arrival, *step]
     assert waits == []  # the host waits for none of it
+
+
+def test_threads_do_not_share_counters(cuda_kernels: types.ModuleType) -> None:
+    """Their default streams may be two, but have one handle."""
+    from tinygen_kernels.cuda.last_block import counters
+
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(counters(4, 2)))
+    thread.start()
+    thread.join()
+    own = counters(4, 2)
+    assert own is counters(4, 2) and own is not found[0]
 
 
 def test_kernels_run_on_the_current_stream(cuda_kernels: types.ModuleType) -> None:

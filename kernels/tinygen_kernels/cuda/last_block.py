@@ -8,6 +8,7 @@ the bits are the same every time, and no second kernel has to be started. Source
 samples, threadFenceReduction.
 """
 
+import threading
 from typing import Any
 
 import cupy
@@ -23,8 +24,11 @@ _kept: dict[Any, Array] = {}
 
 
 def counters(groups: int, blocks: int) -> Array:
-    """A counter for each group of so many blocks, all 0: kernels leave them so. Those of one stream share
-    them. A group of one block needs none.
+    """A counter for each group of so many blocks, all 0: kernels leave them so. A group of one
+    block needs none.
+
+    The kernels that one thread starts on one stream share them. The handle of the stream is not
+    enough: with CUPY_CUDA_PER_THREAD_DEFAULT_STREAM=1, that of all threads' default streams is 2.
 
     They are zeroed on the default stream, because another one may be recording a CUDA graph. None is
     ever freed, because a graph that was recorded goes on to use them.
@@ -32,7 +36,7 @@ def counters(groups: int, blocks: int) -> Array:
     if blocks < 2:
         return cupy.empty(0, numpy.uint32)
     size = max(_FEWEST, 1 << (groups - 1).bit_length())
-    key = cupy.cuda.runtime.getDevice(), cupy.cuda.get_current_stream().ptr, size
+    key = cupy.cuda.runtime.getDevice(), cupy.cuda.get_current_stream().ptr, threading.get_ident(), size
     if key not in _kept:
         default = cupy.cuda.Stream.null
         with cupy.cuda.using_allocator(cupy.get_default_memory_pool().malloc), default:
