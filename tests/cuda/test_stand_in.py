@@ -88,6 +88,24 @@ def test_what_comes_from_the_host_is_a_copy(names: dict[str, Any]) -> None:
     assert x[1:].__cuda_array_interface__["data"][0] == x.__cuda_array_interface__["data"][0] + 16
 
 
+def test_a_pool_lends_a_free_block_again_until_it_gives_it_back(names: dict[str, Any]) -> None:
+    cuda, taken = names["cupy"].cuda, list[int]()
+
+    def take(size: int) -> Any:
+        taken.append(size)
+        return cuda.MemoryPointer(cuda.Memory(size), 0)
+
+    pool = cuda.MemoryPool(take)
+    pool.malloc(100)
+    held = pool.malloc(400)
+    pool.malloc(513)
+    assert taken == [512, 1024]
+    del held
+    pool.free_all_blocks()
+    pool.malloc(1)
+    assert taken == [512, 1024, 512]
+
+
 def test_results_lie_on_the_current_device_and_no_computation_reaches_another(names: dict[str, Any], waits: list[str]) -> None:
     cupy, x = names["cupy"], names["x"]
     with cupy.cuda.Device(1):

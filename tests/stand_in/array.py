@@ -30,9 +30,9 @@ WAITING = {"nonzero", "flatnonzero", "argwhere", "unique", "bincount", "item", "
 
 
 class ndarray:
-    """Made by the functions of the module. `host` is the memory, `number` the device's."""
+    """Made by the functions of the module. `host` is the memory, `number` the device's, `lent` a pool's."""
 
-    __slots__ = ("__weakref__", "host", "number")
+    __slots__ = ("__weakref__", "host", "lent", "number")
     __hash__ = None  # type: ignore[assignment]
 
     def __new__(cls, shape: Any, dtype: Any = float, memptr: None = None, strides: None = None, order: str = "C") -> "ndarray":
@@ -139,7 +139,7 @@ def wrap(result: Any, *arguments: Any) -> Any:
     if isinstance(result, numpy.ndarray | numpy.generic):
         array = object.__new__(ndarray)
         array.host = numpy.asarray(result)
-        allocated(array.host)
+        array.lent = allocated(array.host)
         array.number = next((a.number for a in arguments if isinstance(a, ndarray)), current())
         living[id(array)] = array
         return array

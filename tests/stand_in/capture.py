@@ -5,6 +5,7 @@ taken back at the end. A capture refuses what CUDA refuses: to wait, and to copy
 memory, which has other contents at the next launch.
 """
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -37,13 +38,21 @@ class Graph:
 
 captures: list[Graph] = []  # the one in progress, if there is one
 allocators: list[Any] = []  # those that `using_allocator` has put in charge
+lent: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()  # what they have lent, by the id of the array's memory
 
 
-def allocated(host: numpy.ndarray) -> None:
-    """Note new memory that an array of the graph takes from another pool than the default one."""
+def allocated(host: numpy.ndarray) -> Any:
+    """What a pool other than the default one lends an array, or has lent the array that this is a view of.
+
+    New memory of an array of the graph is noted.
+    """
     private = bool(allocators) and not getattr(getattr(allocators[-1], "__self__", None), "is_default", False)
     if captures and private and host.base is None and host.dtype.kind in "iuf":
         captures[-1].pool.append(host)
+    pointer = lent.get(id(_owner(host)))
+    if pointer is None and private and host.base is None:
+        lent[id(host)] = pointer = allocators[-1](host.nbytes)
+    return pointer
 
 
 def do(operation: Callable[[], Any]) -> Any:

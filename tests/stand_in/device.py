@@ -150,32 +150,14 @@ def _hosts() -> list[Any]:
 @contextmanager
 def using_allocator(allocator: Any = None) -> Iterator[None]:
     allocators.append(allocator)
-    yield
-    allocators.pop()
-
-
-class MemoryPool:
-    """cupy.cuda.MemoryPool: holds the memory of the arrays that are alive, and nothing else."""
-
-    is_default = False
-
-    def malloc(self, size: int) -> None:
-        """What `using_allocator` takes. The stand-in's arrays have NumPy's memory all the same."""
-
-    def used_bytes(self) -> int:
-        from tests.stand_in.array import living
-
-        hosts = [array.host if array.host.base is None else array.host.base for array in living.values()]
-        return sum({id(host): host.nbytes for host in hosts}.values())
-
-    total_bytes = used_bytes
-
-    def free_all_blocks(self, stream: Stream | None = None) -> None:
-        pass
+    try:
+        yield
+    finally:
+        allocators.pop()
 
 
 class CUDARuntimeError(RuntimeError):
-    """cupy.cuda.runtime.CUDARuntimeError, raised for what CUDA refuses during a capture."""
+    """cupy.cuda.runtime.CUDARuntimeError, raised for what CUDA refuses during a capture, and without memory."""
 
 
 def _wait(what: str) -> None:
@@ -186,12 +168,16 @@ def _wait(what: str) -> None:
 
 def modules() -> list[types.ModuleType]:
     """cupy.cuda and cupy.cuda.runtime."""
+    from tests.stand_in.memory import Memory, MemoryPointer, MemoryPool
+
     runtime, cuda = types.ModuleType("cupy.cuda.runtime"), types.ModuleType("cupy.cuda")
     vars(runtime).update(getDeviceCount=lambda: COUNT, getDevice=current, CUDARuntimeError=CUDARuntimeError)
     vars(cuda).update(
         Device=Device,
         Stream=Stream,
         Event=Event,
+        Memory=Memory,
+        MemoryPointer=MemoryPointer,
         MemoryPool=MemoryPool,
         using_allocator=using_allocator,
         get_current_stream=current_stream,

@@ -12,6 +12,7 @@ import numpy
 from tests.stand_in import device
 from tests.stand_in.array import WAITING, in_any_order, ndarray, refuse_host_data, stable, unwrap, waits, wrap
 from tests.stand_in.capture import do, refuse, refuse_cublas
+from tests.stand_in.memory import MemoryPool
 
 DISTRIBUTIONS = set(dir(real.random.Generator))
 FROM_HOST = {"array", "asarray", "asanyarray", "ascontiguousarray", "asfortranarray"}  # copy what lies on the host to the device
@@ -149,7 +150,7 @@ def install() -> None:
     """Put the stand-in in the place of `cupy` and its modules."""
     cupy, random = Module("cupy", numpy, real), Module("cupy.random", numpy.random, real.random)
     cuda, runtime = device.modules()
-    pool = device.MemoryPool()
+    pool = MemoryPool()
     pool.is_default = True
     random.default_rng = lambda seed=None: Generator(seed)
     vars(cupy).update(

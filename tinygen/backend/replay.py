@@ -18,6 +18,7 @@ import importlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import numpy
@@ -89,9 +90,12 @@ class Captured:
 
     def __init__(self, function: Callable[..., Any], arguments: Sequence[Array]) -> None:
         cupy: Any = importlib.import_module("cupy")
-        self._pool = cupy.cuda.MemoryPool()  # of the recorded arrays alone, whose addresses no other array may get
+        self._device = cupy.cuda.Device()
+        self._pool = cupy.cuda.MemoryPool(partial(_keep, []))  # of the recorded arrays alone
+        cupy.get_default_memory_pool().free_all_blocks()  # so that there is memory for this one
         self._arguments = [argument.copy() for argument in arguments]
         stream, capture = cupy.cuda.Stream(non_blocking=True), _Capture(cupy)
+        self._recorded_on = stream  # so that no later stream gets its handle, by which kernels in the graph have chosen their counters
         with cupy.cuda.using_allocator(self._pool.malloc), stream, capture.in_progress():
             stream.begin_capture()
             try:
@@ -104,7 +108,6 @@ class Captured:
         self._actions, self._constants = capture.actions, [there for there, _ in capture.copies]
         for there, values in capture.copies:
             _fill(there, values)
-        self._device = cupy.cuda.Device()
         self._stream = cupy.cuda.get_current_stream
         self._graph.launch(self._stream())
 
@@ -116,6 +119,23 @@ class Captured:
                 action()
             self._graph.launch(self._stream())
         return self.result
+
+    def __del__(self) -> None:
+        """Give the memory back. A pool of CuPy 14 does not: its free blocks and their list own each other."""
+        self.result = None
+        with self._device:
+            self._pool.free_all_blocks()
+
+
+def _keep(blocks: list[Any], size: int) -> Any:
+    """New memory, which stays taken as long as it is in the list.
+
+    When a GPU has no memory left, CuPy's pool gives its free blocks back. But a graph goes on to
+    use the blocks of temporary arrays, which are free once these are recorded.
+    """
+    cuda: Any = importlib.import_module("cupy").cuda
+    blocks.append(cuda.Memory(size))
+    return cuda.MemoryPointer(blocks[-1], 0)
 
 
 def _fill(there: Array, values: numpy.ndarray) -> None:
