@@ -32,10 +32,9 @@ The third is the gradient with respect to the weights, which `weight.py` compute
 one loop over different tables, `_gather`: it reads `images`, which are x or y, and writes the
 `result`, which is the other one. Stride, padding, dilation and transposition exist only in the
 tables. The image is never unrolled into a matrix with a row for each output pixel (im2col).
-
-This is rung 8 of the ladder. Unlike rung 7 it copies no image with many channels, leaves out the taps
-that meet nothing but the border, and seldom waits for memory. In the ladder's benchmark it has one
-thread, as all rungs. The steps of a convolution are:
+This is rung 8 of the ladder, whose benchmark gives every rung one thread. Unlike rung 7 it copies no
+image with many channels, leaves out the taps that meet nothing but the border, and seldom waits for
+memory. The steps of a convolution are:
 
 1. The plan (`plan.py`, which explains all words) divides the output pixels into *ranges*, whose
    pixels are computed one after another, and the results of a range into *tiles*, which fit in the

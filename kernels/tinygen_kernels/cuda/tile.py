@@ -3,8 +3,6 @@
 
     C[m, n] = sum_k A[m, k] B[k, n]
 
-With the operand of conv2d it is rung 6 of the ladder (`ladder/cuda/`).
-
 **The machine.** A GPU runs one function, the kernel, in many thousand threads, which are grouped in
 *blocks*. The threads of a block can wait for each other (`syncthreads`) and share some KB of fast
 *shared memory*. They cannot access the shared memory of other blocks. Every thread has its own
@@ -30,10 +28,9 @@ barrier after `multiply 0`, so all threads have finished `multiply 0`.
 
 **Indices.** Block x computes tile (x // across, x % across) of C, where `across` tiles cover the
 columns of C. Neighbouring blocks read the same rows of A, which the second one finds in the cache.
-Block z sums piece z % pieces of k, and the last of the blocks with
-these pieces adds their sums. A thread's rows are groups of four neighbours, so that it reads
-a group with one instruction. The groups of the other threads are in between, and the same holds for
-columns:
+Block z sums piece z % pieces of k, and the last of the blocks with these pieces adds their sums. A
+thread's rows are groups of four neighbours, so that it reads a group with one instruction. The
+groups of the other threads are in between, and the same holds for columns:
 
     row(i) = row + i // 4 * 4 * (rows / thread_rows) + i % 4
 
@@ -43,7 +40,8 @@ banks.
 
 **Operands.** The tile does not know what A and B are. It asks an `Operand` for slabs, and `place`
 for the index at which row m of C begins. So it can gather from an image as well as read a matrix.
-This is "implicit GEMM": im2col, but the columns are never written (Chetlur et al., 2014).
+This is "implicit GEMM": im2col, but the columns are never written (Chetlur et al., 2014). With the
+operand of conv2d it is rung 6 of the ladder (`ladder/cuda/`).
 """
 
 from collections.abc import Callable
