@@ -8,7 +8,7 @@ those of the attention and G's last layer, by its largest singular value. The lo
     D minimises max(0, 1 - D(x)) + max(0, 1 + D(G(z))),    G minimises -D(G(z)).
 
     python examples/attention_gan.py                  20 epochs on the embedded Fashion-MNIST
-                                                      subset, four to five minutes on 2 cores
+                                                      subset, four to five minutes on 2 fast cores
     python examples/attention_gan.py --data FOLDER    your own images
 
 Watch samples/epoch-*.png. At the end, attention.png shows eight samples, one in each row: first the

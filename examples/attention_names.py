@@ -8,7 +8,7 @@ weighted by softmax(<q, k> / sqrt(d)), or, with --similarity cosine, by softmax(
 over all characters and end marks, in nats.
 
     python examples/attention_names.py                  20 epochs on 4,646 first names, half a
-                                                        minute on 2 cores
+                                                        minute on 2 fast cores
     python examples/attention_names.py --similarity cosine --out runs/cosine_names
     python examples/attention_names.py --data FILE      your own names, one a line
 

@@ -6,7 +6,7 @@ image. If f and g are linear, the optimum is known: the projection onto the firs
 components of the training images (Baldi & Hornik, 1989). A nonlinear autoencoder has to beat it.
 
     python examples/autoencoder.py                    30 epochs on the embedded Fashion-MNIST
-                                                      subset, a minute on 2 cores
+                                                      subset, a minute on 2 fast cores
     python examples/autoencoder.py --data FOLDER      your own images
 
 Compare test_error, the squared error per test image, with PCA_error: expect 6.7 and 8.1.

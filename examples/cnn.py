@@ -4,7 +4,7 @@ It is the architecture of LeCun et al. (1998), with ReLU. The network computes l
 each class, and minimises the cross-entropy -log softmax(z)[label].
 
     python examples/cnn.py                    12 epochs on the embedded Fashion-MNIST subset,
-                                              a quarter of a minute on 2 cores
+                                              a quarter of a minute on 2 fast cores
     python examples/cnn.py --data FOLDER      your own images
 
 Expect a test accuracy of 0.86 to 0.89 with the 4,000 embedded images. samples/epoch-*.png shows the

@@ -5,7 +5,7 @@ non-saturating -log s(D(G(z))). Unlike the first GAN, G has batch norm, and so h
 D: without it, G generates only a few kinds of images.
 
     python examples/gan.py                  100 epochs on the embedded Fashion-MNIST subset,
-                                            two minutes on 2 cores
+                                            two minutes on 2 fast cores
     python examples/gan.py --data FOLDER    your own images
     python examples/gan.py --wide --epochs 50 --out runs/wide_gan
                                             layers four times as wide, seven minutes

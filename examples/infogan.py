@@ -11,7 +11,7 @@ information of c and G(z, c) (Chen et al., 2016):
 the log-likelihood of a categorical distribution and of Gaussians of variance 1. No labels are used.
 
     python examples/infogan.py                  50 epochs on the embedded Fashion-MNIST subset,
-                                                three minutes on 2 cores
+                                                three minutes on 2 fast cores
     python examples/infogan.py --data FOLDER    your own images
 
 samples/epoch-*.png has one column for each category. Down the first five rows the first number goes

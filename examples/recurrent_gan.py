@@ -11,7 +11,7 @@ deviation over the batch. It learns faster, so it has a quarter of the generator
 losses are DCGAN's.
 
     python examples/recurrent_gan.py                  60 epochs on the embedded Fashion-MNIST
-                                                      subset, three minutes on 2 cores
+                                                      subset, three minutes on 2 fast cores
     python examples/recurrent_gan.py --cell lstm      another cell: rnn, gru or lstm
     python examples/recurrent_gan.py --data FOLDER    your own images
 

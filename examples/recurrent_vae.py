@@ -5,7 +5,7 @@ Gaussian. A second GRU decodes a sample z: z gives its first state and is its in
 and its states give the logits of the rows, from the top. The loss is vae.py's.
 
     python examples/recurrent_vae.py                    30 epochs on the embedded Fashion-MNIST
-                                                        subset, a minute on 2 cores
+                                                        subset, a minute on 2 fast cores
     python examples/recurrent_vae.py --data FOLDER      your own images
 
 Expect a -ELBO on the test images of about 247 nats; the convolutions of vae.py, which know which

@@ -9,7 +9,7 @@ lower bound on log p(x), in nats per image:
 where p(x | z) is a Bernoulli distribution for each pixel, and x is from 0 to 1.
 
     python examples/vae.py                    30 epochs on the embedded Fashion-MNIST subset,
-                                              a quarter of a minute on 2 cores
+                                              a quarter of a minute on 2 fast cores
     python examples/vae.py --dense --out runs/dense_vae
                                               the dense one, with 23 million weights, two minutes
     python examples/vae.py --data FOLDER      your own images

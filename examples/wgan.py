@@ -16,9 +16,9 @@ critic's slope is bounded in one of three ways:
                                               value (Miyato et al., 2018)
     python examples/wgan.py --data FOLDER     your own images
 
-50 epochs on the embedded Fashion-MNIST subset take two minutes on 2 cores, four with --penalty. In
-the log, W is the critic's estimate of the distance, times its slope. Unlike other GANs' losses, it
-falls as the samples in samples/epoch-*.png get better.
+50 epochs on the embedded Fashion-MNIST subset take two minutes on 2 fast cores, four with
+--penalty. In the log, W is the critic's estimate of the distance, times its slope. Unlike other
+GANs' losses, it falls as the samples in samples/epoch-*.png get better.
 """
 
 from dataclasses import dataclass
