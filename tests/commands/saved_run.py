@@ -25,7 +25,7 @@ def saved_run(folder: Path, example: str, form: Any = "that of its data", **opti
         data = dataclasses.replace(data, **{f"{part}_images": numpy.zeros((1, 32, 32, 3), numpy.uint8) for part in ("train", "test")})
     tg.manual_seed(1)
     run = Run(
-        script=chosen.program.stem,
+        script=chosen.script,
         options=chosen.plain(),
         data=data.digest(),
         form=data.form() if form == "that of its data" else form,

@@ -77,7 +77,7 @@ class LoadedRun:
         self._run, self.trained = run, trained
 
     def __repr__(self) -> str:
-        return f"{self.folder}: {self.options.program.stem}, {self.epoch} epochs; {', '.join(self.networks)}"
+        return f"{self.folder}: {self.options.script}, {self.epoch} epochs; {', '.join(self.networks)}"
 
     @cached_property
     def data(self) -> Any:

@@ -279,7 +279,7 @@ class Training:
     def _state(self) -> Run:
         """What a checkpoint says. Raises UsageError if a part holds NaN, from which no training recovers."""
         run = Run(
-            script=self.options.program.stem,
+            script=self.options.script,
             example=self.options.program.parent == EXAMPLES,
             options=self.options.plain(),
             data=self.digest,

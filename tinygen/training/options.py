@@ -108,6 +108,11 @@ class RunOptions:
         started = sys.modules["__main__" if module.startswith("tinygen.") else module]
         return Path(getattr(started, "__file__", None) or "interactive").resolve()
 
+    @property
+    def script(self) -> str:
+        """The name of the program whose runs this one may go on with, and whose `build` makes the networks."""
+        return self.program.stem
+
     def plain(self) -> dict[str, Any]:
         """All options as JSON types; paths are absolute."""
         return _plain(dataclasses.asdict(self))

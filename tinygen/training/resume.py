@@ -47,7 +47,7 @@ def resume(training: "Training") -> None:
 
 def _refuse_unlike(training: "Training", run: Run) -> None:
     """Raise UsageError if the run is of another script, options, data or parts."""
-    path, script = training.folder.checkpoint, training.options.program.stem
+    path, script = training.folder.checkpoint, training.options.script
     if run.script not in (script, None):
         raise UsageError(f"{path} is from a run of {run.script}, which {script} cannot resume")
     if changed := training.options.differences(run.options, by_path=run.data is None):
