@@ -111,7 +111,7 @@ def conv2d_weight(x: Array, y: Array, size: Pair, stride: Pair, padding: Padding
     if winograd_weight.pays(x, y, (size, stride, padding, dilation)):
         return winograd_weight.weight_gradient(x, y, padding)
     if (size, stride, padding) == _ONE_PIXEL[:3]:
-        x, y = flat(x).reshape(-1, 1, 1, x.shape[3]), flat(y).reshape(-1, 1, 1, y.shape[3])
+        x, y = (flat(a).reshape(len(a) * a.shape[1] * a.shape[2], 1, 1, a.shape[3]) for a in (x, y))
     x, padding = _bordered(x, padding, dilation)
     return weight_gradient(x, y, (size, stride, padding, dilation)).reshape(shape)
 
