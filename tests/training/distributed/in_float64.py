@@ -3,6 +3,7 @@
 import functools
 import importlib
 import sys
+import typing
 from typing import Any
 
 import numpy
@@ -27,5 +28,5 @@ if __name__ == "__main__":
     for module in (example, gan, vae):
         if hasattr(module, "to_float"):
             module.to_float = exact
-    [options] = [kind for kind in vars(example).values() if isinstance(kind, type) and kind.__module__ == name and hasattr(kind, "check")]
+    options = typing.get_type_hints(example.main)["options"]
     command_line(example.main, options)
