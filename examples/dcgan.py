@@ -14,7 +14,8 @@ the logit of an image being real (Radford, Metz & Chintala, 2016). With the sigm
     python examples/dcgan.py --residual       residual blocks: each doubling and each halving between
                                               the outermost maps takes two convolutions of 3x3 and a
                                               shortcut of 1x1 (Gulrajani et al., 2017; Miyato et al.,
-                                              2018), and a step twice the time
+                                              2018). A step takes twice the time; in one run on the
+                                              embedded subset the images were no better
 
 Watch samples/epoch-*.png: shapes appear after 3 epochs; after 20 to 30 the garments can be
 recognised. In the log, D(x) and D(G(z)) are mean probabilities, near 0.55 and 0.45 when the
