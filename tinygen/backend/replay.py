@@ -15,6 +15,7 @@ that a recording sees it. All other numbers of the host are what they were when 
 """
 
 import importlib
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -123,8 +124,9 @@ class Captured:
     def __del__(self) -> None:
         """Give the memory back. A pool of CuPy 14 does not: its free blocks and their list own each other."""
         self.result = None
-        with self._device:
-            self._pool.free_all_blocks()
+        if not sys.is_finalizing():  # when CuPy is being taken down, and all memory is given back anyway
+            with self._device:
+                self._pool.free_all_blocks()
 
 
 def _keep(blocks: list[Any], size: int) -> Any:
