@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy
-from dcgan import DCGANOptions, discriminator, discriminator_loss, generator, generator_loss
+from dcgan import DCGANOptions, discriminator, discriminator_loss, generator, generator_loss, initialized
 
 import tinygen as tg
 from tinygen import nn
@@ -77,16 +77,13 @@ class TrainedCGAN(TrainedGAN):
 
 
 def build(options: CGANOptions, data: ImageDataset) -> dict[str, nn.Module]:
-    """The networks, by their names in the checkpoint, with weights from N(0, 0.02^2), or Glorot's with residual blocks."""
+    """The networks, by their names in the checkpoint."""
     classes, (*_, size, channels) = len(data.classes), data.train_images.shape
     networks = {
         "generator": ConditionalGenerator(options.latent, classes, channels, size, options.residual),
         "discriminator": ConditionalDiscriminator(classes, channels, size, options.residual),
     }
-    if not options.residual:
-        for network in networks.values():
-            nn.init.initialize(network, nn.init.normal)
-    return networks
+    return initialized(networks, options.residual)
 
 
 def main(options: CGANOptions) -> None:

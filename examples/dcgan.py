@@ -141,17 +141,22 @@ def train(gan: GAN, discriminator_loss: TensorFunction, generator_loss: TensorFu
     gan.train(step, samples=lambda: gan.sample(shown))
 
 
+def initialized(networks: dict[str, nn.Module], residual: bool) -> dict[str, nn.Module]:
+    """The networks with weights from N(0, 0.02^2), or with those of the layers (Glorot's) where they have residual blocks."""
+    if not residual:
+        for network in networks.values():
+            nn.init.initialize(network, nn.init.normal)
+    return networks
+
+
 def build(options: DCGANOptions, data: ImageDataset) -> dict[str, nn.Module]:
-    """The networks, by their names in the checkpoint, with weights from N(0, 0.02^2), or Glorot's with residual blocks."""
+    """The networks, by their names in the checkpoint."""
     *_, size, channels = data.train_images.shape
     networks = {
         "generator": generator(options.latent, channels, size, options.residual),
         "discriminator": discriminator(channels, size, options.residual),
     }
-    if not options.residual:
-        for network in networks.values():
-            nn.init.initialize(network, nn.init.normal)
-    return networks
+    return initialized(networks, options.residual)
 
 
 def main(options: DCGANOptions) -> None:

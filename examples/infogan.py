@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy
-from dcgan import DCGANOptions, discriminator, discriminator_loss, generator, generator_loss
+from dcgan import DCGANOptions, discriminator, discriminator_loss, generator, generator_loss, initialized
 
 import tinygen as tg
 from tinygen import backend, nn
@@ -117,16 +117,13 @@ def clustering_accuracy(clusters: numpy.ndarray, labels: numpy.ndarray, classes:
 
 
 def build(options: InfoGANOptions, data: ImageDataset) -> dict[str, nn.Module]:
-    """The networks, by their names in the checkpoint, with weights from N(0, 0.02^2), or Glorot's with residual blocks."""
+    """The networks, by their names in the checkpoint."""
     *_, size, channels = data.train_images.shape
     networks = {
         "generator": generator(options.latent + CATEGORIES + NUMBERS, channels, size, options.residual),
         "discriminator": InfoDiscriminator(channels, size, options.residual),
     }
-    if not options.residual:
-        for network in networks.values():
-            nn.init.initialize(network, nn.init.normal)
-    return networks
+    return initialized(networks, options.residual)
 
 
 def main(options: InfoGANOptions) -> None:

@@ -1,7 +1,7 @@
 """Train the DCGAN with and without each remedy for few images, from several seeds, and write what each
 does on one page, examples/results/remedies.md.
 
-    python examples/results/make_remedies.py        or `make remedies`, three hours on 2 cores
+    python examples/results/make_remedies.py        or `make remedies`, four hours on 2 cores
 
 The runs are in runs/remedies. As with make_results.py, the command may be stopped at any time.
 """

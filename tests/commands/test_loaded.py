@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Literal
@@ -10,7 +12,7 @@ from typing import Literal
 import numpy
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from repository import EXAMPLES
+from repository import EXAMPLES, ROOT
 from saved_run import NAMES, saved_run
 
 import tinygen as tg
@@ -160,6 +162,14 @@ def test_a_script_of_one_s_own_is_imported_only_where_its_path_is_given(tmp_path
     sys.modules.pop("my_gan")
     assert loaded.sample(2).shape == (2, 2, 2, 3) and loaded.options.wide is False
     assert str(tmp_path) not in sys.path
+
+
+def test_an_example_is_one_where_a_link_leads_to_it(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(ROOT)
+    root = tmp_path / "link"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (root, root / "kernels", root / "examples")))}
+    script = "import dcgan; from tinygen.training.options import EXAMPLES; assert dcgan.DCGANOptions().program.parent == EXAMPLES"
+    subprocess.run([sys.executable, "-c", script], env=environment, cwd=tmp_path, check=True)
 
 
 def test_what_is_no_run_or_does_not_fit_is_told_in_one_sentence(tmp_path: Path) -> None:

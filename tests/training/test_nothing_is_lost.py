@@ -60,6 +60,7 @@ def test_checkpoints_within_an_epoch(tmp_path: Path, whole: Path, last: int) -> 
         cut_at(small_run(tmp_path, checkpoint_minutes=1e-9), last).run()
     run = read_run(tmp_path / "checkpoint.safetensors")
     assert 5 * run.epoch + run.batch == last
+    assert run.example is False
     small_run(tmp_path, resume=True).run()
     assert contents(tmp_path) == contents(whole)
 

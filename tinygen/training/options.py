@@ -23,7 +23,7 @@ Positive = Annotated[Number, "positive"]
 
 EmojiOrPath = Annotated[Literal["emoji"] | Path | None, tyro.conf.arg(metavar="FOLDER|FILE|emoji")]
 
-EXAMPLES = Path(tinygen.__file__).parent.parent / "examples"  # in the repository; they are not installed
+EXAMPLES = Path(tinygen.__file__).resolve().parent.parent / "examples"  # in the repository; they are not installed
 
 # Options that may change when a run is resumed. Data are compared by content, not by path.
 MAY_DIFFER = {"out", "epochs", "device", "resume", "data", "checkpoint_minutes", "tensorboard", "graph"}
