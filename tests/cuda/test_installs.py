@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from test_launch import child
+from child_process import child
 
 WITHOUT_ROW_STACK = """
 import numpy

@@ -4,7 +4,7 @@ import re
 import types
 
 import pytest
-from test_launch import child
+from child_process import child
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("cuda_kernels")]
 

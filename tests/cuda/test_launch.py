@@ -4,15 +4,13 @@ This needs CUDA's compilers, but not a GPU: `stub_driver` takes the place of the
 """
 
 import json
-import os
 import struct
-import subprocess
-import sys
 import types
 from pathlib import Path
 from typing import Any
 
 import pytest
+from child_process import child
 
 pytestmark = pytest.mark.gpu
 
@@ -28,15 +26,6 @@ codes = [compiler.machine_code(*kernels[name], (9, 0)) for name in sys.argv[1:]]
 print(len(compiled), *(f"{entry}:{zlib.crc32(cubin)}" for entry, cubin in codes))
 """
 TWO = "batch_norm sums", "batch_norm_backward sums"  # of one factory, with different functions closed over
-
-
-def child(arguments: list[str], **environment: str) -> "subprocess.CompletedProcess[str]":
-    """A process without the simulator, which compiles nothing."""
-    own = {name: value for name, value in os.environ.items() if name != "NUMBA_ENABLE_CUDASIM"}
-    own["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
-    process = subprocess.run([sys.executable, *arguments], env={**own, **environment}, capture_output=True, text=True)
-    assert process.returncode == 0, process.stderr[-2000:]
-    return process
 
 
 @pytest.fixture(scope="module")

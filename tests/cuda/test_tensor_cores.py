@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy
 import pytest
+from child_process import child
 from device_arrays import on_device
 from kernel_shapes import error
 from test_cuda_conv import CASES, TOLERANCE, check
-from test_launch import child
 from tinygen_kernels import reference
 
 from tinygen.backend import allow_tf32

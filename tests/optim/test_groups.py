@@ -6,17 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 from numpy.testing import assert_allclose, assert_array_equal
+from optimizer_table import leaf
 
 import tinygen as tg
-from tinygen import Tensor, nn, optim
+from tinygen import nn, optim
 from tinygen.optim import Groups, clip_grad_value, decayed
 
 modest = settings(deadline=None, max_examples=25)
 arrays = stn.arrays("float32", (3,), elements=st.floats(-4, 4, width=32))
-
-
-def leaf(values: object) -> Tensor:
-    return tg.tensor(values, requires_grad=True)
 
 
 def gradients(groups: Groups) -> numpy.ndarray:
@@ -26,7 +23,7 @@ def gradients(groups: Groups) -> numpy.ndarray:
 @modest
 @given(start=arrays, g=arrays)
 def test_each_group_has_its_own_rule(start: numpy.ndarray, g: numpy.ndarray) -> None:
-    together, alone = [leaf(start), leaf(start)], [leaf(start), leaf(start)]
+    together, alone = [leaf(*start), leaf(*start)], [leaf(*start), leaf(*start)]
     rules = [lambda p: optim.SGD([p], 0.5), lambda p: optim.AdamW([p], 0.1, weight_decay=0.3)]
     groups = Groups([rule(p) for rule, p in zip(rules, together, strict=True)])
     optimizers = [rule(p) for rule, p in zip(rules, alone, strict=True)]
@@ -42,7 +39,7 @@ def test_each_group_has_its_own_rule(start: numpy.ndarray, g: numpy.ndarray) -> 
 @modest
 @given(a=arrays, b=arrays, norm=st.none() | st.floats(0.1, 5), value=st.none() | st.floats(0.1, 5))
 def test_all_gradients_are_clipped_together(a: numpy.ndarray, b: numpy.ndarray, norm: float | None, value: float | None) -> None:
-    p, q = leaf(numpy.zeros(3, "float32")), leaf(numpy.zeros(3, "float32"))
+    p, q = leaf(0, 0, 0), leaf(0, 0, 0)
     groups = Groups([optim.SGD([p], 1.0), optim.SGD([q], 1.0)], clip_norm=norm, clip_value=value)
     groups.minimize((p * tg.tensor(a)).sum() + (q * tg.tensor(b)).sum())
     expected = numpy.concatenate([a, b]).astype(float)
@@ -55,7 +52,7 @@ def test_all_gradients_are_clipped_together(a: numpy.ndarray, b: numpy.ndarray, 
 
 
 def test_a_group_without_gradients_stands_still() -> None:
-    moved, still = leaf([1.0]), leaf([1.0])
+    moved, still = leaf(1), leaf(1)
     groups = Groups([optim.SGD([moved], 0.5), optim.SGD([still], 0.5)])
     moved.grad = tg.ones((1,))
     groups.step()
@@ -84,7 +81,7 @@ def test_weight_decay_is_for_matrices_and_kernels() -> None:
 @given(before=st.integers(0, 3), after=st.integers(1, 3))
 def test_a_saved_state_goes_on_as_if_never_stopped(before: int, after: int) -> None:
     def groups() -> Groups:
-        return Groups([optim.SGD([leaf([1.0, 2.0])], 0.1, momentum=0.9), optim.Adam([leaf([-1.0])], 0.1)], clip_norm=0.5)
+        return Groups([optim.SGD([leaf(1, 2)], 0.1, momentum=0.9), optim.Adam([leaf(-1)], 0.1)], clip_norm=0.5)
 
     def train(of: Groups, steps: int) -> None:
         for _ in range(steps):
@@ -102,7 +99,7 @@ def test_a_saved_state_goes_on_as_if_never_stopped(before: int, after: int) -> N
 
 def test_the_state_of_other_groups_is_refused_and_changes_nothing() -> None:
     def groups(*sizes: int) -> Groups:
-        return Groups([optim.Adam([leaf(numpy.ones(n))]) for n in sizes])
+        return Groups([optim.Adam([leaf(*numpy.ones(n))]) for n in sizes])
 
     mine = groups(1, 2)
     for p in mine.parameters:
@@ -116,7 +113,7 @@ def test_the_state_of_other_groups_is_refused_and_changes_nothing() -> None:
 
 
 def test_what_cannot_be_is_refused() -> None:
-    p = leaf([1.0])
+    p = leaf(1)
     with pytest.raises(ValueError, match="Groups: there is no optimiser"):
         Groups([])
     with pytest.raises(ValueError, match="Groups: a parameter is in two groups"):

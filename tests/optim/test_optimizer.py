@@ -1,9 +1,8 @@
-"""Every optimiser against its formula, written here from the paper: a generator of the points that it visits."""
+"""Every optimiser follows its formula, moves in place what it should and nothing else, and refuses what it cannot optimise."""
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 import numpy
@@ -12,116 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 from numpy import ndarray
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
+from optimizer_table import Rule, descend, every_rule, leaf, slope
 
 from tinygen import Tensor, nn, optim, tensor
 from tinygen.backend import device_of, to_device
-from tinygen.optim import Optimizer, clip_grad_norm
+from tinygen.optim import clip_grad_norm
 
 modest = settings(deadline=None, max_examples=25)
-
-Gradient = Callable[[ndarray], ndarray]
-
-
-def momentum(x: ndarray, gradient: Gradient, lr: float = 1e-2, momentum: float = 0.0) -> Iterator[ndarray]:
-    """Sutskever et al., 2013, equations 1 and 2."""
-    v = numpy.zeros_like(x)
-    while True:
-        v = momentum * v - lr * gradient(x)
-        x = x + v
-        yield x
-
-
-def nesterov(x: ndarray, gradient: Gradient, lr: float, momentum: float, nesterov: bool) -> Iterator[ndarray]:
-    """Sutskever et al., 2013, equations 3 and 4. The parameter of a framework is the point ahead, where the gradient is taken."""
-    v = numpy.zeros_like(x)
-    while True:
-        v = momentum * v - lr * gradient(x + momentum * v)
-        x = x + v
-        yield x + momentum * v
-
-
-def adam(
-    x: ndarray,
-    gradient: Gradient,
-    lr: float = 1e-3,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
-    weight_decay: float = 0.0,
-) -> Iterator[ndarray]:
-    """Kingma & Ba, 2015, algorithm 1; with weight_decay Loshchilov & Hutter, 2019, algorithm 2, line 12, lambda = lr weight_decay."""
-    m, v = numpy.zeros_like(x), numpy.zeros_like(x)
-    for t in itertools.count(1):
-        g = gradient(x)
-        m = betas[0] * m + (1 - betas[0]) * g
-        v = betas[1] * v + (1 - betas[1]) * g**2
-        m_hat, v_hat = m / (1 - betas[0] ** t), v / (1 - betas[1] ** t)
-        x = x - (lr * m_hat / (numpy.sqrt(v_hat) + eps) + lr * weight_decay * x)
-        yield x
-
-
-def adamw(x: ndarray, gradient: Gradient, weight_decay: float = 1e-2, **options: Any) -> Iterator[ndarray]:
-    return adam(x, gradient, weight_decay=weight_decay, **options)
-
-
-def rmsprop(x: ndarray, gradient: Gradient, lr: float = 1e-3, decay: float = 0.99, eps: float = 1e-8) -> Iterator[ndarray]:
-    """Tieleman & Hinton, 2012, slide 29."""
-    mean_square = numpy.zeros_like(x)
-    while True:
-        g = gradient(x)
-        mean_square = decay * mean_square + (1 - decay) * g**2
-        x = x - lr * g / (numpy.sqrt(mean_square) + eps)
-        yield x
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One row: an optimiser with its options, and its formula."""
-
-    optimizer: Callable[..., Optimizer]
-    formula: Callable[..., Iterator[ndarray]]
-    options: dict[str, Any] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return " ".join([self.optimizer.__name__, *self.options])
-
-    def __call__(self, *parameters: Tensor) -> Optimizer:
-        return self.optimizer(parameters, **self.options)
-
-
-# A large eps shows where it stands in the formula; without options, the defaults show.
-RULES = [
-    Rule(optim.SGD, momentum),
-    Rule(optim.SGD, momentum, {"lr": 0.03, "momentum": 0.9}),
-    Rule(optim.SGD, nesterov, {"lr": 0.03, "momentum": 0.9, "nesterov": True}),
-    Rule(optim.Adam, adam),
-    Rule(optim.Adam, adam, {"lr": 0.05, "betas": (0.5, 0.9), "eps": 0.1}),
-    Rule(optim.AdamW, adamw),
-    Rule(optim.AdamW, adamw, {"lr": 0.05, "betas": (0.5, 0.9), "eps": 0.1, "weight_decay": 0.3}),
-    Rule(optim.RMSprop, rmsprop),
-    Rule(optim.RMSprop, rmsprop, {"lr": 0.05, "decay": 0.8, "eps": 0.1}),
-]
-every_rule = pytest.mark.parametrize("rule", RULES, ids=str)
-
-
-def slope(x: ndarray) -> ndarray:
-    """The gradient of a function that is curved, and steeper in some places than in others."""
-    return 2 * x + numpy.cos(3 * x)
-
-
-def leaf(*values: float, dtype: str = "float32") -> Tensor:
-    return tensor(values, dtype, requires_grad=True)
-
-
-def descend(optimizer: Optimizer, steps: int) -> None:
-    for _ in range(steps):
-        for p in optimizer.parameters:
-            p.grad = Tensor(to_device(slope(p.numpy()), p.device))
-        optimizer.step()
-
-
-def points(optimizer: Optimizer) -> list[bytes]:
-    return [p.numpy().tobytes() for p in optimizer.parameters]
 
 
 @every_rule
@@ -192,82 +89,6 @@ def test_updates_are_in_place_and_leave_the_gradients(rule: Rule) -> None:
     assert {a.dtype for a in [p.data, *optimizer.state[0].values()]} == {numpy.dtype("float32")}
     optimizer.zero_grad()
     assert p.grad is None
-
-
-@every_rule
-@modest
-@given(before=st.integers(0, 4), after=st.integers(1, 4))
-def test_a_saved_state_goes_on_as_if_never_stopped(rule: Rule, before: int, after: int) -> None:
-    optimizer = rule(leaf(1, 2), leaf(-0.5))
-    descend(optimizer, before)
-    saved = optimizer.state_dict()
-    resumed = rule(*[tensor(p, requires_grad=True) for p in optimizer.parameters])
-    descend(optimizer, after)
-    resumed.load_state_dict(saved)
-    descend(resumed, after)
-    assert resumed.steps == optimizer.steps == before + after
-    assert points(resumed) == points(optimizer)
-
-
-@pytest.mark.parametrize(
-    ("other", "said"),
-    [
-        (optim.Adam([leaf(1, 2)]), "missing 1.m, 1.v"),
-        (optim.Adam([leaf(1, 2), leaf(3), leaf(4)]), "unexpected 2.t, 2.m, 2.v"),
-        (optim.RMSprop([leaf(1, 2), leaf(3)]), "missing 0.m, 1.m; unexpected decay"),
-        (
-            optim.Adam([leaf(1, 2, 3), leaf(3, dtype="float64")]),
-            "0.m is float32 (3,) instead of float32 (2,); 0.v is float32 (3,) instead of float32 (2,); "
-            "1.m is float64 (1,) instead of float32 (1,); 1.v is float64 (1,) instead of float32 (1,)",
-        ),
-    ],
-)
-def test_the_state_of_other_parameters_is_refused_and_changes_nothing(other: Optimizer, said: str) -> None:
-    optimizer = optim.Adam([leaf(1, 2), leaf(3)])
-    descend(optimizer, 3)
-    before = optimizer.state_dict()
-    with pytest.raises(ValueError) as refusal:
-        optimizer.load_state_dict(other.state_dict())
-    assert str(refusal.value) == f"this state does not fit Adam: {said}"
-    after = optimizer.state_dict()
-    assert list(after) == ["steps", "lr", "betas", "eps", "weight_decay", "0.t", "1.t", "0.m", "0.v", "1.m", "1.v"]
-    for name, array in before.items():
-        assert_array_equal(after[name], array)
-
-
-@every_rule
-def test_a_state_without_settings_and_counts_of_each_parameter_is_read(rule: Rule) -> None:
-    """Such were the states before both were saved."""
-    optimizer = rule(leaf(1, 2), leaf(-0.5))
-    descend(optimizer, 3)
-    saved = {name: array for name, array in optimizer.state_dict().items() if name not in optimizer.settings and name[2:] != "t"}
-    resumed = rule(*[tensor(p, requires_grad=True) for p in optimizer.parameters])
-    resumed.load_state_dict(saved)
-    descend(resumed, 2)
-    descend(optimizer, 2)
-    assert points(resumed) == points(optimizer)
-
-
-@pytest.mark.parametrize(
-    ("saved", "loading", "said"),
-    [
-        (optim.Adam, {"betas": (0.0, 0.1)}, "Adam with betas [0.9, 0.999], this one has [0.0, 0.1]"),
-        (optim.Adam, {"eps": 1}, "Adam with eps 1e-08, this one has 1.0"),
-        (optim.AdamW, {"weight_decay": 0.5}, "AdamW with weight_decay 0.01, this one has 0.5"),
-        (optim.RMSprop, {"decay": 0.5}, "RMSprop with decay 0.99, this one has 0.5"),
-        (optim.SGD, {"momentum": 0.5}, "SGD with momentum 0.0, this one has 0.5"),
-    ],
-)
-def test_a_state_of_other_settings_is_refused(saved: Any, loading: dict[str, Any], said: str) -> None:
-    optimizer = saved([leaf(1)], **loading)
-    with pytest.raises(ValueError) as refusal:
-        optimizer.load_state_dict(saved([leaf(1)]).state_dict())
-    assert str(refusal.value) == f"this state is of {said}"
-
-
-def test_the_state_of_adam_with_weight_decay_is_not_one_of_adam_without() -> None:
-    with pytest.raises(ValueError, match=r"^this state is of Adam with weight_decay 0\.01, this one has 0\.0$"):
-        optim.Adam([leaf(1)]).load_state_dict(optim.AdamW([leaf(1)]).state_dict())
 
 
 def test_adam_counts_the_steps_of_each_parameter() -> None:
@@ -376,40 +197,3 @@ def test_what_cannot_be_meant_is_refused(make: Callable[[], Any], said: str) -> 
     with pytest.raises(ValueError) as refusal:
         make()
     assert str(refusal.value) == said
-
-
-class TestClipGradNorm:
-    @modest
-    @given(
-        gradients=st.lists(stn.arrays("float32", st.integers(1, 4), elements=st.floats(-1e3, 1e3, width=32)), min_size=1, max_size=3),
-        max_norm=st.floats(1e-2, 1e4),
-    )
-    def test_scales_all_gradients_alike(self, gradients: list[ndarray], max_norm: float) -> None:
-        parameters = [leaf(0), *[leaf(*g) for g in gradients]]
-        kept = [Tensor(g.copy()) for g in gradients]
-        for p, g in zip(parameters[1:], kept, strict=True):
-            p.grad = g
-        norm = math.hypot(*numpy.concatenate(gradients).tolist())
-        assert clip_grad_norm((p for p in parameters), max_norm) == pytest.approx(norm, rel=1e-12)
-        assert parameters[0].grad is None
-        for p, g, original in zip(parameters[1:], kept, gradients, strict=True):
-            assert p.grad is not None and p.grad.dtype == numpy.float32
-            assert_allclose(p.grad.numpy(), original * min(1, max_norm / max(norm, 1e-30)), rtol=1e-6, atol=1e-30)
-            assert_array_equal(g.numpy(), original)  # whoever else holds the gradient keeps it
-            assert norm > max_norm or p.grad is g
-
-    def test_a_gradient_of_two_parameters_is_scaled_once(self) -> None:
-        """As addition leaves it: the gradients of both terms are one Tensor."""
-        a, b = leaf(1, 2), leaf(3, 4)
-        ((a + b) * tensor([3.0, 4.0])).sum().backward()
-        assert clip_grad_norm([a, b], 1.0) == pytest.approx(math.sqrt(50))
-        for p in (a, b):
-            assert p.grad is not None
-            assert_allclose(p.grad.numpy(), numpy.array([3, 4]) / math.sqrt(50), rtol=1e-6)
-
-    def test_what_is_frozen_does_not_count(self) -> None:
-        p, frozen = leaf(1), leaf(1)
-        p.grad, frozen.grad = leaf(3).detach(), leaf(4).detach()
-        frozen.requires_grad = False
-        assert clip_grad_norm([p, frozen], 1.0) == pytest.approx(3)
-        assert frozen.grad is not None and frozen.grad.item() == 4
