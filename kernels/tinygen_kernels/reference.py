@@ -19,10 +19,10 @@ matrix product does the sums over c and k:
     conv2d_weight    w[a, b]  = x[grid].T @ y[:]       correlates x and y at this tap
 
 conv2d is rung 5 of the ladder. BLAS, a library of matrix products, computes them. It keeps sums in
-registers through all channels, where rung 4 loads and stores a sum for each. What is still slow: each
-row of output pixels is a small product of its own. In the benchmark's layer it has 8 rows, and on a
-Zen 3 such products take 2.5 times as long as one of all pixels, so this rung is slower than rung 4.
-And y is read and written once for each tap.
+registers through all channels, where rung 4 loads and stores a sum for each. What is still slow:
+each row of output pixels is a small product of its own. In the benchmark's layer it is of 8 pixels,
+and on a Zen 3 such products take 2.5 times as long as one of all pixels, so this rung is slower
+than rung 4. And y is read and written once for each tap.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 # mypy: allow-untyped-defs
 """The matrix product on which all three convolutions are built.
 
-    C[m, n] = sum_k A[m, k] B[k, n]
+    C[m, n] = sum_k A[m, k] B[k, n]       in a convolution, k runs over the taps and channels
 
 **The machine.** A GPU runs one function, the kernel, in many thousand threads, which are grouped in
 *blocks*. The threads of a block can wait for each other (`syncthreads`) and share some KB of fast
@@ -15,7 +15,7 @@ is read must be used often, on two levels:
         next slab. A number that is read once is used `columns` (or `rows`) times.
     registers       A thread computes `thread_rows` x `thread_columns` of these. At each k it reads
         that many numbers of A and of B from shared memory and multiplies each with each. With
-        8 x 8, 16 reads serve 64 multiplications. The sums never leave the registers.
+        8 x 8, 16 numbers serve 64 multiplications. The sums never leave the registers.
 
 **Double buffering.** Shared memory holds two slabs of each matrix. While one is multiplied, the
 next is fetched from global memory into registers (`next_a`, `next_b`), and then put into the other

@@ -11,7 +11,7 @@ of stride 2, from images 16x16x64 to 8x8x128.
     taps        a matrix product for each tap, by BLAS: `reference.py` (not faster everywhere)
     im2col      one matrix product for all taps: `im2col.py`
     block       a block of results stays in registers
-    tile        the same for any shape, without a copy of the image: `cpu/conv.py`
+    tile        the same for any shape, without a copy of a large image: `cpu/conv.py`
 
 The first four and `block` have one function, `convolve(x, w, stride, dilation, y)`, which adds the
 convolution of x (N, H, W, C), whose border of zeros is there already, with w (kh, kw, C, K) to y

@@ -5,11 +5,12 @@ innermost one: one number of the image times K weights goes to K sums. Weights a
 in memory, so every cache line is used up. The K sums do not wait for each other, so the compiler does
 4, 8 or 16 of them with one *vector instruction*, which does the same in every *lane* of a vector.
 
-What is still slow? A *multiply-add*, sum += pixel * weight, of vectors takes 2 loads, of weights and of
-sums, and 1 store. A core such as a Zen 3 starts 2 multiply-adds in a cycle of its clock, but only 2
-such loads and 1 such store, so half of its *peak*, what it could calculate without any, is the most. It
-is less, because every output pixel reads all of w: 512 KiB in the layer of the benchmark, where the
-fastest cache has 32. Neighbouring output pixels read the same weights.
+What is still slow? A *multiply-add*, sum += pixel * weight, of vectors takes 2 loads, of weights
+and of sums, and 1 store. A core such as a Zen 3 starts 2 multiply-adds in a cycle of its clock, but
+only 2 such loads and 1 such store. So half of its *peak*, what it could calculate without loads and
+stores, is the most. It is less, because every output pixel reads all of w: 512 KiB in the layer of
+the benchmark, where the fastest cache has 32 KiB and the next one delivers one vector in a cycle,
+not two. Neighbouring output pixels read the same weights.
 """
 
 from tinygen_kernels import Array, Pair

@@ -4,10 +4,13 @@ Neighbouring output pixels need the same weights. Here four of them are computed
 loaded once and multiplied with a number of each of the four. That is 1 load of a weight for 4
 multiplications, where rung 3 has 4, and w is read from the slower caches a quarter as often.
 
-What is still slow? The sums: each multiplication still loads one and stores one, so half of the peak is
-the most, as on rung 3. Only numbers in registers are free, and the compiler does not keep 4 K sums
-there, since it does not know K. At one tap, the sums over c are a matrix product, and libraries of
-matrix products keep sums in registers: each is then loaded and stored once for a tap.
+What is still slow? The sums: each multiplication still loads one and stores one, so half of the
+peak is the most, as on rung 3. Only numbers in *registers* are free, the 16 or 32 vectors that a
+core can compute with. The 4 K sums, in the benchmark's layer 64 vectors of 8, do not fit there. At
+one tap, the sums over c are a matrix product, and libraries of matrix products keep a few sums at a
+time in registers: each is then loaded and stored once for a tap. But NumPy makes a product for each
+row of output pixels, in that layer of 8 pixels only. So small a product costs more to begin than it
+saves: the next rung is no faster.
 """
 
 from tinygen_kernels import Array, Pair

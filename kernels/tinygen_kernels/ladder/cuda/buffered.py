@@ -12,13 +12,13 @@ was has passed the barrier behind `multiply 0`, so all threads have finished wit
 fetch hides the wait; the second slab only saves a barrier. The counts of reads are those of rung 4.
 What changes is when they happen.
 
-What still costs time? For a channel, 6 of the 29 instructions read 8 numbers of shared memory. The
-real tile reads four numbers with one instruction, and its threads compute up to 8 x 8 results each:
-16 numbers for 64 multiply-adds, by 4 instructions. Its block computes up to 128 x 128 results, so a
-number from global memory serves 128 multiply-adds, where it serves 64 here. And where there is
-padding, every rung so far copies the image before it begins; the tile finds the border by its
-index. Where there are too few blocks for the multiprocessors, the tile cuts the long sum over taps
-and channels into pieces, which are blocks of their own.
+What still costs time? For a channel, 6 of the 29 instructions read 8 numbers of shared memory: x
+two at a time, w one. The real tile reads four numbers with one instruction, and its threads compute
+up to 8 x 8 results each: 16 numbers for 64 multiply-adds, by 4 instructions. Its block computes up
+to 128 x 128 results, so a number from global memory serves 128 multiply-adds, where it serves 64
+here. And where there is padding, every rung so far copies the image before it begins; the tile
+finds the border by its index. Where there are too few blocks for the multiprocessors, the tile cuts
+the long sum over taps and channels into pieces, which are blocks of their own.
 """
 
 from numba import cuda, float32, int32

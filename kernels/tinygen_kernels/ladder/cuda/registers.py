@@ -3,15 +3,16 @@
 
 A thread computes 4 pixels x 4 output channels. At each channel it reads 4 numbers of x and 4 of w
 into registers and multiplies each with each: 8 numbers read for 16 multiply-adds, rung 3 reads 32.
-Of 29 instructions for a channel, 16 are multiply-adds. The 16 sums never leave the registers, which
-`cuda.local.array` is where the compiler unrolls the loops and knows every index. 16 x 16 threads
-now compute 64 x 64 results, so a number from global memory serves 64 multiply-adds.
+Of 29 instructions for a channel, 16 are multiply-adds. The 16 sums never leave the registers:
+`cuda.local.array` stands for registers where the compiler unrolls the loops and knows every index.
+16 x 16 threads now compute 64 x 64 results, so a number from global memory serves 64 multiply-adds.
 
 What still costs time? All threads of a block read a slab from global memory, wait for it, multiply
 it, and wait for each other. While a block reads it multiplies nothing, and while it multiplies it
-reads nothing. Memory answers after hundreds of cycles, a multiply-add takes about 4. Other blocks
-of the multiprocessor fill a part of that gap, but there are 16 times fewer blocks than on rung 3:
-an image of 32 x 32 pixels with 64 output channels has 16.
+reads nothing. Memory answers after hundreds of cycles. Multiplying a slab takes each of the 8 warps
+16 x 29 instructions, which are 928 cycles where a multiprocessor begins 4 in each: a wait of 500
+cycles would be a third of the time. Other blocks fill a part of that gap, but there are 16 times
+fewer than on rung 3.
 """
 
 from numba import cuda, float32, int32, uint64
