@@ -10,7 +10,8 @@ from device_arrays import need
 from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from op_table import OPS, Example, Op
+from op_row import Example, Op
+from op_table import OPS
 
 import tinygen.functional as F
 from tinygen import Tensor, grad, manual_seed, nn, optim

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
-from op_table import OPS, Op, derivatives
+from op_row import Op, derivatives
+from op_table import OPS
 from wrong_arguments import FOREIGN
 
 import tinygen as tg

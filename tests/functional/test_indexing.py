@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from op_table import PLACES
+from op_strategies import PLACES
 
 import tinygen as tg
 from tinygen import Tensor, grad

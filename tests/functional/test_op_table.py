@@ -9,7 +9,8 @@ from geometry_strategies import geometries
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from op_table import CONSTANTS, OPS, Arguments, Example, Op, derivatives
+from op_row import Example, Op, derivatives
+from op_table import CONSTANTS, OPS, Arguments
 from tinygen_kernels.geometry import output_size
 
 import tinygen.functional as F

@@ -1,4 +1,4 @@
-"""The functions of those layers in `layer_table` that take more than an expression, written from other functions."""
+"""The functions of those layers in `layer_table` that take more than an expression."""
 
 from typing import Any
 

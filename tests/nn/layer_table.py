@@ -1,4 +1,4 @@
-"""All layers in one table: the text, the function, the shapes and the tensors of each. A new layer is a new row."""
+"""All layers in one table: text, function, shapes and tensors of each. A new layer is a new row."""
 
 import pytest
 from layer_functions import attended, attended_2d, by_steps, coloured, crossed, spectral_dense

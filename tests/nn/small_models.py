@@ -1,4 +1,4 @@
-"""Modules to test with: trees to draw, with the names of their tensors; and an autoencoder of parts of all kinds."""
+"""Modules to test with: trees to draw, and an autoencoder of parts of all kinds."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a user reads when a layer refuses its input or its arguments: one sentence, with the layer and the numbers."""
+"""What a user reads when a layer refuses its input or arguments: one sentence, with the numbers."""
 
 from collections.abc import Callable
 

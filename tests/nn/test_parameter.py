@@ -1,4 +1,4 @@
-"""What is state is said: parameters and buffers are declared, and everything else may be kept."""
+"""What is state is declared, as a Parameter or a Buffer; everything else may be kept, too."""
 
 import copy
 import pickle

@@ -1,4 +1,4 @@
-"""Sequential is a list of layers, and runs an activation together with the layer before it."""
+"""Sequential is a list of layers, and runs an activation in one pass with the layer before it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The state of a module: it is a copy, makes another module the same, and goes to another dtype or device with its module."""
+"""The state of a module: a copy of it makes another the same; its dtype and device can change."""
 
 import sys
 from typing import Any

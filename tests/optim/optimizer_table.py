@@ -1,4 +1,4 @@
-"""All optimisers in one table, each beside its formula, written here from the paper: a generator of the points that it visits."""
+"""All optimisers in one table, each beside its formula: a generator of the points it visits."""
 
 import itertools
 from collections.abc import Callable, Iterator

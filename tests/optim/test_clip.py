@@ -1,4 +1,4 @@
-"""Clipping by the norm scales all gradients alike, each once, and leaves those that it was given as they are."""
+"""Clipping by the norm scales all gradients alike, each once, and changes none in place."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Every optimiser follows its formula, moves in place what it should and nothing else, and refuses what it cannot optimise."""
+"""Every optimiser follows its formula, moves in place, and refuses what it cannot optimise."""
 
 import itertools
 import math

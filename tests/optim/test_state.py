@@ -1,4 +1,4 @@
-"""The state of an optimiser: training goes on from it as if never stopped, and that of another optimiser is refused."""
+"""Training goes on from an optimiser's state as if never stopped; another's state is refused."""
 
 from typing import Any
 
