@@ -1,11 +1,7 @@
-"""The walk over the graph: what accumulates where, what is left out, and how long anything lives."""
+"""The walk over the graph: what accumulates where, and what is left out."""
 
 import concurrent.futures
-import gc
-import itertools
 import threading
-import tracemalloc
-import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,6 +10,7 @@ import pytest
 import tinygen_kernels.cpu
 from hypothesis import given, settings
 from numpy.testing import assert_allclose, assert_array_equal
+from watched import Watched
 
 import tinygen.functional as F
 from tinygen import Function, Tensor, grad, manual_seed, no_grad, tensor
@@ -21,20 +18,6 @@ from tinygen.engine.mode import is_recording
 from tinygen.testing import broadcastable_shapes, gradgradcheck, random_tensor
 
 modest = settings(deadline=None, max_examples=50)
-
-
-class Watched(Function):
-    """The sum of its inputs, which calls `see` with itself and the gradient whenever its backward is run."""
-
-    def __init__(self, see: Any) -> None:
-        self.see = see
-
-    def forward(self, *xs: Any) -> Any:
-        return sum(xs)
-
-    def backward(self, g: Tensor, y: Tensor, *xs: Tensor) -> tuple[Tensor, ...]:
-        self.see(self, g)
-        return (g,) * len(xs)
 
 
 class Cube(Function):
@@ -45,19 +28,6 @@ class Cube(Function):
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
         return g * (3.0 * x * x)
-
-
-@pytest.fixture
-def without_collector() -> Iterator[None]:
-    """Only reference counts free anything."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
-
-
-def live_tensors() -> int:
-    return sum(type(thing) is Tensor for thing in gc.get_objects())
 
 
 class TestAccumulation:
@@ -198,76 +168,6 @@ class TestWorkSpared:
             left.set()
             assert sampling.result()
         assert is_recording()
-
-
-@pytest.mark.usefixtures("without_collector")
-class TestLife:
-    def test_a_chain_of_ten_thousand_nodes(self) -> None:
-        x = y = tensor(1.0, requires_grad=True)
-        for _ in range(10_000):
-            y = y + 1.0
-        y.backward()
-        assert x.grad.item() == 1
-        for _ in range(10_000):
-            y = y + x
-        before = live_tensors()
-        del y  # an unused graph is as deep
-        assert live_tensors() == before - 10_000 - 1  # with the output of the freed chain
-
-    @pytest.mark.parametrize("create_graph", [False, True])
-    def test_a_graph_dies_with_its_output(self, create_graph: bool) -> None:
-        x, gamma = random_tensor((2, 3, 3, 2), numpy.random.default_rng(0)), tensor(numpy.ones(2), requires_grad=True)
-
-        def use() -> None:
-            y = F.batch_norm(F.max_pool2d(x * x, 2, 1), gamma, gamma).sum()
-            grad(y, x, create_graph=create_graph)
-
-        use()
-        gc.collect()  # what compiling the kernels, if this was the first time, has left behind
-        before = live_tensors()
-        use()
-        assert live_tensors() == before
-
-    def test_the_walk_frees_what_it_has_passed(self) -> None:
-        """At the beginning of the chain, the tensor and the gradient at its end are gone."""
-        alive = []
-        x = tensor([1.0, 2.0], requires_grad=True)
-        h = F.exp(Watched(lambda node, g: alive.extend(reference() is not None for reference in references))(x))
-        references = [weakref.ref(h)]
-        y = Watched(lambda node, g: references.append(weakref.ref(g)))(h * h).sum()
-        del h
-        y.backward()
-        assert alive == [False, False]
-
-    def test_training_keeps_nothing(self) -> None:
-        """Fifty steps later as much memory is held as after one. A graph that were kept would hold 10 kB more at each."""
-        rng = numpy.random.default_rng(0)
-        images, w, gamma, beta = (random_tensor(size, rng) for size in [(4, 6, 6, 1), (3, 3, 1, 4), (4,), (4,)])
-        running = tensor(numpy.zeros(4)), tensor(numpy.ones(4))
-
-        def step() -> None:
-            y = F.leaky_relu(F.batch_norm(F.conv2d(images.detach(), w), gamma, beta, *running))
-            slope = grad(y.sum(), w, create_graph=True)
-            ((y * y).mean() + (slope * slope).mean()).backward()
-            for p in (w, gamma, beta):
-                p.data -= 0.01 * p.grad.data
-                p.grad = None
-
-        tracemalloc.start()
-        try:
-            step()
-            gc.collect()
-            live, memory = live_tensors(), [tracemalloc.get_traced_memory()[0]]
-            for _ in range(3):
-                for _ in range(50):
-                    step()
-                assert live_tensors() == live
-                assert gc.collect() == 0  # no cycles; and Python's free lists, which count as memory, are emptied
-                memory.append(tracemalloc.get_traced_memory()[0])
-            # Other threads of the process may take memory of their own once.
-            assert min(after - before for before, after in itertools.pairwise(memory)) < 10_000
-        finally:
-            tracemalloc.stop()
 
 
 def test_two_identical_runs_give_the_same_bits() -> None:
