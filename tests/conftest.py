@@ -1,10 +1,9 @@
-import gzip
-import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy
 import pytest
+from image_files import write_idx
 
 from tinygen.backend import to_device
 from tinygen.command_line import UsageError
@@ -19,6 +18,18 @@ def device(request: pytest.FixtureRequest) -> str:
     except UsageError as reason:
         pytest.skip(str(reason))
     return request.param
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose files a property may overwrite at each example."""
+    return tmp_path_factory.mktemp("scratch")
+
+
+@pytest.fixture(scope="module")
+def scratch_file(scratch: Path) -> Path:
+    """A file that a property may overwrite at each example."""
+    return scratch / "scratch"
 
 
 @pytest.fixture(scope="session")
@@ -48,11 +59,6 @@ def few_data(few_images: Path, few_names: Path, tmp_path_factory: pytest.TempPat
     text.write_bytes(load_text().train[:3460].tobytes())
     own = {"attention_names": few_names, "transformer": text}
     return lambda example: own.get(example, few_images)
-
-
-def write_idx(path: Path, array: numpy.ndarray) -> None:
-    content = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
-    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
 
 
 def pytest_report_header() -> str:

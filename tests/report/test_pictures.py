@@ -21,12 +21,6 @@ image_arrays = st.tuples(st.integers(1, 10), side, side, channels).flatmap(
 pictures = st.tuples(side, side, channels).flatmap(lambda shape: stn.arrays("uint8", shape))
 
 
-@pytest.fixture(scope="module")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder whose files a property may overwrite at each example."""
-    return tmp_path_factory.mktemp("pictures")
-
-
 class TestGrid:
     @modest
     @given(images=image_arrays, columns=st.none() | st.integers(1, 12), gap=st.integers(0, 3), scale=st.integers(1, 3))

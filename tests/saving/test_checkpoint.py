@@ -33,17 +33,11 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 names = texts.filter(lambda name: name != "__metadata__")
 
 
-@pytest.fixture(scope="module")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file that a property may overwrite at each example."""
-    return tmp_path_factory.mktemp("checkpoint") / "scratch"
-
-
 @modest
 @given(saved=st.dictionaries(names, views, max_size=4), metadata=st.dictionaries(texts, texts, max_size=4))
-def test_load_gives_back_what_save_got(scratch: Path, saved: dict[str, numpy.ndarray], metadata: dict[str, str]) -> None:
-    checkpoint.save(scratch, saved, metadata)
-    loaded, loaded_metadata = checkpoint.load(scratch)
+def test_load_gives_back_what_save_got(scratch_file: Path, saved: dict[str, numpy.ndarray], metadata: dict[str, str]) -> None:
+    checkpoint.save(scratch_file, saved, metadata)
+    loaded, loaded_metadata = checkpoint.load(scratch_file)
     assert loaded_metadata == metadata
     assert loaded.keys() == saved.keys()
     for name, array in saved.items():
@@ -62,10 +56,10 @@ def test_a_transposed_view_survives(tmp_path: Path) -> None:
 
 @modest
 @given(saved=st.dictionaries(names, views, max_size=4), metadata=st.dictionaries(texts, texts, max_size=4))
-def test_safetensors_reads_what_save_wrote(scratch: Path, saved: dict[str, numpy.ndarray], metadata: dict[str, str]) -> None:
+def test_safetensors_reads_what_save_wrote(scratch_file: Path, saved: dict[str, numpy.ndarray], metadata: dict[str, str]) -> None:
     native = {name: numpy.asarray(array, array.dtype.newbyteorder("="), order="C") for name, array in saved.items()}
-    checkpoint.save(scratch, saved, metadata)
-    loaded = safetensors.numpy.load_file(scratch)
+    checkpoint.save(scratch_file, saved, metadata)
+    loaded = safetensors.numpy.load_file(scratch_file)
     assert {name: array.tobytes() for name, array in loaded.items()} == {name: array.tobytes() for name, array in native.items()}
 
 
@@ -174,27 +168,27 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 @modest
 @given(data=st.data())
-def test_a_truncated_file_is_refused(scratch: Path, data: st.DataObject) -> None:
-    checkpoint.save(scratch, {"a": numpy.ones(3), "b": numpy.ones(2, bool)}, {"step": "1"})
-    whole = scratch.read_bytes()
-    scratch.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
+def test_a_truncated_file_is_refused(scratch_file: Path, data: st.DataObject) -> None:
+    checkpoint.save(scratch_file, {"a": numpy.ones(3), "b": numpy.ones(2, bool)}, {"step": "1"})
+    whole = scratch_file.read_bytes()
+    scratch_file.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
     with pytest.raises(ValueError, match="scratch cannot be loaded"):
-        checkpoint.load(scratch)
+        checkpoint.load(scratch_file)
 
 
 @modest
 @given(data=st.data())
-def test_a_damaged_file_never_gives_other_contents(scratch: Path, data: st.DataObject) -> None:
+def test_a_damaged_file_never_gives_other_contents(scratch_file: Path, data: st.DataObject) -> None:
     """Numbers are as sound with a flipped bit, so that only the checksum can tell."""
     arrays, metadata = {"a": numpy.ones(3), "b": numpy.ones(2, bool)}, {"step": "1"}
-    checkpoint.save(scratch, arrays, metadata)
-    content = bytearray(scratch.read_bytes())
+    checkpoint.save(scratch_file, arrays, metadata)
+    content = bytearray(scratch_file.read_bytes())
     start = data.draw(st.integers(0, len(content) - 1))
     spliced = data.draw(st.binary(min_size=1, max_size=3))
     content[start : start + len(spliced)] = spliced
-    scratch.write_bytes(content)
+    scratch_file.write_bytes(content)
     try:
-        loaded, loaded_metadata = checkpoint.load(scratch)
+        loaded, loaded_metadata = checkpoint.load(scratch_file)
     except ValueError as error:
         assert "scratch cannot be loaded: " in str(error)
     else:  # the name of the checksum may be hit

@@ -1,6 +1,5 @@
 """The names under which the same images come: of files, parts and folders; the labels that occur; and what is passed over."""
 
-import gzip
 from pathlib import Path
 
 import numpy
@@ -8,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
+from image_files import write_idx
 from numpy.testing import assert_array_equal
 from PIL import Image, features
 
@@ -16,12 +16,6 @@ from tinygen.data import ImageDataset, load_cifar100, load_idx, load_images
 
 modest = settings(deadline=None, max_examples=25)
 KINDS = ("train-images", "train-labels", "t10k-images", "t10k-labels")
-
-
-def write_idx(path: Path, array: numpy.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape) + array.astype(numpy.uint8).tobytes()
-    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
 
 
 def write_set(folder: Path, names: list[str], labels: numpy.ndarray) -> None:
@@ -34,11 +28,6 @@ def write_set(folder: Path, names: list[str], labels: numpy.ndarray) -> None:
 def write_picture(path: Path, shade: int = 0, format: str = "PNG") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (3, 2), (shade, 0, 255)).save(path, format)
-
-
-@pytest.fixture(scope="module")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("names")
 
 
 class TestIdx:

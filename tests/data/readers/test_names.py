@@ -14,11 +14,6 @@ words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8
 lists = st.lists(words, min_size=1, max_size=8, unique=True).map(tuple)
 
 
-@pytest.fixture(scope="module")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("names") / "scratch"
-
-
 def test_the_embedded_names_are_split_the_same_way_for_ever() -> None:
     data = load_names()
     assert data.describe() == "data: embedded first names, 4,646 training and 517 test names of up to 11 of 26 characters"
@@ -40,17 +35,17 @@ def test_names_come_back_from_numbers(train: tuple[str, ...], test: tuple[str, .
 
 @modest
 @given(names=st.lists(words, min_size=0, max_size=30))
-def test_a_file_s_lines_are_split_without_loss_or_refused(scratch: Path, names: list[str]) -> None:
-    scratch.write_text("\n".join(names), "utf-8", newline="")
-    distinct = {line.strip() for line in scratch.read_text("utf-8").splitlines()} - {""}
+def test_a_file_s_lines_are_split_without_loss_or_refused(scratch_file: Path, names: list[str]) -> None:
+    scratch_file.write_text("\n".join(names), "utf-8", newline="")
+    distinct = {line.strip() for line in scratch_file.read_text("utf-8").splitlines()} - {""}
     if len(distinct) < 10:
         with pytest.raises(ValueError, match=f"scratch holds {len(distinct)} distinct names, one a line, and at least 10 are needed"):
-            load_names(scratch)
+            load_names(scratch_file)
     else:
-        data = load_names(scratch)
+        data = load_names(scratch_file)
         assert {*data.train, *data.test} == distinct and len(data.train) + len(data.test) == len(distinct)
         assert len(data.test) == -(-len(distinct) // 10)
-        assert data.source == str(scratch)
+        assert data.source == str(scratch_file)
 
 
 def test_spaces_around_and_repetitions_do_not_count(tmp_path: Path) -> None:
