@@ -85,7 +85,9 @@ def test_processes_share_a_batch_on_gpus(tmp_path: Path) -> None:
 def compare(one: Trained, several: Trained) -> None:
     for a, b in zip(one[0], several[0], strict=True):
         assert a.keys() == b.keys()
-        numpy.testing.assert_allclose(list(b.values()), list(a.values()), rtol=1e-8)
+        for name in a:
+            # Diversity is no loss: the images that it compares differ by a hundredth, which magnifies their rounding.
+            numpy.testing.assert_allclose(b[name], a[name], rtol=1e-8 if name == "diversity" else 1e-12, err_msg=name)
     assert one[1].keys() == several[1].keys()
     for name, array in one[1].items():
         numpy.testing.assert_allclose(several[1][name], array, rtol=1e-6, atol=1e-9, err_msg=name)
