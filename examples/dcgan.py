@@ -121,8 +121,9 @@ def generator_loss(fake: tg.Tensor) -> tg.Tensor:
 def train(gan: GAN, discriminator_loss: TensorFunction, generator_loss: TensorFunction, answer: TensorFunction = tg.sigmoid) -> None:
     """Train D and G in turn with these losses, which take D's logits.
 
-    The log has the means of answer(logit) as D(x) and D(G(z)). Where G's loss needs D(x), too, as in a
-    relativistic GAN (Jolicoeur-Martineau, 2019), write a step of your own, and compute D(x) again for it.
+    The log has the means of answer(logit) as D(x) and D(G(z)). Where G's loss needs D(x), too, write a step
+    of your own, and compute D(x) again after D's step, which changed the weights that its graph would use.
+    In a relativistic GAN (Jolicoeur-Martineau, 2019) G's loss is D's with real and fake exchanged.
     """
     g, d = gan.generator, gan.discriminator
 
