@@ -115,7 +115,7 @@ def test_the_readme_s_python_runs(tmp_path: Path) -> None:
     script.write_text("\n\n".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL)))
     result = subprocess.run([sys.executable, "-m", "pytest", "-q", script], capture_output=True, text=True, cwd=tmp_path)
     assert result.returncode == 0, result.stdout
-    assert "2 passed" in result.stdout
+    assert "3 passed" in result.stdout
 
 
 def test_the_glossary_s_lines_are_in_their_files() -> None:

@@ -3,8 +3,8 @@
 <a, b> is the sum of the products of the elements of a and b, which have one shape. A function f that
 is linear in x has an adjoint f* with <f(x), g> = <x, f*(g)> for all x and g. Its derivative needs no
 more than that. With g the gradient of the loss L to the output y = f(x), a small change dy changes L
-by <dy, g>. So the derivative of L in x is that of <y, g> in x, with g held fixed. And <y, g> is
-<x, f*(g)>, a sum in which x is multiplied with f*(g): that is the gradient, which backward returns.
+by <dy, g>. Hold g fixed: L and <y, g> then have the same derivative in x. And <y, g> is <x, f*(g)>, a
+sum in which x is multiplied with f*(g): that is the gradient, which backward returns.
 
 A convolution y = conv2d(x, w) is linear in x and in w, so it has an adjoint for each:
 
