@@ -69,6 +69,11 @@ def numpy_group_norm(x: ndarray, gamma: ndarray, beta: ndarray, eps: float, grou
     return numpy.concatenate(normal, -1) * gamma + beta  # type: ignore[no-any-return]
 
 
+def numpy_minibatch_deviation(x: ndarray, eps: float) -> ndarray:
+    s = numpy.sqrt(x.var(0) + eps).mean()
+    return numpy.concatenate([x, numpy.full((*x.shape[:-1], 1), s)], -1)
+
+
 def numpy_attention_weights(query: ndarray, key: ndarray, scale: float | None, mask: ndarray | None, causal: bool) -> ndarray:
     similarity = numpy.exp(query @ key.swapaxes(-1, -2) * (max(1, query.shape[-1]) ** -0.5 if scale is None else scale))
     similarity = similarity if mask is None else similarity * mask

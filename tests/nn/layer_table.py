@@ -173,6 +173,7 @@ ROWS = [
         AFFINE,
     ),
     Row(lambda: nn.InstanceNorm(3), "InstanceNorm(3)", lambda m, x: F.instance_norm(x, m.gamma, m.beta), (2, 4, 3), (2, 4, 3), AFFINE),
+    Row(nn.MinibatchDeviation, "MinibatchDeviation()", lambda m, x: F.minibatch_deviation(x), (4, 2, 2, 3), (4, 2, 2, 4)),
     Row(nn.Identity, "Identity()", lambda m, x: x, (3, 4), (3, 4)),
     Row(lambda: nn.Lambda(F.sin), "Lambda(sin)", lambda m, x: F.sin(x), (3, 4), (3, 4)),
     Row(

@@ -31,7 +31,7 @@ from tinygen.functional.loss import (
     wasserstein_discriminator_loss,
     wasserstein_generator_loss,
 )
-from tinygen.functional.norm import batch_norm, group_norm, instance_norm, layer_norm
+from tinygen.functional.norm import batch_norm, group_norm, instance_norm, layer_norm, minibatch_deviation
 from tinygen.functional.padding import pad
 from tinygen.functional.pool import avg_pool2d, global_avg_pool2d, max_pool2d, pixel_shuffle, upsample2d
 from tinygen.functional.position import sinusoidal_encoding
@@ -115,6 +115,7 @@ __all__ = [
     "maximum",
     "mean",
     "min",
+    "minibatch_deviation",
     "minimum",
     "mse_loss",
     "mul",

@@ -12,7 +12,7 @@ from tinygen.engine.tensor import Tensor
 from tinygen.functional.activation import leaky_relu
 from tinygen.functional.elementwise import sqrt
 from tinygen.functional.reduce import mean, var
-from tinygen.functional.shape import broadcast_to, reshape
+from tinygen.functional.shape import broadcast_to, concatenate, reshape
 
 
 @dataclass(slots=True, eq=False)
@@ -136,3 +136,18 @@ def _means_of_groups(x: Tensor, groups: int) -> Tensor:
 def instance_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5) -> Tensor:
     """`group_norm` with each channel as a group of its own (Ulyanov, Vedaldi & Lempitsky, 2016)."""
     return group_norm(x, gamma, beta, gamma.size, eps)
+
+
+def minibatch_deviation(x: Tensor, eps: float = 1e-8) -> Tensor:
+    """x with one channel more, which says how much the examples differ (Karras et al., 2018, section 3).
+
+        s = mean over h, w, c of sqrt(var over n of x[n, h, w, c] + eps)
+
+    x is (N, ..., C), the result (N, ..., C + 1), and s is the same number everywhere in the new channel.
+    Raises ValueError where x has less than two axes.
+    """
+    if x.ndim < 2:
+        raise ValueError(f"minibatch_deviation: x must be (N, ..., C), it is {x.shape}")
+    centred = x - mean(x, 0, keepdims=True)
+    s = mean(sqrt(mean(centred * centred, 0, keepdims=True) + eps))
+    return concatenate([x, broadcast_to(s, (*x.shape[:-1], 1))], axis=-1)

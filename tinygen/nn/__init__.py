@@ -11,7 +11,7 @@ from tinygen.nn.dropout import Dropout
 from tinygen.nn.indexing import Embedding
 from tinygen.nn.linalg import Dense
 from tinygen.nn.module import Module
-from tinygen.nn.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
+from tinygen.nn.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, MinibatchDeviation
 from tinygen.nn.parameter import Buffer, Parameter
 from tinygen.nn.pool import AvgPool2D, GlobalAvgPool2D, MaxPool2D, PixelShuffle, Upsample2D
 from tinygen.nn.position import LearnedPosition, SinusoidalEncoding, SinusoidalPosition

@@ -1,4 +1,4 @@
-"""Normalisation layers."""
+"""Layers that compute a mean and a deviation: normalisation, and the deviation itself."""
 
 from tinygen import functional as F
 from tinygen.engine.tensor import Shape, Tensor
@@ -98,3 +98,13 @@ class InstanceNorm(GroupNorm):
 
     def describe(self) -> str:
         return f"InstanceNorm({self.groups})"
+
+
+class MinibatchDeviation(Module):
+    """One channel more, which says how much the images of a batch differ: `functional.minibatch_deviation`.
+
+    In a discriminator it tells generated images that are too much alike from real ones (Karras et al., 2018).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.minibatch_deviation(x)
