@@ -54,8 +54,8 @@ class ConditionalGenerator(nn.Module):
 class ConditionalDiscriminator(nn.Module):
     """Images (N, size, size, channels), labels (N,) -> (N, 1), the logit of real and of the class."""
 
-    def __init__(self, classes: int, channels: int, size: int, residual: bool = False) -> None:
-        *features, self.score = discriminator(channels, size, residual)
+    def __init__(self, classes: int, channels: int, size: int, options: CGANOptions) -> None:
+        *features, self.score = discriminator(channels, size, options)
         self.features = nn.Sequential(*features)
         self.embedding = nn.Embedding(classes, len(self.score.weight))
 
@@ -81,7 +81,7 @@ def build(options: CGANOptions, data: ImageDataset) -> dict[str, nn.Module]:
     classes, (*_, size, channels) = len(data.classes), data.train_images.shape
     networks = {
         "generator": ConditionalGenerator(options.latent, classes, channels, size, options.residual),
-        "discriminator": ConditionalDiscriminator(classes, channels, size, options.residual),
+        "discriminator": ConditionalDiscriminator(classes, channels, size, options),
     }
     return initialized(networks, options.residual)
 

@@ -57,8 +57,8 @@ class InfoGANOptions(DCGANOptions):
 class InfoDiscriminator(nn.Module):
     """(N, size, size, channels) -> logits of real (N, 1) and of categories (N, 10), numbers (N, 2)."""
 
-    def __init__(self, channels: int, size: int, residual: bool = False) -> None:
-        *trunk, self.real = discriminator(channels, size, residual)
+    def __init__(self, channels: int, size: int, options: InfoGANOptions) -> None:
+        *trunk, self.real = discriminator(channels, size, options)
         self.trunk = nn.Sequential(*trunk)
         self.q = nn.Sequential(nn.Dense(len(self.real.weight), 128), nn.LeakyReLU(), nn.Dense(128, CATEGORIES + NUMBERS))
 
@@ -121,7 +121,7 @@ def build(options: InfoGANOptions, data: ImageDataset) -> dict[str, nn.Module]:
     *_, size, channels = data.train_images.shape
     networks = {
         "generator": generator(options.latent + CATEGORIES + NUMBERS, channels, size, options.residual),
-        "discriminator": InfoDiscriminator(channels, size, options.residual),
+        "discriminator": InfoDiscriminator(channels, size, options),
     }
     return initialized(networks, options.residual)
 

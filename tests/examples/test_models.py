@@ -82,7 +82,7 @@ def test_the_autoencoders_have_the_sizes_that_they_should(example: Load) -> None
 def test_the_dcgan_has_one_more_block_for_each_doubling(example: Load, size: int, channels: list[int], last: int, residual: bool) -> None:
     """At 32x32 the plain networks' draws, in this order, are those of the results page."""
     dcgan = example("dcgan")
-    generator, discriminator = dcgan.generator(100, 3, size, residual), dcgan.discriminator(3, size, residual)
+    generator, discriminator = dcgan.generator(100, 3, size, residual), dcgan.discriminator(3, size, dcgan.DCGANOptions(residual=residual))
     doubling, halving = pairwise(channels), pairwise([*channels[:1:-1], last])
     if residual:
         blocks = [shape for i, o in doubling for shape in [(3, 3, i, o), (3, 3, o, o), (1, 1, i, o)]]
@@ -90,7 +90,7 @@ def test_the_dcgan_has_one_more_block_for_each_doubling(example: Load, size: int
     else:
         blocks, halves = [(4, 4, o, i) for i, o in doubling], [(4, 4, i, o) for i, o in halving]
     assert weights(generator) == [(100, 16 * channels[0]), *blocks, (4, 4, 3, 64)]
-    assert weights(discriminator) == [(4, 4, 3, 64), *halves, (64 * last, 1)]
+    assert weights(discriminator) == [(4, 4, 3, 64), *halves, (64 * (last + 1), 1)]  # one more channel: the deviation
     with nn.evaluating(generator), nn.evaluating(discriminator), tg.no_grad():
         images = generator(tg.randn((1, 100)))
         assert images.shape == (1, size, size, 3) and discriminator(images).shape == (1, 1)
@@ -203,7 +203,7 @@ def test_r1_is_a_term_of_the_loss_that_d_minimises(
 
 def test_both_conditional_networks_mind_the_label(example: Load, batch: numpy.ndarray) -> None:
     cgan = example("cgan")
-    g, d = cgan.ConditionalGenerator(8, 3, 1, 32), cgan.ConditionalDiscriminator(3, 1, 32)
+    g, d = cgan.ConditionalGenerator(8, 3, 1, 32), cgan.ConditionalDiscriminator(3, 1, 32, cgan.CGANOptions())
     for network in (g, d):
         nn.init.initialize(network, nn.init.normal)
         network.eval()
@@ -218,7 +218,8 @@ def test_both_conditional_networks_mind_the_label(example: Load, batch: numpy.nd
 
 def test_the_label_is_judged_by_projection(example: Load, batch: numpy.ndarray) -> None:
     """D(x, y) = w h + b + e_y h for the features h of x (Miyato & Koyama, 2018)."""
-    d, labels = example("cgan").ConditionalDiscriminator(3, 1, 32).eval(), numpy.array([2, 0, 2, 1])
+    cgan = example("cgan")
+    d, labels = cgan.ConditionalDiscriminator(3, 1, 32, cgan.CGANOptions()).eval(), numpy.array([2, 0, 2, 1])
     with tg.no_grad():
         x = tg.tensor(batch / 255, dtype="float32")
         h, logits = d.features(x).numpy(), d(x, labels).numpy()

@@ -54,6 +54,9 @@ class Translator:
                 case nn.Flatten():
                     twins.append(torch.nn.Flatten())
                     flattened = channels
+                case nn.MinibatchDeviation():
+                    twins.append(Deviation())
+                    channels += 1
                 case _:
                     twins.append(_plain(layer, flat=bool(i) and isinstance(twins[-1], torch.nn.Linear)))
         model: Any = torch.nn.Sequential(*twins)
@@ -85,6 +88,12 @@ class Translator:
         twin = kind(channels, outputs, layer.weight.shape[:2], layer.stride, padding, bias=layer.bias is not None)
         weight = layer.weight.numpy()[self.facing, self.facing].transpose(3, 2, 0, 1)
         return _with(twin, weight, None if layer.bias is None else layer.bias.numpy())
+
+
+class Deviation(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        s = (x.var(0, correction=0) + 1e-8).sqrt().mean()
+        return torch.cat([x, s.expand(len(x), 1, *x.shape[2:])], 1)
 
 
 def _with(module: Any, weight: numpy.ndarray, bias: numpy.ndarray | None) -> torch.nn.Module:
