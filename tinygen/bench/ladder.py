@@ -75,7 +75,7 @@ def climb(rungs: ModuleType, measured: Callable[[str], Rung]) -> list[Rung]:
     climbed: list[Rung] = []
     for name, idea in ideas(rungs).items():
         print(f"{name}: {idea}")
-        guess = _ask(name) if climbed and sys.stdin.isatty() else None
+        guess = _ask(name) if climbed and sys.stdin.isatty() and sys.stdout.isatty() else None
         rung = replace(measured(name), guess=guess)
         faster = f", {rung.gflops / climbed[-1].gflops:.3g} times the rung before" if climbed else ""
         print(f"    {rung.gflops:.3g} GFLOP/s{faster}\n")
@@ -110,10 +110,9 @@ def report(climbed: list[Rung], gflops: float, others: Sequence[Rung] = ()) -> l
 
 
 def _ask(name: str) -> float | None:
-    answer = input(f"    How many times faster than the rung before will {name} be? ")
     try:
-        return float(answer)
-    except ValueError:
+        return float(input(f"    How many times faster than the rung before will {name} be? "))
+    except (ValueError, EOFError):
         return None
 
 

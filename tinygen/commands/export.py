@@ -1,8 +1,8 @@
 """The networks of a run, for other programs.
 
     tinygen export runs/dcgan --to onnx           ONNX graphs, for images (N, H, W, C) and any N
-    tinygen export runs/dcgan --to torch          weights in PyTorch's names and layouts, and the
-                                                  lines of PyTorch that build the networks
+    tinygen export runs/dcgan --to torch          weights in PyTorch's names and layouts; the lines of
+                                                  PyTorch that build the networks are printed
     tinygen export runs/dcgan --to safetensors    weights in tinygen's names and layouts; or npz
 
 There is a file for each network in RUN/export, such as generator.onnx. Images are from -1 to 1 for the

@@ -107,7 +107,8 @@ class LoadedRun:
         """`steps` images on the way from a to b, both included.
 
         a and b are latent vectors (D,), such as those of `encode`, or seeds, each for its first sample.
-        The way is `between`; `classes`, two or one for both, are those of the samples.
+        Numbers of N(0, 1) go round the sphere, the others straight. `classes`, two or one for both, are
+        those of the samples.
         """
         if steps < 2:
             raise UsageError(f"steps must be at least 2, the two ends, got {steps}")

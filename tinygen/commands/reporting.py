@@ -1,7 +1,7 @@
 """A report of one or several runs, as a page for a browser that needs no network.
 
-tinygen report runs/dcgan                              runs/dcgan/report.html, anew
-tinygen report runs/dcgan runs/lsgan --out both.html   the curves of both on top of each other
+    tinygen report runs/dcgan                              runs/dcgan/report.html, anew
+    tinygen report runs/dcgan runs/lsgan --out both.html   the curves of both on top of each other
 """
 
 from contextlib import suppress
@@ -21,7 +21,7 @@ from tinygen.training.plane import plane
 
 @dataclass(kw_only=True)
 class ReportOptions:
-    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN ...")]
+    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN ...", help_behavior_hint="(required)")]
     """folders of runs, finished or not"""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: RUN/report.html)")] = None
     """the page; needed for several runs"""

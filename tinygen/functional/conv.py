@@ -12,8 +12,8 @@ A convolution y = conv2d(x, w) is linear in x and in w, so it has an adjoint for
 
 x is always the large image, y and g are small ones, and w is the weight. Each of the three functions
 is linear in both of its inputs, and the identity names all of their adjoints. Take conv2d_data, whose
-output is a large image, so that its gradient is one, too: call it G. With G in the place of x, and y
-in that of g, the identity says
+output is a large image, so that its gradient is one, too: call it G. Rename in the identity: G for x,
+since both are large, and y for g, since both are small. It says
 
     <conv2d_data(y, w), G> = <y, conv2d(G, w)> = <w, conv2d_weight(G, y)>
 
