@@ -1,5 +1,8 @@
 """The counts of the ladder, and what it prints."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy
 import pytest
 from tinygen_kernels.cpu.vector import VECTOR_BYTES
@@ -69,3 +72,21 @@ def test_the_report_compares_each_rung_with_the_one_before() -> None:
 
 def test_dots_may_have_labels() -> None:
     assert ">tile</text>" in svg([Dot("tile", "forward", 2.0, 70.0)], 100.0, 10.0, "The ladder", labels=True)
+
+
+def test_only_a_reader_who_sees_the_question_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    rungs: Any = SimpleNamespace(__doc__="    low   one idea\n    high  another\n")
+    answers = iter(["3", EOFError()])
+
+    def answer(question: str) -> str:
+        if isinstance(given := next(answers), EOFError):
+            raise given
+        return given
+
+    monkeypatch.setattr("builtins.input", answer)
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    guesses = []
+    for seen in (False, True, True):
+        monkeypatch.setattr("sys.stdout.isatty", lambda seen=seen: seen, raising=False)
+        guesses.append([rung.guess for rung in ladder.climb(rungs, lambda name: ladder.Rung(name, 1.0))])
+    assert guesses == [[None, None], [None, 3.0], [None, None]]
