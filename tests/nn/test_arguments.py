@@ -39,6 +39,7 @@ LAYERS: dict[type[nn.Module], tuple[tuple[Any, ...], Any]] = {
     nn.LeakyReLU: ((0.2,), x),
     nn.LSTM: ((4, 2), sequences),
     nn.MaxPool2D: ((2, 2, 0), images),
+    nn.MinibatchDeviation: ((), images),
     nn.PixelShuffle: ((2,), images),
     nn.PReLU: ((3, 0.25), x),
     nn.ReLU: ((), x),
