@@ -135,7 +135,8 @@ def train(gan: GAN, discriminator_loss: TensorFunction, generator_loss: TensorFu
 
     The log has the means of answer(logit) as D(x) and D(G(z)). Where G's loss needs D(x), too, write a step
     of your own, and compute D(x) again after D's step: its old graph refers to weights that have changed.
-    In a relativistic GAN (Jolicoeur-Martineau, 2019) G's loss is D's with real and fake exchanged.
+    In the relativistic average GAN (Jolicoeur-Martineau, 2019), D's loss is
+    discriminator_loss(real - fake.mean(), fake - real.mean()), and G's the same with both exchanged.
     """
     g, d = gan.generator, gan.discriminator
 

@@ -130,7 +130,9 @@ class LoadedRun:
         return self._in_batches(self.trained.encode, self._checked(images))
 
     def decode(self, z: numpy.ndarray) -> numpy.ndarray:
-        """The images of latent vectors (n, D)."""
+        """The images of latent vectors (n, D). Raises UsageError for one vector (D,)."""
+        if numpy.ndim(z) < 2:
+            raise UsageError(f"decode takes latent vectors (n, D), got {numpy.shape(z)}: one vector is z[None]")
         return self._in_batches(self.trained.decode, numpy.asarray(z, numpy.float32))
 
     def reconstruct(self, images: numpy.ndarray) -> numpy.ndarray:

@@ -3,8 +3,8 @@
 <a, b> is the sum of the products of the elements of a and b, which have one shape. A function f that
 is linear in x has an adjoint f* with <f(x), g> = <x, f*(g)> for all x and g. Its derivative needs no
 more than that. With g the gradient of the loss L to the output y = f(x), a small change dy changes L
-by <dy, g>. Hold g fixed: L and <y, g> then have the same derivative in x. And <y, g> is <x, f*(g)>, a
-sum in which x is multiplied with f*(g): that is the gradient, which backward returns.
+by <dy, g>. Hold g fixed: L and <y, g> then have the same derivative in x. And <y, g> is <x, f*(g)>,
+the sum of x[i] times f*(g)[i]: its derivative in x[i] is f*(g)[i]. So backward returns f*(g).
 
 A convolution y = conv2d(x, w) is linear in x and in w, so it has an adjoint for each:
 
@@ -18,7 +18,8 @@ since both are large, and y for g, since both are small. It says
     <conv2d_data(y, w), G> = <y, conv2d(G, w)> = <w, conv2d_weight(G, y)>
 
 y is multiplied with conv2d(G, w), which is its gradient, and w with conv2d_weight(G, y), which is its
-own. That is the second row of this table; the other rows are found in the same way:
+own. That is the second row of this table, where the gradient that comes in is called g again; the
+other rows are found in the same way:
 
     function                         backward to the first      backward to the second
     conv2d(x, w)                     conv2d_data(g, w)          conv2d_weight(x, g)
