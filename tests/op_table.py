@@ -203,7 +203,7 @@ OPS = [
     Op("hinge_discriminator_loss", two, lambda r, f: (-r).clip(0).mean() + f.clip(0).mean(), function=hinge_away_from_its_kink),
     Op("wasserstein_discriminator_loss", two, lambda r, f: f.mean() - r.mean()),
     Op("wasserstein_generator_loss", one, lambda f: -f.mean(), linear=True),
-    Op("gradient_penalty", takes(shapes(3, 3, 3).map(lambda shape: (shape, shape))), function=seeded_gradient_penalty),
+    Op("gradient_penalty", takes(shapes(3, 3, 3).map(lambda shape: (shape, shape))), function=seeded_gradient_penalty, low=-1.0, high=1.0),
 ]
 
 Arguments = tuple[Any, dict[str, Any]]  # an array, where the function takes one, and its other arguments

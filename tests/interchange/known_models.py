@@ -80,6 +80,8 @@ LAYERS = {
         ),
         (1, 3, 2, 4),
     ),
+    "deviation": (lambda: nn.Sequential(nn.Conv2D(2, 3, 1), nn.MinibatchDeviation(), nn.Flatten(), nn.Dense(16, 2)), (1, 2, 2, 2)),
+    "deviation of sequences": (lambda: nn.Sequential(nn.Dense(4, 2), nn.MinibatchDeviation()), (1, 3, 4)),
     "dense": (
         lambda: nn.Sequential(nn.Flatten(), nn.Dense(24, 8), nn.LayerNorm(8), nn.Dense(8, 24), nn.Sigmoid(), nn.Reshape(2, 4, 3)),
         (1, 4, 2, 3),

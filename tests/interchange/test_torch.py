@@ -37,7 +37,7 @@ def assert_both_compute_the_same(model: nn.Module, theirs: Any, inputs: tuple[An
         mine = model(*(tg.tensor(x) if x.dtype == "float32" else x for x in arrays)).numpy()
     other = theirs(*map(channels_first, arrays))
     assert 0.01 < numpy.abs(mine).max() < 100
-    assert_allclose(numpy.asarray(other), channels_first(mine), rtol=1e-5, atol=1e-5)
+    assert_allclose(numpy.asarray(other), channels_first(mine), rtol=1e-4, atol=1e-4)  # five layers of float32, in another order
 
 
 def test_padding_around_a_maximum_is_no_pixel(tmp_path: Path, monkeypatch: Patch) -> None:

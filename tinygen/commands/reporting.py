@@ -1,7 +1,9 @@
 """A report of one or several runs, as a page for a browser that needs no network.
 
+A run writes its own at its end. The curves of several lie on top of each other.
+
     tinygen report runs/dcgan                              runs/dcgan/report.html, anew
-    tinygen report runs/dcgan runs/lsgan --out both.html   the curves of both on top of each other
+    tinygen report runs/dcgan runs/lsgan --out both.html   both
 """
 
 from contextlib import suppress

@@ -115,6 +115,12 @@ class ChannelNorm(nn.LayerNorm):
     def forward(self, x):
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 ''',
+    "MinibatchDeviation": '''\
+class MinibatchDeviation(nn.Module):
+    def forward(self, x):
+        s, axis = (x.var(0, correction=0) + 1e-8).sqrt().mean(), 2 if x.ndim == 3 else 1
+        return torch.cat([x, s.expand_as(x.narrow(axis, 0, 1))], dim=axis)
+''',
     "Residual": '''\
 class Residual(nn.Module):
     def __init__(self, layer, shortcut=None):
@@ -259,6 +265,7 @@ LAYERS: dict[type[nn.Module], Callable[[Any, Shape], Parts]] = {
     nn.BatchNorm: batch_norm,
     nn.LayerNorm: layer_norm,
     nn.GroupNorm: group_norm,
+    nn.MinibatchDeviation: lambda layer, _: {"": call("MinibatchDeviation")},
     nn.Embedding: lambda layer, _: {"": call("Embedding", *layer.weight.shape)},
     nn.RNN: recurrent,
     nn.GRU: recurrent,

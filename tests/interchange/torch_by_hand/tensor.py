@@ -27,6 +27,21 @@ class Tensor(numpy.ndarray):
     def cos(self) -> Any:
         return numpy.cos(self)
 
+    def sqrt(self) -> Any:
+        return numpy.sqrt(self)
+
+    def var(self, dim: int, correction: int) -> Any:
+        return numpy.ndarray.var(self, dim, ddof=correction)
+
+    def mean(self, *arguments: Any, **options: Any) -> Any:
+        return as_tensor(numpy.ndarray.mean(self, *arguments, **options))
+
+    def narrow(self, dim: int, start: int, length: int) -> Any:
+        return self.take(range(start, start + length), dim)
+
+    def expand_as(self, other: Any) -> Any:
+        return numpy.broadcast_to(self, other.shape)
+
     def softmax(self, dim: int) -> Any:
         return softmax(self, dim)
 
