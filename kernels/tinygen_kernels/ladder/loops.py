@@ -9,7 +9,7 @@ meets the input pixel (p, q):
 
 Seven loops say just this. Python interprets every one of these lines anew each time: it looks up
 types, makes an object for each number, and does one multiplication in about a microsecond. The
-processor's own instruction for it takes less than a nanosecond.
+processor itself starts a multiplication in less than a nanosecond.
 """
 
 from tinygen_kernels import Array, Pair

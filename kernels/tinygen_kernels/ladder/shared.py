@@ -10,7 +10,7 @@ core can compute with. The 4 K sums, in the benchmark's layer 64 vectors of 8, d
 one tap, the sums over c are a matrix product, and libraries of matrix products keep a few sums at a
 time in registers: each is then loaded and stored once for a tap. But NumPy makes a product for each
 row of output pixels, in that layer of 8 pixels only. So small a product costs more to begin than it
-saves: the next rung is no faster.
+saves, and there the next rung is slower.
 """
 
 from tinygen_kernels import Array, Pair

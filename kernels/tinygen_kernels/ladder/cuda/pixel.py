@@ -6,11 +6,11 @@ thread takes one and computes its K output channels, each as the sum over the ta
 input channels. The threads run in *warps* of 32, which execute one instruction together.
 
 What still costs time? Memory delivers sectors of 32 bytes. When a warp reads x, its 32 threads read
-channel c of 32 neighbouring pixels, which are stride C numbers apart. So one read touches up to 32
-sectors for 128 bytes, where 4 sectors would do; the rest of a sector serves the next channels, if a
-cache still holds it. A warp also writes y that way. The loop over k reads the whole window K times,
-and all 32 threads read the same weight, 4 bytes of a sector. A small image has fewer pixels than
-the GPU can hold threads.
+channel c of 32 neighbouring pixels, which are stride times C numbers apart. So one read touches up
+to 32 sectors for 128 bytes, where 4 sectors would do; the rest of a sector serves the next
+channels, if a cache still holds it. A warp also writes y that way. The loop over k reads the whole
+window K times, and all 32 threads read the same weight, 4 bytes of a sector. A small image has
+fewer pixels than the GPU can hold threads.
 """
 
 from numba import cuda, float32, int32, uint32

@@ -9,8 +9,8 @@ Of 29 instructions for a channel, 16 are multiply-adds. The 16 sums never leave 
 
 What still costs time? All threads of a block read a slab from global memory, wait for it, multiply
 it, and wait for each other. While a block reads it multiplies nothing, and while it multiplies it
-reads nothing. Memory answers after hundreds of cycles. Multiplying a slab takes each of the 8 warps
-16 x 29 instructions, which are 928 cycles where 4 begin in each: a wait of 500 would be a third of
+reads nothing. Memory answers after hundreds of cycles. Multiplying a slab takes 8 warps 16 x 29
+instructions each, which are 928 cycles where 4 begin in a cycle: a wait of 500 would be a third of
 the time. Other blocks fill a part of that gap, but there are 16 times fewer than on rung 3.
 """
 
