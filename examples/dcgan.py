@@ -136,7 +136,8 @@ def train(gan: GAN, discriminator_loss: TensorFunction, generator_loss: TensorFu
     The log has the means of answer(logit) as D(x) and D(G(z)). Where G's loss needs D(x), too, write a step
     of your own, and compute D(x) again after D's step: its old graph refers to weights that have changed.
     In the relativistic average GAN (Jolicoeur-Martineau, 2019), D's loss is
-    discriminator_loss(real - fake.mean(), fake - real.mean()), and G's the same with both exchanged.
+    discriminator_loss(real - fake.mean(), fake - real.mean()), and G's, from new logits,
+    discriminator_loss(fake - real.mean(), real - fake.mean()).
     """
     g, d = gan.generator, gan.discriminator
 
