@@ -69,6 +69,8 @@ def test_an_encoder_s_latent_vectors_are_decoded_and_interpolated(tmp_path: Path
         assert_array_equal(run.encode(IMAGES / 255), z)
         assert_array_equal(run.reconstruct(IMAGES), run.decode(z))
         assert_allclose(run.interpolate(z[0], z[1], steps=2), run.decode(z[:2]), atol=1e-5)
+        with pytest.raises(UsageError, match=r"decode takes latent vectors \(n, D\), got \(\d+,\): one vector is z\[None\]"):
+            run.decode(z[0])
 
 
 def test_the_images_of_a_class_are_asked_for_by_name_or_number(tmp_path: Path) -> None:
