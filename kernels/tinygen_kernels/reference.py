@@ -163,6 +163,21 @@ def batch_norm_backward(
     return g_x.astype(x.dtype), g_gamma.astype(x.dtype), g_beta.astype(x.dtype)
 
 
+def minibatch_deviation(x: Array, eps: float, over_all: Average | None = None) -> tuple[Array, Array, Array]:
+    exact = x.astype(numpy.float64)
+    mean, var = moments.of_all(exact.mean(axis=0), exact.var(axis=0), over_all)
+    deviation = numpy.sqrt(var + eps)
+    y = numpy.concatenate([exact, numpy.full((*x.shape[:-1], 1), deviation.mean())], axis=-1)
+    return y.astype(x.dtype), mean.astype(x.dtype), deviation.astype(x.dtype)
+
+
+def minibatch_deviation_backward(g: Array, x: Array, mean: Array, deviation: Array, over_all: Average | None = None) -> Array:
+    g_s = g[..., -1].sum(keepdims=True, dtype=numpy.float64)
+    if over_all is not None:
+        g_s = over_all(g_s)
+    return (g[..., :-1] + g_s.item() / x.size * (x - mean) / deviation).astype(x.dtype)
+
+
 def leaky_relu(x: Array, negative_slope: float) -> Array:
     return leaky_relu_backward(x, x, negative_slope)
 

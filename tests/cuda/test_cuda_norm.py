@@ -104,6 +104,26 @@ def test_the_reference_is_met_with_the_means_of_several_processes(cuda: Any) -> 
 
 
 @every_dtype
+@settings(deadline=None, max_examples=6)
+@given(shapes | st.sampled_from([(1, 3), (5, 1, 1)]), st.sampled_from([0.5, 100.0]), seeds)
+@example(SEVERAL_BLOCKS, 0.5, 0)
+def test_the_deviation_in_a_batch_is_that_of_the_reference(cuda: Any, dtype: Any, shape: tuple[int, ...], mean: float, seed: int) -> None:
+    x, g, *_ = arrays(shape, dtype, seed, mean)
+    g = numpy.concatenate([g, g[..., :1]], axis=-1)
+    for average in ((), (lambda sums: 1.01 * sums,)):  # alone, and with the means of several processes
+        expected = reference.minibatch_deviation(x, 1e-3, *average)
+        found = cuda.minibatch_deviation(on_device(x), 1e-3, *average)
+        for result, exact in zip(found, expected, strict=True):
+            assert result.dtype == dtype and result.shape == exact.shape and result.flags.c_contiguous
+            numpy.testing.assert_allclose(result.get(), exact, rtol=50 * len(x) * numpy.finfo(dtype).eps)
+        given = g, x, *expected[1:]
+        gradient = cuda.minibatch_deviation_backward(*map(on_device, given), *average).get()
+        exact = reference.minibatch_deviation_backward(*given, *average)
+        assert gradient.dtype == dtype
+        numpy.testing.assert_allclose(gradient, exact, rtol=1e-4, atol=20 * numpy.finfo(dtype).eps * numpy.abs(g).sum())
+
+
+@every_dtype
 @pytest.mark.parametrize("shape", [(3, 11, 12, 3), (600, 2)])
 def test_a_mean_a_thousand_times_the_deviation(cuda: Any, dtype: Any, shape: tuple[int, ...]) -> None:
     x, _, gamma, beta = arrays(shape, dtype, 0, mean=1000)

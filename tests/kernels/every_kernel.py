@@ -76,6 +76,9 @@ def calls(dtype: Any) -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
         yield reference.batch_norm, (x, gamma, beta, 1e-5, 0.2)
         y, mean, var = reference.batch_norm(x, gamma, beta, 1e-5, 0.2)
         yield reference.batch_norm_backward, (g, x, y, gamma, mean, var, 1e-5, 0.2)
+        y, mean, deviation = reference.minibatch_deviation(x, 1e-5)
+        yield reference.minibatch_deviation, (x, 1e-5)
+        yield reference.minibatch_deviation_backward, (y, x, mean, deviation)
     for shape in ELEMENTS:
         p, g, m, v = random.standard_normal((4, *shape)).astype(dtype)
         yield reference.leaky_relu, (p, 0.2)

@@ -113,6 +113,21 @@ def test_a_constant_channel_has_no_variance(dtype: Any) -> None:
     assert (var == 0).all() and (mean == x[0]).all() and (y == 0.5).all()
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@settings(deadline=None, max_examples=30)
+@given(shapes | st.sampled_from([(1, 3), (5, 1, 1)]), st.sampled_from([0.5, 1000.0]), seeds)
+def test_the_deviation_in_a_batch_is_that_of_the_reference(dtype: Any, shape: tuple[int, ...], mean: float, seed: int) -> None:
+    x, g, *_ = arrays(shape, dtype, seed, mean)
+    g = numpy.concatenate([g, g[..., :1]], axis=-1)
+    found, expected = cpu.minibatch_deviation(x, 1e-5), reference.minibatch_deviation(x, 1e-5)
+    for result, exact in zip(found, expected, strict=True):
+        assert result.dtype == dtype and result.shape == exact.shape and result.flags.c_contiguous
+        numpy.testing.assert_allclose(result, exact, rtol=max(10 * numpy.finfo(dtype).eps, 1e-12))
+    gradient, exact = (module.minibatch_deviation_backward(g, x, *expected[1:]) for module in (cpu, reference))
+    assert gradient.dtype == dtype and gradient.flags.c_contiguous
+    numpy.testing.assert_allclose(gradient, exact, rtol=1e-5, atol=10 * numpy.finfo(dtype).eps * numpy.abs(g).sum())
+
+
 def test_a_nan_stays_in_its_channel() -> None:
     x, _, gamma, beta = arrays((50, 4), numpy.float32, 0)
     x = x.copy()

@@ -41,6 +41,25 @@ def _over_all() -> tuple[Callable[[Array], Array], ...]:
     return () if shared is None else (shared.mean,)
 
 
+@dataclass(slots=True, eq=False)
+class MinibatchDeviationFunction(Fused):
+    eps: float
+    mean: Array = field(init=False, repr=False)
+    deviation: Array = field(init=False, repr=False)
+
+    def composite(self, x: Tensor) -> Tensor:
+        centred = x - mean(x, 0, keepdims=True)
+        s = mean(sqrt(mean(centred * centred, 0, keepdims=True) + self.eps))
+        return concatenate([x, broadcast_to(s, (*x.shape[:-1], 1))], axis=-1)
+
+    def forward(self, x: Array) -> Array:
+        y, self.mean, self.deviation = for_array(x).minibatch_deviation(x, self.eps, *_over_all())
+        return y
+
+    def kernel_backward(self, g: Array, y: Array, x: Array) -> tuple[Array | None, ...]:
+        return (for_array(x, g).minibatch_deviation_backward(g, x, self.mean, self.deviation, *_over_all()),)
+
+
 def _affine(x: Tensor, mean: Tensor, var: Tensor, gamma: Tensor, beta: Tensor, eps: float, negative_slope: float) -> Tensor:
     """The leaky ReLU of gamma (x - mean) / sqrt(var + eps) + beta."""
     z = (x - mean) * (gamma / sqrt(var + eps)) + beta
@@ -144,10 +163,9 @@ def minibatch_deviation(x: Tensor, eps: float = 1e-8) -> Tensor:
         s = mean over h, w, c of sqrt(var over n of x[n, h, w, c] + eps)
 
     x is (N, ..., C), the result (N, ..., C + 1), and s is the same number everywhere in the new channel.
-    Raises ValueError where x has less than two axes.
+    Where processes share a batch, it is the batch of all of them. Raises ValueError where x has less
+    than two axes, or no element.
     """
-    if x.ndim < 2:
-        raise ValueError(f"minibatch_deviation: x must be (N, ..., C), it is {x.shape}")
-    centred = x - mean(x, 0, keepdims=True)
-    s = mean(sqrt(mean(centred * centred, 0, keepdims=True) + eps))
-    return concatenate([x, broadcast_to(s, (*x.shape[:-1], 1))], axis=-1)
+    if x.ndim < 2 or not x.size:
+        raise ValueError(f"minibatch_deviation: x must be (N, ..., C) with at least one element, it is {x.shape}")
+    return MinibatchDeviationFunction(eps)(x)

@@ -1,5 +1,5 @@
 # mypy: allow-untyped-defs
-"""Sums per channel (over all axes but the last), and batch norm with its leaky ReLU.
+"""Sums per channel (over all axes but the last), batch norm with its leaky ReLU, and the deviation in a batch.
 
 Batch norm takes one pass for the sums and one for the result. Sums are in double precision. Four
 rows are added together before they are added to the sums. So the sums are read and written a
@@ -34,10 +34,8 @@ def column_sums(x: Array) -> Array:
 def batch_norm(
     x: Array, gamma: Array, beta: Array, eps: float, negative_slope: float, over_all: Average | None = None
 ) -> tuple[Array, Array, Array]:
-    rows, channels = _rows(x), x.shape[-1]
-    origin = rows[0, :channels].astype(numpy.float64)
-    shift, squares = _sums(channels, rows, _along(rows, origin)) / (x.size // channels)
-    exact, var = moments.of_all(origin + shift, numpy.maximum(squares - shift**2, 0), over_all)
+    rows = _rows(x)
+    exact, var = _moments(x.shape[-1], rows, over_all)
     mean = exact.astype(x.dtype)
     scale = (gamma / numpy.sqrt(var + eps)).astype(x.dtype)
     y = empty(x.shape, x.dtype)
@@ -69,6 +67,32 @@ def batch_norm_backward(
     g_x = empty(x.shape, x.dtype)
     launch(_gradient, _items(rows), rows, _along(rows, constants), *gradient, _items(rows), _rows(g_x))
     return g_x, g_gamma.astype(x.dtype), g_beta.astype(x.dtype)
+
+
+def minibatch_deviation(x: Array, eps: float, over_all: Average | None = None) -> tuple[Array, Array, Array]:
+    examples = flat(x).reshape(len(x), -1)
+    mean, var = _moments(examples.shape[1], examples, over_all)
+    deviation = numpy.sqrt(var + eps)
+    y = empty((*x.shape[:-1], x.shape[-1] + 1), x.dtype)
+    y[..., :-1], y[..., -1] = x, deviation.mean()
+    return y, mean.astype(x.dtype).reshape(x.shape[1:]), deviation.astype(x.dtype).reshape(x.shape[1:])
+
+
+def minibatch_deviation_backward(g: Array, x: Array, mean: Array, deviation: Array, over_all: Average | None = None) -> Array:
+    g_s = g[..., -1].sum(keepdims=True, dtype=numpy.float64)
+    if over_all is not None:
+        g_s = over_all(g_s)
+    g_x = numpy.subtract(x, mean, out=empty(x.shape, x.dtype))
+    g_x *= (g_s.item() / x.size / deviation).astype(x.dtype)
+    g_x += g[..., :-1]
+    return g_x
+
+
+def _moments(channels: int, rows: Array, over_all: Average | None) -> tuple[Array, Array]:
+    """(channels,), float64: the mean and the variance over all pixels."""
+    origin = rows[0, :channels].astype(numpy.float64)
+    shift, squares = _sums(channels, rows, _along(rows, origin)) / (rows.size // channels)
+    return moments.of_all(origin + shift, numpy.maximum(squares - shift**2, 0), over_all)
 
 
 def _rows(x: Array) -> Array:

@@ -1,5 +1,5 @@
 # mypy: allow-untyped-defs
-"""Sums per channel (over all axes but the last), and batch norm with its leaky ReLU.
+"""Sums per channel (over all axes but the last), batch norm with its leaky ReLU, and the deviation in a batch.
 
 An array is treated as rows x channels, and a sum is a tree. A block is 32 channels wide and 8
 threads deep, and sums 256 rows, or more if there are very many. A thread steps down its channel by 8
@@ -75,6 +75,23 @@ def batch_norm_backward(
     return _combine(x.shape, g, x, y, mean, gradients, float(negative_slope), channels), g_gamma, g_beta
 
 
+def minibatch_deviation(x: Array, eps: float, over_all: Average | None = None) -> tuple[Array, Array, Array]:
+    """The first example is the rough mean: examples are few."""
+    statistics = _sums(_deviation, _deviations, x.reshape(len(x), -1), x[0], eps=eps)
+    if over_all:
+        mean, var = moments.of_all(statistics[0], statistics[1], over_all)
+        statistics = cupy.stack([mean, var, cupy.sqrt(var + eps)]).astype(x.dtype)
+    mean, _, deviation = statistics.reshape(3, *x.shape[1:])
+    return _with_one_more((*x.shape[:-1], x.shape[-1] + 1), x, deviation.mean(), x.shape[-1]), mean, deviation
+
+
+def minibatch_deviation_backward(g: Array, x: Array, mean: Array, deviation: Array, over_all: Average | None = None) -> Array:
+    g_s = g[..., -1].sum(keepdims=True)
+    if over_all:
+        g_s = over_all(g_s)
+    return _with_that_of_one_more(x.shape, g, g_s, x, mean, deviation, float(x.size), x.shape[-1])
+
+
 def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
     """(name, kernel, signature, threads per block) of each kernel, to compile it without a GPU."""
     numbers = float32[::1]
@@ -82,10 +99,13 @@ def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
         ("column_sums", _number, _mean),
         ("batch_norm sums", _deviation, _statistics),
         ("batch_norm_backward sums", _gradient, _gradients),
+        ("minibatch_deviation sums", _deviation, _deviations),
     ):
         yield name, _add_rows(term, finish), (*6 * (numbers,), *3 * (float32,), numbers, uint32[::1], numbers, *4 * (int32,)), _BLOCK
     yield "batch_norm", *_normalise.compiled(*3 * (numbers,), float32, int32)
     yield "batch_norm_backward", *_combine.compiled(*5 * (numbers,), float32, int32)
+    yield "minibatch_deviation", *_with_one_more.compiled(numbers, numbers, int32)
+    yield "minibatch_deviation_backward", *_with_that_of_one_more.compiled(*5 * (numbers,), float32, int32)
 
 
 def _sums(term: Any, finish: Any, x: Array, *others: Array, slope: float = 0, eps: float = 0, apart: int = 1, count: int = 0) -> Array:
@@ -160,7 +180,15 @@ def _gradients(first, second, mean, gamma, var, eps, count, c):
     return g_gamma, first, scale, -scale * first / count, -scale / deviation * g_gamma / count
 
 
-_NUMBERS = {_mean: 1, _statistics: 3, _gradients: 5}  # for each channel
+@device
+def _deviations(first, second, mean, gamma, var, eps, count, c):
+    """The mean, the variance and the deviation."""
+    shift = first / count
+    variance = abs(second / count - shift * shift)
+    return mean[c] + shift, variance, math.sqrt(variance + eps)
+
+
+_NUMBERS = {_mean: 1, _statistics: 3, _gradients: 5, _deviations: 3}  # for each channel
 
 
 def _sums_of_block(term):
@@ -233,3 +261,16 @@ def _combine(i, g, x, y, mean, gradients, slope, channels):
     c = uint32(i % uint32(channels))
     scale, offset = gradients[uint32(2 * channels + c)], gradients[uint32(3 * channels + c)]
     return scale * leaky(g[i], y[i], slope) + offset + gradients[uint32(4 * channels + c)] * (x[i] - mean[c])
+
+
+@Elementwise
+def _with_one_more(i, x, last, channels):
+    """x, and in one channel more the same number everywhere."""
+    pixel = uint32(i // uint32(channels + 1))
+    return last[0] if i - pixel * uint32(channels + 1) == uint32(channels) else x[uint32(i - pixel)]
+
+
+@Elementwise
+def _with_that_of_one_more(i, g, g_s, x, mean, deviation, size, channels):
+    feature = uint32(i % uint32(mean.size))
+    return g[uint32(i + i // uint32(channels))] + g_s[0] / size * (x[i] - mean[feature]) / deviation[feature]

@@ -16,7 +16,7 @@ from tinygen import functional as F
 from tinygen.backend import shards
 from tinygen.command_line import UsageError
 from tinygen.data import Augmentation, Loader
-from tinygen.functional.norm import BatchNormFunction
+from tinygen.functional.norm import BatchNormFunction, MinibatchDeviationFunction
 
 ROWS = numpy.random.default_rng(0).standard_normal((7, 3, 3, 2))
 SIZES = [2, 3]  # 7 rows are 3 and 4, or 2, 2 and 3
@@ -57,7 +57,10 @@ def test_the_gradients_of_a_loss_that_mixes_the_rows(size: int) -> None:
 
 @pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("size", SIZES)
-def test_the_gradients_of_batch_norm_to_its_own_rows_and_of_these_gradients(size: int, fused: bool) -> None:
+@pytest.mark.parametrize(
+    "make", [lambda: BatchNormFunction(1e-5, 0.2), lambda: MinibatchDeviationFunction(1e-5)], ids=["norm", "deviation"]
+)
+def test_the_gradients_of_a_batch_to_its_own_rows_and_of_these_gradients(make: Callable[[], Any], size: int, fused: bool) -> None:
     """Each process has the gradient of its own loss, which is that of the whole one by its share of the rows."""
     direction = numpy.random.default_rng(2).standard_normal(ROWS.shape)
 
@@ -65,8 +68,9 @@ def test_the_gradients_of_batch_norm_to_its_own_rows_and_of_these_gradients(size
         x = tg.tensor(ROWS[rows], requires_grad=True)
         gamma, beta = (tg.tensor(numbers, requires_grad=True) for numbers in ([1.5, -0.5], [0.25, 2.0]))
         gamma, beta = gamma.astype("float64"), beta.astype("float64")
-        function = BatchNormFunction(1e-5, 0.2)
-        y = function(x, gamma, beta) if fused else function.composite(x, gamma, beta)
+        function = make()
+        arguments = (x, gamma, beta) if isinstance(function, BatchNormFunction) else (x,)
+        y = function(*arguments) if fused else function.composite(*arguments)
         (g,) = tg.grad((y**3).mean(), [x], create_graph=True)
         g = g * (len(x) / 7)
         (gg,) = tg.grad((g * tg.tensor(direction[rows])).sum(axis=(1, 2, 3)).mean(), [x])
