@@ -40,7 +40,7 @@ def activated_batch_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> 
     return F.batch_norm(x, gamma, beta + Tensor(to_device(sides, beta.device)), eps=eps, negative_slope=0.3)
 
 
-def activated_convolution(name: str) -> Callable[..., Tensor]:
+def activated_layer(name: str) -> Callable[..., Tensor]:
     """With the channels far from the kink of leaky ReLU, in turn below and above it."""
 
     def function(x: Tensor, weight: Tensor, bias: Tensor, **arguments: Any) -> Tensor:

@@ -73,8 +73,8 @@ class Kernels(Protocol):
     def conv2d_weight(self, x: Array, y: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
         """The adjoint of conv2d in w: x (N,H,W,C), y (N,H',W',K) -> w (*size,C,K)."""
 
-    def matmul(self, a: Array, b: Array) -> Array:
-        """(..., M, K) @ (..., K, N) -> (..., M, N), with the same leading axes."""
+    def matmul(self, a: Array, b: Array, bias: Array | None = None, negative_slope: float = 1.0) -> Array:
+        """leaky_relu(a @ b + bias): (..., M, K) @ (..., K, N) -> (..., M, N), with the same leading axes; bias (N,)."""
 
     def max_pool2d(self, x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> tuple[Array, Array]:
         """The maximum of each window and its position.

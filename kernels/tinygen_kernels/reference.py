@@ -68,11 +68,11 @@ def conv2d_weight(x: Array, y: Array, size: Pair, stride: Pair, padding: Padding
     return w
 
 
-def matmul(a: Array, b: Array) -> Array:
+def matmul(a: Array, b: Array, bias: Array | None = None, negative_slope: float = 1.0) -> Array:
     c = numpy.zeros((*a.shape[:-1], b.shape[-1]), a.dtype)
     for k in range(a.shape[-1]):
         c += a[..., :, k, None] * b[..., k, None, :]
-    return c
+    return _finished(c, bias, negative_slope)
 
 
 def max_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> tuple[Array, Array]:

@@ -111,6 +111,7 @@ REFUSED: list[Refusal] = [
         TypeError,
         "Dropout: the kernels take float32 and float64, not int64; arguments: int64 (2, 3) on cpu",
     ),
+    (lambda: F.dense(a, a, negative_slope=-0.1), ValueError, "dense: negative_slope must be at least 0, got -0.1"),
     (lambda: F.leaky_relu(a, -0.1), ValueError, "leaky_relu: negative_slope must be at least 0, got -0.1"),
     (lambda: F.clip(a, 1.0, 0.0), ValueError, "clip: low 1.0 is above high 0.0"),
     (lambda: F.transpose(a, 0, 0), ValueError, "transpose: axes (0, 0) are not a permutation of the 2 axes of shape (2, 3)"),

@@ -41,7 +41,8 @@ class TestSequential:
             nn.BatchNorm(4),
             nn.LeakyReLU(),
         ]
-        model, x = nn.Sequential(*layers, nn.Conv2D(4, 1, 1)).train(training), randn((3, 6, 5, 2))
+        ends = [nn.Flatten(), nn.Dense(120, 5), nn.LeakyReLU(), nn.Dense(5, 4, bias=False), nn.ReLU(), nn.Dense(4, 2)]
+        model, x = nn.Sequential(*layers, *ends).train(training), randn((3, 6, 5, 2))
         y = model(x)
         for layer in model:
             x = layer(x)
@@ -52,8 +53,10 @@ class TestSequential:
     def test_a_layer_and_the_activation_behind_it_are_heard_as_one(self) -> None:
         heard = Heard()
         with listening(heard):
-            nn.Sequential(nn.Conv2D(1, 2, 1), nn.ReLU(), nn.LeakyReLU(), nn.BatchNorm(2), nn.LeakyReLU(0.5))(ones((2, 2, 2, 1)))
-        assert heard.names == ["Conv2D, ReLU", "LeakyReLU", "BatchNorm, LeakyReLU", "Sequential"]
+            nn.Sequential(nn.Conv2D(1, 2, 1), nn.ReLU(), nn.LeakyReLU(), nn.BatchNorm(2), nn.LeakyReLU(0.5), nn.Dense(2, 1), nn.ReLU())(
+                ones((2, 2, 2, 1))
+            )
+        assert heard.names == ["Conv2D, ReLU", "LeakyReLU", "BatchNorm, LeakyReLU", "Dense, ReLU", "Sequential"]
 
     def test_a_layer_with_a_forward_of_its_own_runs_by_itself(self) -> None:
         class Rectified(nn.ReLU):

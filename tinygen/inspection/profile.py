@@ -18,7 +18,7 @@ from tinygen.engine.listeners import Event, Listener, listening, notes, with_act
 from tinygen.engine.mode import is_recording, switches
 from tinygen.engine.tensor import Tensor
 from tinygen.functional.conv import Conv2DDataFunction, Conv2DFunction, Conv2DWeightFunction, ConvLeakyReLUFunction
-from tinygen.functional.linalg import MatMulFunction
+from tinygen.functional.linalg import DenseFunction, MatMulFunction
 from tinygen.functional.recurrent import Recurrence
 
 OUTSIDE = "(outside layers)"
@@ -247,7 +247,7 @@ def _bytes(x: Any) -> int:
 def _flops(node: Function, inputs: Sequence[Any], y: Array) -> int:
     """Two for each multiply-add of a convolution or matrix product, by its formula; 0 for everything else."""
     match node:
-        case MatMulFunction():
+        case MatMulFunction() | DenseFunction():
             return 2 * y.size * inputs[0].shape[-1]
         case Recurrence():
             x, weight, state = inputs[:3]

@@ -7,6 +7,7 @@ from typing import Any, overload
 from tinygen.engine.tensor import Tensor
 from tinygen.nn.activation import LeakyReLU, ReLU
 from tinygen.nn.conv import Conv2D, ConvTranspose2D
+from tinygen.nn.linalg import Dense
 from tinygen.nn.module import Module
 from tinygen.nn.norm import BatchNorm
 
@@ -14,7 +15,7 @@ from tinygen.nn.norm import BatchNorm
 class Sequential(Module):
     """The layers one after the other.
 
-    A ReLU or LeakyReLU behind a Conv2D, ConvTranspose2D or BatchNorm is computed in the same pass over
+    A ReLU or LeakyReLU behind a Dense, Conv2D, ConvTranspose2D or BatchNorm is computed in the same pass over
     memory, to the same bits. Listeners hear of the two as one layer, the first, of which the second is
     an input. `model[i]` is a layer, and `model[i:j]` is a Sequential of the same layers. Raises TypeError if a
     layer is not a Module.
@@ -32,7 +33,7 @@ class Sequential(Module):
             if in_one_pass:
                 in_one_pass = False
                 continue
-            in_one_pass = _is(layer, Conv2D, ConvTranspose2D, BatchNorm) and _is(following, ReLU, LeakyReLU)
+            in_one_pass = _is(layer, Dense, Conv2D, ConvTranspose2D, BatchNorm) and _is(following, ReLU, LeakyReLU)
             x = layer(x, activation=following) if in_one_pass else layer(x)
         return x
 

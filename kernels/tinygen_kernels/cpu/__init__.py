@@ -1,12 +1,13 @@
 """The kernels for NumPy arrays, compiled by Numba. `tinygen_kernels.reference` defines each one.
 
 Read `conv.py` for the idea, `plan.py` for the table and the words, `simd.py` for the tile, then
-`weight.py`, `ranges.py` and `panels.py`, and `winograd.py` and `winograd_weight.py` for 3x3 kernels
-with fewer multiplications. `vector.py`, `parallel.py`, `team.py`, `cache.py` and `memory.py`
-explain what these use. `elementwise.py`, `norm.py` and `pool.py` can be read on their own.
+`weight.py`, `ranges.py`, `panels.py` and `products.py`, and `winograd.py` and `winograd_weight.py`
+for 3x3 kernels with fewer multiplications. `vector.py`, `parallel.py`, `team.py`, `cache.py` and
+`memory.py` explain what these use. `elementwise.py`, `norm.py` and `pool.py` can be
+read on their own.
 """
 
-from tinygen_kernels.cpu.conv import conv2d, conv2d_data, conv2d_weight, matmul
+from tinygen_kernels.cpu.conv import conv2d, conv2d_data, conv2d_weight
 from tinygen_kernels.cpu.elementwise import (
     adam,
     binary_cross_entropy,
@@ -19,3 +20,4 @@ from tinygen_kernels.cpu.elementwise import (
 )
 from tinygen_kernels.cpu.norm import batch_norm, batch_norm_backward, column_sums, minibatch_deviation, minibatch_deviation_backward
 from tinygen_kernels.cpu.pool import avg_pool2d, avg_pool2d_data, max_pool2d, max_pool2d_gather, max_pool2d_scatter
+from tinygen_kernels.cpu.products import matmul

@@ -77,7 +77,7 @@ from tinygen_kernels.geometry import output_size
 _PRODUCT_SIZE = 1 << 14  # elements of the rows that an item of a product reads
 _PRODUCT_ITEMS = 64  # the least number of items of a product, if they have a tile each
 _NO_PADDING = (0, 0), (0, 0)
-_ONE_PIXEL = (1, 1), (1, 1), _NO_PADDING, (1, 1)  # kernel_size, stride, padding and dilation of a matrix product
+ONE_PIXEL = (1, 1), (1, 1), _NO_PADDING, (1, 1)  # kernel_size, stride, padding and dilation of a matrix product
 
 
 def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair, negative_slope: float = 1.0) -> Array:
@@ -87,7 +87,7 @@ def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Paddin
         return conv2d_data(x, _rotated(w), bias, output, stride, rotated, dilation, negative_slope)
     x, padding = _bordered(x, padding, dilation)
     shape = len(x), *output, w.shape[3]
-    return _gathered(x, w, bias, x.shape[1:3], (w.shape[:2], stride, padding, dilation), shape, negative_slope)
+    return gathered(x, w, bias, x.shape[1:3], (w.shape[:2], stride, padding, dilation), shape, negative_slope)
 
 
 def conv2d_data(
@@ -100,7 +100,7 @@ def conv2d_data(
     if rotated and all(size):  # no convolution gives an image without pixels
         return conv2d(y, _rotated(w), bias, stride, rotated, dilation, negative_slope)
     shape = len(y), *size, w.shape[2]
-    return _gathered(y, w, bias, (size[0], size[1]), (w.shape[:2], stride, padding, dilation), shape, negative_slope, data=True)
+    return gathered(y, w, bias, (size[0], size[1]), (w.shape[:2], stride, padding, dilation), shape, negative_slope, data=True)
 
 
 def conv2d_weight(x: Array, y: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
@@ -110,36 +110,10 @@ def conv2d_weight(x: Array, y: Array, size: Pair, stride: Pair, padding: Padding
         return numpy.ascontiguousarray(_rotated(conv2d_weight(y, x, size, stride, rotated, dilation)))
     if winograd_weight.pays(x, y, (size, stride, padding, dilation)):
         return winograd_weight.weight_gradient(x, y, padding)
-    if (size, stride, padding) == _ONE_PIXEL[:3]:
+    if (size, stride, padding) == ONE_PIXEL[:3]:
         x, y = (flat(a).reshape(len(a) * a.shape[1] * a.shape[2], 1, 1, a.shape[3]) for a in (x, y))
     x, padding = _bordered(x, padding, dilation)
     return weight_gradient(x, y, (size, stride, padding, dilation)).reshape(shape)
-
-
-def matmul(a: Array, b: Array) -> Array:
-    """A 1x1 convolution of images of one pixel.
-
-    If b is transposed in memory, it is conv2d_data. A transposed a would have to be copied. Two
-    cases avoid copies: if a is transposed and has more columns than b, the product is computed as a
-    weight gradient. If b is transposed and large, (b.T @ a.T).T is computed instead, which copies
-    only a and the result. Of stacked matrices, each product is computed by itself.
-    """
-    if a.ndim > 2:
-        y = empty((*a.shape[:-1], b.shape[-1]), a.dtype)
-        for place in numpy.ndindex(a.shape[:-2]):
-            y[place] = matmul(a[place], b[place])
-        return y
-    (rows, length), columns = a.shape, b.shape[1]
-    if _transposed(a) and length > columns:
-        return weight_gradient(a.T[:, None, None, :], b[:, None, None, :], _ONE_PIXEL).reshape(rows, columns)
-    if _transposed(b) and a.size + rows * columns < b.size:
-        return numpy.ascontiguousarray(matmul(b.T, numpy.ascontiguousarray(a).T).T)
-    w = b.T if _transposed(b) else b
-    return _gathered(a, w, None, (1, 1), _ONE_PIXEL, (rows, columns), data=_transposed(b))
-
-
-def _transposed(matrix: Array) -> bool:
-    return matrix.flags.f_contiguous and not matrix.flags.c_contiguous
 
 
 def _rotated_padding(shape: tuple[int, ...], stride: Pair, padding: Padding, dilation: Pair) -> Padding | None:
@@ -179,7 +153,7 @@ def _bordered(x: Array, padding: Padding, dilation: Pair) -> tuple[Array, Paddin
     return bordered, _NO_PADDING
 
 
-def _gathered(
+def gathered(
     images: Array, w: Array, bias: Array | None, size: Pair, window: Window, shape: tuple[int, ...], slope: float = 1.0, data: bool = False
 ) -> Array:
     """conv2d of images of this size or, if `data`, conv2d_data back to this size.
@@ -195,7 +169,7 @@ def _gathered(
     if winograd.pays(images, window, shape):
         top, left = window[2][0][0], window[2][1][0]
         return winograd.convolve(images, w, bias, (2 - top, 2 - left) if data else (top, left), shape, slope, data)
-    is_product = window[:3] == _ONE_PIXEL[:3]
+    is_product = window[:3] == ONE_PIXEL[:3]
     if is_product:
         taps, table, rows = 1, product_table(images.shape[-1], outputs), result.size // outputs
         tiles = max(1, min(_PRODUCT_SIZE // (PIXELS * images.shape[-1]), -(-rows * strips // (_PRODUCT_ITEMS * PIXELS))))
@@ -218,10 +192,10 @@ def _overlapped(y: Array, w: Array, bias: Array | None, size: Pair, stride: Pair
     One matrix product computes the window that each pixel of y contributes to the result. Then the
     windows are added where they overlap.
     """
-    images, height, width, outputs = y.shape
+    images, height, width, _ = y.shape
     kernel_size, channels = w.shape[:2], w.shape[2]
     pixels, of_window = images * height * width, kernel_size[0] * kernel_size[1] * channels
-    windows = matmul(flat(y).reshape(pixels, outputs), flat(w).reshape(of_window, outputs).T)
+    windows = gathered(y, w, None, (1, 1), ONE_PIXEL, (pixels, of_window), data=True)
     (top, bottom), (left, right) = padding
     rows, columns = top + size[0] + bottom, left + size[1] + right
     bordered = empty((images, rows, columns, channels), y.dtype)

@@ -63,12 +63,14 @@ def conv2d_weight(x: Array, y: Array, size: Pair, stride: Pair, padding: Padding
     return w
 
 
-def matmul(a: Array, b: Array) -> Array:
-    # The simulator would take a Python thread for each element.
-    return cupy.matmul(a, b) if SIMULATED else pointwise(a, b)
+def matmul(a: Array, b: Array, bias: Array | None = None, negative_slope: float = 1.0) -> Array:
+    if not SIMULATED:
+        return pointwise(a, b, bias, negative_slope)
+    c = cupy.matmul(a, b)  # for which the simulator would take a Python thread for each element
+    return leaky_relu(c if bias is None else c + bias, negative_slope)
 
 
-def pointwise(a: Array, b: Array) -> Array:
+def pointwise(a: Array, b: Array, bias: Array | None = None, negative_slope: float = 1.0) -> Array:
     """The product of matrices, as a convolution with a kernel of one tap.
 
     The rows of a are the pixels of an image. Where a is stored column by column, the rows of its
@@ -77,16 +79,16 @@ def pointwise(a: Array, b: Array) -> Array:
     CuPy does not let it be recorded in a CUDA graph.
     """
     (*stack, m, k), n, images = a.shape, b.shape[-1], prod(a.shape[:-2])
-    if not stack and a.T.flags.c_contiguous and not a.flags.c_contiguous:
+    if not stack and bias is None and a.T.flags.c_contiguous and not a.flags.c_contiguous:
         return conv2d_weight(a.T.reshape(1, 1, k, m), b.reshape(1, 1, k, n), (1, 1), *_POINT).reshape(m, n)
     if images > MOST_STACKED:
         a, b, c = a.reshape(images, m, k), b.reshape(images, k, n), empty((images, m, n), a.dtype)
         for first in range(0, images, MOST_STACKED):
             part = slice(first, first + MOST_STACKED)
-            c[part] = pointwise(a[part], b[part])
+            c[part] = pointwise(a[part], b[part], bias, negative_slope)
         return c.reshape(*stack, m, n)
     c = empty((images * m, 1, 1, n), a.dtype)
-    _run(_pixel_kernel, a.reshape(1, images * m, 1, k), b, c, stacked(images, m))
+    _run(_pixel_kernel, a.reshape(1, images * m, 1, k), b, c, stacked(images, m), bias, negative_slope)
     return c.reshape(*stack, m, n)
 
 
