@@ -164,6 +164,9 @@ class Kernels(Protocol):
         The sign of x is read off y.
         """
 
+    def tanh_backward(self, g: Array, y: Array) -> Array:
+        """The gradient of sum(g * y) with respect to x, where y = tanh(x): g (1 - y^2)."""
+
     def sigmoid(self, x: Array) -> Array:
         """1 / (1 + e^-x)."""
 

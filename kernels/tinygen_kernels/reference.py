@@ -192,6 +192,10 @@ def dropout(x: Array, p: float, seed: int | Array, first: int = 0) -> Array:
     return x * numpy.where(words < round(p * 2**32), 0, 1 / (1 - p)).astype(x.dtype)
 
 
+def tanh_backward(g: Array, y: Array) -> Array:
+    return g * (1 - y**2)
+
+
 def sigmoid(x: Array) -> Array:
     return numpy.exp(-numpy.logaddexp(0, -x))
 

@@ -55,6 +55,16 @@ def test_leaky_relu_and_its_gradient(cuda: Any, dtype: Any, shape: tuple[int, ..
 
 @every_dtype
 @modest
+@given(shapes, seeds)
+def test_the_gradient_of_tanh(cuda: Any, dtype: Any, shape: tuple[int, ...], seed: int) -> None:
+    g, x = numpy.random.default_rng(seed).standard_normal((2, *shape)).astype(dtype)
+    y = numpy.tanh(x)
+    found = cuda.tanh_backward(on_device(g), on_device(y))
+    assert found.dtype == dtype and close(found, reference.tanh_backward(g, y))
+
+
+@every_dtype
+@modest
 @given(shapes, st.sampled_from([0.0, 1e-9, 0.3, 0.5, 0.999, 1 - 2**-53]), seeds)
 @example((2, 129), 0.3, 2**40 + 7)
 def test_dropout_is_the_reference_bit_for_bit(cuda: Any, dtype: Any, shape: tuple[int, ...], p: float, seed: int) -> None:

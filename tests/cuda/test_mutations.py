@@ -24,6 +24,7 @@ ELEMENTWISE, POOL, NORM = "test_cuda_elementwise.py", "test_cuda_pool.py", "test
 TOGETHER = f"{ELEMENTWISE}::test_adam_moves_many_arrays_as_it_moves_one"
 STACKED = "test_cuda_conv.py::test_products_of_stacked_matrices"
 MANY_ROWS = f"{NORM}::test_sums_of_many_rows"
+DEVIATION = f"{NORM}::test_the_deviation_in_a_batch_is_that_of_the_reference"
 ENTROPY = f"{ELEMENTWISE}::test_the_sigmoid_and_its_cross_entropy"
 BLEND = f"{ELEMENTWISE}::test_blend"
 TENSOR = "test_tensor_cores.py"
@@ -91,6 +92,7 @@ MUTATIONS = [
     ("elementwise.py", "constants[0] * p[i]", "p[i]", f"{ELEMENTWISE}::test_adam"),
     ("elementwise.py", "uint32(cuda.gridDim.x) * uint32(cuda.blockDim.x)", "uint32(cuda.blockDim.x)", TOGETHER),
     ("elementwise.py", "moved[first : first + _TOGETHER]", "moved[:_TOGETHER]", TOGETHER),
+    ("elementwise.py", "- y[i] * y[i]", "- y[i]", f"{ELEMENTWISE}::test_the_gradient_of_tanh"),
     ("elementwise.py", "(one if z[i] >= 0 else e)", "one", ENTROPY),
     ("elementwise.py", "max(z[i], z.dtype.type(0))", "z[i]", ENTROPY),
     ("elementwise.py", "math.log1p(math.exp(-abs(z[i])))", "math.exp(-abs(z[i]))", ENTROPY),
@@ -126,8 +128,13 @@ MUTATIONS = [
     ("norm.py", " first += of_run", " first = of_run", MANY_ROWS),
     ("norm.py", "int32(2 * channels)", "int32(channels)", MANY_ROWS),
     ("norm.py", "is_last(counters, group, blocks)", "is_last(counters, uint32(0), blocks)", MANY_ROWS),
-    ("norm.py", "mean[c] + shift", "mean[c]", f"{NORM}::test_rows_that_are_not_like_the_others"),
+    ("norm.py", "rough_mean[c] + shift", "rough_mean[c]", f"{NORM}::test_rows_that_are_not_like_the_others"),
     ("norm.py", "second / count - shift * shift", "second / count", f"{NORM}::test_rows_that_are_not_like_the_others"),
+    ("norm.py", "variance, math.sqrt(variance + eps)", "variance, math.sqrt(variance)", DEVIATION),
+    ("norm.py", "== uint32(channels) else", "== uint32(0) else", DEVIATION),
+    ("norm.py", "uint32(i + i // uint32(channels))", "i", DEVIATION),
+    ("norm.py", "g_s[0] / size", "g_s[0]", DEVIATION),
+    ("norm.py", "uint32(i % uint32(mean.size))", "uint32(i % uint32(channels))", DEVIATION),
     ("norm.py", "-scale / deviation * g_gamma", "-scale * g_gamma", f"{NORM}::test_the_reference_is_met"),
     ("norm.py", "leaky(g[i], y[i], slope)", "g[i]", f"{NORM}::test_the_reference_is_met"),
     ("norm.py", "leaky(z, z, slope)", "z", f"{NORM}::test_the_reference_is_met"),

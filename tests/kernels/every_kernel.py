@@ -83,6 +83,7 @@ def calls(dtype: Any) -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
         p, g, m, v = random.standard_normal((4, *shape)).astype(dtype)
         yield reference.leaky_relu, (p, 0.2)
         yield reference.leaky_relu_backward, (g, p, 0.2)
+        yield reference.tanh_backward, (g, p)
         yield reference.sigmoid, (p,)
         yield reference.binary_cross_entropy, (p, 0.75)
         yield reference.binary_cross_entropy, (p, g)

@@ -9,6 +9,7 @@ from tinygen_kernels import for_array
 from tinygen.backend import Array, array_module
 from tinygen.engine.function import Function
 from tinygen.engine.fused import Fused
+from tinygen.engine.mode import is_recording
 from tinygen.engine.tensor import Tensor, tensor_method
 from tinygen.functional.reduce import logsumexp, total
 from tinygen.functional.selection import where
@@ -58,7 +59,7 @@ class TanhFunction(Function):
         return array_module(x).tanh(x)
 
     def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
-        return g * (1.0 - y * y)
+        return g * (1.0 - y * y) if is_recording() else Tensor(for_array(g.data, y.data).tanh_backward(g.data, y.data))
 
 
 class SigmoidFunction(Function):

@@ -17,6 +17,7 @@ from tinygen_kernels.cpu.elementwise import (
     leaky_relu,
     leaky_relu_backward,
     sigmoid,
+    tanh_backward,
 )
 from tinygen_kernels.cpu.norm import batch_norm, batch_norm_backward, column_sums, minibatch_deviation, minibatch_deviation_backward
 from tinygen_kernels.cpu.pool import avg_pool2d, avg_pool2d_data, max_pool2d, max_pool2d_gather, max_pool2d_scatter

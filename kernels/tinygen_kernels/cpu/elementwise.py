@@ -34,6 +34,13 @@ def dropout(x: Array, p: float, seed: int | Array, first: int = 0) -> Array:
     return y
 
 
+def tanh_backward(g: Array, y: Array) -> Array:
+    g_x = numpy.multiply(y, y, order="C")
+    numpy.subtract(1.0, g_x, out=g_x)
+    g_x *= g
+    return g_x
+
+
 def sigmoid(x: Array) -> Array:
     e = numpy.exp(-numpy.abs(x, order="C"))  # never overflows, and keeps the precision of small results
     y = numpy.maximum(e, x >= 0)

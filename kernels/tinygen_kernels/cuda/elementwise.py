@@ -35,6 +35,10 @@ def dropout(x: Array, p: float, seed: int | Array, first: int = 0) -> Array:
     return _drop(x.shape, x, seed, threshold, 1 / (1 - p), numpy.uint32(first))
 
 
+def tanh_backward(g: Array, y: Array) -> Array:
+    return _tanh_gradient(g.shape, g, y)
+
+
 def sigmoid(x: Array) -> Array:
     return _cross_entropy_gradient(x.shape, x, *_operand(1.0, x), *_operand(0.0, x))
 
@@ -90,6 +94,7 @@ def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
     """(name, kernel, signature, threads per block) of each kernel, to compile it without a GPU."""
     numbers = float32[::1]
     yield "leaky_relu", *_scale_negative.compiled(numbers, numbers, float32)
+    yield "tanh_backward", *_tanh_gradient.compiled(numbers, numbers)
     yield "dropout", *_drop.compiled(numbers, uint64[::1], uint64, float32, uint32)
     yield "binary_cross_entropy", *_cross_entropy.compiled(numbers, numbers, float32)
     yield "binary_cross_entropy_backward", *_cross_entropy_gradient.compiled(numbers, *2 * (numbers, float32))
@@ -107,6 +112,11 @@ def leaky(x, sign, slope):
 @Elementwise
 def _scale_negative(i, x, sign, slope):
     return leaky(x[i], sign[i], slope)
+
+
+@Elementwise
+def _tanh_gradient(i, g, y):
+    return g[i] * (y.dtype.type(1) - y[i] * y[i])
 
 
 @device

@@ -161,11 +161,17 @@ def _mean(first, second, mean, gamma, var, eps, count, c):
 
 
 @device
+def _moments(first, second, rough_mean, count, c):
+    """The mean and the variance, which rounding may have made less than 0."""
+    shift = first / count
+    return rough_mean[c] + shift, abs(second / count - shift * shift)
+
+
+@device
 def _statistics(first, second, mean, gamma, var, eps, count, c):
     """The mean, the variance, and the factor by which a deviation is normalised."""
-    shift = first / count
-    variance = abs(second / count - shift * shift)  # rounding may have made it less than 0
-    return mean[c] + shift, variance, gamma[c] / math.sqrt(variance + eps)
+    exact_mean, variance = _moments(first, second, mean, count, c)
+    return exact_mean, variance, gamma[c] / math.sqrt(variance + eps)
 
 
 @device
@@ -183,9 +189,8 @@ def _gradients(first, second, mean, gamma, var, eps, count, c):
 @device
 def _deviations(first, second, mean, gamma, var, eps, count, c):
     """The mean, the variance and the deviation."""
-    shift = first / count
-    variance = abs(second / count - shift * shift)
-    return mean[c] + shift, variance, math.sqrt(variance + eps)
+    exact_mean, variance = _moments(first, second, mean, count, c)
+    return exact_mean, variance, math.sqrt(variance + eps)
 
 
 _NUMBERS = {_mean: 1, _statistics: 3, _gradients: 5, _deviations: 3}  # for each channel
