@@ -261,7 +261,7 @@ class TestTraining:
             "3 of 3 epochs",
             "BatchNorm(4)",
             "parameters",
-            "MatMul backward",
+            "Dense backward",
             "model.layers.0 Dense(3 -> 4)",
             "batch_size",
             "numpy",
