@@ -139,6 +139,19 @@ class Kernels(Protocol):
         mean and var count as functions of x. The sign of z is read off y.
         """
 
+    def group_norm(self, x: Array, gamma: Array, beta: Array, groups: int, eps: float) -> tuple[Array, Array, Array]:
+        """Normalise each group of neighbouring channels of each example: x (N,...,C), gamma and beta (C,).
+
+        With mean and (biased) variance of a group over its channels and all axes between,
+        y = gamma (x - mean) / sqrt(var + eps) + beta. Returns y, and mean and var (N,C), the same
+        for all channels of a group. x must not be empty. Source: Wu & He, 2018.
+        """
+
+    def group_norm_backward(
+        self, g: Array, x: Array, gamma: Array, mean: Array, var: Array, groups: int, eps: float
+    ) -> tuple[Array, Array, Array]:
+        """The gradients of sum(g * y) with respect to x, gamma and beta, as in batch_norm_backward."""
+
     def minibatch_deviation(self, x: Array, eps: float, over_all: Average | None = None) -> tuple[Array, Array, Array]:
         """How much the examples differ, as one channel more: x (N,...,C) -> y (N,...,C+1).
 

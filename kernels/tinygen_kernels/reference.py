@@ -163,8 +163,30 @@ def batch_norm_backward(
     return g_x.astype(x.dtype), g_gamma.astype(x.dtype), g_beta.astype(x.dtype)
 
 
+def group_norm(x: Array, gamma: Array, beta: Array, groups: int, eps: float) -> tuple[Array, Array, Array]:
+    grouped = x.astype(numpy.float64).reshape(len(x), -1, groups, x.shape[-1] // groups)
+    mean, var = (numpy.repeat(moment(grouped, axis=(1, 3)), grouped.shape[3], axis=1) for moment in (numpy.mean, numpy.var))
+    normalised = (x.reshape(len(x), -1, x.shape[-1]) - mean[:, None]) / numpy.sqrt(var[:, None] + eps)
+    return (gamma * normalised + beta).reshape(x.shape).astype(x.dtype), mean.astype(x.dtype), var.astype(x.dtype)
+
+
+def group_norm_backward(g: Array, x: Array, gamma: Array, mean: Array, var: Array, groups: int, eps: float) -> tuple[Array, Array, Array]:
+    deviation = numpy.sqrt(var[:, None].astype(numpy.float64) + eps)
+    rows, g_y = (a.reshape(len(x), -1, x.shape[-1]) for a in (x, g))
+    normalised = (rows - mean[:, None]) / deviation
+    # As in batch norm, x also changes the mean and the deviation.
+    g_normalised = gamma * g_y.astype(numpy.float64)
+    through = [
+        numpy.repeat(a.reshape(len(x), -1, groups, x.shape[-1] // groups).mean(axis=(1, 3)), x.shape[-1] // groups, axis=1)[:, None]
+        for a in (g_normalised, g_normalised * normalised)
+    ]
+    g_x = (g_normalised - through[0] - normalised * through[1]) / deviation
+    others = (g_y * normalised).sum(axis=(0, 1)), g_y.sum(axis=(0, 1), dtype=numpy.float64)
+    return g_x.reshape(x.shape).astype(x.dtype), others[0].astype(x.dtype), others[1].astype(x.dtype)
+
+
 def minibatch_deviation(x: Array, eps: float, over_all: Average | None = None) -> tuple[Array, Array, Array]:
-    exact = x.astype(numpy.float64)
+    exact = x.astype(numpy.float64, order="C")
     mean, var = moments.of_all(exact.mean(axis=0), exact.var(axis=0), over_all)
     deviation = numpy.sqrt(var + eps)
     y = numpy.concatenate([exact, numpy.full((*x.shape[:-1], 1), deviation.mean())], axis=-1)
@@ -175,7 +197,7 @@ def minibatch_deviation_backward(g: Array, x: Array, mean: Array, deviation: Arr
     g_s = g[..., -1].sum(keepdims=True, dtype=numpy.float64)
     if over_all is not None:
         g_s = over_all(g_s)
-    return (g[..., :-1] + g_s.item() / x.size * (x - mean) / deviation).astype(x.dtype)
+    return (g[..., :-1] + g_s.item() / x.size * (x - mean) / deviation).astype(x.dtype, order="C")
 
 
 def leaky_relu(x: Array, negative_slope: float) -> Array:

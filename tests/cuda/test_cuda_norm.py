@@ -17,6 +17,8 @@ pytestmark = pytest.mark.gpu
 seeds = st.integers(0, 2**32 - 1)
 channels = st.sampled_from([1, 3, 32, 33])
 shapes = st.tuples(st.integers(1, 2), st.integers(2, 4), st.integers(2, 4), channels) | st.tuples(st.integers(2, 40), channels)
+# The last two sizes are those of the groups: their number, and the channels of each.
+group_shapes = st.tuples(st.integers(1, 3), st.integers(2, 9), st.integers(1, 4), st.integers(1, 9))
 SEVERAL_BLOCKS = (257, 33)  # of rows and of channels
 slopes = st.sampled_from([0.0, 0.2, 1.0])
 HALF_A_STEP = 3.2e-8  # from one float32 near 1000 to the next, relative: the mean is as good as rounded once
@@ -105,11 +107,27 @@ def test_the_reference_is_met_with_the_means_of_several_processes(cuda: Any) -> 
 
 @every_dtype
 @settings(deadline=None, max_examples=6)
+@given(group_shapes, st.sampled_from([0.5, 100.0]), seeds)
+def test_group_norm_is_that_of_the_reference(cuda: Any, dtype: Any, shape: tuple[int, ...], mean: float, seed: int) -> None:
+    *leading, groups, size = shape
+    x, g, gamma, beta = arrays((*leading, groups * size), dtype, seed, mean)
+    expected = reference.group_norm(x, gamma, beta, groups, 0.1)
+    for result, exact in zip(cuda.group_norm(on_device(x), on_device(gamma), on_device(beta), groups, 0.1), expected, strict=True):
+        assert result.dtype == dtype and result.shape == exact.shape and result.flags.c_contiguous
+        numpy.testing.assert_allclose(result.get(), exact, rtol=1e-4, atol=mean * 300 * numpy.finfo(dtype).eps)
+    given = g, x, gamma, *expected[1:]
+    gradients = reference.group_norm_backward(*given, groups, 0.1)
+    for gradient, exact in zip(cuda.group_norm_backward(*map(on_device, given), groups, 0.1), gradients, strict=True):
+        assert gradient.dtype == dtype and gradient.shape == exact.shape and gradient.flags.c_contiguous
+        numpy.testing.assert_allclose(gradient.get(), exact, rtol=1e-4, atol=mean * 300 * numpy.finfo(dtype).eps * numpy.abs(g).sum())
+
+
+@every_dtype
+@settings(deadline=None, max_examples=6)
 @given(shapes | st.sampled_from([(1, 3), (5, 1, 1)]), st.sampled_from([0.5, 100.0]), seeds)
 @example(SEVERAL_BLOCKS, 0.5, 0)
 def test_the_deviation_in_a_batch_is_that_of_the_reference(cuda: Any, dtype: Any, shape: tuple[int, ...], mean: float, seed: int) -> None:
-    x, g, *_ = arrays(shape, dtype, seed, mean)
-    g = numpy.concatenate([g, g[..., :1]], axis=-1)
+    x, g = arrays(shape, dtype, seed, mean)[0], arrays((*shape[:-1], shape[-1] + 1), dtype, seed)[1]
     for average in ((), (lambda sums: 1.01 * sums,)):  # alone, and with the means of several processes
         expected = reference.minibatch_deviation(x, 1e-3, *average)
         found = cuda.minibatch_deviation(on_device(x), 1e-3, *average)

@@ -76,6 +76,10 @@ def calls(dtype: Any) -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
         yield reference.batch_norm, (x, gamma, beta, 1e-5, 0.2)
         y, mean, var = reference.batch_norm(x, gamma, beta, 1e-5, 0.2)
         yield reference.batch_norm_backward, (g, x, y, gamma, mean, var, 1e-5, 0.2)
+        groups = 1 if shape[-1] % 4 else 4
+        _, mean, var = reference.group_norm(x, gamma, beta, groups, 1e-5)
+        yield reference.group_norm, (x, gamma, beta, groups, 1e-5)
+        yield reference.group_norm_backward, (g, x, gamma, mean, var, groups, 1e-5)
         y, mean, deviation = reference.minibatch_deviation(x, 1e-5)
         yield reference.minibatch_deviation, (x, 1e-5)
         yield reference.minibatch_deviation_backward, (y, x, mean, deviation)

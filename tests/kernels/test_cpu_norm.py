@@ -13,6 +13,8 @@ seeds = st.integers(0, 2**32 - 1)
 shapes = st.tuples(st.integers(2, 6), st.integers(2, 9), st.integers(2, 9), st.sampled_from([1, 3, 16, 37])) | st.tuples(
     st.integers(8, 90), st.sampled_from([1, 3, 16, 100])
 )
+# The last two sizes are those of the groups: their number, and the channels of each.
+group_shapes = st.tuples(st.integers(1, 5), st.integers(2, 40), st.integers(1, 4), st.integers(1, 9))
 slopes = st.sampled_from([0.0, 0.2, 1.0])
 
 
@@ -115,10 +117,26 @@ def test_a_constant_channel_has_no_variance(dtype: Any) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @settings(deadline=None, max_examples=30)
+@given(group_shapes, st.sampled_from([0.5, 1000.0]), seeds)
+def test_group_norm_is_that_of_the_reference(dtype: Any, shape: tuple[int, ...], mean: float, seed: int) -> None:
+    *leading, groups, size = shape
+    x, g, gamma, beta = arrays((*leading, groups * size), dtype, seed, mean)
+    expected = reference.group_norm(x, gamma, beta, groups, 0.1)
+    for result, exact in zip(cpu.group_norm(x, gamma, beta, groups, 0.1), expected, strict=True):
+        assert result.dtype == dtype and result.shape == exact.shape and result.flags.c_contiguous
+        numpy.testing.assert_allclose(result, exact, rtol=1e-4, atol=mean * 300 * numpy.finfo(dtype).eps)
+    given = g, x, gamma, *expected[1:]
+    gradients = reference.group_norm_backward(*given, groups, 0.1)
+    for gradient, exact in zip(cpu.group_norm_backward(*given, groups, 0.1), gradients, strict=True):
+        assert gradient.dtype == dtype and gradient.shape == exact.shape and gradient.flags.c_contiguous
+        numpy.testing.assert_allclose(gradient, exact, rtol=1e-4, atol=mean * 300 * numpy.finfo(dtype).eps * numpy.abs(g).sum())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@settings(deadline=None, max_examples=30)
 @given(shapes | st.sampled_from([(1, 3), (5, 1, 1)]), st.sampled_from([0.5, 1000.0]), seeds)
 def test_the_deviation_in_a_batch_is_that_of_the_reference(dtype: Any, shape: tuple[int, ...], mean: float, seed: int) -> None:
-    x, g, *_ = arrays(shape, dtype, seed, mean)
-    g = numpy.concatenate([g, g[..., :1]], axis=-1)
+    x, g = arrays(shape, dtype, seed, mean)[0], arrays((*shape[:-1], shape[-1] + 1), dtype, seed)[1]
     found, expected = cpu.minibatch_deviation(x, 1e-5), reference.minibatch_deviation(x, 1e-5)
     for result, exact in zip(found, expected, strict=True):
         assert result.dtype == dtype and result.shape == exact.shape and result.flags.c_contiguous

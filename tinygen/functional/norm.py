@@ -42,6 +42,27 @@ def _over_all() -> tuple[Callable[[Array], Array], ...]:
 
 
 @dataclass(slots=True, eq=False)
+class GroupNormFunction(Fused):
+    groups: int
+    eps: float
+    mean: Array = field(init=False, repr=False)
+    var: Array = field(init=False, repr=False)
+
+    def composite(self, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+        rows = reshape(x, (len(x), math.prod(x.shape[1:-1]), x.shape[-1]))
+        centred = rows - _means_of_groups(rows, self.groups)
+        scale = gamma / sqrt(_means_of_groups(centred * centred, self.groups) + self.eps)
+        return reshape(centred * scale + beta, x.shape)
+
+    def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
+        y, self.mean, self.var = for_array(x, gamma, beta).group_norm(x, gamma, beta, self.groups, self.eps)
+        return y
+
+    def kernel_backward(self, g: Array, y: Array, x: Array, gamma: Array, beta: Array) -> tuple[Array | None, ...]:
+        return for_array(x, g).group_norm_backward(g, x, gamma, self.mean, self.var, self.groups, self.eps)
+
+
+@dataclass(slots=True, eq=False)
 class MinibatchDeviationFunction(Fused):
     eps: float
     mean: Array = field(init=False, repr=False)
@@ -136,13 +157,10 @@ def group_norm(x: Tensor, gamma: Tensor, beta: Tensor, groups: int, eps: float =
         raise ValueError(f"group_norm: x {x.shape} must be (N, ..., C), gamma {gamma.shape} and beta {beta.shape} (C,)")
     if groups < 1 or channels % groups:
         raise ValueError(f"group_norm: {channels} channels cannot be divided into {groups} groups")
-    pixels, size = math.prod(x.shape[1:-1]), channels // groups
-    if pixels * size < 2:
+    if math.prod(x.shape[1:-1]) * channels // groups < 2:
         raise ValueError(f"group_norm: a group needs more than one value, x is {x.shape} and groups {groups}")
-    rows = reshape(x, (len(x), pixels, channels))
-    centred = rows - _means_of_groups(rows, groups)
-    scale = gamma / sqrt(_means_of_groups(centred * centred, groups) + eps)
-    return reshape(centred * scale + beta, x.shape)
+    function = GroupNormFunction(groups, eps)
+    return function(x, gamma, beta) if x.size else function.composite(x, gamma, beta)
 
 
 def _means_of_groups(x: Tensor, groups: int) -> Tensor:

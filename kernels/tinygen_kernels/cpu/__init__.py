@@ -19,6 +19,14 @@ from tinygen_kernels.cpu.elementwise import (
     sigmoid,
     tanh_backward,
 )
-from tinygen_kernels.cpu.norm import batch_norm, batch_norm_backward, column_sums, minibatch_deviation, minibatch_deviation_backward
+from tinygen_kernels.cpu.norm import (
+    batch_norm,
+    batch_norm_backward,
+    column_sums,
+    group_norm,
+    group_norm_backward,
+    minibatch_deviation,
+    minibatch_deviation_backward,
+)
 from tinygen_kernels.cpu.pool import avg_pool2d, avg_pool2d_data, max_pool2d, max_pool2d_gather, max_pool2d_scatter
 from tinygen_kernels.cpu.products import matmul

@@ -1,5 +1,5 @@
 # mypy: allow-untyped-defs
-"""Sums per channel (over all axes but the last), batch norm with its leaky ReLU, and the deviation in a batch.
+"""Sums per channel (over all axes but the last), batch norm with its leaky ReLU, group norm, and the deviation in a batch.
 
 Batch norm takes one pass for the sums and one for the result. Sums are in double precision. Four
 rows are added together before they are added to the sums. So the sums are read and written a
@@ -39,7 +39,7 @@ def batch_norm(
     mean = exact.astype(x.dtype)
     scale = (gamma / numpy.sqrt(var + eps)).astype(x.dtype)
     y = empty(x.shape, x.dtype)
-    constants = _along(rows, numpy.stack([mean, scale, beta]))
+    constants = _along(rows, numpy.stack([mean, scale, beta])[None])
     launch(_normalise, _items(rows), rows, constants, x.dtype.type(negative_slope), _items(rows), _rows(y))
     return y, mean, var.astype(x.dtype)
 
@@ -63,9 +63,34 @@ def batch_norm_backward(
     # g_x = scale * (g_z - all_g / count - normalised * all_products / count), computed as
     # scale * g_z + offset + factor * (x - mean)
     scale = gamma * inverse
-    constants = numpy.stack([mean, scale, -scale * all_g / count, -scale * inverse * all_products / count]).astype(x.dtype)
+    constants = numpy.stack([mean, scale, -scale * all_g / count, -scale * inverse * all_products / count])[None].astype(x.dtype)
     g_x = empty(x.shape, x.dtype)
     launch(_gradient, _items(rows), rows, _along(rows, constants), *gradient, _items(rows), _rows(g_x))
+    return g_x, g_gamma.astype(x.dtype), g_beta.astype(x.dtype)
+
+
+def group_norm(x: Array, gamma: Array, beta: Array, groups: int, eps: float) -> tuple[Array, Array, Array]:
+    rows, images, channels = _rows(x, len(x)), len(x), x.shape[-1]
+    origin = rows[0, :channels].astype(numpy.float64)
+    shift, squares = _sums_of_each(images, channels, rows, _along(rows, origin)) / (x.size // (images * channels))
+    mean, var = moments.of_groups(origin + shift, squares - shift**2, groups)
+    scale = gamma / numpy.sqrt(var + eps)
+    y = empty(x.shape, x.dtype)
+    constants = _along(rows, numpy.stack([mean, scale, numpy.broadcast_to(beta, scale.shape)], axis=1).astype(x.dtype))
+    launch(_normalise, images, rows, constants, x.dtype.type(1), images, y.reshape(rows.shape))
+    return y, mean.astype(x.dtype), var.astype(x.dtype)
+
+
+def group_norm_backward(g: Array, x: Array, gamma: Array, mean: Array, var: Array, groups: int, eps: float) -> tuple[Array, Array, Array]:
+    rows, images, channels = _rows(x, len(x)), len(x), x.shape[-1]
+    gradient, origin = (_rows(g, len(x)), rows, x.dtype.type(1)), rows[0, :channels]
+    g_sums, products = _sums_of_each(images, channels, rows, _along(rows, origin), *gradient)
+    inverse, count = 1 / numpy.sqrt(var.astype(numpy.float64) + eps), x.size // (images * channels)
+    products -= g_sums * (mean - origin)
+    constants, g_gamma, g_beta = moments.gradients_of_groups(g_sums, products, gamma, inverse, groups, count)
+    g_x = empty(x.shape, x.dtype)
+    all_constants = numpy.stack([mean, *constants], axis=1).astype(x.dtype)
+    launch(_gradient, images, rows, _along(rows, all_constants), *gradient, images, g_x.reshape(rows.shape))
     return g_x, g_gamma.astype(x.dtype), g_beta.astype(x.dtype)
 
 
@@ -95,14 +120,14 @@ def _moments(channels: int, rows: Array, over_all: Average | None) -> tuple[Arra
     return moments.of_all(origin + shift, numpy.maximum(squares - shift**2, 0), over_all)
 
 
-def _rows(x: Array) -> Array:
-    """x as a matrix whose rows are pixels or, if channels are few, several pixels each.
+def _rows(x: Array, parts: int = 1) -> Array:
+    """x as a matrix whose rows are pixels or, if channels are few, several pixels each, of one of so many parts.
 
     The innermost loops run along rows, so rows must not be short. The number of pixels in a row is
     the largest power of two that divides the number of all pixels and keeps rows within _WIDTH.
     """
     channels = x.shape[-1]
-    repeats = math.gcd(x.size // channels, 1 << max(_WIDTH // channels, 1).bit_length() - 1)
+    repeats = math.gcd(x.size // (parts * channels), 1 << max(_WIDTH // channels, 1).bit_length() - 1)
     return flat(x).reshape(-1, repeats * channels)
 
 
@@ -118,9 +143,16 @@ def _items(rows: Array) -> int:
 
 def _sums(channels: int, x: Array, origin: Array, g: Array | None = None, y: Array | None = None, slope: Any = None) -> Array:
     """(2, channels), float64: the sums of both `_terms` over all pixels."""
-    sums = numpy.zeros((_items(x), 2, x.shape[1]))
-    launch(_add_rows, len(sums), x, origin, g, y, slope, sums)
-    return sums.sum(axis=0).reshape(2, -1, channels).sum(axis=1)
+    return _sums_of_each(_items(x), channels, x, origin, g, y, slope).sum(axis=1)
+
+
+def _sums_of_each(
+    items: int, channels: int, x: Array, origin: Array, g: Array | None = None, y: Array | None = None, slope: Any = None
+) -> Array:
+    """(2, items, channels): the same over the pixels of each item."""
+    sums = numpy.zeros((items, 2, x.shape[1]))
+    launch(_add_rows, items, x, origin, g, y, slope, sums)
+    return sums.reshape(items, 2, -1, channels).sum(axis=2).swapaxes(0, 1)
 
 
 @helper
@@ -159,7 +191,8 @@ def _add_rows(item, x, origin, g, y, slope, sums):
 
 def _normalise(item, x, constants, slope, items, y):
     here = _rows_of_item(x, item, items)
-    x, y, mean, scale, beta = x[here], y[here], constants[0], constants[1], constants[2]
+    x, y, constants = x[here], y[here], constants[item * len(constants) // items]
+    mean, scale, beta = constants[0], constants[1], constants[2]
     for row in range(len(x)):
         for c in range(x.shape[1]):
             z = (x[row, c] - mean[c]) * scale[c] + beta[c]
@@ -168,7 +201,7 @@ def _normalise(item, x, constants, slope, items, y):
 
 def _gradient(item, x, constants, g, y, slope, items, g_x):
     here = _rows_of_item(x, item, items)
-    x, g, y, g_x = x[here], g[here], y[here], g_x[here]
+    x, g, y, g_x, constants = x[here], g[here], y[here], g_x[here], constants[item * len(constants) // items]
     mean, scale, offset, factor = constants[0], constants[1], constants[2], constants[3]
     for row in range(len(x)):
         for c in range(x.shape[1]):

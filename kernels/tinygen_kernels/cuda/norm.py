@@ -1,5 +1,5 @@
 # mypy: allow-untyped-defs
-"""Sums per channel (over all axes but the last), batch norm with its leaky ReLU, and the deviation in a batch.
+"""Sums per channel (over all axes but the last), batch norm with its leaky ReLU, group norm, and the deviation in a batch.
 
 An array is treated as rows x channels, and a sum is a tree. A block is 32 channels wide and 8
 threads deep, and sums 256 rows, or more if there are very many. A thread steps down its channel by 8
@@ -59,7 +59,7 @@ def batch_norm(
     if over_all:
         mean, var = moments.of_all(statistics[0], statistics[1], over_all)
         statistics = cupy.stack([mean, var, gamma / cupy.sqrt(var + eps)]).astype(x.dtype)
-    return _normalise(x.shape, x, statistics, beta, float(negative_slope), channels), statistics[0], statistics[1]
+    return _normalise(x.shape, x, statistics, beta, float(negative_slope), channels, x.size), statistics[0], statistics[1]
 
 
 def batch_norm_backward(
@@ -72,7 +72,23 @@ def batch_norm_backward(
         all_g, all_products = moments.sums_of_all(g_beta, g_gamma, over_all)
         factor = -gradients[2] / (x.size // channels)
         gradients = cupy.stack([g_gamma, g_beta, gradients[2], factor * all_g, factor * all_products / cupy.sqrt(var + eps)])
-    return _combine(x.shape, g, x, y, mean, gradients, float(negative_slope), channels), g_gamma, g_beta
+    return _combine(x.shape, g, x, y, mean, gradients, float(negative_slope), channels, x.size), g_gamma, g_beta
+
+
+def group_norm(x: Array, gamma: Array, beta: Array, groups: int, eps: float) -> tuple[Array, Array, Array]:
+    """CuPy sums, since an example is a matrix of its own, and has few rows."""
+    rows, channels = x.reshape(len(x), -1, x.shape[-1]), x.shape[-1]
+    mean, var = moments.of_groups(rows.mean(axis=1), rows.var(axis=1), groups)
+    statistics = cupy.stack([mean, var, gamma / cupy.sqrt(var + eps)])
+    return _normalise(x.shape, x, statistics, beta, 1.0, channels, x.size // len(x)), mean, var
+
+
+def group_norm_backward(g: Array, x: Array, gamma: Array, mean: Array, var: Array, groups: int, eps: float) -> tuple[Array, Array, Array]:
+    rows, g_rows = (a.reshape(len(x), -1, x.shape[-1]) for a in (x, g))
+    sums = g_rows.sum(axis=1), (g_rows * (rows - mean[:, None])).sum(axis=1)
+    constants, g_gamma, g_beta = moments.gradients_of_groups(*sums, gamma, 1 / cupy.sqrt(var + eps), groups, rows.shape[1])
+    gradients = cupy.stack([mean, var, *constants])
+    return _combine(x.shape, g, x, g, mean, gradients, 1.0, x.shape[-1], x.size // len(x)), g_gamma, g_beta
 
 
 def minibatch_deviation(x: Array, eps: float, over_all: Average | None = None) -> tuple[Array, Array, Array]:
@@ -102,8 +118,8 @@ def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
         ("minibatch_deviation sums", _deviation, _deviations),
     ):
         yield name, _add_rows(term, finish), (*6 * (numbers,), *3 * (float32,), numbers, uint32[::1], numbers, *4 * (int32,)), _BLOCK
-    yield "batch_norm", *_normalise.compiled(*3 * (numbers,), float32, int32)
-    yield "batch_norm_backward", *_combine.compiled(*5 * (numbers,), float32, int32)
+    yield "batch_norm", *_normalise.compiled(*3 * (numbers,), float32, int32, int32)
+    yield "batch_norm_backward", *_combine.compiled(*5 * (numbers,), float32, int32, int32)
     yield "minibatch_deviation", *_with_one_more.compiled(numbers, numbers, int32)
     yield "minibatch_deviation_backward", *_with_that_of_one_more.compiled(*5 * (numbers,), float32, int32)
 
@@ -255,17 +271,20 @@ def _add_rows(term, finish):
 
 
 @Elementwise
-def _normalise(i, x, statistics, beta, slope, channels):
-    c = uint32(i % uint32(channels))
-    z = (x[i] - statistics[c]) * statistics[uint32(2 * channels + c)] + beta[c]
+def _normalise(i, x, statistics, beta, slope, channels, own):
+    """The statistics are three for each channel of each part of `own` elements."""
+    channel, all_channels = uint32(i % uint32(channels)), uint32(statistics.size // 3)
+    c = uint32(i // uint32(own) * uint32(channels) + channel)
+    z = (x[i] - statistics[c]) * statistics[uint32(2 * all_channels + c)] + beta[channel]
     return leaky(z, z, slope)
 
 
 @Elementwise
-def _combine(i, g, x, y, mean, gradients, slope, channels):
-    c = uint32(i % uint32(channels))
-    scale, offset = gradients[uint32(2 * channels + c)], gradients[uint32(3 * channels + c)]
-    return scale * leaky(g[i], y[i], slope) + offset + gradients[uint32(4 * channels + c)] * (x[i] - mean[c])
+def _combine(i, g, x, y, mean, gradients, slope, channels, own):
+    all_channels = uint32(mean.size)
+    c = uint32(i // uint32(own) * uint32(channels) + i % uint32(channels))
+    scale, offset = gradients[uint32(2 * all_channels + c)], gradients[uint32(3 * all_channels + c)]
+    return scale * leaky(g[i], y[i], slope) + offset + gradients[uint32(4 * all_channels + c)] * (x[i] - mean[c])
 
 
 @Elementwise
