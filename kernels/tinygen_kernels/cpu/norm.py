@@ -70,27 +70,27 @@ def batch_norm_backward(
 
 
 def group_norm(x: Array, gamma: Array, beta: Array, groups: int, eps: float) -> tuple[Array, Array, Array]:
-    rows, images, channels = _rows(x, len(x)), len(x), x.shape[-1]
+    rows, examples, channels = _rows(x, len(x)), len(x), x.shape[-1]
     origin = rows[0, :channels].astype(numpy.float64)
-    shift, squares = _sums_of_each(images, channels, rows, _along(rows, origin)) / (x.size // (images * channels))
+    shift, squares = _sums_of_examples(examples, channels, rows, _along(rows, origin)) / (x.size // (examples * channels))
     mean, var = moments.of_groups(origin + shift, squares - shift**2, groups)
     scale = gamma / numpy.sqrt(var + eps)
     y = empty(x.shape, x.dtype)
     constants = _along(rows, numpy.stack([mean, scale, numpy.broadcast_to(beta, scale.shape)], axis=1).astype(x.dtype))
-    launch(_normalise, images, rows, constants, x.dtype.type(1), images, y.reshape(rows.shape))
+    launch(_normalise, examples, rows, constants, x.dtype.type(1), examples, y.reshape(rows.shape))
     return y, mean.astype(x.dtype), var.astype(x.dtype)
 
 
 def group_norm_backward(g: Array, x: Array, gamma: Array, mean: Array, var: Array, groups: int, eps: float) -> tuple[Array, Array, Array]:
-    rows, images, channels = _rows(x, len(x)), len(x), x.shape[-1]
+    rows, examples, channels = _rows(x, len(x)), len(x), x.shape[-1]
     gradient, origin = (_rows(g, len(x)), rows, x.dtype.type(1)), rows[0, :channels]
-    g_sums, products = _sums_of_each(images, channels, rows, _along(rows, origin), *gradient)
-    inverse, count = 1 / numpy.sqrt(var.astype(numpy.float64) + eps), x.size // (images * channels)
+    g_sums, products = _sums_of_examples(examples, channels, rows, _along(rows, origin), *gradient)
+    inverse, count = 1 / numpy.sqrt(var.astype(numpy.float64) + eps), x.size // (examples * channels)
     products -= g_sums * (mean - origin)
     constants, g_gamma, g_beta = moments.gradients_of_groups(g_sums, products, gamma, inverse, groups, count)
     g_x = empty(x.shape, x.dtype)
     all_constants = numpy.stack([mean, *constants], axis=1).astype(x.dtype)
-    launch(_gradient, images, rows, _along(rows, all_constants), *gradient, images, g_x.reshape(rows.shape))
+    launch(_gradient, examples, rows, _along(rows, all_constants), *gradient, examples, g_x.reshape(rows.shape))
     return g_x, g_gamma.astype(x.dtype), g_beta.astype(x.dtype)
 
 
@@ -121,10 +121,11 @@ def _moments(channels: int, rows: Array, over_all: Average | None) -> tuple[Arra
 
 
 def _rows(x: Array, parts: int = 1) -> Array:
-    """x as a matrix whose rows are pixels or, if channels are few, several pixels each, of one of so many parts.
+    """x as a matrix whose rows are pixels or, if channels are few, several pixels each.
 
     The innermost loops run along rows, so rows must not be short. The number of pixels in a row is
-    the largest power of two that divides the number of all pixels and keeps rows within _WIDTH.
+    the largest power of two that divides the number of pixels in each part and keeps rows within
+    _WIDTH.
     """
     channels = x.shape[-1]
     repeats = math.gcd(x.size // (parts * channels), 1 << max(_WIDTH // channels, 1).bit_length() - 1)
@@ -141,18 +142,20 @@ def _items(rows: Array) -> int:
     return max(1, min(rows.size // _ITEM, _ITEMS, len(rows) // _ITEM_ROWS))
 
 
-def _sums(channels: int, x: Array, origin: Array, g: Array | None = None, y: Array | None = None, slope: Any = None) -> Array:
+def _sums(channels: int, x: Array, *terms: Any) -> Array:
     """(2, channels), float64: the sums of both `_terms` over all pixels."""
-    return _sums_of_each(_items(x), channels, x, origin, g, y, slope).sum(axis=1)
+    return _sums_of_items(_items(x), x, *terms).sum(axis=0).reshape(2, -1, channels).sum(axis=1)
 
 
-def _sums_of_each(
-    items: int, channels: int, x: Array, origin: Array, g: Array | None = None, y: Array | None = None, slope: Any = None
-) -> Array:
-    """(2, items, channels): the same over the pixels of each item."""
+def _sums_of_examples(examples: int, channels: int, x: Array, *terms: Any) -> Array:
+    """(2, examples, channels): the same for each example."""
+    return _sums_of_items(examples, x, *terms).reshape(examples, 2, -1, channels).sum(axis=2).swapaxes(0, 1)
+
+
+def _sums_of_items(items: int, x: Array, origin: Array, g: Array | None = None, y: Array | None = None, slope: Any = None) -> Array:
     sums = numpy.zeros((items, 2, x.shape[1]))
     launch(_add_rows, items, x, origin, g, y, slope, sums)
-    return sums.reshape(items, 2, -1, channels).sum(axis=2).swapaxes(0, 1)
+    return sums
 
 
 @helper
