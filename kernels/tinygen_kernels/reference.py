@@ -164,25 +164,28 @@ def batch_norm_backward(
 
 
 def group_norm(x: Array, gamma: Array, beta: Array, groups: int, eps: float) -> tuple[Array, Array, Array]:
-    grouped = x.astype(numpy.float64).reshape(len(x), -1, groups, x.shape[-1] // groups)
-    mean, var = (numpy.repeat(moment(grouped, axis=(1, 3)), grouped.shape[3], axis=1) for moment in (numpy.mean, numpy.var))
-    normalised = (x.reshape(len(x), -1, x.shape[-1]) - mean[:, None]) / numpy.sqrt(var[:, None] + eps)
-    return (gamma * normalised + beta).reshape(x.shape).astype(x.dtype), mean.astype(x.dtype), var.astype(x.dtype)
+    exact, one_group = _grouped(x, groups), (1, 3)
+    mean, var = exact.mean(axis=one_group, keepdims=True), exact.var(axis=one_group, keepdims=True)
+    y = _grouped(gamma[None], groups) * (exact - mean) / numpy.sqrt(var + eps) + _grouped(beta[None], groups)
+    of_channels = (numpy.repeat(moment.reshape(len(x), groups), exact.shape[3], axis=1) for moment in (mean, var))
+    return y.reshape(x.shape).astype(x.dtype), *(moment.astype(x.dtype) for moment in of_channels)
 
 
 def group_norm_backward(g: Array, x: Array, gamma: Array, mean: Array, var: Array, groups: int, eps: float) -> tuple[Array, Array, Array]:
-    deviation = numpy.sqrt(var[:, None].astype(numpy.float64) + eps)
-    rows, g_y = (a.reshape(len(x), -1, x.shape[-1]) for a in (x, g))
-    normalised = (rows - mean[:, None]) / deviation
-    # As in batch norm, x also changes the mean and the deviation.
-    g_normalised = gamma * g_y.astype(numpy.float64)
-    through = [
-        numpy.repeat(a.reshape(len(x), -1, groups, x.shape[-1] // groups).mean(axis=(1, 3)), x.shape[-1] // groups, axis=1)[:, None]
-        for a in (g_normalised, g_normalised * normalised)
-    ]
-    g_x = (g_normalised - through[0] - normalised * through[1]) / deviation
-    others = (g_y * normalised).sum(axis=(0, 1)), g_y.sum(axis=(0, 1), dtype=numpy.float64)
-    return g_x.reshape(x.shape).astype(x.dtype), others[0].astype(x.dtype), others[1].astype(x.dtype)
+    exact, g_y, mean, var, one_group = (*(_grouped(a, groups) for a in (x, g, mean, var)), (1, 3))
+    deviation = numpy.sqrt(var + eps)
+    normalised = (exact - mean) / deviation
+    g_normalised = _grouped(gamma[None], groups) * g_y
+    through_mean = g_normalised.mean(axis=one_group, keepdims=True)
+    through_deviation = (g_normalised * normalised).mean(axis=one_group, keepdims=True)
+    g_x = (g_normalised - through_mean - normalised * through_deviation) / deviation
+    others = (sums.sum(axis=(0, 1)).reshape(-1).astype(x.dtype) for sums in (g_y * normalised, g_y))
+    return g_x.reshape(x.shape).astype(x.dtype), *others
+
+
+def _grouped(x: Array, groups: int) -> Array:
+    """(N, ..., C) -> (N, pixels, groups, channels of a group), float64."""
+    return x.astype(numpy.float64).reshape(len(x), -1, groups, x.shape[-1] // groups)
 
 
 def minibatch_deviation(x: Array, eps: float, over_all: Average | None = None) -> tuple[Array, Array, Array]:

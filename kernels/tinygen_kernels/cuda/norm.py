@@ -87,7 +87,7 @@ def group_norm_backward(g: Array, x: Array, gamma: Array, mean: Array, var: Arra
     rows, g_rows = (a.reshape(len(x), -1, x.shape[-1]) for a in (x, g))
     sums = g_rows.sum(axis=1), (g_rows * (rows - mean[:, None])).sum(axis=1)
     constants, g_gamma, g_beta = moments.gradients_of_groups(*sums, gamma, 1 / cupy.sqrt(var + eps), groups, rows.shape[1])
-    gradients = cupy.stack([mean, var, *constants])
+    gradients = cupy.stack([mean, var, *constants])  # `_combine` reads the last three
     return _combine(x.shape, g, x, g, mean, gradients, 1.0, x.shape[-1], x.size // len(x)), g_gamma, g_beta
 
 
