@@ -55,7 +55,7 @@ COMMANDS = {
     "recurrent_gan": "recurrent_gan.py",
     "attention_gan": "attention_gan.py",
     "flow": "flow.py",
-    "colour_flow": "flow.py --data emoji --epochs 150",
+    "colour_flow": "flow.py --data emoji --epochs 100",
     "diffusion": "diffusion.py",
     "superresolution": "superresolution.py",
     "attention_names": "attention_names.py",
