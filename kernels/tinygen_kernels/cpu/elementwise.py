@@ -35,8 +35,8 @@ def dropout(x: Array, p: float, seed: int | Array, first: int = 0) -> Array:
 
 
 def tanh_backward(g: Array, y: Array) -> Array:
-    g_x = numpy.multiply(y, y, order="C")
-    numpy.subtract(1.0, g_x, out=g_x)
+    g_x = numpy.multiply(y, -y, order="C")
+    g_x += 1.0
     g_x *= g
     return g_x
 
