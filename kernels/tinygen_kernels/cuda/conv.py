@@ -21,7 +21,7 @@ from tinygen_kernels.cuda import tensor_cores
 from tinygen_kernels.cuda.compiler import SIMULATED
 from tinygen_kernels.cuda.elementwise import leaky_relu
 from tinygen_kernels.cuda.last_block import counters
-from tinygen_kernels.cuda.launch import compute_capability, contiguous, empty, launch, multiprocessors, nothing, type_of
+from tinygen_kernels.cuda.launch import compute_capability, contiguous, empty, launch, multiprocessors, type_of
 from tinygen_kernels.cuda.operands import Axis, matrix, pixels_by_taps, place_of_pixel, place_of_sum, taps_by_pixels
 from tinygen_kernels.cuda.products import phases, product_of, sliding, stacked
 from tinygen_kernels.cuda.tile import LARGE, NARROW, SHALLOW, SMALL, TALL, Tile, gemm
@@ -115,17 +115,17 @@ def _run(
         c[...] = _of_no_products(bias, negative_slope)
         return
     precision = precision or _precision(a.dtype)
-    device = cupy.cuda.runtime.getDevice()
-    chosen = product_of(len(a), a.shape[3], c.shape[3], axes, precision, multiprocessors(device), weight)
+    processors = multiprocessors(cupy.cuda.runtime.getDevice())
+    chosen = product_of(len(a), a.shape[3], c.shape[3], axes, precision, processors, weight)
     a, b, geometry = contiguous(a), contiguous(b), chosen.geometry
     a_width = 4 if geometry.channels % 4 == 0 and _aligned(a) else 1
     c_width = 4 if geometry.n % 4 == 0 and _aligned(b) and _aligned(c) else 1
     tile = _read_as(chosen.tile, a_width, c_width)
     number: Any = a.dtype.type
-    kernel, unread = _kernel(weight, tile, number, a_width, c_width), nothing(device, a.dtype.char)
-    epilogue = unread if bias is None else bias, number(negative_slope)
-    memory = empty(chosen.partial, a.dtype) if chosen.partial else unread, counters(chosen.blocks, geometry.pieces)
-    launch(kernel, chosen.blocks, tile.threads, a, b, *epilogue, *memory, c, geometry)
+    kernel = _kernel(weight, tile, number, a_width, c_width)
+    partial = empty(chosen.partial, a.dtype)
+    epilogue = b[:0] if bias is None else bias, number(negative_slope)
+    launch(kernel, chosen.blocks, tile.threads, a, b, *epilogue, partial, counters(chosen.blocks, geometry.pieces), c, geometry)
 
 
 def _read_as(tile: Tile, a_width: int, c_width: int) -> Tile:
@@ -134,7 +134,7 @@ def _read_as(tile: Tile, a_width: int, c_width: int) -> Tile:
 
 
 def _aligned(array: Any) -> bool:
-    return array.data.ptr % 16 == 0
+    return array.__cuda_array_interface__["data"][0] % 16 == 0
 
 
 def _of_no_products(bias: Array | None, negative_slope: float) -> Array | int:

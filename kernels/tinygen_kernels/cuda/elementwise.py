@@ -14,7 +14,7 @@ from numba import cuda, float32, types, uint32, uint64
 
 from tinygen_kernels import Array, Arrays
 from tinygen_kernels.cuda.compiler import device
-from tinygen_kernels.cuda.launch import THREADS, contiguous, elementwise, launch, listed, nothing, numbers
+from tinygen_kernels.cuda.launch import THREADS, contiguous, elementwise, empty, launch, listed, numbers
 
 _TOGETHER = 8  # sets of arrays that one launch moves: the arguments of a kernel may take 4 KB
 _MOST = 1024  # blocks for an array, enough for the whole GPU
@@ -65,7 +65,7 @@ def _operand(value: Array | float, like: Array) -> tuple[Array, Any]:
     """What `_at` reads: an array of as many elements as `like` or of one, or none of these and a number."""
     number = like.dtype.type
     if isinstance(value, int | float):
-        return nothing(cupy.cuda.runtime.getDevice(), like.dtype.char), number(value)
+        return empty(0, like.dtype), number(value)
     if value.size and not any(value.strides):  # one number seen as many
         value = value[(slice(1),) * value.ndim]
     return (value if value.size == 1 else cupy.broadcast_to(value, like.shape)), number(0)
@@ -78,12 +78,12 @@ def _in_place(kernel: Any, groups: tuple[Arrays, ...], written: tuple[int, ...],
     """
     given = list(zip(*(arrays if isinstance(arrays, tuple) else (arrays,) for arrays in groups), strict=True))
     moved = [tuple(map(contiguous, arrays)) for arrays in given]
-    unused = [nothing(cupy.cuda.runtime.getDevice(), moved[0][0].dtype.char)] * len(groups)
+    nothing = [empty(0, moved[0][0].dtype)] * len(groups)
     for first in range(0, len(moved), _TOGETHER):
         some = moved[first : first + _TOGETHER]
         blocks = min(-(-max(arrays[0].size for arrays in some) // THREADS), _MOST)
         if blocks:
-            sets = zip(*some, *[unused] * (_TOGETHER - len(some)), strict=True)
+            sets = zip(*some, *[nothing] * (_TOGETHER - len(some)), strict=True)
             launch(kernel, (blocks, len(some), 1), THREADS, *sets, *constants)
     for arrays, elements in zip(given, moved, strict=True):
         for i in written:

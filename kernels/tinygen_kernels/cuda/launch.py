@@ -45,24 +45,16 @@ def launch(kernel: Callable[..., None], blocks: int | tuple[int, ...], threads: 
     An array is passed as its elements in row-major order. An integer, also in a named tuple, is
     passed as int32. A tuple without names holds flat arrays of one dtype.
     """
+    arguments = tuple([contiguous(value) if isinstance(value, cupy.ndarray) else value for value in arguments])
     if SIMULATED:
         _simulated(kernel)[blocks, threads](*map(_for_the_simulator, arguments))
         return
-    kinds: list[Any] = [kernel, cupy.cuda.runtime.getDevice()]
-    words: list[Any] = []
-    arrays = []  # a copy lives until the kernel is in the stream
-    for value in arguments:
-        if isinstance(value, cupy.ndarray):
-            arrays.append(value := contiguous(value))
-            kinds.append(value.dtype.char)
-        else:
-            kinds.append((value[0].dtype.char, len(value)) if type(value) is tuple else type(value))
-        words += _words(value)
-    key = tuple(kinds)
+    kinds = tuple([_kind(value) for value in arguments])
+    key = kernel, cupy.cuda.runtime.getDevice(), kinds
     loaded = _loaded.get(key)
     if loaded is None:
         loaded = _loaded[key] = _Loaded(kernel, arguments)
-    loaded.start(blocks if isinstance(blocks, tuple) else (blocks, 1, 1), threads, words)
+    loaded.start(blocks if isinstance(blocks, tuple) else (blocks, 1, 1), threads, arguments)
 
 
 def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
@@ -128,8 +120,7 @@ def {name}({parameters}, _result):
 
 def empty(shape: int | tuple[int, ...], dtype: Any) -> Array:
     """A new array on the current device. Raises ValueError as `contiguous` does."""
-    if (elements := math.prod(shape) if isinstance(shape, tuple) else shape) > LARGEST:
-        raise _too_large(elements, shape)
+    _refuse_too_many(math.prod(shape) if isinstance(shape, tuple) else shape, shape)
     return cupy.empty(shape, dtype)
 
 
@@ -138,20 +129,13 @@ def contiguous(array: Array) -> Array:
 
     Raises ValueError if there are more than a 32-bit index can address.
     """
-    if array.size > LARGEST:
-        raise _too_large(array.size, array.shape)
+    _refuse_too_many(array.size, array.shape)
     return array if array.flags.c_contiguous else cupy.ascontiguousarray(array)
 
 
-def _too_large(elements: int, shape: Any) -> ValueError:
-    return ValueError(f"an array of shape {shape} is too large for the GPU's kernels: {elements:,} elements, at most {LARGEST:,}")
-
-
-@functools.cache
-def nothing(device: int, dtype: str) -> Array:
-    """An array without elements, in the place of one that a kernel does not read."""
-    with cupy.cuda.Device(device):
-        return cupy.empty(0, dtype)
+def _refuse_too_many(elements: int, shape: Any) -> None:
+    if elements > LARGEST:
+        raise ValueError(f"an array of shape {shape} is too large for the GPU's kernels: {elements:,} elements, at most {LARGEST:,}")
 
 
 @functools.cache
@@ -166,12 +150,19 @@ def compute_capability() -> tuple[int, int]:
     return int(capability[:-1]), int(capability[-1])
 
 
+def _kind(value: Any) -> Any:
+    """What the type of an argument depends on."""
+    if isinstance(value, cupy.ndarray):
+        return value.dtype.char
+    return (value[0].dtype.char, len(value)) if type(value) is tuple else type(value)
+
+
 _simulated = functools.cache(cuda.jit)
 
 
 def _for_the_simulator(value: Any) -> Any:
     if isinstance(value, cupy.ndarray):
-        array: Any = contiguous(value).reshape(-1)
+        array: Any = value.reshape(-1)
         return array.unwrap()  # CuPy is a stand-in around NumPy
     if isinstance(value, tuple):
         parts = map(_for_the_simulator, value)
@@ -196,7 +187,10 @@ class _Loaded:
         self._start = driver().cuLaunchKernel
         self._lock = threading.Lock()  # of the bytes, which the driver copies
 
-    def start(self, blocks: tuple[int, ...], threads: int, words: list[Any]) -> None:
+    def start(self, blocks: tuple[int, ...], threads: int, arguments: tuple[Any, ...]) -> None:
+        words: list[Any] = []
+        for value in arguments:
+            words += _words(value)
         stream = cupy.cuda.get_current_stream().ptr
         with self._lock:
             self._layout.pack_into(self._bytes, 0, *words)

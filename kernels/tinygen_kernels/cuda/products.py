@@ -24,8 +24,17 @@ class Product(NamedTuple):
 
     tile: Tile
     geometry: Geometry
-    blocks: int  # one for each piece of each tile of each phase
-    partial: int  # sums that blocks leave in memory if k is in pieces
+
+    @property
+    def blocks(self) -> int:
+        """The number of blocks: one for each piece of each tile of each phase."""
+        g = self.geometry
+        return g.rows.phases * g.columns.phases * g.tiles * g.pieces
+
+    @property
+    def partial(self) -> int:
+        """The number of partial sums, which blocks leave in memory if k is in pieces."""
+        return self.blocks * self.tile.rows * self.tile.columns if self.geometry.pieces > 1 else 0
 
 
 @functools.lru_cache(4096)
@@ -44,9 +53,7 @@ def product_of(images: int, channels: int, outputs: int, axes: tuple[Axis, Axis]
     pieces = min(most, max(1, tile.wanted * processors // max(1, phases * tiles)))
     piece = max(1, -(-k // (pieces * tile.depth))) * tile.depth
     pieces, stacked = max(1, -(-k // piece)), int(phases > rows.apart * columns.apart)
-    blocks = phases * tiles * pieces
-    partial = blocks * tile.rows * tile.columns if pieces > 1 else 0
-    return Product(tile, Geometry(m, outputs, k, tiles, piece, pieces, channels, rows, columns, stacked), blocks, partial)
+    return Product(tile, Geometry(m, outputs, k, tiles, piece, pieces, channels, rows, columns, stacked))
 
 
 def choose(m: int, n: int, pieces: int, precision: str, processors: int) -> Tile:
