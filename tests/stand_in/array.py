@@ -117,10 +117,7 @@ class ndarray:
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, index: Any) -> "ndarray":
-        index = resolved(index, self.shape)
-        parts = index if isinstance(index, tuple) else (index,)
-        whole = parts if any(part is ... for part in parts) else (*parts, ...)  # so that one element, too, is a view
-        return wrap(do(lambda: self.host[whole]), self)
+        return wrap(do(lambda: numpy.asarray(self.host[resolved(index, self.shape)])), self)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         expect_current(self)
