@@ -1,4 +1,5 @@
-"""What follows from the sums of each channel: over a batch whose rows several processes share, and in groups of channels."""
+"""What follows from the sums of each channel: over a batch whose rows several processes share, and in
+groups of channels."""
 
 from tinygen_kernels import Array, Average, array_module
 

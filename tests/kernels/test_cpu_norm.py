@@ -146,6 +146,13 @@ def test_the_deviation_in_a_batch_is_that_of_the_reference(dtype: Any, shape: tu
     numpy.testing.assert_allclose(gradient, exact, rtol=1e-5, atol=10 * numpy.finfo(dtype).eps * numpy.abs(g).sum())
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_groups_of_equal_values_have_no_variance(dtype: Any) -> None:
+    x = numpy.linspace(0.1, 1000, 50, dtype=dtype)[:, None, None] * numpy.ones((50, 7, 8), dtype)
+    y, mean, var = cpu.group_norm(x, numpy.ones(8, dtype), numpy.full(8, 0.5, dtype), 2, 1e-5)
+    assert (var == 0).all() and (mean == x[:, 0]).all() and (y == 0.5).all()
+
+
 def test_a_nan_stays_in_its_channel() -> None:
     x, _, gamma, beta = arrays((50, 4), numpy.float32, 0)
     x = x.copy()

@@ -14,8 +14,8 @@ class Dense(Module):
 
     weight (in_features, out_features) starts as Glorot's, bias (out_features,) as zeros.
     `forward(x, weight)` uses another weight in place of its own, and `activation`, a ReLU or LeakyReLU,
-    follows in the same pass over memory. Raises ValueError for sizes that are
-    not integers of at least 1.
+    follows in the same pass over memory. Raises ValueError for sizes that are not integers of at least
+    1.
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:

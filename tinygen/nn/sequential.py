@@ -15,10 +15,10 @@ from tinygen.nn.norm import BatchNorm
 class Sequential(Module):
     """The layers one after the other.
 
-    A ReLU or LeakyReLU behind a Dense, Conv2D, ConvTranspose2D or BatchNorm is computed in the same pass over
-    memory, to the same bits. Listeners hear of the two as one layer, the first, of which the second is
-    an input. `model[i]` is a layer, and `model[i:j]` is a Sequential of the same layers. Raises TypeError if a
-    layer is not a Module.
+    A ReLU or LeakyReLU behind a Dense, Conv2D, ConvTranspose2D or BatchNorm is computed in the same
+    pass over memory, to the same bits. Listeners hear of the two as one layer, the first, of which the
+    second is an input. `model[i]` is a layer, and `model[i:j]` is a Sequential of the same layers.
+    Raises TypeError if a layer is not a Module.
     """
 
     def __init__(self, *layers: Module) -> None:

@@ -1,5 +1,6 @@
 # mypy: allow-untyped-defs
-"""Sums per channel (over all axes but the last), batch norm with its leaky ReLU, group norm, and the deviation in a batch.
+"""Sums per channel (over all axes but the last), batch norm with its leaky ReLU, group norm, and the
+deviation within a batch.
 
 Batch norm takes one pass for the sums and one for the result. Sums are in double precision. Four
 rows are added together before they are added to the sums. So the sums are read and written a
@@ -28,14 +29,14 @@ def column_sums(x: Array) -> Array:
     if not x.size:
         return numpy.zeros(x.shape[-1], x.dtype)
     rows = _rows(x)
-    return _sums(x.shape[-1], rows, numpy.zeros(rows.shape[1]))[0].astype(x.dtype)
+    return _sums(x.shape[-1], rows, numpy.zeros((1, rows.shape[1])))[0].astype(x.dtype)
 
 
 def batch_norm(
     x: Array, gamma: Array, beta: Array, eps: float, negative_slope: float, over_all: Average | None = None
 ) -> tuple[Array, Array, Array]:
     rows = _rows(x)
-    exact, var = _moments(x.shape[-1], rows, over_all)
+    exact, var = moments.of_all(*_moments(x.shape[-1], rows), over_all)
     mean = exact.astype(x.dtype)
     scale = (gamma / numpy.sqrt(var + eps)).astype(x.dtype)
     y = empty(x.shape, x.dtype)
@@ -56,7 +57,7 @@ def batch_norm_backward(
     over_all: Average | None = None,
 ) -> tuple[Array, Array, Array]:
     rows, gradient, count = _rows(x), (_rows(g), _rows(y), x.dtype.type(negative_slope)), x.size // x.shape[-1]
-    g_beta, products = _sums(x.shape[-1], rows, _along(rows, mean), *gradient)
+    g_beta, products = _sums(x.shape[-1], rows, _along(rows, mean[None]), *gradient)
     inverse = 1 / numpy.sqrt(var.astype(numpy.float64) + eps)
     g_gamma = products * inverse
     all_g, all_products = moments.sums_of_all(g_beta, g_gamma, over_all)
@@ -71,9 +72,7 @@ def batch_norm_backward(
 
 def group_norm(x: Array, gamma: Array, beta: Array, groups: int, eps: float) -> tuple[Array, Array, Array]:
     rows, examples, channels = _rows(x, len(x)), len(x), x.shape[-1]
-    origin = rows[0, :channels].astype(numpy.float64)
-    shift, squares = _sums_of_examples(examples, channels, rows, _along(rows, origin)) / (x.size // (examples * channels))
-    mean, var = moments.of_groups(origin + shift, squares - shift**2, groups)
+    mean, var = moments.of_groups(*_moments(channels, rows, examples), groups)
     scale = gamma / numpy.sqrt(var + eps)
     y = empty(x.shape, x.dtype)
     constants = _along(rows, numpy.stack([mean, scale, numpy.broadcast_to(beta, scale.shape)], axis=1).astype(x.dtype))
@@ -83,10 +82,9 @@ def group_norm(x: Array, gamma: Array, beta: Array, groups: int, eps: float) -> 
 
 def group_norm_backward(g: Array, x: Array, gamma: Array, mean: Array, var: Array, groups: int, eps: float) -> tuple[Array, Array, Array]:
     rows, examples, channels = _rows(x, len(x)), len(x), x.shape[-1]
-    gradient, origin = (_rows(g, len(x)), rows, x.dtype.type(1)), rows[0, :channels]
-    g_sums, products = _sums_of_examples(examples, channels, rows, _along(rows, origin), *gradient)
+    gradient = _rows(g, len(x)), rows, x.dtype.type(1)
+    g_sums, products = _sums_of_examples(examples, channels, rows, _along(rows, mean), *gradient)
     inverse, count = 1 / numpy.sqrt(var.astype(numpy.float64) + eps), x.size // (examples * channels)
-    products -= g_sums * (mean - origin)
     constants, g_gamma, g_beta = moments.gradients_of_groups(g_sums, products, gamma, inverse, groups, count)
     g_x = empty(x.shape, x.dtype)
     all_constants = numpy.stack([mean, *constants], axis=1).astype(x.dtype)
@@ -96,7 +94,7 @@ def group_norm_backward(g: Array, x: Array, gamma: Array, mean: Array, var: Arra
 
 def minibatch_deviation(x: Array, eps: float, over_all: Average | None = None) -> tuple[Array, Array, Array]:
     examples = flat(x).reshape(len(x), -1)
-    mean, var = _moments(examples.shape[1], examples, over_all)
+    mean, var = moments.of_all(*_moments(examples.shape[1], examples), over_all)
     deviation = numpy.sqrt(var + eps)
     y = empty((*x.shape[:-1], x.shape[-1] + 1), x.dtype)
     y[..., :-1], y[..., -1] = x, deviation.mean()
@@ -113,11 +111,14 @@ def minibatch_deviation_backward(g: Array, x: Array, mean: Array, deviation: Arr
     return g_x
 
 
-def _moments(channels: int, rows: Array, over_all: Average | None) -> tuple[Array, Array]:
-    """(channels,), float64: the mean and the variance over all pixels."""
-    origin = rows[0, :channels].astype(numpy.float64)
-    shift, squares = _sums(channels, rows, _along(rows, origin)) / (rows.size // channels)
-    return moments.of_all(origin + shift, numpy.maximum(squares - shift**2, 0), over_all)
+def _moments(channels: int, rows: Array, examples: int | None = None) -> tuple[Array, Array]:
+    """Mean and variance over all pixels, (channels,), or over those of each example, (examples, channels), float64."""
+    origin = rows[:: len(rows) // (examples or 1), :channels].astype(numpy.float64)  # the first pixel of each
+    terms = channels, rows, _along(rows, origin)
+    shift, squares = _sums(*terms) if examples is None else _sums_of_examples(examples, *terms)
+    count = rows.size // (len(origin) * channels)
+    shift, squares = shift / count, squares / count
+    return (origin if examples else origin[0]) + shift, numpy.maximum(squares - shift**2, 0)
 
 
 def _rows(x: Array, parts: int = 1) -> Array:
@@ -173,7 +174,7 @@ def _terms(x, origin, g, y, slope, row, c):
 
 def _add_rows(item, x, origin, g, y, slope, sums):
     here = _rows_of_item(x, item, len(sums))
-    x, total, products = x[here], sums[item, 0], sums[item, 1]
+    x, origin, total, products = x[here], origin[item * len(origin) // len(sums)], sums[item, 0], sums[item, 1]
     if g is not None:
         g, y = g[here], y[here]
     fours = len(x) // 4 * 4

@@ -12,13 +12,13 @@ from tinygen_kernels.cpu.weight import weight_gradient
 
 def matmul(a: Array, b: Array, bias: Array | None = None, negative_slope: float = 1.0) -> Array:
     """The bias is added behind the sum, so the bits are those of a product and a sum."""
-    y = _product(a, b)
+    y = _matrix_product(a, b)
     if bias is not None:
         y += bias
     return y if negative_slope == 1 else leaky_relu(y, negative_slope)
 
 
-def _product(a: Array, b: Array) -> Array:
+def _matrix_product(a: Array, b: Array) -> Array:
     """A 1x1 convolution of images of one pixel.
 
     If b is transposed in memory, it is conv2d_data. A transposed a would have to be copied. Two
@@ -29,13 +29,13 @@ def _product(a: Array, b: Array) -> Array:
     if a.ndim > 2:
         y = empty((*a.shape[:-1], b.shape[-1]), a.dtype)
         for place in numpy.ndindex(a.shape[:-2]):
-            y[place] = _product(a[place], b[place])
+            y[place] = _matrix_product(a[place], b[place])
         return y
     (rows, length), columns = a.shape, b.shape[1]
     if _transposed(a) and length > columns:
         return weight_gradient(a.T[:, None, None, :], b[:, None, None, :], ONE_PIXEL).reshape(rows, columns)
     if _transposed(b) and a.size + rows * columns < b.size:
-        return numpy.ascontiguousarray(_product(b.T, numpy.ascontiguousarray(a).T).T)
+        return numpy.ascontiguousarray(_matrix_product(b.T, numpy.ascontiguousarray(a).T).T)
     w = b.T if _transposed(b) else b
     return gathered(a, w, None, (1, 1), ONE_PIXEL, (rows, columns), data=_transposed(b))
 

@@ -1,5 +1,6 @@
 # mypy: allow-untyped-defs
-"""Sums per channel (over all axes but the last), batch norm with its leaky ReLU, group norm, and the deviation in a batch.
+"""Sums per channel (over all axes but the last), batch norm with its leaky ReLU, group norm, and the
+deviation within a batch.
 
 An array is treated as rows x channels, and a sum is a tree. A block is 32 channels wide and 8
 threads deep, and sums 256 rows, or more if there are very many. A thread steps down its channel by 8
