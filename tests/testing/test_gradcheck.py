@@ -11,6 +11,7 @@ from hypothesis import given, settings
 
 import tinygen.functional as F
 from tinygen import Function, Tensor, nn, random_state, tensor
+from tinygen.engine.mode import is_recording
 from tinygen.testing import adjoint_check, gradcheck, gradcheck_module, gradgradcheck, random_tensor, tensors
 
 modest = settings(deadline=None, max_examples=50)
@@ -50,6 +51,13 @@ class OneElementWrong(Square):
         slope = numpy.full(x.shape, 2.0)
         slope.flat[-1] = 2.01
         return g * Tensor(slope) * x
+
+
+class TwoGradients(Square):
+    """Right where nothing is recorded. What is recorded is a function of its own, whose derivative is right, too."""
+
+    def backward(self, g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        return g * (2.1 if is_recording() else 2.0) * x
 
 
 class NoGradientToTheSecond(Function):
@@ -125,6 +133,11 @@ class TestGradcheck:
             gradgradcheck(applied(RawSquare), some(4, 5))
         with pytest.raises(AssertionError, match=r"order 2, g \(4, 5\)"):
             gradgradcheck(applied(RawGradient), some(4, 5))
+
+    def test_fails_where_a_recorded_gradient_is_another(self) -> None:
+        gradcheck(applied(TwoGradients), some(4, 5))
+        with pytest.raises(AssertionError, match=r"backward gives another gradient of order 1 with create_graph=True: -?[\d.]+ along"):
+            gradgradcheck(applied(TwoGradients), some(4, 5))
 
     def test_fails_on_a_function_that_changes_its_input(self) -> None:
         with pytest.raises(AssertionError, match="the function changed its input 0"):

@@ -37,9 +37,10 @@ def gradcheck(function: Callable[..., Tensor], *inputs: Tensor, order: int = 1, 
     what rounding does to a difference quotient. Where they differ by more, quotients of other steps show
     how uncertain the quotient is.
 
-    Raises AssertionError where they do not agree, and where function changes its inputs. The message has
-    the input, the order and both numbers. It compares the gradient element by element and says what the
-    wrong elements have in common. Works under `python -O`, too.
+    Raises AssertionError where they do not agree, where function changes its inputs, and, above order 1,
+    where backward gives another gradient if it is recorded. The message has the input, the order and both
+    numbers. It compares the gradient element by element and says what the wrong elements have in common.
+    Works under `python -O`, too.
     """
     __tracebackhide__ = True
     if not callable(function):
@@ -99,6 +100,13 @@ def check(
                 raise AssertionError(f"the function changed its {name}")
         function = _directional_derivative(function, directions)
         inputs, names = [*inputs, Tensor(c.data, requires_grad=True)], [*names, "g"]
+        if order < orders:  # backward may compute otherwise what is to be differentiated in turn
+            plain, recorded = sum(map(_dot, gradients, directions)), function(*inputs).item()
+            if not abs(plain - recorded) <= tolerance * max(size, abs(plain)):
+                raise AssertionError(
+                    f"backward gives another gradient of order {order} with create_graph=True: {recorded:.10g} along a random direction, "
+                    f"where it gives {plain:.10g} without; the two must agree"
+                )
 
 
 def _directional_derivative(function: Callable[..., Tensor], directions: Sequence[Tensor]) -> Callable[..., Tensor]:
