@@ -1,6 +1,5 @@
 # mypy: allow-untyped-defs
-"""Sums per channel (over all axes but the last), batch norm with its leaky ReLU, group norm, and the
-deviation within a batch.
+"""Sums per channel (over all axes but the last), batch and group norm, and the deviation in a batch.
 
 Batch norm takes one pass for the sums and one for the result. Sums are in double precision. Four
 rows are added together before they are added to the sums. So the sums are read and written a

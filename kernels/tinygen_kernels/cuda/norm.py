@@ -1,6 +1,5 @@
 # mypy: allow-untyped-defs
-"""Sums per channel (over all axes but the last), batch norm with its leaky ReLU, group norm, and the
-deviation within a batch.
+"""Sums per channel (over all axes but the last), batch and group norm, and the deviation in a batch.
 
 An array is treated as rows x channels, and a sum is a tree. A block is 32 channels wide and 8
 threads deep, and sums 256 rows, or more if there are very many. A thread steps down its channel by 8
