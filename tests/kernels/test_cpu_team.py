@@ -1,104 +1,133 @@
-"""The threads that share a loop."""
+# mypy: allow-untyped-defs
+"""The threads that share a loop. The kernels here tell which thread has run each item."""
 
+import contextlib
 import os
-import queue
+import sys
 import threading
-import weakref
-from collections.abc import Callable, Iterator
-from typing import Any
+import time
+from collections.abc import Iterator
 
+import numpy
 import pytest
+from numba import types
 from tinygen_kernels.cpu import team
+from tinygen_kernels.cpu.atomic import read_atomically
+from tinygen_kernels.cpu.parallel import launch_shared
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the kernels of these tests call functions of POSIX")
+
+this_thread = types.ExternalFunction("pthread_self", types.int64())
+sleep = types.ExternalFunction("usleep", types.int32(types.uint32))
 
 
 @pytest.fixture(autouse=True)
 def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A team of this thread and one helper."""
+    """A team of this thread and one helper, and compiled kernels: while one is compiled, the helper falls asleep."""
+    for kernel, arguments in ((meet, (numpy.ones(4, numpy.int64), 0)), (hold, (zeros(2), numpy.ones(1, numpy.int64)))):
+        launch_shared(kernel, 2, 1, *arguments)
+    with contextlib.suppress(ZeroDivisionError):
+        launch_shared(fail, 2, 1, numpy.ones(2, numpy.int64), 0)
     monkeypatch.setattr(team, "threads", lambda: 2)
-    forget = team._invitations.cache_clear
-    forget()
+    team.team.cache_clear()
     yield
-    forget()
+    team.team.cache_clear()
 
 
-def in_helper(work: Callable[[], Any]) -> Callable[[], None]:
-    """Does `work` in the helper only, and has the leader wait until the helper has begun."""
-    leader, begun = threading.get_ident(), threading.Event()
-
-    def share() -> None:
-        if threading.get_ident() == leader:
-            assert begun.wait(60)
-        else:
-            begun.set()
-            work()
-
-    return share
+def meet(item, ran, slow):
+    """Wait until another thread runs the other item, for at most ten seconds; then the slow item takes longer."""
+    ran[item] = this_thread()
+    for _ in range(10_000):
+        if read_atomically(ran, 1 - item):
+            break
+        sleep(1000)
+    if item == slow:
+        sleep(50_000)
+        ran[2 + item] = 1
 
 
-def test_the_leader_waits_for_a_helper_that_has_begun() -> None:
-    done: list[int] = []
-    leaving = threading.Event()
-    threading.Timer(0.05, leaving.set).start()
-    team.run(in_helper(lambda: (leaving.wait(60), done.append(1))), 1)
-    assert done == [1]
+def hold(item, ran, free):
+    """Wait until free[0] is set."""
+    ran[item] = this_thread()
+    while not read_atomically(free, 0):
+        sleep(1000)
 
 
-def test_the_leader_does_not_wait_for_a_helper_that_has_not_begun() -> None:
-    """The only helper is kept busy by another loop, whose leader waits for it."""
-    free, results = threading.Event(), queue.SimpleQueue()  # type: ignore[var-annotated]
-    begun = threading.Event()
+def work(item, ran):
+    ran[item] = this_thread()
 
-    def occupy() -> None:
-        if threading.current_thread() is other:
-            assert begun.wait(60)
-        else:
-            begun.set()
-            assert free.wait(60)
 
-    other = threading.Thread(target=team.run, args=(occupy, 1))
+def fail(item, ran, leader):
+    """Raise in the helper only, when both threads run an item."""
+    ran[item] = this_thread()
+    while not read_atomically(ran, 1 - item):
+        sleep(1000)
+    if ran[item] != leader:
+        raise ZeroDivisionError("in a helper")
+
+
+def zeros(count: int) -> numpy.ndarray:
+    return numpy.zeros(count, numpy.int64)
+
+
+@pytest.mark.parametrize("slow", [0, 1])
+def test_two_threads_run_the_items_and_the_leader_waits_for_both(slow: int) -> None:
+    """The leader takes the first item; its own is the slow one in the first case, the helper's in the second."""
+    ran = zeros(4)
+    launch_shared(meet, 2, 2, ran, slow)
+    assert len(set(ran[:2])) == 2 and threading.get_ident() in ran[:2]
+    assert ran[2 + slow] == 1
+
+
+def test_a_sleeping_helper_is_woken() -> None:
+    launch_shared(meet, 2, 2, zeros(4), 0)
+    for _ in range(1000):
+        if team.team().asleep:
+            break
+        time.sleep(0.01)
+    assert len(team.team().asleep) == 1
+    ran = zeros(4)
+    launch_shared(meet, 2, 2, ran, 0)
+    assert len(set(ran[:2])) == 2
+
+
+def test_a_launch_beside_another_one_does_not_wait_for_its_helper() -> None:
+    held, free = zeros(2), zeros(1)
+    other = threading.Thread(target=launch_shared, args=(hold, 2, 2, held, free))
     other.start()
-    assert begun.wait(60)
-    team.run(lambda: results.put(threading.get_ident()), 1)
-    assert results.get_nowait() == threading.get_ident() and results.empty()
-    free.set()
+    while not held.all():
+        time.sleep(0.001)
+    ran = zeros(100)
+    launch_shared(work, 100, 2, ran)
+    assert set(ran) == {threading.get_ident()}
+    free[0] = 1
     other.join()
-    team.run(in_helper(lambda: results.put("helper")), 1)  # after the invitation that it had missed
-    assert results.get_nowait() == "helper" and results.empty()
+    ran = zeros(4)
+    launch_shared(meet, 2, 2, ran, 0)
+    assert len(set(ran[:2])) == 2
 
 
 def test_what_a_helper_raises_is_raised_to_the_leader_and_the_helper_goes_on() -> None:
-    def fail() -> None:
-        raise ZeroDivisionError("in a helper")
-
     for _ in range(2):
         with pytest.raises(ZeroDivisionError, match="in a helper"):
-            team.run(in_helper(fail), 1)
+            launch_shared(fail, 2, 2, zeros(2), threading.get_ident())
 
 
-def test_an_invitation_that_nobody_has_read_keeps_no_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
-    unread: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    monkeypatch.setattr(team, "_invitations", lambda: unread)
-
-    class Work:
-        def __call__(self) -> None:
-            pass
-
-    work = Work()
-    alive = weakref.ref(work)
-    team.run(work, 3)
-    del work
-    assert unread.qsize() == 3 and alive() is None
+def test_what_the_leader_raises_alone_is_raised() -> None:
+    with pytest.raises(ZeroDivisionError, match="in a helper"):
+        launch_shared(fail, 2, 1, numpy.ones(2, numpy.int64), 0)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_forked_child_has_helpers_of_its_own() -> None:
-    team.run(in_helper(lambda: None), 1)
+    launch_shared(meet, 2, 2, zeros(4), 0)
     child = os.fork()
     if child == 0:
         status = 1
         try:
-            team.run(in_helper(lambda: None), 1)
-            status = 0
+            ran = zeros(4)
+            launch_shared(meet, 2, 2, ran, 0)
+            status = int(len(set(ran[:2])) != 2)
         finally:
             os._exit(status)
     assert os.waitpid(child, 0)[1] == 0

@@ -2,9 +2,9 @@
 
 Read `conv.py` for the idea, `plan.py` for the table and the words, `simd.py` for the tile, then
 `weight.py`, `ranges.py`, `panels.py` and `products.py`, and `winograd.py` and `winograd_weight.py`
-for 3x3 kernels with fewer multiplications. `vector.py`, `parallel.py`, `team.py`, `cache.py` and
-`memory.py` explain what these use. `elementwise.py`, `norm.py` and `pool.py` can be read on their
-own.
+for 3x3 kernels with fewer multiplications. `vector.py`, `parallel.py`, `team.py`, `atomic.py`,
+`compiled.py`, `cache.py` and `memory.py` explain what these use. `elementwise.py`, `norm.py` and
+`pool.py` can be read on their own.
 """
 
 from tinygen_kernels.cpu.conv import conv2d, conv2d_data, conv2d_weight

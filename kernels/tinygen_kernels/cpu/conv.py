@@ -65,10 +65,11 @@ import numpy
 
 from tinygen_kernels import Array, Padding, Pair
 from tinygen_kernels.cpu import winograd, winograd_weight
+from tinygen_kernels.cpu.compiled import helper
 from tinygen_kernels.cpu.elementwise import leaky_relu
 from tinygen_kernels.cpu.memory import empty, flat
 from tinygen_kernels.cpu.panels import as_panels, copy, strip_count
-from tinygen_kernels.cpu.parallel import helper, launch
+from tinygen_kernels.cpu.parallel import launch
 from tinygen_kernels.cpu.plan import FEW_CHANNELS, Window, by_rows, gather_plan, product_table
 from tinygen_kernels.cpu.simd import PIXELS, gather_tile, prefetch, tile_width
 from tinygen_kernels.cpu.weight import weight_gradient

@@ -7,8 +7,9 @@ An item is a fixed number of consecutive elements.
 import numpy
 
 from tinygen_kernels import Array, Arrays
+from tinygen_kernels.cpu.compiled import helper
 from tinygen_kernels.cpu.memory import empty, flat
-from tinygen_kernels.cpu.parallel import helper, launch
+from tinygen_kernels.cpu.parallel import launch
 
 _ITEM = 1 << 16  # elements; an even number, because random words come in pairs
 

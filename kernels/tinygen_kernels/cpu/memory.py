@@ -10,7 +10,7 @@ from typing import Any
 import numpy
 
 from tinygen_kernels import Array
-from tinygen_kernels.cpu.parallel import compiled
+from tinygen_kernels.cpu.compiled import compiled
 
 # A training step asks for arrays of the same sizes again and again. New memory from the system
 # costs a page fault for every few KiB. So the memory of large arrays is kept for the next arrays of

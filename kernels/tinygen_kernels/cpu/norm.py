@@ -14,9 +14,10 @@ from typing import Any
 import numpy
 
 from tinygen_kernels import Array, Average, moments
+from tinygen_kernels.cpu.compiled import helper
 from tinygen_kernels.cpu.elementwise import leaky
 from tinygen_kernels.cpu.memory import empty, flat
-from tinygen_kernels.cpu.parallel import helper, launch
+from tinygen_kernels.cpu.parallel import launch
 
 _WIDTH = 64  # about the least number of elements in a row
 _ITEM = 1 << 14  # the least number of elements in an item

@@ -7,8 +7,9 @@
 import numpy
 
 from tinygen_kernels import Array
+from tinygen_kernels.cpu.compiled import helper
 from tinygen_kernels.cpu.memory import empty, flat
-from tinygen_kernels.cpu.parallel import helper, launch
+from tinygen_kernels.cpu.parallel import launch
 from tinygen_kernels.cpu.simd import tile_width
 
 # `as_panels` copies weights so that a tile reads them from consecutive addresses. With fewer output

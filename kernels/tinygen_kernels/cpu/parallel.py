@@ -1,33 +1,21 @@
-"""How the kernels of this package are compiled and started."""
+"""How the kernels of this package are started."""
 
 import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy
-from numba import types
-from numba.extending import intrinsic, register_jitable
 
 from tinygen_kernels.cpu import team
-from tinygen_kernels.cpu.cache import Cache
+from tinygen_kernels.cpu.atomic import add_atomically, code_of, throw
+from tinygen_kernels.cpu.compiled import compiled, helper
 
-# Decorator of a function that kernels call. The function is compiled into each of them.
-helper = functools.cache(register_jitable(error_model="numpy"))
-
-# Waking a thread takes as long as work on about this many numbers.
+# Sharing a loop takes as long as work on about this many numbers.
 WORTH_A_THREAD = 1 << 16
 
 # A thread takes its items in about this many turns, so that all threads end at about the same time.
 _TURNS = 16
-
-
-def compiled(function: Callable[..., Any], **options: Any) -> Any:
-    """The function, compiled at its first call. The machine code is kept for the next run."""
-    dispatcher: Any = numba.njit(function, error_model="numpy", **options)
-    dispatcher._cache = Cache(function)
-    return dispatcher
 
 
 def launch(kernel: Callable[..., None], items: int, *arguments: Any) -> None:
@@ -48,12 +36,11 @@ def launch(kernel: Callable[..., None], items: int, *arguments: Any) -> None:
 
 def launch_shared(kernel: Callable[..., None], items: int, threads: int, *arguments: Any) -> None:
     """`launch` in at most this many threads."""
-    loop, taken = _loop(kernel), numpy.zeros(1, numpy.int64)
-    if threads < 2:
-        loop(taken, items, items, *arguments)
-    else:
-        turn = -(-items // (threads * _TURNS))
-        team.run(lambda: loop(taken, items, turn, *arguments), threads - 1)
+    helpers, turn, taken = 0, items, numpy.zeros(1, numpy.int64)
+    if threads > 1:
+        helpers, turn = threads - 1, -(-items // (threads * _TURNS))
+        team.team().wake(helpers)
+    _loop(kernel)(team.team().board, helpers, taken, items, turn, *arguments)
 
 
 @functools.cache
@@ -67,25 +54,25 @@ def _loop(kernel: Callable[..., None]) -> Callable[..., None]:
     item, *others = inspect.signature(kernel).parameters
     name, parameters = f"{kernel.__name__}_loop", ", ".join(others)
     source = f"""
-def {name}(_taken, _items, _turn, {parameters}):
-    _first = add_atomically(_taken, _turn)
+def take(_taken, _items, _turn, {parameters}):
+    _first = add_atomically(_taken, 0, _turn)
     while _first < _items:
         for {item} in range(_first, min(_first + _turn, _items)):
             _kernel({item}, {parameters})
-        _first = add_atomically(_taken, _turn)
+        _first = add_atomically(_taken, 0, _turn)
+
+def {name}(_board, _helpers, _taken, _items, _turn, {parameters}):
+    _code, _arguments = _addresses((_taken, _items, _turn, {parameters}))
+    throw(lead(_board, _helpers, _code, _arguments))
 """
-    namespace: dict[str, Any] = {"add_atomically": add_atomically, "_kernel": helper(kernel), "__name__": kernel.__module__}
+    namespace: dict[str, Any] = {
+        "add_atomically": add_atomically,
+        "throw": throw,
+        "lead": team.lead,
+        "_kernel": helper(kernel),
+        "__name__": kernel.__module__,
+    }
     # The cache identifies a function by file and name, so the loop is given the kernel's file.
     exec(compile(source, kernel.__code__.co_filename, "exec"), namespace)
+    namespace["_addresses"] = code_of(namespace["take"])
     return compiled(namespace[name], nogil=True)
-
-
-@intrinsic
-def add_atomically(_typing: Any, array: Any, number: Any) -> Any:
-    """Add the number to array[0] and return what was there before, as one step for all threads."""
-
-    def lower(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        first = context.make_array(array)(context, builder, values[0]).data
-        return builder.atomic_rmw("add", first, values[1], "seq_cst")
-
-    return types.int64(array, types.int64), lower

@@ -13,8 +13,9 @@ import numpy
 from numba.core import cgutils
 
 from tinygen_kernels import Array, Padding, Pair
+from tinygen_kernels.cpu.compiled import helper
 from tinygen_kernels.cpu.memory import empty, flat
-from tinygen_kernels.cpu.parallel import helper, launch
+from tinygen_kernels.cpu.parallel import launch
 from tinygen_kernels.cpu.simd import prefetch
 from tinygen_kernels.cpu.vector import Writer, int64, intrinsic
 from tinygen_kernels.geometry import pooled_size

@@ -1,8 +1,13 @@
 """The threads that share a loop.
 
-A thread that launches a loop invites helpers and begins at once. A helper joins as soon as a core
-is free for it. All take items from one counter until none is left, and the launch waits only for
-the helpers that have joined.
+A thread that launches a loop posts it on a board and begins at once. The helpers, threads that
+watch the board, join as soon as they see it and a core is free for them. All take items from one
+counter until none is left, and the launch waits only for the helpers that have joined.
+
+Helpers run compiled code, without Python's lock. One that watches joins within a microsecond. To
+wake one that sleeps takes 50 microseconds, and in a virtual machine often a millisecond. So a
+helper watches for about a millisecond after each loop, since in a training step the next loop comes
+soon, and sleeps then, until a launch wakes it.
 
 Numba's own parallel loops, by TBB, OpenMP or its workqueue, give each thread a share in advance and
 wait for every thread. A core that another program holds then delays the whole loop.
@@ -10,12 +15,31 @@ wait for every thread. A core that another program holds then delays the whole l
 
 import functools
 import os
-import queue
+import sys
 import threading
-from collections.abc import Callable
-from typing import Any
 
-from numba import config
+import numpy
+from numba import config, types
+
+from tinygen_kernels import Array
+from tinygen_kernels.cpu.atomic import add_atomically, call, exchange, read_atomically, relax
+from tinygen_kernels.cpu.compiled import compiled, helper
+
+# The words of a board, each on a cache line of its own: writing one does not slow those who read another.
+_OWNED, _CODE, _ARGUMENTS, _PLACES, _ENDED, _EXCEPTION = range(0, 96, 16)
+_WORDS = 96
+
+# How often a thread looks for what it waits for before it lets others have its core, and a helper before it sleeps.
+_PATIENCE, _WATCH = 1 << 13, 1 << 11
+
+if sys.platform == "win32":
+    _yield = types.ExternalFunction("SwitchToThread", types.int32())
+    _sleep = types.ExternalFunction("Sleep", types.void(types.uint32))  # milliseconds
+    _NAP = 1
+else:
+    _yield = types.ExternalFunction("sched_yield", types.int32())
+    _sleep = types.ExternalFunction("usleep", types.int32(types.uint32))
+    _NAP = 20
 
 
 def threads() -> int:
@@ -24,67 +48,84 @@ def threads() -> int:
     return count
 
 
-def run(work: Callable[[], Any], helpers: int) -> None:
-    """Call work() in this thread and in at most `helpers` others at once.
+class Team:
+    """A board and the helpers that watch it, which begin at once."""
 
-    `work` returns when nothing is left to do. What it raises in any thread is raised here.
-    """
-    call, invitations = _Call(work, helpers), _invitations()
-    for _ in range(helpers):
-        invitations.put(call)
-    try:
-        work()
-    finally:
-        call.end()
+    def __init__(self, helpers: int):
+        self.board: Array = numpy.zeros(_WORDS, numpy.int64)
+        self.asleep: list[threading.Lock] = []  # what each sleeping helper waits for
+        for _ in range(helpers):
+            threading.Thread(target=self._help, name="tinygen kernels", daemon=True).start()
 
-
-class _Call:
-    """What `run` was called for, and the places of its helpers."""
-
-    def __init__(self, work: Callable[[], Any], helpers: int):
-        self._work, self._helpers = work, helpers
-        self._places = [True] * helpers  # `pop` gives a place to one thread only
-        self._ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
-
-    def join(self) -> None:
-        """Help, unless the call has ended."""
-        if self._take_place():
+    def wake(self, helpers: int) -> None:
+        """Wake so many helpers, if they sleep."""
+        for _ in range(min(helpers, len(self.asleep))):
             try:
-                self._work()
-                self._ended.put(None)
-            except BaseException as error:
-                self._ended.put(error)
+                self.asleep.pop().release()
+            except IndexError:  # another thread has woken it
+                return
 
-    def end(self) -> None:
-        """Take the places that are left, and wait for the helpers that have the others."""
-        joined = self._helpers
-        while self._take_place():
-            joined -= 1
-        errors = [self._ended.get() for _ in range(joined)]
-        del self._work  # it holds arrays, and an invitation that nobody has read yet holds this call
-        for error in filter(None, errors):
-            raise error
-
-    def _take_place(self) -> bool:
-        try:
-            return self._places.pop()
-        except IndexError:
-            return False
+    def _help(self) -> None:
+        woken = threading.Lock()
+        woken.acquire()
+        while True:
+            _watch(self.board)
+            self.asleep.append(woken)
+            # A thread may have looked for sleepers before, and posted its loop after this helper's last look.
+            if not woken.acquire(timeout=0.001):
+                if self.board[_PLACES] > 0:
+                    self.wake(1)
+                woken.acquire()
 
 
 @functools.cache
-def _invitations() -> "queue.SimpleQueue[_Call]":
-    """The queue that the helpers read. The first call starts them."""
-    invitations: queue.SimpleQueue[_Call] = queue.SimpleQueue()
+def team() -> Team:
+    """The only team of this process."""
+    return Team(threads() - 1)
 
-    def help() -> None:
-        while True:
-            invitations.get().join()
 
-    for _ in range(threads() - 1):
-        threading.Thread(target=help, name="tinygen kernels", daemon=True).start()
-    return invitations
+@helper
+def lead(board, helpers, code, arguments):  # type: ignore[no-untyped-def]
+    """Call the code in this thread and in at most so many helpers: an exception's address, or 0.
+
+    If another thread has posted a loop, nobody helps with this one.
+    """
+    if helpers == 0 or exchange(board, _OWNED, 1):
+        return call(code, arguments)
+    board[_CODE], board[_ARGUMENTS], board[_ENDED], board[_EXCEPTION] = code, arguments, 0, 0
+    exchange(board, _PLACES, helpers)  # from here on helpers join
+    exception = call(code, arguments)
+    joined = helpers - max(exchange(board, _PLACES, 0), 0)
+    looks = 0
+    while read_atomically(board, _ENDED) < joined:
+        looks += 1
+        if looks < _PATIENCE:
+            relax()
+        else:
+            _sleep(_NAP)
+    exception = exception or board[_EXCEPTION]
+    exchange(board, _OWNED, 0)
+    return exception
+
+
+@functools.partial(compiled, nogil=True)
+def _watch(board):  # type: ignore[no-untyped-def]
+    """Help with all loops that are posted, until none was for a while."""
+    looks = 0
+    while looks < _PATIENCE + _WATCH:
+        # Who takes a place after the last has the number 0 or less, and `lead` does not count it.
+        if read_atomically(board, _PLACES) > 0 and add_atomically(board, _PLACES, -1) > 0:
+            exception = call(board[_CODE], board[_ARGUMENTS])
+            if exception:
+                board[_EXCEPTION] = exception
+            add_atomically(board, _ENDED, 1)
+            looks = 0
+        looks += 1
+        if looks < _PATIENCE:
+            relax()
+        else:
+            _yield()
 
 
 if hasattr(os, "register_at_fork"):  # threads do not survive a fork: the child starts its own
-    os.register_at_fork(after_in_child=_invitations.cache_clear)
+    os.register_at_fork(after_in_child=team.cache_clear)

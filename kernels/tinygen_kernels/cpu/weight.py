@@ -16,9 +16,10 @@ line further apart. Without that, layers of 64 channels took 1.4 times as long.
 import numpy
 
 from tinygen_kernels import Array, Pair
+from tinygen_kernels.cpu.compiled import helper
 from tinygen_kernels.cpu.memory import empty, flat
 from tinygen_kernels.cpu.panels import copy, strip_count
-from tinygen_kernels.cpu.parallel import helper, launch
+from tinygen_kernels.cpu.parallel import launch
 from tinygen_kernels.cpu.plan import Plan, Window, by_rows, indices, kept
 from tinygen_kernels.cpu.ranges import of_images, ranges
 from tinygen_kernels.cpu.simd import ROWS, outer_tile, prefetch, tile_width

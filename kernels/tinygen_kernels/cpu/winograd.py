@@ -78,9 +78,11 @@ import numpy
 from numba.core import cgutils
 
 from tinygen_kernels import Array, Pair
+from tinygen_kernels.cpu.atomic import add_atomically
+from tinygen_kernels.cpu.compiled import helper
 from tinygen_kernels.cpu.memory import empty, flat
 from tinygen_kernels.cpu.panels import as_panels, strip_count
-from tinygen_kernels.cpu.parallel import add_atomically, helper, launch
+from tinygen_kernels.cpu.parallel import launch
 from tinygen_kernels.cpu.plan import Window, product_table
 from tinygen_kernels.cpu.simd import PIXELS, VECTORS, gather_tile, tile_width
 from tinygen_kernels.cpu.team import threads
@@ -159,7 +161,7 @@ def _convolve(worker, images, kernels, table, top, left, bias, slope, zeros, one
     (_, height, width, channels), (count, rows, columns, outputs) = images.shape, result.shape
     strips, down, across = kernels.shape[1], (rows + 1) // 2, (columns + 1) // 2
     own_patches, own_products, patch_plane, product_plane = patches[worker], products[worker], patches.shape[2], products.shape[2]
-    first = add_atomically(taken, _TILES)
+    first = add_atomically(taken, 0, _TILES)
     while first < count * down * across:
         tiles = min(_TILES, count * down * across - first)
         for t in range(tiles):
@@ -176,7 +178,7 @@ def _convolve(worker, images, kernels, table, top, left, bias, slope, zeros, one
         for t in range(tiles):
             n, row, column = place(first + t, down, across)
             result_tile(own_products, t * outputs, product_plane, bias, slope, result[n], row, column, rows, columns, outputs)
-        first = add_atomically(taken, _TILES)
+        first = add_atomically(taken, 0, _TILES)
 
 
 @intrinsic

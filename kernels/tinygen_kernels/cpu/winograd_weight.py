@@ -28,8 +28,9 @@ from numba.core import cgutils
 
 from tinygen_kernels import Array, Padding
 from tinygen_kernels.cpu import winograd
+from tinygen_kernels.cpu.atomic import add_atomically
 from tinygen_kernels.cpu.memory import empty, flat
-from tinygen_kernels.cpu.parallel import add_atomically, launch
+from tinygen_kernels.cpu.parallel import launch
 from tinygen_kernels.cpu.plan import Window
 from tinygen_kernels.cpu.simd import VECTORS, outer_rows
 from tinygen_kernels.cpu.team import threads
@@ -83,7 +84,7 @@ def _sum(worker, x, y, top, left, zeros, offsets, pairs, taken, patches, spreads
     patch_pitch, spread_pitch = patches.shape[3], spreads.shape[3]
     patch_plane, spread_plane = patches.shape[2] * patch_pitch, spreads.shape[2] * spread_pitch
     own_patches, own_spreads, blocks = patches[worker], spreads[worker], (count * down * across + _TILES - 1) // _TILES
-    number = add_atomically(taken, 1)
+    number = add_atomically(taken, 0, 1)
     while number < len(sums):
         total = sums[number]
         total[:] = 0
@@ -100,7 +101,7 @@ def _sum(worker, x, y, top, left, zeros, offsets, pairs, taken, patches, spreads
                 for low in range(0, offsets.size, _ROWS):
                     to = target + low * outputs
                     full_tile(own_patches, patch, offsets, low, own_spreads, spread, pairs, used, total, to, outputs)
-        number = add_atomically(taken, 1)
+        number = add_atomically(taken, 0, 1)
 
 
 def _finish(channel, total, w):

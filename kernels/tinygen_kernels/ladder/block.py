@@ -30,8 +30,8 @@ import numpy
 from numba.core import cgutils
 
 from tinygen_kernels import Array, Pair
+from tinygen_kernels.cpu.compiled import compiled
 from tinygen_kernels.cpu.memory import empty
-from tinygen_kernels.cpu.parallel import compiled
 from tinygen_kernels.cpu.vector import VECTOR_BYTES, int64, intrinsic
 from tinygen_kernels.ladder import zeros
 

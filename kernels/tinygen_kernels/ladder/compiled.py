@@ -12,7 +12,7 @@ rounded differently, so the compiler may not change the order. Nor can it use th
 add several numbers at once: those of AVX2 add 8, and two of them start in each cycle.
 """
 
-from tinygen_kernels.cpu.parallel import compiled
+from tinygen_kernels.cpu.compiled import compiled
 from tinygen_kernels.ladder import loops
 
 convolve = compiled(loops.convolve)

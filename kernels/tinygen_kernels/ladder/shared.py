@@ -14,7 +14,7 @@ saves, and there the next rung is slower.
 """
 
 from tinygen_kernels import Array, Pair
-from tinygen_kernels.cpu.parallel import compiled
+from tinygen_kernels.cpu.compiled import compiled
 
 
 def convolve(x: Array, w: Array, stride: Pair, dilation: Pair, y: Array) -> None:
