@@ -82,10 +82,10 @@ def test_two_threads_run_the_items_and_the_leader_waits_for_both(slow: int) -> N
 def test_a_sleeping_helper_is_woken() -> None:
     launch_shared(meet, 2, 2, zeros(4), 0)
     for _ in range(1000):
-        if team.team().asleep:
+        if team.team()._asleep:
             break
         time.sleep(0.01)
-    assert len(team.team().asleep) == 1
+    assert len(team.team()._asleep) == 1
     ran = zeros(4)
     launch_shared(meet, 2, 2, ran, 0)
     assert len(set(ran[:2])) == 2

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-_PAUSE = 0.004  # seconds, until the threads of the engine before have gone to sleep
+_PAUSE = 0.02  # seconds, until the threads of the engine before have gone to sleep, which takes those of PyTorch 10 ms
 _WARM_UP = 2  # turns that do not count
 _IN_A_ROW = 10  # calls on a GPU, so that starting one overlaps with running the one before, as in a program
 

@@ -13,6 +13,8 @@ Numba's own parallel loops, by TBB, OpenMP or its workqueue, give each thread a 
 wait for every thread. A core that another program holds then delays the whole loop.
 """
 
+import contextlib
+import ctypes
 import functools
 import os
 import sys
@@ -42,6 +44,13 @@ else:
     _NAP = 20
 
 
+# In a virtual machine, Linux takes a core that has nothing to do for one that the host has taken away. It then wakes a helper on the core
+# of the thread that wakes it, where the helper waits for milliseconds. So that thread rules out its own core first.
+_CHOOSES_CORES = sys.platform == "linux"
+if _CHOOSES_CORES:
+    _this_core = ctypes.CDLL(None).sched_getcpu
+
+
 def threads() -> int:
     """The most threads that share a loop: as many as there are cores, or NUMBA_NUM_THREADS."""
     count: int = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
@@ -53,29 +62,42 @@ class Team:
 
     def __init__(self, helpers: int):
         self.board: Array = numpy.zeros(_WORDS, numpy.int64)
-        self.asleep: list[threading.Lock] = []  # what each sleeping helper waits for
+        self._asleep: list[tuple[threading.Lock, int]] = []  # what each sleeping helper waits for, and the helper
+        self._cores: set[int] = set()  # that the thread which last woke a helper may use
         for _ in range(helpers):
             threading.Thread(target=self._help, name="tinygen kernels", daemon=True).start()
 
     def wake(self, helpers: int) -> None:
         """Wake so many helpers, if they sleep."""
-        for _ in range(min(helpers, len(self.asleep))):
+        for _ in range(min(helpers, len(self._asleep))):
             try:
-                self.asleep.pop().release()
+                woken, helper = self._asleep.pop()
             except IndexError:  # another thread has woken it
                 return
+            if _CHOOSES_CORES:
+                self._cores = os.sched_getaffinity(0)
+                _use(helper, self._cores - {_this_core()})
+            woken.release()
 
     def _help(self) -> None:
-        woken = threading.Lock()
+        woken, helper = threading.Lock(), threading.get_native_id()
         woken.acquire()
         while True:
             _watch(self.board)
-            self.asleep.append(woken)
+            self._asleep.append((woken, helper))
             # A thread may have looked for sleepers before, and posted its loop after this helper's last look.
             if not woken.acquire(timeout=0.001):
                 if self.board[_PLACES] > 0:
                     self.wake(1)
                 woken.acquire()
+            if _CHOOSES_CORES:
+                _use(helper, self._cores)
+
+
+def _use(thread: int, cores: set[int]) -> None:
+    """From now on the thread uses these cores, if it may."""
+    with contextlib.suppress(OSError):  # there are none, or the system refuses
+        os.sched_setaffinity(thread, cores)
 
 
 @functools.cache
