@@ -4,12 +4,13 @@ from typing import Any
 
 import numpy
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from kernel_shapes import Convolution, error, pairs
 from test_cpu_conv import TOLERANCE
 from tinygen_kernels import cpu, reference
 from tinygen_kernels.cpu import winograd, winograd_weight
+from tinygen_kernels.geometry import source_tables
 
 SAME = (1, 1), ((1, 1), (1, 1)), (1, 1)
 seeds = st.integers(0, 2**32 - 1)
@@ -18,6 +19,7 @@ seeds = st.integers(0, 2**32 - 1)
 @pytest.fixture(autouse=True)
 def also_few_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(winograd, "_LEAST_TILES", 1)
+    monkeypatch.setattr(winograd, "_WORTH", 1e9)
     monkeypatch.setattr(winograd_weight, "_LEAST_SUMS", 0)
     monkeypatch.setattr(winograd_weight, "_SUM_TILES", 20)
 
@@ -25,14 +27,14 @@ def also_few_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
 @st.composite
 def convolutions(draw: st.DrawFn) -> Convolution:
     """Some pad by more than the kernel reaches, so that the gradient of the image crops."""
-    padding, output = (draw(pairs(0, 3)), draw(pairs(0, 3))), draw(pairs(6, 13))
+    padding, output = (draw(pairs(0, 3)), draw(pairs(0, 3))), draw(pairs(5, 13))
     size = output[0] + 2 - sum(padding[0]), output[1] + 2 - sum(padding[1])
     channels, outputs = draw(st.sampled_from([(32, 32), (32, 64), (96, 32)]))
     return Convolution(draw(st.integers(1, 3)), size, channels, outputs, (3, 3), (1, 1), padding, (1, 1))
 
 
-def taken(images: Any, c: Convolution, shape: tuple[int, ...]) -> bool:
-    return winograd.pays(images, (c.kernel_size, *c.window), shape)
+def taken(images: Any, c: Convolution, shape: tuple[int, ...], data: bool) -> bool:
+    return winograd.pays(images, (c.kernel_size, *c.window), shape, data)
 
 
 @settings(deadline=None, max_examples=25)
@@ -42,8 +44,7 @@ def test_the_reference_is_met_as_by_the_direct_convolution(c: Convolution, with_
     b, d = (w[0, 0, 0], w[0, 0, :, 0]) if with_bias else (None, None)
     exact = [None if array is None else array.astype(numpy.float64) for array in (x, w, g, b, d)]
     y, dx = cpu.conv2d(x, w, b, *c.window, slope), cpu.conv2d_data(g, w, d, c.size, *c.window, slope)
-    assert taken(x, c, y.shape) and winograd_weight.pays(x, g, (c.kernel_size, *c.window))
-    assert taken(g, c, dx.shape) == (min(c.size) >= 6)
+    assert taken(x, c, y.shape, False) and taken(g, c, dx.shape, True) and winograd_weight.pays(x, g, (c.kernel_size, *c.window))
     for name, result, expected in (
         ("w", cpu.conv2d_weight(x, g, c.kernel_size, *c.window), reference.conv2d_weight(exact[0], exact[2], c.kernel_size, *c.window)),
         ("y", y, reference.conv2d(exact[0], exact[1], exact[3], *c.window, slope)),
@@ -96,5 +97,15 @@ def test_it_is_taken_only_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None
     assert weight_pays(8, 16, 64) and weight_pays(8, 16, 256) and not weight_pays(7, 16, 64) and not weight_pays(8, 16, 288)
     assert not pays(16, 16, 16, 64) and not pays(16, 16, 64, 16) and not pays(16, 16, 80, 64) and not pays(16, 16, 0, 64)
     assert not pays(64, 5, 64, 64) and not pays(7, 8, 64, 64) and not pays(16, 16, 64, 64, "f8")
+    small, large, window = (64, 4, 4, 64), (64, 6, 6, 64), ((3, 3), (1, 1), ((0, 0), (0, 0)), (1, 1))
+    assert winograd.pays(numpy.empty(large, "f4"), window, small)  # all taps are inside the image: 64 of 144 multiplications
+    assert not winograd.pays(numpy.empty(small, "f4"), window, large, data=True)  # 144 of 144
     for size, stride, dilation in (((3, 4), (1, 1), (1, 1)), ((3, 3), (2, 1), (1, 1)), ((3, 3), (1, 1), (1, 2))):
         assert not pays(16, 16, 64, 64, window=(size, stride, SAME[1], dilation))
+
+
+@given(st.integers(1, 9), st.integers(0, 3), st.integers(0, 3))
+def test_taps_outside_the_image_do_not_count(size: int, before: int, after: int) -> None:
+    assume(size + before + after >= 3)
+    rows, _ = source_tables((size, 1), (3, 1), (1, 1), ((before, after), (0, 0)), (1, 1))
+    assert winograd._used_taps(size, len(rows), before) == (rows >= 0).sum()

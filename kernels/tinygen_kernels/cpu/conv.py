@@ -167,7 +167,7 @@ def gathered(
     if not images.size or not result.size:
         result[...] = 0 if bias is None else leaky_relu(bias, slope)
         return result
-    if winograd.pays(images, window, shape):
+    if winograd.pays(images, window, shape, data):
         top, left = window[2][0][0], window[2][1][0]
         return winograd.convolve(images, w, bias, (2 - top, 2 - left) if data else (top, left), shape, slope, data)
     is_product = window[:3] == ONE_PIXEL[:3]

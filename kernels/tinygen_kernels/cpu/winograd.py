@@ -58,9 +58,9 @@ rule:
 
 - Multiples of 32 input and output channels, so that all vectors and all strips are full. 16 -> 32
   took from 0.8 to 1.4 of the time.
-- A result of at least 6x6 pixels. The direct convolution skips the taps outside the image, and a
-  tile that hangs over the edge computes more than is kept: of 64 -> 64 channels, 6x6 takes 0.67 and
-  7x7 0.8; of 128 -> 128, 5x5 takes 1.0.
+- At most 0.75 of the multiplications. The direct convolution skips the taps outside the image, and
+  a tile that hangs over the edge computes more than is kept. So with a border of one pixel, 6x6 needs
+  0.56 of them and 7x7 0.71, but 5x5 0.85, which gained nothing.
 - At least 128 tiles. The transform of the weights takes as long as 70 tiles gain.
 
 How exact it is. `float32` rounds each result by at most u = 2^-24 of its size. To first order in u,
@@ -90,21 +90,28 @@ from tinygen_kernels.cpu.simd import PIXELS, VECTORS, gather_tile, tile_width
 from tinygen_kernels.cpu.team import threads
 from tinygen_kernels.cpu.vector import LINE_BYTES, int64, intrinsic
 
-_CHANNELS, _LEAST_SIDE, _LEAST_TILES = 32, 6, 128  # see above
+_CHANNELS, _WORTH, _LEAST_TILES = 32, 0.75, 128  # see above
 _TILES = 48 // PIXELS * PIXELS  # of a block
 # Of a strip. Since strips are full, the compiler leaves out what `simd.py` does for others.
 WIDTH = tile_width(numpy.dtype(numpy.float32))
 
 
-def pays(images: Array, window: Window, shape: tuple[int, ...]) -> bool:
-    """Whether `convolve` is the faster way to a result of this shape."""
-    kernel_size, stride, _, dilation = window
+def pays(images: Array, window: Window, shape: tuple[int, ...], data: bool = False) -> bool:
+    """Whether `convolve` is the faster way to a result of this shape: of conv2d or, if `data`, of conv2d_data."""
+    kernel_size, stride, padding, dilation = window
     if (kernel_size, stride, dilation) != ((3, 3), (1, 1), (1, 1)) or images.dtype != numpy.float32:
         return False
-    channels, (_, height, width, outputs) = images.shape[3], shape
-    if not channels or channels % _CHANNELS or outputs % _CHANNELS:
+    channels, outputs, tiles = images.shape[3], shape[3], tile_count(shape)
+    if not channels or channels % _CHANNELS or outputs % _CHANNELS or tiles < _LEAST_TILES:
         return False
-    return min(height, width) >= _LEAST_SIDE and tile_count(shape) >= _LEAST_TILES
+    x, y = (shape, images.shape) if data else (images.shape, shape)
+    used = _used_taps(x[1], y[1], padding[0][0]) * _used_taps(x[2], y[2], padding[1][0])
+    return 16 * tiles <= _WORTH * len(images) * used
+
+
+def _used_taps(size: int, outputs: int, before: int) -> int:
+    """How many taps of all output pixels along an axis are inside the image: those of pixels before - t to size + before - t."""
+    return sum(max(0, min(outputs, size + before - t) - max(0, before - t)) for t in range(3))
 
 
 def tile_count(shape: tuple[int, ...]) -> int:
