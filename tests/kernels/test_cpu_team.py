@@ -89,6 +89,9 @@ def test_a_sleeping_helper_is_woken() -> None:
     ran = zeros(4)
     launch_shared(meet, 2, 2, ran, 0)
     assert len(set(ran[:2])) == 2
+    if team._CHOOSES_CORES:  # it was kept from the leader's core only until it ran
+        (helper,) = [each.native_id for each in threading.enumerate() if each.ident in ran[:2] and each.ident != threading.get_ident()]
+        assert os.sched_getaffinity(helper) == os.sched_getaffinity(0)
 
 
 def test_a_launch_beside_another_one_does_not_wait_for_its_helper() -> None:
