@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import queue
 import sys
 import threading
 import time
@@ -92,6 +93,23 @@ def test_a_sleeping_helper_is_woken() -> None:
     if team._CHOOSES_CORES:  # it was kept from the leader's core only until it ran
         (helper,) = [each.native_id for each in threading.enumerate() if each.ident in ran[:2] and each.ident != threading.get_ident()]
         assert os.sched_getaffinity(helper) == os.sched_getaffinity(0)
+
+
+def test_a_loop_that_is_posted_while_a_helper_falls_asleep_wakes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def watch(board: numpy.ndarray) -> None:
+        """What happens just after the last look: another thread, which finds nobody asleep, posts a loop; then it ends."""
+        board[team._PLACES] = 1 if looks.empty() else 0
+        looks.put(None)
+
+    monkeypatch.setattr(team, "_watch", watch)
+    helpers = team.Team(1)
+    for _ in range(1000):
+        if looks.qsize() == 2:
+            break
+        time.sleep(0.01)
+    assert looks.qsize() == 2 and helpers.board[team._PLACES] == 0
 
 
 def test_a_launch_beside_another_one_does_not_wait_for_its_helper() -> None:
