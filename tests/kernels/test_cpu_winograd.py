@@ -18,7 +18,6 @@ seeds = st.integers(0, 2**32 - 1)
 
 @pytest.fixture(autouse=True)
 def also_few_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(winograd, "_LEAST_TILES", 1)
     monkeypatch.setattr(winograd, "_WORTH", 1e9)
     monkeypatch.setattr(winograd_weight, "_LEAST_SUMS", 0)
     monkeypatch.setattr(winograd_weight, "_SUM_TILES", 20)
@@ -63,7 +62,8 @@ def test_the_error_stays_within_the_bound_that_the_docstring_derives() -> None:
         assert 0 < difference < 64 * (channels + 10) * 2**-24 * channels
 
 
-def test_an_image_has_the_same_bits_alone_and_in_a_batch() -> None:
+def test_an_image_has_the_same_bits_alone_and_in_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
     x, w, _ = Convolution(7, (9, 12), 64, 64, (3, 3), *SAME).arrays(numpy.float32, 0)
     whole = cpu.conv2d(x, w, None, *SAME)
     for n in range(len(x)):
@@ -96,7 +96,7 @@ def test_it_is_taken_only_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None
     assert pays(16, 16, 32, 64) and pays(16, 16, 64, 32) and pays(16, 6, 96, 128) and pays(1, 23, 64, 64)
     assert weight_pays(8, 16, 64) and weight_pays(8, 16, 256) and not weight_pays(7, 16, 64) and not weight_pays(8, 16, 288)
     assert not pays(16, 16, 16, 64) and not pays(16, 16, 64, 16) and not pays(16, 16, 80, 64) and not pays(16, 16, 0, 64)
-    assert not pays(64, 5, 64, 64) and not pays(7, 8, 64, 64) and not pays(16, 16, 64, 64, "f8")
+    assert not pays(64, 5, 64, 64) and not pays(16, 16, 64, 64, "f8")
     small, large, window = (64, 4, 4, 64), (64, 6, 6, 64), ((3, 3), (1, 1), ((0, 0), (0, 0)), (1, 1))
     assert winograd.pays(numpy.empty(large, "f4"), window, small)  # all taps are inside the image: 64 of 144 multiplications
     assert not winograd.pays(numpy.empty(small, "f4"), window, large, data=True)  # 144 of 144
