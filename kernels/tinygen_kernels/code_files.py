@@ -34,10 +34,10 @@ class CodeFiles:
         self._folder, self._function, self._of_source = Path(folder), function, f"{function}.{source}."
 
     def load(self, key: Any) -> Any:
-        """The code, or None where there is none."""
+        """The code, or None where there is none that can be read."""
         try:
             return self._path(key).read_bytes()
-        except FileNotFoundError:
+        except OSError:
             return None
 
     def save(self, key: Any, code: Any) -> None:

@@ -44,4 +44,5 @@ def make_results_full_of_nan(module: types.ModuleType, patch: pytest.MonkeyPatch
     from tinygen_kernels.cuda import launch
 
     for allocating in (module, launch):
-        patch.setattr(allocating, "empty", full_of_nan)
+        if hasattr(allocating, "empty"):
+            patch.setattr(allocating, "empty", full_of_nan)

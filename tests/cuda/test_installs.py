@@ -8,9 +8,9 @@ from child_process import child
 WITHOUT_ROW_STACK = """
 import numpy
 vars(numpy).pop("row_stack", None)
-from tinygen_kernels.cuda import compiler, elementwise
+from tinygen_kernels.cuda import compiler, launch
 assert not hasattr(numpy, "row_stack")
-name, kernel, signature, _ = next(elementwise.kernels())
+name, kernel, signature, _ = next(launch.kernels())
 entry, cubin = compiler.machine_code(kernel, signature, (8, 0))
 print(name, cubin[:4], entry.encode() in cubin)
 """

@@ -18,8 +18,8 @@ ADDRESS = 0x7F00_0000_0000  # of the stub driver's first array
 
 COMPILE = """
 import sys, zlib
-from tinygen_kernels.cuda import compiler, elementwise, norm
-kernels = {name: (kernel, signature) for module in (elementwise, norm) for name, kernel, signature, _ in module.kernels()}
+from tinygen_kernels.cuda import compiler, launch
+kernels = {name: (kernel, signature) for name, kernel, signature, _ in launch.kernels()}
 compiled = []
 compiler.ptx = lambda *arguments, ptx=compiler.ptx: compiled.append(1) or ptx(*arguments)
 codes = [compiler.machine_code(*kernels[name], (9, 0)) for name in sys.argv[1:]]
@@ -85,7 +85,7 @@ def test_machine_code_depends_on_the_package_that_its_kernel_is_in(tmp_path: Pat
 
 @pytest.mark.usefixtures("cuda_kernels")
 def test_without_a_folder_kernels_compile_and_say_so_once() -> None:
-    full = "from tinygen_kernels.code_files import CodeFiles\ndef save(*_): raise OSError\nCodeFiles.load, CodeFiles.save = save, save\n"
+    full = "from tinygen_kernels.code_files import CodeFiles\ndef no_file(*_): raise OSError\nCodeFiles._path = no_file\n"
     process = child(["-c", full + COMPILE, "dropout", "adam"])
     assert process.stdout.split()[0] == "2"
     assert process.stderr.count("GPU kernels cannot be kept in") == 1

@@ -4,6 +4,7 @@ import inspect
 import re
 import weakref
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import cupy as real
@@ -55,6 +56,10 @@ class ndarray:
         return Device(self.number)
 
     @property
+    def data(self) -> SimpleNamespace:
+        return SimpleNamespace(ptr=self.host.ctypes.data if self.size else 0)
+
+    @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
         return {
             "shape": self.shape,
@@ -62,7 +67,7 @@ class ndarray:
             "descr": self.dtype.descr,
             "version": 3,
             "strides": None if self.flags.c_contiguous else self.strides,
-            "data": (self.host.ctypes.data if self.size else 0, False),
+            "data": (self.data.ptr, False),
         }
 
     def unwrap(self) -> numpy.ndarray:

@@ -34,7 +34,6 @@ on an RTX 4090; "bound" is what no kernel can beat there, "paper" the prediction
 """
 
 from dataclasses import dataclass
-from math import prod
 
 from tinygen_kernels.cuda.products import Product, phases, product_of, sliding
 from tinygen_kernels.cuda.tile import LARGE, NARROW, SMALL, TALL
@@ -115,7 +114,7 @@ def _products(layer: Layer, direction: Direction, processors: int) -> list[Produ
 def _issue(product: Product, gpu: GPU) -> float:
     """The seconds of the multiprocessor that has most blocks."""
     tile, g = product.tile, product.geometry
-    most = -(-prod(product.blocks) // gpu.processors)
+    most = -(-product.blocks // gpu.processors)
     flops = 2 * tile.rows * tile.columns * -(-g.piece // tile.depth) * tile.depth
     return most * flops / (gpu.teraflops * 1e12 / gpu.processors * _MULTIPLICATIONS[tile] * min(1.0, most / tile.wanted))
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from tinygen.bench.protocol import table
 
-_MODULES = (*(f"tinygen_kernels.cuda.{name}" for name in ("conv", "elementwise", "norm", "pool")), "tinygen_kernels.ladder.cuda")
+_MODULES = "tinygen_kernels.cuda.conv", "tinygen_kernels.cuda.launch", "tinygen_kernels.ladder.cuda"
 
 
 @dataclass

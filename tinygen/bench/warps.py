@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from types import CodeType, ModuleType
+from types import CodeType, ModuleType, SimpleNamespace
 from typing import Any
 
 import numba
@@ -26,8 +26,8 @@ class Array(numpy.ndarray):
     """What the code that starts kernels sees: an array with the members of CuPy's that it uses."""
 
     @property
-    def __cuda_array_interface__(self) -> Any:
-        return self.__array_interface__
+    def data(self) -> Any:
+        return SimpleNamespace(ptr=self.ctypes.data)
 
     def unwrap(self) -> "Memory":
         return Memory(self.view(numpy.ndarray))
@@ -86,7 +86,8 @@ class Memory:
             executions = record.executions[instruction]
             if first:
                 executions.append([])
-            executions[-1].append(int(i) * self.dtype.itemsize // SECTOR)
+            places = range(i.start, i.stop) if isinstance(i, slice) else (i,)
+            executions[-1] += [int(place) * self.dtype.itemsize // SECTOR for place in places]
         return self._numbers[i]
 
     def __setitem__(self, i: Any, value: Any) -> None:
@@ -139,6 +140,8 @@ def install() -> None:
     cupy: Any = ModuleType("cupy")
     cupy.ndarray, cupy.pad = Array, numpy.pad
     cupy.empty = lambda shape, dtype: numpy.empty(shape, dtype).view(Array)
+    device = SimpleNamespace(attributes={"MultiProcessorCount": 132})  # those of an H100
+    cupy.cuda = SimpleNamespace(runtime=SimpleNamespace(getDevice=lambda: 0), Device=lambda number: device)
     sys.modules["cupy"] = cupy
     kernel: Any = importlib.import_module("numba.cuda.simulator.kernel")
     shared_memory: Any = importlib.import_module("numba.cuda.simulator.kernelapi").FakeCUDAShared

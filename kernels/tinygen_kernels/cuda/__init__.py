@@ -3,8 +3,8 @@
 `tinygen_kernels.reference` defines each of them. For convolutions, read `tile.py`, `operands.py`,
 `products.py` and `conv.py` in this order; `ladder/cuda/` leads to the tile in five smaller steps,
 and `tensor_cores.py` goes on from it. `compiler.py` and `launch.py` are how a kernel is compiled
-and started, and `last_block.py` how its blocks combine their results. The other files can be read
-on their own.
+and started, and `last_block.py` how its blocks combine their results. `pool.py` borrows the axes of
+`operands.py`; the other files can be read on their own.
 """
 
 from tinygen_kernels.cuda.conv import conv2d, conv2d_data, conv2d_weight, matmul

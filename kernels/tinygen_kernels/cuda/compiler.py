@@ -42,11 +42,7 @@ def machine_code(kernel: Callable[..., None], signature: tuple[Any, ...], capabi
     folders = Folders(kernel)
     folder = folders.locator.get_cache_path()
     files, key = CodeFiles(folder, folders.filename_base, _source(kernel.__module__)), (description(kernel), signature, capability)
-    try:
-        found = files.load(key) or b""
-    except OSError:
-        found = b""
-    check, _, code = found.partition(b"\n")
+    check, _, code = (files.load(key) or b"").partition(b"\n")
     if check.decode(errors="replace") != digest(code):  # none, or damaged
         text = ptx(kernel, signature, capability)
         code = _entry(text).encode() + b"\n" + _link(text, capability)

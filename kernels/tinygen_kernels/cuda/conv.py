@@ -14,16 +14,16 @@ from typing import Any
 
 import cupy
 import numpy
-from numba import float32, float64, int32, types, uint32
+from numba import float32, float64, uint32
 
 from tinygen_kernels import Array, Padding, Pair
 from tinygen_kernels.cuda import tensor_cores
 from tinygen_kernels.cuda.compiler import SIMULATED
 from tinygen_kernels.cuda.elementwise import leaky_relu
 from tinygen_kernels.cuda.last_block import counters
-from tinygen_kernels.cuda.launch import compute_capability, empty, flat, launch, multiprocessors
-from tinygen_kernels.cuda.operands import Axis, Geometry, matrix, pixels_by_taps, place_of_pixel, place_of_sum, taps_by_pixels
-from tinygen_kernels.cuda.products import MOST_STACKED, phases, product_of, sliding, stacked
+from tinygen_kernels.cuda.launch import compute_capability, contiguous, empty, launch, multiprocessors, nothing, type_of
+from tinygen_kernels.cuda.operands import Axis, matrix, pixels_by_taps, place_of_pixel, place_of_sum, taps_by_pixels
+from tinygen_kernels.cuda.products import phases, product_of, sliding, stacked
 from tinygen_kernels.cuda.tile import LARGE, NARROW, SHALLOW, SMALL, TALL, Tile, gemm
 from tinygen_kernels.geometry import output_size
 from tinygen_kernels.precision import tf32_allowed
@@ -35,7 +35,7 @@ def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Paddin
     output = output_size(x.shape[1:3], w.shape[:2], stride, padding, dilation)
     y = empty((len(x), *output, w.shape[3]), x.dtype)
     axes = sliding(x.shape[1:3], output, w.shape[:2], stride, padding, dilation)
-    _run(_pixel_kernel, x, w, y, axes, bias, negative_slope)
+    _run(x, w, y, axes, bias, negative_slope)
     return y
 
 
@@ -53,13 +53,13 @@ def conv2d_data(
         shape = rows.phases, columns.phases, rows.taps, columns.taps, *swapped.shape[2:]
         strides = down, right, down * row_step, right * column_step, *within
         weights = cupy.lib.stride_tricks.as_strided(swapped[row:, column:], shape, strides)
-        _run(_pixel_kernel, y, weights, x, axes, bias, negative_slope)
+        _run(y, weights, x, axes, bias, negative_slope)
     return x
 
 
 def conv2d_weight(x: Array, y: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
     w = empty((*size, x.shape[3], y.shape[3]), x.dtype)
-    _run(_weight_kernel, x, y, w, sliding(x.shape[1:3], y.shape[1:3], size, stride, padding, dilation))
+    _run(x, y, w, sliding(x.shape[1:3], y.shape[1:3], size, stride, padding, dilation), weight=True)
     return w
 
 
@@ -81,56 +81,51 @@ def pointwise(a: Array, b: Array, bias: Array | None = None, negative_slope: flo
     (*stack, m, k), n, images = a.shape, b.shape[-1], prod(a.shape[:-2])
     if not stack and bias is None and a.T.flags.c_contiguous and not a.flags.c_contiguous:
         return conv2d_weight(a.T.reshape(1, 1, k, m), b.reshape(1, 1, k, n), (1, 1), *_POINT).reshape(m, n)
-    if images > MOST_STACKED:
-        a, b, c = a.reshape(images, m, k), b.reshape(images, k, n), empty((images, m, n), a.dtype)
-        for first in range(0, images, MOST_STACKED):
-            part = slice(first, first + MOST_STACKED)
-            c[part] = pointwise(a[part], b[part], bias, negative_slope)
-        return c.reshape(*stack, m, n)
     c = empty((images * m, 1, 1, n), a.dtype)
-    _run(_pixel_kernel, a.reshape(1, images * m, 1, k), b, c, stacked(images, m), bias, negative_slope)
+    _run(a.reshape(1, images * m, 1, k), b, c, stacked(images, m), bias, negative_slope)
     return c.reshape(*stack, m, n)
 
 
 def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
     """(name, kernel, signature, threads per block) of each kernel, to compile it without a GPU."""
-    axis = types.NamedUniTuple(int32, len(Axis._fields), Axis)
-    geometry = types.NamedTuple([int32] * 6 + [axis] * 2 + [int32], Geometry)
+    geometry = type_of(product_of(1, 1, 1, stacked(1, 1), "float32", 1, False).geometry)
     for dtype, tiles in (float32, (LARGE, TALL, SMALL, NARROW, tensor_cores.LARGE, tensor_cores.SMALL)), (float64, (SMALL,)):
         for tile, a_width, c_width in product(tiles, (4, 1), (4, 1)):
             if tile.tensor_cores and a_width != c_width:
                 continue  # between the two others, and each takes seconds to compile
             tile = _read_as(tile, a_width, c_width)
             name = f"{tile.rows}x{tile.columns}x{tile.depth} {'tf32' if tile.tensor_cores else dtype} {a_width}{c_width}"
-            for kind, factory in ("conv", _pixel_kernel), ("conv_weight", _weight_kernel):
+            for kind, weight in ("conv", False), ("conv_weight", True):
                 signature = *3 * (dtype[::1],), dtype, dtype[::1], uint32[::1], dtype[::1], geometry
-                yield f"{kind} {name}", factory(tile, dtype, a_width, c_width), signature, tile.threads
+                yield f"{kind} {name}", _kernel(weight, tile, dtype, a_width, c_width), signature, tile.threads
 
 
 def _run(
-    factory: Any,
     a: Array,
     b: Array,
     c: Array,
     axes: tuple[Axis, Axis],
     bias: Array | None = None,
     negative_slope: float = 1.0,
+    weight: bool = False,
     precision: str | None = None,
 ) -> None:
-    """C = leaky_relu(A B + bias), where b holds one matrix for each phase. `precision` is that of `choose`."""
+    """C = leaky_relu(A B + bias), where b holds one matrix for each phase. `weight` is that of `product_of`, `precision` of `choose`."""
     if not (a.size and b.size and c.size):
         c[...] = _of_no_products(bias, negative_slope)
         return
     precision = precision or _precision(a.dtype)
-    chosen = product_of(len(a), a.shape[3], c.shape[3], axes, precision, multiprocessors(), factory is _weight_kernel)
-    a, b, geometry = flat(a), flat(b), chosen.geometry
+    device = cupy.cuda.runtime.getDevice()
+    chosen = product_of(len(a), a.shape[3], c.shape[3], axes, precision, multiprocessors(device), weight)
+    a, b, geometry = contiguous(a), contiguous(b), chosen.geometry
     a_width = 4 if geometry.channels % 4 == 0 and _aligned(a) else 1
     c_width = 4 if geometry.n % 4 == 0 and _aligned(b) and _aligned(c) else 1
     tile = _read_as(chosen.tile, a_width, c_width)
-    kernel, number = factory(tile, a.dtype.type, a_width, c_width), a.dtype.type
-    partial = empty(chosen.partial, a.dtype)
-    epilogue = b[:0] if bias is None else bias, number(negative_slope)
-    launch(kernel, chosen.blocks, tile.threads, a, b, *epilogue, partial, counters(prod(chosen.blocks), geometry.pieces), c, geometry)
+    number: Any = a.dtype.type
+    kernel, unread = _kernel(weight, tile, number, a_width, c_width), nothing(device, a.dtype.char)
+    epilogue = unread if bias is None else bias, number(negative_slope)
+    memory = empty(chosen.partial, a.dtype) if chosen.partial else unread, counters(chosen.blocks, geometry.pieces)
+    launch(kernel, chosen.blocks, tile.threads, a, b, *epilogue, *memory, c, geometry)
 
 
 def _read_as(tile: Tile, a_width: int, c_width: int) -> Tile:
@@ -139,7 +134,7 @@ def _read_as(tile: Tile, a_width: int, c_width: int) -> Tile:
 
 
 def _aligned(array: Any) -> bool:
-    return array.__cuda_array_interface__["data"][0] % 16 == 0
+    return array.data.ptr % 16 == 0
 
 
 def _of_no_products(bias: Array | None, negative_slope: float) -> Array | int:
@@ -156,7 +151,7 @@ def _precision(dtype: Any) -> str:
 
 @functools.cache
 def _has_tf32(device: int) -> bool:
-    """Whether tensor cores of the current device, of this number, compute what the float32 kernel does, but for rounding.
+    """Whether tensor cores of the current device, of this number, compute what NumPy does, but for rounding.
 
     A warning says why not.
     """
@@ -166,11 +161,10 @@ def _has_tf32(device: int) -> bool:
     else:
         random = numpy.random.default_rng(0)
         a, b = random.standard_normal((32, 8), numpy.float32), random.standard_normal((8, 32), numpy.float32)
-        by_tensor_cores, by_threads = (cupy.empty((32, 1, 1, 32), a.dtype) for _ in range(2))
-        for c, precision in (by_tensor_cores, "tf32"), (by_threads, "float32"):
-            _run(_pixel_kernel, cupy.asarray(a.reshape(1, 32, 1, 8)), cupy.asarray(b), c, stacked(1, 32), precision=precision)
+        c = cupy.empty((32, 1, 1, 32), a.dtype)
+        _run(cupy.asarray(a.reshape(1, 32, 1, 8)), cupy.asarray(b), c, stacked(1, 32), precision="tf32")
         rounding = 2**-9.9 * (abs(a) @ abs(b))  # 2^-10 of each product, and a little for the sums
-        if not (abs(by_tensor_cores - by_threads).get().reshape(32, 32) <= rounding).all():
+        if not (abs(c.get().reshape(32, 32) - a @ b) <= rounding).all():
             wrong = "does not multiply by its tensor cores as PTX documents it"
     if wrong:
         warnings.warn(f"GPU {device} {wrong}: products stay in float32, though TF32 is allowed", RuntimeWarning, stacklevel=2)
@@ -178,15 +172,8 @@ def _has_tf32(device: int) -> bool:
 
 
 @functools.cache
-def _pixel_kernel(tile, dtype, a_width, c_width):
-    """conv2d and conv2d_data"""
-    return _gemm(tile)(tile, dtype, pixels_by_taps(tile, dtype, a_width), matrix(tile, dtype, c_width), place_of_pixel, c_width)
-
-
-@functools.cache
-def _weight_kernel(tile, dtype, a_width, c_width):
-    return _gemm(tile)(tile, dtype, taps_by_pixels(tile, dtype, a_width), matrix(tile, dtype, c_width), place_of_sum, c_width)
-
-
-def _gemm(tile):
-    return tensor_cores.gemm if tile.tensor_cores else gemm
+def _kernel(weight, tile, dtype, a_width, c_width):
+    """That of conv2d_weight or, if not `weight`, of conv2d and conv2d_data."""
+    product_kernel = tensor_cores.gemm if tile.tensor_cores else gemm
+    gathered, place = (taps_by_pixels, place_of_sum) if weight else (pixels_by_taps, place_of_pixel)
+    return product_kernel(tile, dtype, gathered(tile, dtype, a_width), matrix(tile, dtype, c_width), place, c_width)

@@ -6,7 +6,6 @@ of memory.
 """
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import cupy
@@ -15,10 +14,12 @@ from numba import cuda, float32, types, uint32, uint64
 
 from tinygen_kernels import Array, Arrays
 from tinygen_kernels.cuda.compiler import device
-from tinygen_kernels.cuda.launch import THREADS, Elementwise, empty, flat, launch
+from tinygen_kernels.cuda.launch import THREADS, contiguous, elementwise, launch, listed, nothing, numbers
 
 _TOGETHER = 8  # sets of arrays that one launch moves: the arguments of a kernel may take 4 KB
 _MOST = 1024  # blocks for an array, enough for the whole GPU
+
+_several = types.UniTuple(numbers, _TOGETHER)
 
 
 def leaky_relu(x: Array, negative_slope: float) -> Array:
@@ -26,29 +27,29 @@ def leaky_relu(x: Array, negative_slope: float) -> Array:
 
 
 def leaky_relu_backward(g: Array, y: Array, negative_slope: float) -> Array:
-    return _scale_negative(g.shape, g, y, float(negative_slope))
+    return _leaky_relu(g.shape, g, y, float(negative_slope))
 
 
 def dropout(x: Array, p: float, seed: int | Array, first: int = 0) -> Array:
     seed = cupy.asarray(numpy.uint64(seed)) if isinstance(seed, int) else seed
     threshold = numpy.uint64(round(p * 2**32))  # 2^32 itself if p is almost 1
-    return _drop(x.shape, x, seed, threshold, 1 / (1 - p), numpy.uint32(first))
+    return _dropout(x.shape, x, seed, threshold, 1 / (1 - p), numpy.uint32(first))
 
 
 def tanh_backward(g: Array, y: Array) -> Array:
-    return _tanh_gradient(g.shape, g, y)
+    return _tanh_backward(g.shape, g, y)
 
 
 def sigmoid(x: Array) -> Array:
-    return _cross_entropy_gradient(x.shape, x, *_operand(1.0, x), *_operand(0.0, x))
+    return _binary_cross_entropy_backward(x.shape, x, *_operand(1.0, x), *_operand(0.0, x))
 
 
 def binary_cross_entropy(z: Array, t: Array | float) -> Array:
-    return _cross_entropy(z.shape, z, *_operand(t, z))
+    return _binary_cross_entropy(z.shape, z, *_operand(t, z))
 
 
 def binary_cross_entropy_backward(g: Array, z: Array, t: Array | float) -> Array:
-    return _cross_entropy_gradient(z.shape, z, *_operand(g, z), *_operand(t, z))
+    return _binary_cross_entropy_backward(z.shape, z, *_operand(g, z), *_operand(t, z))
 
 
 def adam(p: Arrays, g: Arrays, m: Arrays, v: Arrays, constants: Array) -> None:
@@ -64,7 +65,7 @@ def _operand(value: Array | float, like: Array) -> tuple[Array, Any]:
     """What `_at` reads: an array of as many elements as `like` or of one, or none of these and a number."""
     number = like.dtype.type
     if isinstance(value, int | float):
-        return empty(0, like.dtype), number(value)
+        return nothing(cupy.cuda.runtime.getDevice(), like.dtype.char), number(value)
     if value.size and not any(value.strides):  # one number seen as many
         value = value[(slice(1),) * value.ndim]
     return (value if value.size == 1 else cupy.broadcast_to(value, like.shape)), number(0)
@@ -76,31 +77,18 @@ def _in_place(kernel: Any, groups: tuple[Arrays, ...], written: tuple[int, ...],
     `written` says to which groups' arrays it writes.
     """
     given = list(zip(*(arrays if isinstance(arrays, tuple) else (arrays,) for arrays in groups), strict=True))
-    moved = [tuple(map(flat, arrays)) for arrays in given]
-    nothing = tuple(elements[:0] for elements in moved[0])
+    moved = [tuple(map(contiguous, arrays)) for arrays in given]
+    unused = [nothing(cupy.cuda.runtime.getDevice(), moved[0][0].dtype.char)] * len(groups)
     for first in range(0, len(moved), _TOGETHER):
         some = moved[first : first + _TOGETHER]
         blocks = min(-(-max(arrays[0].size for arrays in some) // THREADS), _MOST)
         if blocks:
-            sets = zip(*some, *[nothing] * (_TOGETHER - len(some)), strict=True)
+            sets = zip(*some, *[unused] * (_TOGETHER - len(some)), strict=True)
             launch(kernel, (blocks, len(some), 1), THREADS, *sets, *constants)
     for arrays, elements in zip(given, moved, strict=True):
         for i in written:
-            if not arrays[i].flags.c_contiguous:  # then `flat` copied it
-                arrays[i][...] = elements[i].reshape(arrays[i].shape)
-
-
-def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
-    """(name, kernel, signature, threads per block) of each kernel, to compile it without a GPU."""
-    numbers = float32[::1]
-    yield "leaky_relu", *_scale_negative.compiled(numbers, numbers, float32)
-    yield "tanh_backward", *_tanh_gradient.compiled(numbers, numbers)
-    yield "dropout", *_drop.compiled(numbers, uint64[::1], uint64, float32, uint32)
-    yield "binary_cross_entropy", *_cross_entropy.compiled(numbers, numbers, float32)
-    yield "binary_cross_entropy_backward", *_cross_entropy_gradient.compiled(numbers, *2 * (numbers, float32))
-    several = types.UniTuple(numbers, _TOGETHER)
-    yield "adam", _adam, (*4 * (several,), numbers), THREADS
-    yield "blend", _blend, (several, several, *2 * (numbers, float32)), THREADS
+            if elements[i] is not arrays[i]:  # but a copy
+                arrays[i][...] = elements[i]
 
 
 @device
@@ -109,13 +97,13 @@ def leaky(x, sign, slope):
     return x if not sign <= 0 else slope * x if slope != 0 else slope
 
 
-@Elementwise
-def _scale_negative(i, x, sign, slope):
+@elementwise(numbers, numbers, float32)
+def _leaky_relu(i, x, sign, slope):
     return leaky(x[i], sign[i], slope)
 
 
-@Elementwise
-def _tanh_gradient(i, g, y):
+@elementwise(numbers, numbers)
+def _tanh_backward(i, g, y):
     return g[i] * (y.dtype.type(1) - y[i] * y[i])
 
 
@@ -134,8 +122,8 @@ def _random_word(i, key, stream):
     return right if i % uint32(2) else left
 
 
-@Elementwise
-def _drop(i, x, seed, threshold, scale, first):
+@elementwise(numbers, uint64[::1], uint64, float32, uint32)
+def _dropout(i, x, seed, threshold, scale, first):
     key, stream = uint32(seed[0]), uint32(seed[0] >> uint64(32))
     return x[i] * (x.dtype.type(0) if uint64(_random_word(uint32(first + i), key, stream)) < threshold else scale)
 
@@ -146,17 +134,18 @@ def _at(array, number, i):
     return array[uint32(i % uint32(array.size))] if array.size else number
 
 
-@Elementwise
-def _cross_entropy(i, z, targets, target):
+@elementwise(numbers, numbers, float32)
+def _binary_cross_entropy(i, z, targets, target):
     return max(z[i], z.dtype.type(0)) + math.log1p(math.exp(-abs(z[i]))) - z[i] * _at(targets, target, i)
 
 
-@Elementwise
-def _cross_entropy_gradient(i, z, all_g, g, targets, target):
+@elementwise(numbers, numbers, float32, numbers, float32)
+def _binary_cross_entropy_backward(i, z, all_g, g, targets, target):
     e, one = math.exp(-abs(z[i])), z.dtype.type(1)  # which never overflows
     return _at(all_g, g, i) * ((one if z[i] >= 0 else e) / (one + e) - _at(targets, target, i))
 
 
+@listed(_several, _several, numbers, float32, numbers, float32)
 def _blend(all_a, all_b, kept_share, kept, added_share, added):
     """As `_adam`."""
     array = uint32(cuda.blockIdx.y)
@@ -167,6 +156,7 @@ def _blend(all_a, all_b, kept_share, kept, added_share, added):
         i = uint32(i + uint32(cuda.gridDim.x) * uint32(cuda.blockDim.x))
 
 
+@listed(_several, _several, _several, _several, numbers)
 def _adam(all_p, all_g, all_m, all_v, constants):
     """The blocks of row y move arrays number y, each thread every so many-th element."""
     array = uint32(cuda.blockIdx.y)

@@ -17,6 +17,7 @@ from numba import cuda, int32, uint32
 
 from tinygen_kernels import Array
 from tinygen_kernels.cuda.compiler import device
+from tinygen_kernels.cuda.launch import nothing
 
 _FEWEST = 1 << 14  # counters, more than most kernels have groups of blocks
 
@@ -33,10 +34,11 @@ def counters(groups: int, blocks: int) -> Array:
     They are zeroed on the default stream, because another one may be recording a CUDA graph. None is
     ever freed, because a graph that was recorded goes on to use them.
     """
+    number = cupy.cuda.runtime.getDevice()
     if blocks < 2:
-        return cupy.empty(0, numpy.uint32)
+        return nothing(number, "I")
     size = max(_FEWEST, 1 << (groups - 1).bit_length())
-    key = cupy.cuda.runtime.getDevice(), cupy.cuda.get_current_stream().ptr, threading.get_ident(), size
+    key = number, cupy.cuda.get_current_stream().ptr, threading.get_ident(), size
     if key not in _kept:
         default = cupy.cuda.Stream.null
         with cupy.cuda.using_allocator(cupy.get_default_memory_pool().malloc), default:

@@ -26,13 +26,17 @@ from typing import Any
 import cupy
 import numba
 import numpy
-from numba import cuda, types, uint32
+from numba import cuda, float32, types, uint32
 
 from tinygen_kernels import Array
 from tinygen_kernels.cuda.compiler import SIMULATED, device, machine_code
 
 THREADS = 256  # of a block of a kernel with one thread for each element
 LARGEST = 2**31 - 1  # elements: an index is a 32-bit integer
+
+numbers: Any = float32[::1]  # the type of a float32 array
+
+_listed: list[tuple[str, Any, tuple[Any, ...], int]] = []
 
 
 def launch(kernel: Callable[..., None], blocks: int | tuple[int, ...], threads: int, *arguments: Any) -> None:
@@ -41,85 +45,118 @@ def launch(kernel: Callable[..., None], blocks: int | tuple[int, ...], threads: 
     An array is passed as its elements in row-major order. An integer, also in a named tuple, is
     passed as int32. A tuple without names holds flat arrays of one dtype.
     """
-    arguments = tuple([_contiguous(value) if isinstance(value, cupy.ndarray) else value for value in arguments])
     if SIMULATED:
         _simulated(kernel)[blocks, threads](*map(_for_the_simulator, arguments))
         return
-    kinds = tuple([_kind(value) for value in arguments])
-    key = kernel, cupy.cuda.runtime.getDevice(), kinds
+    kinds: list[Any] = [kernel, cupy.cuda.runtime.getDevice()]
+    words: list[Any] = []
+    arrays = []  # a copy lives until the kernel is in the stream
+    for value in arguments:
+        if isinstance(value, cupy.ndarray):
+            arrays.append(value := contiguous(value))
+            kinds.append(value.dtype.char)
+        else:
+            kinds.append((value[0].dtype.char, len(value)) if type(value) is tuple else type(value))
+        words += _words(value)
+    key = tuple(kinds)
     loaded = _loaded.get(key)
     if loaded is None:
         loaded = _loaded[key] = _Loaded(kernel, arguments)
-    loaded.start(blocks if isinstance(blocks, tuple) else (blocks, 1, 1), threads, arguments)
+    loaded.start(blocks if isinstance(blocks, tuple) else (blocks, 1, 1), threads, words)
 
 
-class Elementwise:
-    """A kernel with one thread for each element i of a new array, whose value is function(i, *arguments).
+def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
+    """(name, kernel, signature, threads per block) of each `listed` kernel, to compile it without a GPU."""
+    return iter(_listed)
+
+
+def listed(*signature: Any, name: str = "") -> Callable[..., Any]:
+    """A decorator for kernels that `kernels` lists, with the types that their arguments have for float32 arrays.
+
+    This is for compiling them without a GPU. `launch` compiles a kernel for the arguments that it gets.
+    """
+
+    def add(kernel: Callable[..., None]) -> Callable[..., None]:
+        _listed.append((name or kernel.__name__.strip("_"), kernel, signature, THREADS))
+        return kernel
+
+    return add
+
+
+def elementwise(*signature: Any) -> Callable[..., Any]:
+    """A decorator for function(i, *arguments), the value of element i of a new array.
+
+    In its place comes run(shape, *arguments), which starts a kernel with one thread for each element
+    and returns the array. This has the dtype of the first argument, as have arguments that are a
+    float. The types are those that `listed` takes.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Array]:
+        kernel = listed(*signature, signature[0])(_for_each_element(function))
+
+        def run(shape: tuple[int, ...], *arguments: Any) -> Array:
+            y = empty(shape, arguments[0].dtype)
+            if y.size:
+                values = [y.dtype.type(value) if isinstance(value, float) else value for value in arguments]
+                launch(kernel, -(-y.size // THREADS), THREADS, *values, y)
+            return y
+
+        return run
+
+    return decorate
+
+
+def _for_each_element(function: Callable[..., Any]) -> Callable[..., None]:
+    """The kernel of a function.
 
     It is generated as source text with the parameters of the function spelled out, because Numba does
     not inline functions that are called with *args.
     """
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        i, *others = inspect.signature(function).parameters
-        name, parameters = function.__name__, ", ".join(others)
-        source = f"""
+    i, *others = inspect.signature(function).parameters
+    name, parameters = function.__name__, ", ".join(others)
+    source = f"""
 def {name}({parameters}, _result):
     {i} = uint32(cuda.grid(1))
     if {i} < _result.size:
         _result[{i}] = _value({i}, {parameters})
 """
-        namespace: dict[str, Any] = {"cuda": cuda, "uint32": uint32, "_value": device(function), "__name__": function.__module__}
-        # Machine code is kept by file and name, so the kernel is given the function's file.
-        exec(compile(source, function.__code__.co_filename, "exec"), namespace)
-        self.kernel = namespace[name]
-
-    def __call__(self, shape: tuple[int, ...], *arguments: Any) -> Array:
-        """The array. It has the dtype of the first argument, as have arguments that are a float."""
-        y = empty(shape, arguments[0].dtype)
-        if y.size:
-            values = [y.dtype.type(value) if isinstance(value, float) else value for value in arguments]
-            launch(self.kernel, -(-y.size // THREADS), THREADS, *values, y)
-        return y
-
-    def compiled(self, *kinds: Any) -> tuple[Any, tuple[Any, ...], int]:
-        """The kernel, its signature for arguments of these types, and the threads per block."""
-        return self.kernel, (*kinds, kinds[0]), THREADS
-
-
-def flat(array: Array) -> Array:
-    """The elements of an array in row-major order, copied only if they are not stored in it.
-
-    Raises ValueError if there are more than a 32-bit index can address.
-    """
-    array = _contiguous(array)
-    return array if array.ndim == 1 else array.reshape(-1)
+    namespace: dict[str, Any] = {"cuda": cuda, "uint32": uint32, "_value": device(function), "__name__": function.__module__}
+    # Machine code is kept by file and name, so the kernel is given the function's file.
+    exec(compile(source, function.__code__.co_filename, "exec"), namespace)
+    return namespace[name]
 
 
 def empty(shape: int | tuple[int, ...], dtype: Any) -> Array:
-    """A new array on the current device. Raises ValueError as `flat` does."""
-    _refuse_too_many(math.prod(shape) if isinstance(shape, tuple) else shape, shape)
+    """A new array on the current device. Raises ValueError as `contiguous` does."""
+    if (elements := math.prod(shape) if isinstance(shape, tuple) else shape) > LARGEST:
+        raise _too_large(elements, shape)
     return cupy.empty(shape, dtype)
 
 
-def _contiguous(array: Array) -> Array:
-    _refuse_too_many(array.size, array.shape)
+def contiguous(array: Array) -> Array:
+    """The array with its elements in row-major order, copied only if they are not stored in it.
+
+    Raises ValueError if there are more than a 32-bit index can address.
+    """
+    if array.size > LARGEST:
+        raise _too_large(array.size, array.shape)
     return array if array.flags.c_contiguous else cupy.ascontiguousarray(array)
 
 
-def _refuse_too_many(elements: int, shape: Any) -> None:
-    if elements > LARGEST:
-        raise ValueError(f"an array of shape {shape} is too large for the GPU's kernels: {elements:,} elements, at most {LARGEST:,}")
-
-
-def multiprocessors() -> int:
-    """The number of multiprocessors of the current device; in the simulator, that of an H100."""
-    return 132 if SIMULATED else _multiprocessors(cupy.cuda.runtime.getDevice())
+def _too_large(elements: int, shape: Any) -> ValueError:
+    return ValueError(f"an array of shape {shape} is too large for the GPU's kernels: {elements:,} elements, at most {LARGEST:,}")
 
 
 @functools.cache
-def _multiprocessors(number: int) -> int:
-    return cupy.cuda.runtime.deviceGetAttribute(cupy.cuda.runtime.cudaDevAttrMultiProcessorCount, number)
+def nothing(device: int, dtype: str) -> Array:
+    """An array without elements on the current device, of this number, in the place of one that a kernel does not read."""
+    return cupy.empty(0, dtype)
+
+
+@functools.cache
+def multiprocessors(number: int) -> int:
+    """How many multiprocessors the device of this number has."""
+    return cupy.cuda.Device(number).attributes["MultiProcessorCount"]
 
 
 def compute_capability() -> tuple[int, int]:
@@ -128,19 +165,12 @@ def compute_capability() -> tuple[int, int]:
     return int(capability[:-1]), int(capability[-1])
 
 
-def _kind(value: Any) -> Any:
-    """What the type of an argument depends on."""
-    if isinstance(value, cupy.ndarray):
-        return value.dtype.char
-    return (value[0].dtype.char, len(value)) if type(value) is tuple else type(value)
-
-
 _simulated = functools.cache(cuda.jit)
 
 
 def _for_the_simulator(value: Any) -> Any:
     if isinstance(value, cupy.ndarray):
-        array: Any = value.reshape(-1)
+        array: Any = contiguous(value).reshape(-1)
         return array.unwrap()  # CuPy is a stand-in around NumPy
     if isinstance(value, tuple):
         parts = map(_for_the_simulator, value)
@@ -165,10 +195,7 @@ class _Loaded:
         self._start = driver().cuLaunchKernel
         self._lock = threading.Lock()  # of the bytes, which the driver copies
 
-    def start(self, blocks: tuple[int, ...], threads: int, arguments: tuple[Any, ...]) -> None:
-        words: list[Any] = []
-        for value in arguments:
-            words += _words(value)
+    def start(self, blocks: tuple[int, ...], threads: int, words: list[Any]) -> None:
         stream = cupy.cuda.get_current_stream().ptr
         with self._lock:
             self._layout.pack_into(self._bytes, 0, *words)
@@ -183,9 +210,16 @@ def _words(value: Any) -> Any:
     if isinstance(value, cupy.ndarray):
         size, itemsize = value.size, value.itemsize
         return 0, 0, size, itemsize, value.data.ptr, size, itemsize
-    if type(value) is tuple:
-        return [word for array in value for word in _words(array)]
-    return _numbers(value) if isinstance(value, tuple) else (value,)
+    if not isinstance(value, tuple):
+        return (value,)
+    return _words_of_each(value) if type(value) is tuple else _numbers(value)
+
+
+def _words_of_each(parts: tuple[Any, ...]) -> list[Any]:
+    return [word for part in parts for word in _words(part)]
+
+
+_numbers = functools.lru_cache(1024)(_words_of_each)  # of a named tuple, since every step passes the same ones
 
 
 def type_of(value: Any) -> Any:
@@ -212,17 +246,6 @@ def _format(kind: Any) -> str:
     if hasattr(kind, "types"):  # a tuple
         return "".join(map(_format, kind.types))
     return {types.int32: "i", types.uint32: "I", types.uint64: "Q", types.float32: "f", types.float64: "d"}[kind]
-
-
-@functools.lru_cache(1024)
-def _numbers(value: Any) -> tuple[int, ...]:
-    """The integers in a tuple of integers and such tuples. It is cached, because every step passes the same ones."""
-    return tuple(_each(value))
-
-
-def _each(value: Any) -> Iterator[int]:
-    for part in value:
-        yield from _each(part) if isinstance(part, tuple) else (part,)
 
 
 @functools.cache

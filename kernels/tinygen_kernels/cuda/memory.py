@@ -20,13 +20,12 @@ ALIGNMENT = None if SIMULATED else 16
 
 if SIMULATED:
 
-    def load2(array, i):
-        assert i % 2 == 0 and i + 2 <= array.size, "a load of two that is misaligned or too long"
-        return array[i], array[i + 1]
+    def _load(n):
+        def load(array, i):
+            assert i % n == 0 and i + n <= array.size, f"a load of {n} that is misaligned or too long"
+            return tuple(array[i : i + n])
 
-    def load4(array, i):
-        assert i % 4 == 0 and i + 4 <= array.size, "a load of four that is misaligned or too long"
-        return array[i], array[i + 1], array[i + 2], array[i + 3]
+        return load
 
     def store4(array, i, v0, v1, v2, v3):
         assert i % 4 == 0 and i + 4 <= array.size, "a store of four that is misaligned or too long"
@@ -46,24 +45,20 @@ else:
     def _lane(j):
         return ir.Constant(ir.IntType(32), j)
 
-    def _load(array, i, n):
-        def generate(context, builder, signature, arguments):
-            pointer, _ = _vector(context, builder, array, *arguments, n)
-            vector = builder.load(pointer, align=4 * n)
-            return context.make_tuple(builder, signature.return_type, [builder.extract_element(vector, _lane(j)) for j in range(n)])
+    def _load(n):
+        @intrinsic
+        def load(typing_context, array, i):
+            def generate(context, builder, signature, arguments):
+                pointer, _ = _vector(context, builder, array, *arguments, n)
+                vector = builder.load(pointer, align=4 * n)
+                return context.make_tuple(builder, signature.return_type, [builder.extract_element(vector, _lane(j)) for j in range(n)])
 
-        # The index of a loop is an int64. If it were narrowed here, LLVM could not fold it into the
-        # address.
-        index = types.int64 if i == types.int64 else types.uint32
-        return types.UniTuple(array.dtype, n)(array, index), generate
+            # The index of a loop is an int64. If it were narrowed here, LLVM could not fold it into
+            # the address.
+            index = types.int64 if i == types.int64 else types.uint32
+            return types.UniTuple(array.dtype, n)(array, index), generate
 
-    @intrinsic
-    def load2(typing_context, array, i):
-        return _load(array, i, 2)
-
-    @intrinsic
-    def load4(typing_context, array, i):
-        return _load(array, i, 4)
+        return load
 
     @intrinsic
     def store4(typing_context, array, i, v0, v1, v2, v3):
@@ -76,3 +71,6 @@ else:
             return context.get_dummy_value()
 
         return types.void(array, types.uint32, *[array.dtype] * 4), generate
+
+
+load2, load4 = _load(2), _load(4)

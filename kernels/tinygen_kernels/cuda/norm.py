@@ -18,9 +18,7 @@ The 32 threads of a warp read 32 neighbouring channels of one row. These are in 
 channels, some threads are idle.
 """
 
-import functools
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import cupy
@@ -30,7 +28,7 @@ from tinygen_kernels import Array, Average, moments
 from tinygen_kernels.cuda.compiler import device
 from tinygen_kernels.cuda.elementwise import leaky
 from tinygen_kernels.cuda.last_block import counters, is_last
-from tinygen_kernels.cuda.launch import Elementwise, empty, launch
+from tinygen_kernels.cuda.launch import elementwise, empty, launch, listed, numbers
 
 _WIDTH, _DEPTH = 32, 8  # threads per block, along the channels and along the rows
 _BLOCK = _WIDTH * _DEPTH
@@ -39,7 +37,7 @@ _MOST = 2048  # blocks along the rows
 
 
 def column_sums(x: Array) -> Array:
-    return _sums(_number, _mean, x, count=1)[0] if x.size else cupy.zeros(x.shape[-1], x.dtype)
+    return _sums(_mean_of_rows, 1, x, count=1)[0] if x.size else cupy.zeros(x.shape[-1], x.dtype)
 
 
 def batch_norm(
@@ -54,8 +52,8 @@ def batch_norm(
     sum, and where the r rows are like the others, 1 + 1/r times.
     """
     channels = x.shape[-1]
-    rough_mean = _sums(_number, _mean, x, apart=-(-x.size // (channels * _DEPTH * _RUN)))[0]
-    statistics = _sums(_deviation, _statistics, x, rough_mean, gamma, eps=eps)
+    rough_mean = _sums(_mean_of_rows, 1, x, apart=-(-x.size // (channels * _DEPTH * _RUN)))[0]
+    statistics = _sums(_statistics_of_rows, 3, x, rough_mean, gamma, eps=eps)
     if over_all:
         mean, var = moments.of_all(statistics[0], statistics[1], over_all)
         statistics = cupy.stack([mean, var, gamma / cupy.sqrt(var + eps)]).astype(x.dtype)
@@ -66,7 +64,7 @@ def batch_norm_backward(
     g: Array, x: Array, y: Array, gamma: Array, mean: Array, var: Array, eps: float, negative_slope: float, over_all: Average | None = None
 ) -> tuple[Array, Array, Array]:
     channels = x.shape[-1]
-    gradients = _sums(_gradient, _gradients, x, mean, gamma, var, g, y, slope=negative_slope, eps=eps)
+    gradients = _sums(_gradients_of_rows, 5, x, mean, gamma, var, g, y, slope=negative_slope, eps=eps)
     g_gamma, g_beta = gradients[0], gradients[1]
     if over_all:
         all_g, all_products = moments.sums_of_all(g_beta, g_gamma, over_all)
@@ -93,39 +91,23 @@ def group_norm_backward(g: Array, x: Array, gamma: Array, mean: Array, var: Arra
 
 def minibatch_deviation(x: Array, eps: float, over_all: Average | None = None) -> tuple[Array, Array, Array]:
     """The first example is the rough mean: examples are few."""
-    statistics = _sums(_deviation, _deviations, x.reshape(len(x), -1), x[0], eps=eps)
+    statistics = _sums(_deviations_of_rows, 3, x.reshape(len(x), -1), x[0], eps=eps)
     if over_all:
         mean, var = moments.of_all(statistics[0], statistics[1], over_all)
         statistics = cupy.stack([mean, var, cupy.sqrt(var + eps)]).astype(x.dtype)
     mean, _, deviation = statistics.reshape(3, *x.shape[1:])
-    return _with_one_more((*x.shape[:-1], x.shape[-1] + 1), x, deviation.mean(), x.shape[-1]), mean, deviation
+    return _minibatch_deviation((*x.shape[:-1], x.shape[-1] + 1), x, deviation.mean(), x.shape[-1]), mean, deviation
 
 
 def minibatch_deviation_backward(g: Array, x: Array, mean: Array, deviation: Array, over_all: Average | None = None) -> Array:
     g_s = g[..., -1].sum(keepdims=True)
     if over_all:
         g_s = over_all(g_s)
-    return _with_that_of_one_more(x.shape, g, g_s, x, mean, deviation, float(x.size), x.shape[-1])
+    return _minibatch_deviation_backward(x.shape, g, g_s, x, mean, deviation, float(x.size), x.shape[-1])
 
 
-def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
-    """(name, kernel, signature, threads per block) of each kernel, to compile it without a GPU."""
-    numbers = float32[::1]
-    for name, term, finish in (
-        ("column_sums", _number, _mean),
-        ("batch_norm sums", _deviation, _statistics),
-        ("batch_norm_backward sums", _gradient, _gradients),
-        ("minibatch_deviation sums", _deviation, _deviations),
-    ):
-        yield name, _add_rows(term, finish), (*6 * (numbers,), *3 * (float32,), numbers, uint32[::1], numbers, *4 * (int32,)), _BLOCK
-    yield "batch_norm", *_normalise.compiled(*3 * (numbers,), float32, int32, int32)
-    yield "batch_norm_backward", *_combine.compiled(*5 * (numbers,), float32, int32, int32)
-    yield "minibatch_deviation", *_with_one_more.compiled(numbers, numbers, int32)
-    yield "minibatch_deviation_backward", *_with_that_of_one_more.compiled(*5 * (numbers,), float32, int32)
-
-
-def _sums(term: Any, finish: Any, x: Array, *others: Array, slope: float = 0, eps: float = 0, apart: int = 1, count: int = 0) -> Array:
-    """(numbers of finish, channels): what it makes of the sums of the terms, over every apart-th row.
+def _sums(kernel: Any, n: int, x: Array, *others: Array, slope: float = 0, eps: float = 0, apart: int = 1, count: int = 0) -> Array:
+    """(n, channels): the n numbers that the kernel's `finish` makes of the sums of a channel, over every apart-th row.
 
     The others are mean, gamma, var, g and y. Those behind the last one that is used may be left out.
     The count is that of the rows, unless it is given.
@@ -136,10 +118,10 @@ def _sums(term: Any, finish: Any, x: Array, *others: Array, slope: float = 0, ep
     own = max(_DEPTH * _RUN, -(-rows // _MOST))
     blocks = -(-rows // own)
     partial = empty(2 * channels * blocks if blocks > 1 else 0, x.dtype)
-    results = empty((_NUMBERS[finish], channels), x.dtype)
-    numbers = number(slope), number(eps), number(count or rows)
+    results = empty((n, channels), x.dtype)
+    values = number(slope), number(eps), number(count or rows)
     memory = partial, counters(across, blocks), results
-    launch(_add_rows(term, finish), blocks * across, _BLOCK, x, *others, *numbers, *memory, rows, own, channels, channels * apart)
+    launch(kernel, blocks * across, _BLOCK, x, *others, *values, *memory, rows, own, channels, channels * apart)
     return results
 
 
@@ -177,17 +159,18 @@ def _mean(first, second, mean, gamma, var, eps, count, c):
 
 
 @device
-def _moments(first, second, rough_mean, count, c):
-    """The mean and the variance, which rounding may have made less than 0."""
+def _deviations(first, second, rough_mean, gamma, var, eps, count, c):
+    """The mean, the variance, which rounding may have made less than 0, and the deviation."""
     shift = first / count
-    return rough_mean[c] + shift, abs(second / count - shift * shift)
+    variance = abs(second / count - shift * shift)
+    return rough_mean[c] + shift, variance, math.sqrt(variance + eps)
 
 
 @device
-def _statistics(first, second, mean, gamma, var, eps, count, c):
+def _statistics(first, second, rough_mean, gamma, var, eps, count, c):
     """The mean, the variance, and the factor by which a deviation is normalised."""
-    exact_mean, variance = _moments(first, second, mean, count, c)
-    return exact_mean, variance, gamma[c] / math.sqrt(variance + eps)
+    mean, variance, deviation = _deviations(first, second, rough_mean, gamma, var, eps, count, c)
+    return mean, variance, gamma[c] / deviation
 
 
 @device
@@ -200,16 +183,6 @@ def _gradients(first, second, mean, gamma, var, eps, count, c):
     deviation = math.sqrt(var[c] + eps)
     scale, g_gamma = gamma[c] / deviation, second / deviation
     return g_gamma, first, scale, -scale * first / count, -scale / deviation * g_gamma / count
-
-
-@device
-def _deviations(first, second, mean, gamma, var, eps, count, c):
-    """The mean, the variance and the deviation."""
-    exact_mean, variance = _moments(first, second, mean, count, c)
-    return exact_mean, variance, math.sqrt(variance + eps)
-
-
-_NUMBERS = {_mean: 1, _statistics: 3, _gradients: 5, _deviations: 3}  # for each channel
 
 
 def _sums_of_block(term):
@@ -240,11 +213,11 @@ def _sums_of_block(term):
     return add
 
 
-@functools.cache
-def _add_rows(term, finish):
-    """Sum the terms of all rows, which begin `pitch` elements apart. A block has `own` of them."""
-    numbers, add_terms, add_pairs = _NUMBERS[finish], _sums_of_block(term), _sums_of_block(_pair)
+def _add_rows(name, term, finish):
+    """The kernel that sums the terms of all rows, which begin `pitch` elements apart. A block has `own` of them."""
+    add_terms, add_pairs = _sums_of_block(term), _sums_of_block(_pair)
 
+    @listed(*6 * (numbers,), *3 * (float32,), numbers, uint32[::1], numbers, *4 * (int32,), name=f"{name} sums")
     def kernel(x, mean, gamma, var, g, y, slope, eps, count, partial, counters, results, rows, own, channels, pitch):
         firsts = cuda.shared.array(_BLOCK, x.dtype)
         seconds = cuda.shared.array(_BLOCK, x.dtype)
@@ -264,13 +237,19 @@ def _add_rows(term, finish):
             add_pairs(firsts, seconds, partial, mean, g, y, slope, int32(0), int32(blocks), int32(2 * channels), c, channels)
         if finishes:
             found = finish(firsts[t], seconds[t], mean, gamma, var, eps, count, c)
-            for i in range(numbers):
+            for i in range(len(found)):
                 results[uint32(i * channels + c)] = found[i]
 
     return kernel
 
 
-@Elementwise
+_mean_of_rows = _add_rows("column_sums", _number, _mean)
+_statistics_of_rows = _add_rows("batch_norm", _deviation, _statistics)
+_gradients_of_rows = _add_rows("batch_norm_backward", _gradient, _gradients)
+_deviations_of_rows = _add_rows("minibatch_deviation", _deviation, _deviations)
+
+
+@elementwise(numbers, numbers, numbers, float32, int32, int32)
 def _normalise(i, x, statistics, beta, slope, channels, own):
     """The statistics are three for each channel of each part of `own` elements."""
     channel, all_channels = uint32(i % uint32(channels)), uint32(statistics.size // 3)
@@ -279,7 +258,7 @@ def _normalise(i, x, statistics, beta, slope, channels, own):
     return leaky(z, z, slope)
 
 
-@Elementwise
+@elementwise(numbers, numbers, numbers, numbers, numbers, float32, int32, int32)
 def _combine(i, g, x, y, mean, gradients, slope, channels, own):
     all_channels = uint32(mean.size)
     c = uint32(i // uint32(own) * uint32(channels) + i % uint32(channels))
@@ -287,14 +266,14 @@ def _combine(i, g, x, y, mean, gradients, slope, channels, own):
     return scale * leaky(g[i], y[i], slope) + offset + gradients[uint32(4 * all_channels + c)] * (x[i] - mean[c])
 
 
-@Elementwise
-def _with_one_more(i, x, last, channels):
+@elementwise(numbers, numbers, int32)
+def _minibatch_deviation(i, x, last, channels):
     """x, and in one channel more the same number everywhere."""
     pixel = uint32(i // uint32(channels + 1))
     return last[0] if i - pixel * uint32(channels + 1) == uint32(channels) else x[uint32(i - pixel)]
 
 
-@Elementwise
-def _with_that_of_one_more(i, g, g_s, x, mean, deviation, size, channels):
+@elementwise(numbers, numbers, numbers, numbers, numbers, float32, int32)
+def _minibatch_deviation_backward(i, g, g_s, x, mean, deviation, size, channels):
     feature = uint32(i % uint32(mean.size))
     return g[uint32(i + i // uint32(channels))] + g_s[0] / size * (x[i] - mean[feature]) / deviation[feature]

@@ -38,7 +38,7 @@ NOWHERE = (1 << 30) - 1
 
 
 class Axis(NamedTuple):
-    """The rows, or the columns, of a convolution, for all phases (see `phase`) of a launch."""
+    """The rows, or the columns, of a convolution or of pooling, for all phases (see `phase`) of a launch."""
 
     grid: int  # pixels of the grid
     size: int  # of the gathered image
@@ -54,14 +54,12 @@ class Axis(NamedTuple):
 
 
 class Geometry(NamedTuple):
-    """C is (m, n) in each phase.
-
-    Blocks with z = phase*pieces + i sum piece i of k.
-    """
+    """C is (m, n) in each phase. Block (phase*tiles + t)*pieces + i sums piece i of k for tile t of C."""
 
     m: int
     n: int
     k: int  # of one phase
+    tiles: int
     piece: int  # the length of one
     pieces: int
     channels: int  # of the gathered image
@@ -73,7 +71,7 @@ class Geometry(NamedTuple):
 @device
 def own_phase(g):
     """The number of the phase of this block."""
-    return uint32(uint32(cuda.blockIdx.z) // uint32(g.pieces))
+    return uint32(uint32(uint32(cuda.blockIdx.x) // uint32(g.pieces)) // uint32(g.tiles))
 
 
 class Half(NamedTuple):
@@ -126,9 +124,8 @@ def pixel_source(image, row, column, g):
 @device
 def phase_source(image, row, column, g):
     own_image, down, right = phase(g)
-    row = int32(g.rows.start - int32(down // uint32(g.rows.apart)) + row * g.rows.stride)
-    column = int32(g.columns.start - int32(right // uint32(g.columns.apart)) + column * g.columns.stride)
-    return int32((((image + own_image) * g.rows.size + row) * g.columns.size + column) * g.channels), row, column
+    row, column = int32(row - down // uint32(g.rows.apart)), int32(column - right // uint32(g.columns.apart))
+    return pixel_source(int32(image + own_image), row, column, g)
 
 
 @device

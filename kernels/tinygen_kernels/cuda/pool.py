@@ -6,82 +6,73 @@ of its window; backward, over the windows that contain its pixel. It sums in a f
 writes one element that no other thread writes. So no atomic operations are needed, and the bits are
 always the same. Both loops run over a rectangle. Along one axis this is
 
-    the pixels of window i    i*stride - before <= pixel < i*stride - before + kernel_size
+    the pixels of window i    i*stride + start <= pixel < i*stride + start + taps
                               and 0 <= pixel < size
-    the windows of a pixel    pixel + before - kernel_size < i*stride <= pixel + before
-                              and 0 <= i < output
+    the windows of a pixel    pixel - start - taps < i*stride <= pixel - start
+                              and 0 <= i < grid
+
+with the names of `operands.Axis`; -start is the padding before the image.
 """
 
 import math
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy
-from numba import cuda, float32, int32, types, uint32
+from numba import cuda, int32, uint32
 
 from tinygen_kernels import Array, Padding, Pair
 from tinygen_kernels.cuda.compiler import device
-from tinygen_kernels.cuda.launch import THREADS, Elementwise, empty, launch
+from tinygen_kernels.cuda.launch import THREADS, elementwise, empty, launch, listed, numbers, type_of
+from tinygen_kernels.cuda.operands import Axis
+from tinygen_kernels.cuda.products import sliding, stacked
 from tinygen_kernels.geometry import pooled_size
 
 
 class Pooling(NamedTuple):
-    """The geometry. It is an argument of the kernels, so that one compilation serves all shapes."""
+    """The geometry. It is an argument of the kernels, so that one compilation serves all shapes.
 
-    height: int  # of the image
-    width: int
-    rows: int  # of the pooled image
-    columns: int
+    Along an axis, `size` counts the pixels of the image, `taps` those of a window, and `grid` the
+    windows, which are the pixels of the pooled image.
+    """
+
+    rows: Axis
+    columns: Axis
     channels: int
-    kernel_height: int
-    kernel_width: int
-    row_stride: int
-    column_stride: int
-    top: int  # padding
-    left: int
+
+
+_geometry = type_of(Pooling(*stacked(1, 1), 1))
 
 
 def max_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> tuple[Array, Array]:
     shape = len(x), *pooled_size(x.shape[1:3], kernel_size, stride, padding), x.shape[3]
     y, indices = empty(shape, x.dtype), empty(shape, numpy.int32)
     if y.size:
-        launch(_maximum, -(-y.size // THREADS), THREADS, x, _pooling(x.shape, shape, kernel_size, stride, padding), y, indices)
+        launch(_max_pool2d, -(-y.size // THREADS), THREADS, x, _pooling(x.shape, shape, kernel_size, stride, padding), y, indices)
     return y, indices
 
 
 def max_pool2d_gather(x: Array, indices: Array) -> Array:
     pooled = indices.shape
-    return _read(pooled, x, indices, x.shape[1] * x.shape[2], pooled[1] * pooled[2], pooled[3])
+    return _max_pool2d_gather(pooled, x, indices, x.shape[1] * x.shape[2], pooled[1] * pooled[2], pooled[3])
 
 
 def max_pool2d_scatter(g: Array, indices: Array, size: Pair, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
     shape = len(g), *size, g.shape[3]
-    return _add_chosen(shape, g, indices, _pooling(shape, g.shape, kernel_size, stride, padding))
+    return _max_pool2d_scatter(shape, g, indices, _pooling(shape, g.shape, kernel_size, stride, padding))
 
 
 def avg_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
     shape = len(x), *pooled_size(x.shape[1:3], kernel_size, stride, padding), x.shape[3]
-    return _mean(shape, x, _pooling(x.shape, shape, kernel_size, stride, padding))
+    return _avg_pool2d(shape, x, _pooling(x.shape, shape, kernel_size, stride, padding))
 
 
 def avg_pool2d_data(g: Array, size: Pair, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
     shape = len(g), *size, g.shape[3]
-    return _add_shares(shape, g, _pooling(shape, g.shape, kernel_size, stride, padding))
-
-
-def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
-    """(name, kernel, signature, threads per block) of each kernel, to compile it without a GPU."""
-    numbers, indices = float32[::1], int32[::1]
-    pooling = types.NamedUniTuple(int32, len(Pooling._fields), Pooling)
-    yield "max_pool2d", _maximum, (numbers, pooling, numbers, indices), THREADS
-    yield "max_pool2d_gather", *_read.compiled(numbers, indices, int32, int32, int32)
-    yield "max_pool2d_scatter", *_add_chosen.compiled(numbers, indices, pooling)
-    yield "avg_pool2d", *_mean.compiled(numbers, pooling)
-    yield "avg_pool2d_data", *_add_shares.compiled(numbers, pooling)
+    return _avg_pool2d_data(shape, g, _pooling(shape, g.shape, kernel_size, stride, padding))
 
 
 def _pooling(image: tuple[int, ...], pooled: tuple[int, ...], kernel_size: Pair, stride: Pair, padding: Padding) -> Pooling:
-    return Pooling._make((*image[1:3], *pooled[1:], *kernel_size, *stride, padding[0][0], padding[1][0]))
+    return Pooling(*sliding(image[1:3], pooled[1:3], kernel_size, stride, padding, (1, 1)), pooled[3])
 
 
 @device
@@ -100,97 +91,82 @@ def _element(image, row, column, channel, rows, columns, channels):
 
 
 @device
-def _pixels(place, kernel_size, stride, before, size):
+def _pixels(window, axis):
     """The first pixel of a window inside the image, and the one behind the last."""
-    start = int32(place * stride - before)
-    return int32(max(start, int32(0))), int32(min(start + kernel_size, size))
+    start = int32(window * axis.stride + axis.start)
+    return int32(max(start, int32(0))), int32(min(start + axis.taps, axis.size))
 
 
 @device
-def _windows(pixel, kernel_size, stride, before, output):
+def _windows(pixel, axis):
     """The first window that contains a pixel, and the one behind the last."""
-    padded = int32(pixel + before)
-    first = int32(uint32(max(padded - kernel_size + stride, int32(0))) // uint32(stride))
-    return first, int32(min(uint32(padded) // uint32(stride) + uint32(1), uint32(output)))
+    padded = int32(pixel - axis.start)
+    first = int32(uint32(max(padded - axis.taps + axis.stride, int32(0))) // uint32(axis.stride))
+    return first, int32(min(uint32(padded) // uint32(axis.stride) + uint32(1), uint32(axis.grid)))
 
 
-@device
-def _window_of_pixels(i, s):
-    """The window of element i of the pooled images.
-
-    Returns the image, the channel, and the rows top..bottom and columns left..right of pixels.
-    """
-    image, row, column, channel = _place(i, s.rows, s.columns, s.channels)
-    top, bottom = _pixels(row, s.kernel_height, s.row_stride, s.top, s.height)
-    left, right = _pixels(column, s.kernel_width, s.column_stride, s.left, s.width)
-    return image, channel, top, bottom, left, right
-
-
-@device
-def _windows_of_pixel(i, s):
-    """The windows that contain element i of the images.
-
-    Returns the image, the channel, and the rows top..bottom and columns left..right of windows.
-    """
-    image, row, column, channel = _place(i, s.height, s.width, s.channels)
-    top, bottom = _windows(row, s.kernel_height, s.row_stride, s.top, s.rows)
-    left, right = _windows(column, s.kernel_width, s.column_stride, s.left, s.columns)
-    return image, channel, top, bottom, left, right
-
-
-def _maximum(x, s, y, indices):
+@listed(numbers, _geometry, numbers, int32[::1])
+def _max_pool2d(x, s, y, indices):
     i = uint32(cuda.grid(1))
     if i < y.size:
-        image, channel, top, bottom, left, right = _window_of_pixels(i, s)
-        best, best_index = x.dtype.type(-math.inf), int32(top * s.width + left)
+        image, own_row, own_column, channel = _place(i, s.rows.grid, s.columns.grid, s.channels)
+        top, bottom = _pixels(own_row, s.rows)
+        left, right = _pixels(own_column, s.columns)
+        best, best_index = x.dtype.type(-math.inf), int32(top * s.columns.size + left)
         for row in range(top, bottom):
             for column in range(left, right):
-                value = x[_element(image, row, column, channel, s.height, s.width, s.channels)]
+                value = x[_element(image, row, column, channel, s.rows.size, s.columns.size, s.channels)]
                 # A NaN counts as larger than any number.
                 if value > best or (value != value and best == best):
-                    best, best_index = value, int32(row * s.width + column)
+                    best, best_index = value, int32(row * s.columns.size + column)
         y[i] = best
         indices[i] = best_index
 
 
-@Elementwise
-def _read(i, x, indices, pixels, output, channels):
+@elementwise(numbers, int32[::1], int32, int32, int32)
+def _max_pool2d_gather(i, x, indices, pixels, output, channels):
     place = uint32(i // uint32(channels))
     image = uint32(place // uint32(output))
     return x[uint32((image * pixels + indices[i]) * channels + (i - place * channels))]
 
 
-@Elementwise
-def _add_chosen(i, g, indices, s):
-    image, channel, top, bottom, left, right = _windows_of_pixel(i, s)
-    own_index = int32(i // uint32(s.channels) - uint32(image * s.height * s.width))
+@elementwise(numbers, int32[::1], _geometry)
+def _max_pool2d_scatter(i, g, indices, s):
+    image, own_row, own_column, channel = _place(i, s.rows.size, s.columns.size, s.channels)
+    top, bottom = _windows(own_row, s.rows)
+    left, right = _windows(own_column, s.columns)
+    own_index = int32(i // uint32(s.channels) - uint32(image * s.rows.size * s.columns.size))
     total = g.dtype.type(0)
     for row in range(top, bottom):
         for column in range(left, right):
-            window = _element(image, row, column, channel, s.rows, s.columns, s.channels)
+            window = _element(image, row, column, channel, s.rows.grid, s.columns.grid, s.channels)
             if indices[window] == own_index:
                 total += g[window]
     return total
 
 
-@Elementwise
-def _mean(i, x, s):
-    image, channel, top, bottom, left, right = _window_of_pixels(i, s)
+@elementwise(numbers, _geometry)
+def _avg_pool2d(i, x, s):
+    image, own_row, own_column, channel = _place(i, s.rows.grid, s.columns.grid, s.channels)
+    top, bottom = _pixels(own_row, s.rows)
+    left, right = _pixels(own_column, s.columns)
     total = x.dtype.type(0)
     for row in range(top, bottom):
         for column in range(left, right):
-            total += x[_element(image, row, column, channel, s.height, s.width, s.channels)]
+            total += x[_element(image, row, column, channel, s.rows.size, s.columns.size, s.channels)]
     return total / x.dtype.type(int32((bottom - top) * (right - left)))
 
 
-@Elementwise
-def _add_shares(i, g, s):
-    image, channel, top, bottom, left, right = _windows_of_pixel(i, s)
+@elementwise(numbers, _geometry)
+def _avg_pool2d_data(i, g, s):
+    image, own_row, own_column, channel = _place(i, s.rows.size, s.columns.size, s.channels)
+    top, bottom = _windows(own_row, s.rows)
+    left, right = _windows(own_column, s.columns)
     total = g.dtype.type(0)
     for row in range(top, bottom):
-        first_row, last_row = _pixels(row, s.kernel_height, s.row_stride, s.top, s.height)
+        first_row, last_row = _pixels(row, s.rows)
         for column in range(left, right):
-            first_column, last_column = _pixels(column, s.kernel_width, s.column_stride, s.left, s.width)
+            first_column, last_column = _pixels(column, s.columns)
             pixels = g.dtype.type(int32((last_row - first_row) * (last_column - first_column)))
-            total += g[_element(image, row, column, channel, s.rows, s.columns, s.channels)] / pixels
+            total += g[_element(image, row, column, channel, s.rows.grid, s.columns.grid, s.channels)] / pixels
     return total

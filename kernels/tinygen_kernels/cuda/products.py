@@ -7,7 +7,7 @@ small tiles give many. If even small tiles give too few, a long sum over k is di
 
 import functools
 from itertools import product
-from math import gcd, prod
+from math import gcd
 from typing import NamedTuple
 
 from tinygen_kernels import Padding, Pair
@@ -16,9 +16,6 @@ from tinygen_kernels.cuda.compiler import SIMULATED
 from tinygen_kernels.cuda.operands import Axis, Geometry
 from tinygen_kernels.cuda.tile import LARGE, NARROW, SMALL, TALL, TINY, Tile
 
-# Stacked matrices of one launch. Each takes a block along z, of which CUDA allows so many. Pieces
-# of k take more, but only up to what the multiprocessors hold at once, which is far less.
-MOST_STACKED = 65_535
 _SHORTEST = 32 if SIMULATED else 256  # the shortest sum over k that is worth a block of its own
 
 
@@ -27,17 +24,8 @@ class Product(NamedTuple):
 
     tile: Tile
     geometry: Geometry
-
-    @property
-    def blocks(self) -> tuple[int, int, int]:
-        """The number of blocks: x counts the tiles of C, z the phases and pieces."""
-        g = self.geometry
-        return self.tile.blocks(g.m, g.n), 1, g.rows.phases * g.columns.phases * g.pieces
-
-    @property
-    def partial(self) -> int:
-        """The number of partial sums, which blocks leave in memory if k is in pieces."""
-        return prod(self.blocks) * self.tile.rows * self.tile.columns if self.geometry.pieces > 1 else 0
+    blocks: int  # one for each piece of each tile of each phase
+    partial: int  # sums that blocks leave in memory if k is in pieces
 
 
 @functools.lru_cache(4096)
@@ -52,10 +40,13 @@ def product_of(images: int, channels: int, outputs: int, axes: tuple[Axis, Axis]
     m, k = (taps, pixels) if weight else (pixels, taps)
     most = max(1, k // _SHORTEST)
     tile = choose(m, outputs, phases * most, precision, processors)
-    pieces = min(most, max(1, tile.wanted * processors // max(1, phases * tile.blocks(m, outputs))))
+    tiles = tile.blocks(m, outputs)
+    pieces = min(most, max(1, tile.wanted * processors // max(1, phases * tiles)))
     piece = max(1, -(-k // (pieces * tile.depth))) * tile.depth
     pieces, stacked = max(1, -(-k // piece)), int(phases > rows.apart * columns.apart)
-    return Product(tile, Geometry(m, outputs, k, piece, pieces, channels, rows, columns, stacked))
+    blocks = phases * tiles * pieces
+    partial = blocks * tile.rows * tile.columns if pieces > 1 else 0
+    return Product(tile, Geometry(m, outputs, k, tiles, piece, pieces, channels, rows, columns, stacked), blocks, partial)
 
 
 def choose(m: int, n: int, pieces: int, precision: str, processors: int) -> Tile:

@@ -26,9 +26,9 @@ slab. With a barrier at each |, the order is
 One barrier for each slab is enough. A thread that puts slab 2 where slab 0 was has passed the
 barrier after `multiply 0`, so all threads have finished `multiply 0`.
 
-**Indices.** Block x computes tile (x // across, x % across) of C, where `across` tiles cover the
-columns of C. Neighbouring blocks read the same rows of A, which the second one finds in the cache.
-Block z sums piece z % pieces of k, and the last of the blocks with these pieces adds their sums. A
+**Indices.** Tile t of C is tile (t // across, t % across), where `across` tiles cover the columns of
+C. Neighbouring blocks read the same rows of A, which the second one finds in the cache. If k is in
+pieces, neighbouring blocks sum the pieces for one tile, and the last of them adds their sums. A
 thread's rows are groups of four neighbours, so that it reads a group with one instruction. The
 groups of the other threads are in between, and the same holds for columns:
 
@@ -124,7 +124,7 @@ class Operand(NamedTuple):
 @device
 def own_piece(g):
     """The number of the piece of k that this block sums."""
-    return int32(uint32(cuda.blockIdx.z) % uint32(g.pieces))
+    return int32(uint32(cuda.blockIdx.x) % uint32(g.pieces))
 
 
 def gemm(
@@ -143,7 +143,7 @@ def gemm(
     a_states, a_items, a_start, a_fetch, a_put = a_operand
     b_states, b_items, b_start, b_fetch, b_put = b_operand
     corner, multiply = sharing or (_corner(tile), _multiplication(tile, dtype))
-    write, (clear, put_piece, add_pieces) = _write(tile, dtype, place, width), _pieces(tile, dtype)
+    write, (put_piece, add_pieces) = _write(tile, dtype, place, width), _pieces(tile)
 
     def kernel(a, b, bias, slope, partial, counters, c, g):
         shared = cuda.shared.array(size, dtype, alignment=ALIGNMENT)
@@ -151,13 +151,15 @@ def gemm(
         a_state, b_state = cuda.local.array(a_states, int32), cuda.local.array(b_states, int32)
         sums = cuda.local.array((thread_rows, thread_columns), dtype)
         across = uint32((g.n + (columns - 1)) // columns)
-        down = uint32(uint32(cuda.blockIdx.x) // across)
-        m0, n0 = int32(down * rows), int32((cuda.blockIdx.x - down * across) * columns)
+        # group // tiles is the phase, which is needed anyway; a remainder would take more registers.
+        group = uint32(uint32(cuda.blockIdx.x) // uint32(g.pieces))
+        number = uint32(group - uint32(group // uint32(g.tiles)) * uint32(g.tiles))
+        down = uint32(number // across)
+        m0, n0 = int32(down * rows), int32((number - down * across) * columns)
         k0 = int32(own_piece(g) * g.piece)
         k1 = int32(min(g.k, k0 + g.piece))
         row, column = corner()
-        clear(sums)
-
+        sums[:] = 0
         a_start(a_state, m0, k0, k1, g)
         b_start(b_state, n0, k0, k1, g)
         a_fetch(a, a_state, next_a, g)
@@ -178,9 +180,8 @@ def gemm(
                 b_put(shared, uint32(uint32(b_begin) + odd * uint32(b_slab)), next_b)
                 cuda.syncthreads()
         if g.pieces > 1:
-            block = uint32(cuda.blockIdx.x * cuda.gridDim.z + cuda.blockIdx.z)
-            first = uint32(block - own_piece(g))
-            put_piece(partial, block, sums)
+            first = uint32(cuda.blockIdx.x - own_piece(g))
+            put_piece(partial, uint32(cuda.blockIdx.x), sums)
             if not is_last(counters, first, g.pieces):
                 return
             add_pieces(partial, first, g.pieces, sums)
@@ -207,18 +208,12 @@ def _corner(tile: Tile) -> Callable[..., Any]:
     return corner
 
 
-def _pieces(tile: Tile, dtype: Any) -> tuple[Callable[..., Any], ...]:
+def _pieces(tile: Tile) -> tuple[Callable[..., Any], ...]:
     """What keeps and adds the sums of several blocks, each of which has rows * columns of them in memory.
 
     Neighbouring threads have neighbours there.
     """
     thread_rows, thread_columns, threads, size = tile.thread_rows, tile.thread_columns, tile.threads, tile.rows * tile.columns
-
-    @device
-    def clear(sums):
-        for i in range(thread_rows):
-            for j in range(thread_columns):
-                sums[i, j] = dtype(0)
 
     @device
     def put_piece(partial, block, sums):
@@ -229,14 +224,14 @@ def _pieces(tile: Tile, dtype: Any) -> tuple[Callable[..., Any], ...]:
 
     @device
     def add_pieces(partial, first, pieces, sums):
-        clear(sums)
+        sums[:] = 0
         for piece in range(pieces):
             begin = uint32(uint32(first + piece) * uint32(size) + cuda.threadIdx.x)
             for i in range(thread_rows):
                 for j in range(thread_columns):
                     sums[i, j] += partial[uint32(begin + (i * thread_columns + j) * threads)]
 
-    return clear, put_piece, add_pieces
+    return put_piece, add_pieces
 
 
 def _multiplication(tile: Tile, dtype: Any) -> Callable[..., Any]:
