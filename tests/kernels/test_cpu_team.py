@@ -95,6 +95,19 @@ def test_a_sleeping_helper_is_woken() -> None:
         assert os.sched_getaffinity(helper) == os.sched_getaffinity(0)
 
 
+@pytest.mark.skipif(not team._CHOOSES_CORES, reason="this system does not let a program choose a thread's cores")
+def test_a_helper_is_woken_on_another_core_than_that_of_the_thread_that_wakes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[tuple[int, set[int]]] = []
+    monkeypatch.setattr(team, "_use", lambda thread, cores: used.append((thread, cores)))
+    monkeypatch.setattr(team, "_this_core", lambda: min(os.sched_getaffinity(0)))
+    nobody = team.Team(0)
+    woken = threading.Lock()
+    woken.acquire()
+    nobody._asleep.append((woken, 7))
+    nobody.wake(3)
+    assert used == [(7, os.sched_getaffinity(0) - {min(os.sched_getaffinity(0))})] and not woken.locked()
+
+
 def test_a_loop_that_is_posted_while_a_helper_falls_asleep_wakes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     looks: queue.SimpleQueue[None] = queue.SimpleQueue()
 

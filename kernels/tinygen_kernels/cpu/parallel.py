@@ -36,11 +36,11 @@ def launch(kernel: Callable[..., None], items: int, *arguments: Any) -> None:
 
 def launch_shared(kernel: Callable[..., None], items: int, threads: int, *arguments: Any) -> None:
     """`launch` in at most this many threads."""
-    helpers, turn, taken = 0, items, numpy.zeros(1, numpy.int64)
+    own, helpers, turn, taken = team.team(), 0, items, numpy.zeros(1, numpy.int64)
     if threads > 1:
         helpers, turn = threads - 1, -(-items // (threads * _TURNS))
-        team.team().wake(helpers)
-    _loop(kernel)(team.team().board, helpers, taken, items, turn, *arguments)
+        own.wake(helpers)
+    _loop(kernel)(own.board, helpers, taken, items, turn, *arguments)
 
 
 @functools.cache

@@ -27,25 +27,26 @@ from tinygen_kernels import Array
 from tinygen_kernels.cpu.atomic import add_atomically, call, exchange, read_atomically, relax
 from tinygen_kernels.cpu.compiled import compiled, helper
 
-# The words of a board, each on a cache line of its own: writing one does not slow those who read another.
-_OWNED, _CODE, _ARGUMENTS, _PLACES, _ENDED, _EXCEPTION = range(0, 96, 16)
-_WORDS = 96
+# Where the words of a board are, each on a cache line of its own, so that writing one does not slow
+# those who read another; and the end.
+_OWNED, _CODE, _ARGUMENTS, _PLACES, _ENDED, _EXCEPTION, _WORDS = range(0, 112, 16)
 
-# How often a thread looks for what it waits for before it lets others have its core, and a helper before it sleeps.
+# How often a thread looks for what it waits for before it lets others have its core, and how often
+# a helper then does before it sleeps.
 _PATIENCE, _WATCH = 1 << 13, 1 << 11
 
 if sys.platform == "win32":
     _yield = types.ExternalFunction("SwitchToThread", types.int32())
-    _sleep = types.ExternalFunction("Sleep", types.void(types.uint32))  # milliseconds
-    _NAP = 1
+    _sleep = types.ExternalFunction("Sleep", types.void(types.uint32))
+    _NAP = 1  # millisecond
 else:
     _yield = types.ExternalFunction("sched_yield", types.int32())
     _sleep = types.ExternalFunction("usleep", types.int32(types.uint32))
-    _NAP = 20
+    _NAP = 20  # microseconds
 
-
-# In a virtual machine, Linux takes a core that has nothing to do for one that the host has taken away. It then wakes a helper on the core
-# of the thread that wakes it, where the helper waits for milliseconds. So that thread rules out its own core first.
+# In a virtual machine, Linux takes a core that has nothing to do for one that the host has taken
+# away. It then wakes a helper on the core of the thread that wakes it, where the helper waits for
+# milliseconds. So that thread rules out its own core first.
 _CHOOSES_CORES = sys.platform == "linux"
 if _CHOOSES_CORES:
     _this_core = ctypes.CDLL(None).sched_getcpu
