@@ -9,10 +9,10 @@ from typing import Any
 import numpy
 import pytest
 from tinygen_kernels import reference
-from tinygen_kernels.cpu import conv, winograd
+from tinygen_kernels.cpu import conv, winograd_matrices
 
 
-@pytest.mark.parametrize(("module", "lines"), [(conv, 6), (winograd, 9)])
+@pytest.mark.parametrize(("module", "lines"), [(conv, 6), (winograd_matrices, 10)])
 def test_what_is_printed_is_what_is_computed(module: ModuleType, lines: int) -> None:
     results = doctest.testmod(module)
     assert results.attempted == lines and results.failed == 0

@@ -1,8 +1,9 @@
 """The kernels for NumPy arrays, compiled by Numba. `tinygen_kernels.reference` defines each one.
 
 Read `conv.py` for the idea, `plan.py` for the table and the words, `simd.py` for the tile, then
-`weight.py`, `ranges.py`, `panels.py` and `products.py`, and `winograd.py` and `winograd_weight.py`
-for 3x3 kernels with fewer multiplications. `vector.py`, `parallel.py`, `team.py`, `atomic.py`,
+`weight.py`, `ranges.py`, `panels.py` and `products.py`. For fewer multiplications in kernels of 3x3
+and of 4x4 with stride 2, read `winograd_matrices.py`, `winograd.py`, `winograd_tiles.py` and
+`winograd_weight.py`. `vector.py`, `parallel.py`, `team.py`, `atomic.py`,
 `compiled.py`, `cache.py` and `memory.py` explain what these use. `elementwise.py`, `norm.py` and
 `pool.py` can be read on their own.
 """

@@ -57,8 +57,9 @@ kernel, and adds the windows where they overlap. With few output channels, most 
 would be unused. With stride 1, such a convolution is computed as a transposed convolution with few
 input channels, whose kernel is rotated by 180 degrees.
 
-With many channels, a 3x3 kernel and stride 1, all three take 16 multiplications in the place of 36.
-`winograd.py` explains how and for which shapes, and `winograd_weight.py` does so for conv2d_weight.
+With many channels, kernels of 3x3 with stride 1 and of 4x4 with stride 2 take down to a quarter of the
+multiplications. `winograd_matrices.py` explains how, `winograd.py` for which shapes, and
+`winograd_weight.py` does so for conv2d_weight.
 """
 
 import numpy
@@ -109,8 +110,9 @@ def conv2d_weight(x: Array, y: Array, size: Pair, stride: Pair, padding: Padding
     rotated = _rotated_padding(shape, stride, padding, dilation)
     if rotated:
         return numpy.ascontiguousarray(_rotated(conv2d_weight(y, x, size, stride, rotated, dilation)))
-    if winograd_weight.pays(x, y, (size, stride, padding, dilation)):
-        return winograd_weight.weight_gradient(x, y, padding)
+    f = winograd_weight.choice(x, y, (size, stride, padding, dilation))
+    if f:
+        return winograd_weight.weight_gradient(f, x, y, (size, stride, padding, dilation))
     if (size, stride, padding) == ONE_PIXEL[:3]:
         x, y = (flat(a).reshape(len(a) * a.shape[1] * a.shape[2], 1, 1, a.shape[3]) for a in (x, y))
     x, padding = _bordered(x, padding, dilation)
@@ -167,9 +169,9 @@ def gathered(
     if not images.size or not result.size:
         result[...] = 0 if bias is None else leaky_relu(bias, slope)
         return result
-    if winograd.pays(images, window, shape, data):
-        top, left = window[2][0][0], window[2][1][0]
-        return winograd.convolve(images, w, bias, (2 - top, 2 - left) if data else (top, left), shape, slope, data)
+    f = winograd.choice(images, window, shape, data)
+    if f:
+        return winograd.convolve(f, images, w, bias, window, shape, slope, data)
     is_product = window[:3] == ONE_PIXEL[:3]
     if is_product:
         taps, table, rows = 1, product_table(images.shape[-1], outputs), result.size // outputs

@@ -4,6 +4,9 @@
 An item is a fixed number of consecutive elements.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy
 
 from tinygen_kernels import Array, Arrays
@@ -67,18 +70,25 @@ def binary_cross_entropy_backward(g: Array, z: Array, t: Array | float) -> Array
 def blend(a: Arrays, b: Arrays, shares: Array | tuple[float, float]) -> None:
     sets = (arrays if isinstance(arrays, tuple) else (arrays,) for arrays in (a, b))
     for moved, other in zip(*sets, strict=True):
-        moved *= shares[0]
-        moved += shares[1] * other
+        with _elements(moved) as (elements,):
+            launch(_blend, _items(moved), flat(other), elements, *(moved.dtype.type(share) for share in shares))
 
 
 def adam(p: Arrays, g: Arrays, m: Arrays, v: Arrays, constants: Array) -> None:
     sets = (arrays if isinstance(arrays, tuple) else (arrays,) for arrays in (p, g, m, v))
     for parameter, gradient, mean, mean_square in zip(*sets, strict=True):
-        moved = [flat(array) for array in (parameter, mean, mean_square)]
-        launch(_adam, _items(parameter), flat(gradient), *moved, *constants)
-        for array, elements in zip((parameter, mean, mean_square), moved, strict=True):
-            if not numpy.may_share_memory(array, elements):
-                array[...] = elements.reshape(array.shape)
+        with _elements(parameter, mean, mean_square) as moved:
+            launch(_adam, _items(parameter), flat(gradient), *moved, *constants)
+
+
+@contextmanager
+def _elements(*arrays: Array) -> Iterator[list[Array]]:
+    """The arrays as `flat` gives them. What a kernel writes to the copy of an array comes back to it."""
+    moved = [flat(array) for array in arrays]
+    yield moved
+    for array, elements in zip(arrays, moved, strict=True):
+        if not numpy.may_share_memory(array, elements):
+            array[...] = elements.reshape(array.shape)
 
 
 def _items(x: Array) -> int:
@@ -122,6 +132,12 @@ def _drop(item, x, key, stream, threshold, scale, first, y):
     if x.size % 2:
         word, _ = _philox(numpy.uint64(first_pair + x.size // 2), key, stream)
         y[x.size - 1] = x[x.size - 1] * (scale if word >= threshold else dropped)
+
+
+def _blend(item, other, moved, kept, added):
+    other, moved = _of_item(other, item), _of_item(moved, item)
+    for i in range(moved.size):
+        moved[i] = kept * moved[i] + added * other[i]
 
 
 def _adam(item, g, p, m, v, decay, beta1, one_minus_beta1, beta2, one_minus_beta2, rate, eps):

@@ -97,7 +97,7 @@ def minibatch_deviation(x: Array, eps: float, over_all: Average | None = None) -
     mean, var = moments.of_all(*_moments(examples.shape[1], examples), over_all)
     deviation = numpy.sqrt(var + eps)
     y = empty((*x.shape[:-1], x.shape[-1] + 1), x.dtype)
-    y[..., :-1], y[..., -1] = x, deviation.mean()
+    launch(_append, len(x), _pixels(x), x.dtype.type(deviation.mean()), _pixels(y))
     return y, mean.astype(x.dtype).reshape(x.shape[1:]), deviation.astype(x.dtype).reshape(x.shape[1:])
 
 
@@ -105,10 +105,15 @@ def minibatch_deviation_backward(g: Array, x: Array, mean: Array, deviation: Arr
     g_s = g[..., -1].sum(keepdims=True, dtype=numpy.float64)
     if over_all is not None:
         g_s = over_all(g_s)
-    g_x = numpy.subtract(x, mean, out=empty(x.shape, x.dtype))
-    g_x *= (g_s.item() / x.size / deviation).astype(x.dtype)
-    g_x += g[..., :-1]
+    factor = (g_s.item() / x.size / deviation).astype(x.dtype)
+    g_x = empty(x.shape, x.dtype)
+    launch(_deviation_gradient, len(x), _pixels(x), _pixels(mean[None])[0], _pixels(factor[None])[0], _pixels(g), _pixels(g_x))
     return g_x
+
+
+def _pixels(x: Array) -> Array:
+    """(examples, pixels, channels)"""
+    return flat(x).reshape(len(x), -1, x.shape[-1])
 
 
 def _moments(channels: int, rows: Array, examples: int | None = None) -> tuple[Array, Array]:
@@ -211,6 +216,21 @@ def _gradient(item, x, constants, g, y, slope, items, g_x):
         for c in range(x.shape[1]):
             g_z = leaky(g[row, c], y[row, c], slope)
             g_x[row, c] = scale[c] * g_z + offset[c] + factor[c] * (x[row, c] - mean[c])
+
+
+def _append(n, x, number, y):
+    """Copy the pixels of example n, with a channel more that holds the number."""
+    channels = x.shape[2]
+    for pixel in range(x.shape[1]):
+        for c in range(channels):
+            y[n, pixel, c] = x[n, pixel, c]
+        y[n, pixel, channels] = number
+
+
+def _deviation_gradient(n, x, mean, factor, g, g_x):
+    for pixel in range(x.shape[1]):
+        for c in range(x.shape[2]):
+            g_x[n, pixel, c] = (x[n, pixel, c] - mean[pixel, c]) * factor[pixel, c] + g[n, pixel, c]
 
 
 @helper

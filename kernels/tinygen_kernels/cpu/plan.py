@@ -19,7 +19,7 @@ makes 20 items in each of the 4 strips of 32 output channels, in tiles of 14 pix
 gradient has blocks of 1 image and 4 partial sums. With AVX2 a block is 6 images, and a range has 1
 item in each of the 8 strips of 16 output channels, in tiles of 6 pixels.
 
-The convolutions of `winograd.py` need no plan: their blocks are consecutive tiles of 2x2 pixels.
+The convolutions of `winograd.py` need no plan: their blocks are consecutive tiles of 2x2 or 4x4 pixels.
 """
 
 import functools

@@ -67,6 +67,9 @@ class Writer:
         first = self.builder.insert_element(undefined, number, int32(0))
         return self.builder.shuffle_vector(first, undefined, ir.VectorType(int32, self.lanes)([0] * self.lanes))
 
+    def constant(self, number: float) -> Any:
+        return self.vector([number] * self.lanes)
+
     def leaky(self, x: Any, slope: Any) -> Any:
         """As `elementwise.leaky`, with x as its own sign."""
         builder, zeros = self.builder, self.zeros
@@ -113,8 +116,11 @@ class Writer:
 
     def multiply_add(self, accumulators: list[Any], a: Any, vectors: list[Any]) -> None:
         for accumulator, b in zip(accumulators, vectors, strict=True):
-            total = self._call(f"llvm.fmuladd.{self.name}", self.vector, [a, b, self.builder.load(accumulator)])
-            self.builder.store(total, accumulator)
+            self.builder.store(self.fused(a, b, self.builder.load(accumulator)), accumulator)
+
+    def fused(self, a: Any, b: Any, c: Any) -> Any:
+        """a*b + c, rounded once where the processor can."""
+        return self._call(f"llvm.fmuladd.{self.name}", self.vector, [a, b, c])
 
     def keep_order(self, accumulators: list[Any]) -> None:
         """Keep LLVM from moving loads across this point.
