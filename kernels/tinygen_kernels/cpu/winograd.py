@@ -70,6 +70,7 @@ _LEAST_TILES = 4  # of an image, where they are larger than 2x2
 _TILES = 28 // PIXELS * PIXELS  # of a block
 # Of a strip. Since strips are full, the compiler leaves out what `simd.py` does for others.
 WIDTH = tile_width(numpy.dtype(numpy.float32))
+TILE_SIDES = tuple(f.tile for f in ALGORITHMS)
 
 
 def choice(images: Array, window: Window, shape: tuple[int, ...], data: bool = False) -> F | None:
@@ -142,17 +143,17 @@ def convolve(f: F, images: Array, w: Array, bias: Array | None, window: Window, 
     starts = starts.reshape((-1, 1, 2) if data else (1, -1, 2))
     kernels = _kernel_planes(f, w, first.reshape(starts.shape[:2]), steps, outputs, data)
     planes, length = kernels.shape[1], kernels.shape[3]
-    read, write = (1, stride) if data else (stride, 1)
-    blocks = len(starts) * -(-tile_count(shape, f, write) // _TILES)
+    blocks = len(starts) * -(-tile_count(shape, f, stride if data else 1) // _TILES)
     workers, line = min(threads(), blocks), LINE_BYTES // images.itemsize
-    # Planes are a line further apart than their size. The first-level cache can hold only a few
-    # lines whose addresses differ by a multiple of a power of two.
-    patches, products = (empty((workers, planes, _TILES * size + line), dtype) for size in (length, outputs))
+    # Rows are a line further apart than their size. The first-level cache can hold only a few lines
+    # whose addresses differ by a multiple of a power of two.
+    pitches = length + line, outputs + line
+    patches, products = (empty((workers, planes, _TILES, pitch), dtype) for pitch in pitches)
     result, zeros, one = empty(shape, dtype), numpy.zeros(max(images.shape[3], outputs), dtype), numpy.ones(1, dtype)
     start, slopes = zeros[:outputs] if bias is None else flat(bias), numpy.array([slope], dtype)
-    arrays = flat(images).reshape(images.shape), kernels, product_table(length, outputs), starts
+    arrays = flat(images).reshape(images.shape), kernels, product_table(*pitches), starts
     others = start, slopes, zeros, one, numpy.zeros(1, numpy.int64), patches, products, result
-    launch(_convolve, workers, *arrays, ALGORITHMS.index(f), f.tile, read, write, *others)
+    launch(_convolve, workers, *arrays, ALGORITHMS.index(f), stride, *others)
     return result
 
 
@@ -181,25 +182,7 @@ def place(tile, down, across):
     return tile // (down * across), tile // across % down, tile % across
 
 
-def _convolve(
-    worker,
-    images,
-    kernels,
-    table,
-    starts,
-    number,
-    side,
-    read_step,
-    write_step,
-    bias,
-    slope,
-    zeros,
-    one,
-    taken,
-    patches,
-    products,
-    result,
-):
+def _convolve(worker, images, kernels, table, starts, number, stride, bias, slope, zeros, one, taken, patches, products, result):
     """Compute blocks until all are taken, in planes that no other worker uses.
 
     A block has the same bits whichever worker computes it. `taken` is the number of blocks that are
@@ -207,9 +190,11 @@ def _convolve(
     """
     (_, height, width, channels), (count, rows, columns, outputs) = images.shape, result.shape
     planes, strips, length = kernels.shape[1:4]
+    side, (read_step, write_step) = TILE_SIDES[number], (1, stride) if len(starts) > 1 else (stride, 1)
     down, across = tiles_along(rows, side * write_step), tiles_along(columns, side * write_step)
     tiles, blocks = count * down * across, (count * down * across + _TILES - 1) // _TILES
-    own_patches, own_products, patch_plane, product_plane = patches[worker], products[worker], patches.shape[2], products.shape[2]
+    own_patches, own_products, patch_pitch, product_pitch = patches[worker], products[worker], patches.shape[3], products.shape[3]
+    patch_plane, product_plane = _TILES * patch_pitch, _TILES * product_pitch
     block = add_atomically(taken, 0, 1)
     while block < len(starts) * blocks:
         outer, first = block // blocks, block % blocks * _TILES
@@ -218,18 +203,17 @@ def _convolve(
             n, i, j = place(first + t, down, across)
             for inner in range(starts.shape[1]):
                 row, column = side * read_step * i + starts[outer, inner, 0], side * read_step * j + starts[outer, inner, 1]
-                to = t * length + inner * channels
+                to = t * patch_pitch + inner * channels
                 patch_tile(images[n], row, column, read_step, height, width, channels, zeros, number, own_patches, to, patch_plane)
         for panel in range(planes * strips):
             weights, source = (outer * planes * strips + panel) * length * WIDTH, panel // strips * patch_plane
             target = panel // strips * product_plane + panel % strips * WIDTH
             for t in range(0, used, PIXELS):
-                start, to, tile = source + t * length, target + t * outputs, 2 * min(PIXELS, used - t) - 2
+                start, to, tile = source + t * patch_pitch, target + t * product_pitch, 2 * min(PIXELS, used - t) - 2
                 gather_tile(own_patches, start, table, tile, length, zeros, kernels, weights, WIDTH, zeros, 0, one, own_products, to, WIDTH)
         for t in range(used):
             n, i, j = place(first + t, down, across)
             row, column = side * write_step * i + outer // write_step, side * write_step * j + outer % write_step
-            result_tile(
-                own_products, t * outputs, product_plane, number, bias, slope, result[n], row, column, write_step, rows, columns, outputs
-            )
+            here, image = t * product_pitch, result[n]
+            result_tile(own_products, here, product_plane, number, bias, slope, image, row, column, write_step, rows, columns, outputs)
         block = add_atomically(taken, 0, 1)

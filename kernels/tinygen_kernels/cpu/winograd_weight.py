@@ -36,14 +36,14 @@ from tinygen_kernels.cpu.plan import Window
 from tinygen_kernels.cpu.simd import VECTORS, outer_rows
 from tinygen_kernels.cpu.team import threads
 from tinygen_kernels.cpu.vector import LINE_BYTES, REGISTERS, intrinsic
-from tinygen_kernels.cpu.winograd import WIDTH, place, tiles_along
+from tinygen_kernels.cpu.winograd import TILE_SIDES, WIDTH, place, tiles_along
 from tinygen_kernels.cpu.winograd_matrices import ALGORITHMS, F
 from tinygen_kernels.cpu.winograd_tiles import gradient_tile, patch_tile, spread_tile
 
 _TILES = 48  # of a block
 _ROWS = 11 if REGISTERS == 32 else 6  # of a register tile: 64, 96 and 128 channels leave few of the last one unused
 _SLICE = 64  # the most output channels of a slice
-_ITEMS = 16  # about as many, but no partial sum has less than
+_ITEMS = 8  # about as many, but no partial sum has less than
 _SUM_TILES = 128  # tiles, and
 _SUMS_SIZE = 1 << 22  # all sums together have no more elements
 _LEAST_ITEMS = 4  # see above
@@ -78,19 +78,19 @@ def weight_gradient(f: F, x: Array, y: Array, window: Window) -> Array:
     workers = min(threads(), math.prod(parts))
     planes = [empty((workers, f.size**2, _TILES + 1, int(pitch)), dtype) for pitch in pitches]
     images, zeros = (flat(x).reshape(x.shape), flat(y).reshape(y.shape)), numpy.zeros(max(channels, outputs), dtype)
-    launch(_sum, workers, *images, starts, stride, number, f.tile, zeros, offsets, pairs, numpy.zeros(1, numpy.int64), *planes, sums)
+    launch(_sum, workers, *images, starts, stride, number, zeros, offsets, pairs, numpy.zeros(1, numpy.int64), *planes, sums)
     w = empty((*window[0], channels, outputs), dtype)
     launch(_finish, len(starts) * parts[2] * channels, sums, first, *steps, number, w)
     return w
 
 
-def _sum(worker, x, y, starts, stride, number, side, zeros, offsets, pairs, taken, patches, spreads, sums):
+def _sum(worker, x, y, starts, stride, number, zeros, offsets, pairs, taken, patches, spreads, sums):
     """Compute items until all are taken, in planes that no other worker uses.
 
     `taken` is the number of items that are taken. `simd.outer_tile` explains offsets and pairs.
     """
     (_, height, width, channels), (count, rows, columns, outputs) = x.shape, y.shape
-    (parts, phases, slices), length = sums.shape[:3], sums.shape[5]
+    (parts, phases, slices), length, side = sums.shape[:3], sums.shape[5], TILE_SIDES[number]
     down, across, strips = tiles_along(rows, side), tiles_along(columns, side), length // WIDTH
     patch_pitch, spread_pitch = patches.shape[3], spreads.shape[3]
     patch_plane, spread_plane = patches.shape[2] * patch_pitch, spreads.shape[2] * spread_pitch
