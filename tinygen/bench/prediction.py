@@ -105,10 +105,11 @@ def predict(layer: Layer, direction: Direction, gpu: GPU) -> Prediction:
 def _products(layer: Layer, direction: Direction, processors: int) -> list[Product]:
     """Those that the launcher would run."""
     c = layer.convolution()
-    shape = c.size, c.output, c.kernel_size, c.stride, c.padding, (1, 1)
+    window = c.kernel_size, c.stride, c.padding, (1, 1)
     if direction != "weight" and (direction == "forward") == layer.transposed:
-        return [product_of(layer.images, c.outputs, c.channels, axes, "float32", processors, False) for *_, axes in phases(*shape)]
-    return [product_of(layer.images, c.channels, c.outputs, sliding(*shape), "float32", processors, direction == "weight")]
+        launches = phases(c.size, c.output, *window)
+        return [product_of(layer.images, c.outputs, c.channels, axes, "float32", processors, False) for *_, axes in launches]
+    return [product_of(layer.images, c.channels, c.outputs, sliding(c.size, *window), "float32", processors, direction == "weight")]
 
 
 def _issue(product: Product, gpu: GPU) -> float:

@@ -25,16 +25,14 @@ from tinygen_kernels.cuda.launch import compute_capability, contiguous, empty, l
 from tinygen_kernels.cuda.operands import Axis, matrix, pixels_by_taps, place_of_pixel, place_of_sum, taps_by_pixels
 from tinygen_kernels.cuda.products import phases, product_of, sliding, stacked
 from tinygen_kernels.cuda.tile import LARGE, NARROW, SHALLOW, SMALL, TALL, Tile, gemm
-from tinygen_kernels.geometry import output_size
 from tinygen_kernels.precision import tf32_allowed
 
 _POINT: tuple[Pair, Padding, Pair] = (1, 1), ((0, 0), (0, 0)), (1, 1)  # stride, padding, dilation
 
 
 def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair, negative_slope: float = 1.0) -> Array:
-    output = output_size(x.shape[1:3], w.shape[:2], stride, padding, dilation)
-    y = empty((len(x), *output, w.shape[3]), x.dtype)
-    axes = sliding(x.shape[1:3], output, w.shape[:2], stride, padding, dilation)
+    axes = rows, columns = sliding(x.shape[1:3], w.shape[:2], stride, padding, dilation)
+    y = empty((len(x), rows.output, columns.output, w.shape[3]), x.dtype)
     _run(x, w, y, axes, bias, negative_slope)
     return y
 
@@ -59,7 +57,7 @@ def conv2d_data(
 
 def conv2d_weight(x: Array, y: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
     w = empty((*size, x.shape[3], y.shape[3]), x.dtype)
-    _run(x, y, w, sliding(x.shape[1:3], y.shape[1:3], size, stride, padding, dilation), weight=True)
+    _run(x, y, w, sliding(x.shape[1:3], size, stride, padding, dilation), weight=True)
     return w
 
 

@@ -47,32 +47,31 @@ def max_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> t
     shape = len(x), *pooled_size(x.shape[1:3], kernel_size, stride, padding), x.shape[3]
     y, indices = empty(shape, x.dtype), empty(shape, numpy.int32)
     if y.size:
-        launch(_max_pool2d, -(-y.size // THREADS), THREADS, x, _pooling(x.shape, shape, kernel_size, stride, padding), y, indices)
+        launch(_max_pool2d, -(-y.size // THREADS), THREADS, x, _pooling(x.shape, kernel_size, stride, padding), y, indices)
     return y, indices
 
 
 def max_pool2d_gather(x: Array, indices: Array) -> Array:
-    pooled = indices.shape
-    return _max_pool2d_gather(pooled, x, indices, x.shape[1] * x.shape[2], pooled[1] * pooled[2], pooled[3])
+    return _max_pool2d_gather(indices.shape, x, indices, x.shape[1] * x.shape[2], indices.shape[1] * indices.shape[2], x.shape[3])
 
 
 def max_pool2d_scatter(g: Array, indices: Array, size: Pair, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
     shape = len(g), *size, g.shape[3]
-    return _max_pool2d_scatter(shape, g, indices, _pooling(shape, g.shape, kernel_size, stride, padding))
+    return _max_pool2d_scatter(shape, g, indices, _pooling(shape, kernel_size, stride, padding))
 
 
 def avg_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
     shape = len(x), *pooled_size(x.shape[1:3], kernel_size, stride, padding), x.shape[3]
-    return _avg_pool2d(shape, x, _pooling(x.shape, shape, kernel_size, stride, padding))
+    return _avg_pool2d(shape, x, _pooling(x.shape, kernel_size, stride, padding))
 
 
 def avg_pool2d_data(g: Array, size: Pair, kernel_size: Pair, stride: Pair, padding: Padding) -> Array:
     shape = len(g), *size, g.shape[3]
-    return _avg_pool2d_data(shape, g, _pooling(shape, g.shape, kernel_size, stride, padding))
+    return _avg_pool2d_data(shape, g, _pooling(shape, kernel_size, stride, padding))
 
 
-def _pooling(image: tuple[int, ...], pooled: tuple[int, ...], kernel_size: Pair, stride: Pair, padding: Padding) -> Pooling:
-    return Pooling(*sliding(image[1:3], pooled[1:3], kernel_size, stride, padding, (1, 1)), pooled[3])
+def _pooling(image: tuple[int, ...], kernel_size: Pair, stride: Pair, padding: Padding) -> Pooling:
+    return Pooling(*sliding(image[1:3], kernel_size, stride, padding, (1, 1)), image[3])
 
 
 @device

@@ -15,6 +15,7 @@ from tinygen_kernels.cuda import tensor_cores
 from tinygen_kernels.cuda.compiler import SIMULATED
 from tinygen_kernels.cuda.operands import Axis, Geometry
 from tinygen_kernels.cuda.tile import LARGE, NARROW, SMALL, TALL, TINY, Tile
+from tinygen_kernels.geometry import output_size
 
 _SHORTEST = 32 if SIMULATED else 256  # the shortest sum over k that is worth a block of its own
 
@@ -71,8 +72,9 @@ def stacked(images: int, m: int) -> tuple[Axis, Axis]:
 
 
 @functools.lru_cache(4096)
-def sliding(size: Pair, output: Pair, taps: Pair, stride: Pair, padding: Padding, dilation: Pair) -> tuple[Axis, Axis]:
-    """The rows and columns of conv2d and conv2d_weight."""
+def sliding(size: Pair, taps: Pair, stride: Pair, padding: Padding, dilation: Pair) -> tuple[Axis, Axis]:
+    """The rows and columns of conv2d and conv2d_weight. Raises ValueError as `output_size` does."""
+    output = output_size(size, taps, stride, padding, dilation)
     rows, columns = (Axis(output[i], size[i], taps[i], stride[i], dilation[i], -padding[i][0], output[i]) for i in (0, 1))
     return rows, columns
 
