@@ -26,10 +26,10 @@ def conv(cuda_kernels: types.ModuleType) -> Iterator[types.ModuleType]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(products, "_SHORTEST", 32)  # on a GPU, too
-        products.product_of.cache_clear()
+        conv._plan.cache_clear()
         make_results_full_of_nan(conv, patch)
         yield conv
-    products.product_of.cache_clear()
+    conv._plan.cache_clear()
 
 
 @pytest.fixture
@@ -57,13 +57,13 @@ def fast_kernels(cuda_kernels: types.ModuleType, monkeypatch: pytest.MonkeyPatch
 @pytest.fixture
 def planned_as_for_a_gpu(cuda_kernels: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Convolutions are divided into blocks as on a GPU. The simulator is too slow to run these."""
-    from tinygen_kernels.cuda import products
+    from tinygen_kernels.cuda import conv, products
 
     monkeypatch.setattr(products, "SIMULATED", False)
     monkeypatch.setattr(products, "_SHORTEST", 256)
-    products.product_of.cache_clear()
+    conv._plan.cache_clear()
     yield
-    products.product_of.cache_clear()
+    conv._plan.cache_clear()
 
 
 @pytest.fixture

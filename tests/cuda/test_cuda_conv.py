@@ -4,6 +4,7 @@ All cases are small, because the simulator runs every GPU thread as a Python thr
 """
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy
@@ -62,14 +63,27 @@ def test_products_of_stacked_matrices(conv: Any, stack: tuple[int, ...], shape: 
     assert y.shape == exact.shape and (not y.size or error(y.get(), exact, k) < 5e-6)
 
 
-def test_no_grid_is_larger_than_cuda_allows(conv: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At most 2^31 - 1 blocks along x, and 65,535 along y and along z. The kernels are not run."""
+@pytest.fixture
+def launches(conv: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, int]]:
+    """The kernel and the number of blocks of each launch, of which none is started."""
+    found: list[tuple[Any, int]] = []
+
+    def repeated(kernel: Any, blocks: int, *_: Any) -> Any:
+        found.append((kernel, blocks))
+        return SimpleNamespace(start=lambda *arrays: None)
+
+    monkeypatch.setattr(conv, "_plan", conv._plan.__wrapped__)  # which keeps none for other tests
+    monkeypatch.setattr(conv, "Repeated", repeated)
+    return found
+
+
+def test_no_grid_is_larger_than_cuda_allows(conv: Any, launches: list[tuple[Any, int]]) -> None:
+    """At most 2^31 - 1 blocks along x, and 65,535 along y and along z."""
     import cupy
 
-    grids: list[int] = []
-    monkeypatch.setattr(conv, "launch", lambda kernel, blocks, *_: grids.append(blocks))
     for images, k in (65_535, 3), (200_000, 1), (3, 100_000):
         conv.pointwise(cupy.zeros((images, 1, k), "float32"), cupy.zeros((images, k, 1), "float32"))
+    grids = [blocks for _, blocks in launches]
     assert grids[:2] == [65_535, 200_000] and 3 < grids[2] < 2**31
 
 
@@ -189,31 +203,23 @@ def test_large_tiles_are_for_products_that_fill_the_gpu() -> None:
 
 @pytest.mark.parametrize(("offset", "channels", "widths"), [(0, 8, (4, 4)), (4, 8, (4, 4)), (1, 8, (1, 4)), (0, 6, (1, 4))])
 def test_four_at_once_only_where_memory_allows(
-    conv: Any, monkeypatch: pytest.MonkeyPatch, offset: int, channels: int, widths: Pair
+    conv: Any, launches: list[tuple[Any, int]], monkeypatch: pytest.MonkeyPatch, offset: int, channels: int, widths: Pair
 ) -> None:
     import cupy
 
-    launched = []
-    monkeypatch.setattr(conv, "_kernel", lambda weight, tile, dtype, a_width, c_width: launched.append((a_width, c_width)))
-    monkeypatch.setattr(conv, "launch", lambda *arguments: None)
+    monkeypatch.setattr(conv, "_kernel", lambda weight, tile, dtype, *widths: widths)
     x = cupy.zeros(offset + 9 * channels, numpy.float32)[offset:].reshape(1, 3, 3, channels)
     conv.conv2d(x, cupy.zeros((2, 2, channels, 4), numpy.float32), None, (1, 1), ((0, 0), (0, 0)), (1, 1))
-    assert launched == [widths]
+    assert [kernel for kernel, _ in launches] == [widths]
 
 
-def test_a_batch_without_images(conv: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    launch = conv.launch
-
-    def launch_some(kernel: Any, blocks: Any, *rest: Any) -> None:
-        assert blocks > 0, "a GPU refuses to start no blocks, the simulator does not"
-        launch(kernel, blocks, *rest)
-
-    monkeypatch.setattr(conv, "launch", launch_some)
+def test_a_batch_without_images(conv: Any, launches: list[tuple[Any, int]]) -> None:
     c = Convolution(0, (3, 4), 2, 3, (2, 2), (1, 1), ((0, 0), (0, 0)), (1, 1))
     x, w, g = map(on_device, c.arrays(numpy.float32, 0))
     assert conv.conv2d(x, w, None, *c.window).shape == (0, 2, 3, 3)
     assert conv.conv2d_data(g, w, None, c.size, *c.window).shape == (0, 3, 4, 2)
     assert not conv.conv2d_weight(x, g, c.kernel_size, *c.window).get().any()
+    assert launches == []  # a GPU refuses to start no blocks, the simulator does not
 
 
 def test_images_without_channels(conv: Any) -> None:

@@ -6,6 +6,7 @@ This needs CUDA's compilers, but not a GPU: `stub_driver` takes the place of the
 import json
 import struct
 import types
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,25 @@ def test_grid_block_and_stream_are_those_asked_for(told: dict[str, Any]) -> None
 def test_a_kernel_is_loaded_once_for_each_tuple_of_types(told: dict[str, Any]) -> None:
     assert [start["function"] for start in told["started"]] == [1, 2, 1]
     assert told["names"] == [True, True]  # each cubin holds the function that is looked up in it
+
+
+def test_threads_that_repeat_a_launch_pass_their_own_arrays(told: dict[str, Any]) -> None:
+    passed = Counter((start["thread"], start["bytes"]) for start in told["repeated"])
+
+    def expected(n: int) -> str:
+        x, y = ADDRESS + 2 * n * 0x1000, ADDRESS + (2 * n + 1) * 0x1000
+        return struct.pack("@2P2nP2n2P2nP2n2if", 0, 0, 10, 4, x, 10, 4, 0, 0, 20, 4, y, 20, 4, 3, 4, 0.5).hex()
+
+    assert passed == {("MainThread", expected(0)): 1, ("0", expected(0)): 20, ("1", expected(1)): 20}
+    starts = [(start["function"], start["grid"], start["block"], start["stream"]) for start in told["repeated"]]
+    assert starts == [(1, [5, 1, 1], [64, 1, 1], 77)] * 41
+
+
+def test_a_plan_of_a_convolution_is_for_any_arrays_of_its_shapes_and_dtypes(told: dict[str, Any]) -> None:
+    products = told["products"]
+    assert [product["passed"] for product in products] == [product["given"] for product in products]
+    assert [product["function"] for product in products] == [1, 1, 2, 3, 1]
+    assert [product["bias"] for product in products] == [0, 0, 0, 0, 8]
 
 
 @pytest.mark.usefixtures("cuda_kernels")

@@ -30,7 +30,7 @@ def started(cuda_kernels: types.ModuleType, waits: list[str], monkeypatch: pytes
         found["CuPy"] += not (isinstance(result, numpy.ndarray) and (result.base is not None or result.ndim == 0))
         return result
 
-    for name in ("launch", "conv", "norm", "elementwise"):
+    for name in ("launch", "norm", "elementwise"):
         monkeypatch.setattr(getattr(cuda_kernels, name), "launch", launch)
     for user in (array, module):
         monkeypatch.setattr(user, "do", do)

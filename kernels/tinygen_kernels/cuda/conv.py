@@ -21,9 +21,9 @@ from tinygen_kernels.cuda import tensor_cores
 from tinygen_kernels.cuda.compiler import SIMULATED
 from tinygen_kernels.cuda.elementwise import leaky_relu
 from tinygen_kernels.cuda.last_block import counters
-from tinygen_kernels.cuda.launch import compute_capability, contiguous, empty, launch, multiprocessors, nothing, type_of
+from tinygen_kernels.cuda.launch import Repeated, compute_capability, contiguous, empty, multiprocessors, nothing, type_of
 from tinygen_kernels.cuda.operands import Axis, matrix, pixels_by_taps, place_of_pixel, place_of_sum, taps_by_pixels
-from tinygen_kernels.cuda.products import phases, product_of, sliding, stacked
+from tinygen_kernels.cuda.products import Product, phases, product_of, sliding, stacked
 from tinygen_kernels.cuda.tile import LARGE, NARROW, SHALLOW, SMALL, TALL, Tile, gemm
 from tinygen_kernels.precision import tf32_allowed
 
@@ -32,9 +32,7 @@ _POINT: tuple[Pair, Padding, Pair] = (1, 1), ((0, 0), (0, 0)), (1, 1)  # stride,
 
 def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Padding, dilation: Pair, negative_slope: float = 1.0) -> Array:
     axes = rows, columns = sliding(x.shape[1:3], w.shape[:2], stride, padding, dilation)
-    y = empty((len(x), rows.output, columns.output, w.shape[3]), x.dtype)
-    _run(x, w, y, axes, bias, negative_slope)
-    return y
+    return _product(x, w, empty((len(x), rows.output, columns.output, w.shape[3]), x.dtype), axes, bias, negative_slope)
 
 
 def conv2d_data(
@@ -44,21 +42,18 @@ def conv2d_data(
     launches = phases(size, y.shape[1:3], w.shape[:2], stride, padding, dilation)
     if sum(rows.phases * columns.phases for *_, (rows, columns) in launches) < prod(stride):
         x[...] = _of_no_products(bias, negative_slope)  # some pixels meet no tap
-    swapped = w.transpose(0, 1, 3, 2)
-    down, right, *within = swapped.strides
-    for (row, row_step), (column, column_step), axes in launches:
-        rows, columns = axes
-        shape = rows.phases, columns.phases, rows.taps, columns.taps, *swapped.shape[2:]
-        strides = down, right, down * row_step, right * column_step, *within
-        weights = cupy.lib.stride_tricks.as_strided(swapped[row:, column:], shape, strides)
-        _run(y, weights, x, axes, bias, negative_slope)
+    down, right, *within = w.strides
+    for (row, row_step), (column, column_step), (rows, columns) in launches:
+        shape = rows.phases, columns.phases, rows.taps, columns.taps, *w.shape[:1:-1]
+        strides = down, right, down * row_step, right * column_step, *within[::-1]
+        weights = cupy.lib.stride_tricks.as_strided(w[row:, column:], shape, strides)
+        _product(y, weights, x, (rows, columns), bias, negative_slope)
     return x
 
 
 def conv2d_weight(x: Array, y: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
     w = empty((*size, x.shape[3], y.shape[3]), x.dtype)
-    _run(x, y, w, sliding(x.shape[1:3], size, stride, padding, dilation), weight=True)
-    return w
+    return _product(x, y, w, sliding(x.shape[1:3], size, stride, padding, dilation), weight=True)
 
 
 def matmul(a: Array, b: Array, bias: Array | None = None, negative_slope: float = 1.0) -> Array:
@@ -80,8 +75,7 @@ def pointwise(a: Array, b: Array, bias: Array | None = None, negative_slope: flo
     if not stack and bias is None and a.T.flags.c_contiguous and not a.flags.c_contiguous:
         return conv2d_weight(a.T.reshape(1, 1, k, m), b.reshape(1, 1, k, n), (1, 1), *_POINT).reshape(m, n)
     c = empty((images * m, 1, 1, n), a.dtype)
-    _run(a.reshape(1, images * m, 1, k), b, c, stacked(images, m), bias, negative_slope)
-    return c.reshape(*stack, m, n)
+    return _product(a.reshape(1, images * m, 1, k), b, c, stacked(images, m), bias, negative_slope).reshape(*stack, m, n)
 
 
 def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
@@ -94,45 +88,45 @@ def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
             tile = _read_as(tile, a_width, c_width)
             name = f"{tile.rows}x{tile.columns}x{tile.depth} {'tf32' if tile.tensor_cores else dtype} {a_width}{c_width}"
             for kind, weight in ("conv", False), ("conv_weight", True):
-                signature = *3 * (dtype[::1],), dtype, dtype[::1], uint32[::1], dtype[::1], geometry
+                signature = *4 * (dtype[::1],), uint32[::1], dtype[::1], dtype, geometry
                 yield f"{kind} {name}", _kernel(weight, tile, dtype, a_width, c_width), signature, tile.threads
 
 
-def _run(
-    a: Array,
-    b: Array,
-    c: Array,
-    axes: tuple[Axis, Axis],
-    bias: Array | None = None,
-    negative_slope: float = 1.0,
-    weight: bool = False,
-    precision: str | None = None,
-) -> None:
-    """C = leaky_relu(A B + bias), where b holds one matrix for each phase. `weight` is that of `product_of`, `precision` of `choose`."""
+def _product(a: Any, b: Any, c: Any, axes: tuple[Axis, Axis], bias: Any = None, negative_slope=1.0, weight=False, precision="") -> Any:
+    """C = leaky_relu(A B + bias), where b holds one matrix for each phase. `weight` is that of `product_of`, `precision` of `choose`.
+
+    All that follows from shapes and dtypes is planned once, since Python takes longer for it than for the rest.
+    """
     if not (a.size and b.size and c.size):
         c[...] = _of_no_products(bias, negative_slope)
-        return
-    precision = precision or _precision(a.dtype)
+        return c
     device = cupy.cuda.runtime.getDevice()
-    chosen = product_of(len(a), a.shape[3], c.shape[3], axes, precision, multiprocessors(device), weight)
-    a, b, geometry = contiguous(a), contiguous(b), chosen.geometry
-    a_width = 4 if geometry.channels % 4 == 0 and _aligned(a) else 1
-    c_width = 4 if geometry.n % 4 == 0 and _aligned(b) and _aligned(c) else 1
-    tile = _read_as(chosen.tile, a_width, c_width)
-    number: Any = a.dtype.type
-    kernel, unread = _kernel(weight, tile, number, a_width, c_width), nothing(device, a.dtype.char)
-    epilogue = unread if bias is None else bias, number(negative_slope)
-    memory = empty(chosen.partial, a.dtype) if chosen.partial else unread, counters(chosen.blocks, geometry.pieces)
-    launch(kernel, chosen.blocks, tile.threads, a, b, *epilogue, *memory, c, geometry)
+    unread = nothing(device, a.dtype.char)
+    a, b, bias = contiguous(a), contiguous(b), unread if bias is None else contiguous(bias)
+    shapes, dtypes = (a.shape, b.shape, bias.shape, c.shape), (a.dtype, b.dtype, bias.dtype)
+    aligned = a.data.ptr % 16 == 0, (b.data.ptr | c.data.ptr) % 16 == 0
+    chosen, gemm = _plan(shapes, dtypes, axes, negative_slope, weight, precision or _precision(a.dtype), device, aligned)
+    partial = empty(chosen.partial, a.dtype) if chosen.partial else unread
+    gemm.start(a, b, bias, partial, counters(chosen.blocks, chosen.geometry.pieces), c)
+    return c
+
+
+@functools.lru_cache(4096)
+def _plan(shapes, dtypes, axes, negative_slope, weight, precision, device, aligned) -> tuple[Product, Repeated]:
+    """The product and its launch, for a, b, bias and c of these shapes, of which the first three have these dtypes.
+
+    `aligned` says whether a begins at a multiple of 16 bytes, and whether b and c do.
+    """
+    (images, *_, channels), *_, (*_, outputs) = shapes
+    chosen = product_of(images, channels, outputs, axes, precision, multiprocessors(device), weight)
+    widths = [4 if length % 4 == 0 and begins else 1 for length, begins in zip((channels, outputs), aligned, strict=True)]
+    tile, number = _read_as(chosen.tile, *widths), dtypes[0].type
+    return chosen, Repeated(_kernel(weight, tile, number, *widths), chosen.blocks, tile.threads, number(negative_slope), chosen.geometry)
 
 
 def _read_as(tile: Tile, a_width: int, c_width: int) -> Tile:
     """The tile of the same size for matrices that are read one or four elements at a time."""
     return SHALLOW if tile == SMALL and a_width == c_width == 1 else tile
-
-
-def _aligned(array: Any) -> bool:
-    return array.data.ptr % 16 == 0
 
 
 def _of_no_products(bias: Array | None, negative_slope: float) -> Array | int:
@@ -160,7 +154,7 @@ def _has_tf32(device: int) -> bool:
         random = numpy.random.default_rng(0)
         a, b = random.standard_normal((32, 8), numpy.float32), random.standard_normal((8, 32), numpy.float32)
         c = cupy.empty((32, 1, 1, 32), a.dtype)
-        _run(cupy.asarray(a.reshape(1, 32, 1, 8)), cupy.asarray(b), c, stacked(1, 32), precision="tf32")
+        _product(cupy.asarray(a.reshape(1, 32, 1, 8)), cupy.asarray(b), c, stacked(1, 32), precision="tf32")
         rounding = 2**-9.9 * (abs(a) @ abs(b))  # 2^-10 of each product, and a little for the sums
         if not (abs(c.get().reshape(32, 32) - a @ b) <= rounding).all():
             wrong = "does not multiply by its tensor cores as PTX documents it"

@@ -8,7 +8,8 @@ float64, which are slow on a GPU. So kernels convert what they compute by `int32
 
 A small kernel runs for a few microseconds, so starting one must not take longer. The first start of
 a kernel with arguments of these types loads its machine code. Every start packs the arguments into
-bytes, as C packs a struct, and hands their address to the driver.
+bytes, as C packs a struct, and hands their address to the driver. To look at many arguments takes
+longer than all else, so a `Repeated` launch does it once.
 
 With NUMBA_ENABLE_CUDASIM=1 the same source runs in Numba's simulator, with one Python thread for
 each thread of the GPU.
@@ -58,11 +59,35 @@ def launch(kernel: Callable[..., None], blocks: int | tuple[int, ...], threads: 
         else:
             kinds.append((value[0].dtype.char, len(value)) if type(value) is tuple else type(value))
         words += _words(value)
-    key = tuple(kinds)
-    loaded = _loaded.get(key)
-    if loaded is None:
-        loaded = _loaded[key] = _Loaded(kernel, arguments)
-    loaded.start(blocks if isinstance(blocks, tuple) else (blocks, 1, 1), threads, words)
+    packed = _packed.get(key := tuple(kinds))
+    if packed is None:
+        packed = _packed[key] = _Packed(kernel, arguments)
+    with packed.lock:
+        packed.layout.pack_into(packed.bytes, 0, *words)
+        packed.start(blocks if isinstance(blocks, tuple) else (blocks, 1, 1), threads)
+
+
+class Repeated:
+    """A launch that is started many times, with arrays of the same dtypes and sizes.
+
+    The kernel takes the arrays before the numbers. Its arguments are packed when it is first started.
+    From then on, only the addresses of the arrays change.
+    """
+
+    def __init__(self, kernel: Callable[..., None], blocks: int, threads: int, *numbers: Any) -> None:
+        self._kernel, self._blocks, self._threads, self._numbers = kernel, (blocks, 1, 1), threads, numbers
+        self._packed: _Packed | None = None
+
+    def start(self, *arrays: Any) -> None:
+        """Start it as `launch` does, with arrays on one device whose elements lie in row-major order."""
+        if SIMULATED:
+            launch(self._kernel, self._blocks, self._threads, *arrays, *self._numbers)
+            return
+        packed = self._packed = self._packed or _Packed(self._kernel, (*arrays, *self._numbers))
+        with packed.lock:
+            # The fifth of the seven words of each array: see `layout`.
+            packed.bytes[4 : 7 * len(arrays) : 7] = [array.data.ptr for array in arrays]
+            packed.start(self._blocks, self._threads)
 
 
 def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
@@ -161,8 +186,7 @@ def multiprocessors(number: int) -> int:
 
 def compute_capability() -> tuple[int, int]:
     """(major, minor) of the current device."""
-    capability = cupy.cuda.Device().compute_capability
-    return int(capability[:-1]), int(capability[-1])
+    return divmod(int(cupy.cuda.Device().compute_capability), 10)
 
 
 _simulated = functools.cache(cuda.jit)
@@ -178,31 +202,35 @@ def _for_the_simulator(value: Any) -> Any:
     return numpy.int32(value) if isinstance(value, int) else value
 
 
-class _Loaded:
-    """A kernel in the memory of the current device, for arguments of the types of an example."""
+class _Packed:
+    """A kernel in the memory of the current device, and bytes for arguments of the types of an example."""
 
     def __init__(self, kernel: Callable[..., None], example: tuple[Any, ...]) -> None:
         signature = tuple(map(type_of, example))
-        entry, cubin = machine_code(kernel, signature, compute_capability())
-        self._module = _told(driver().cuModuleLoadData(cubin))
-        self._function = int(_told(driver().cuModuleGetFunction(self._module, entry.encode())))
-        self._layout = layout(signature)
-        self._bytes = ctypes.create_string_buffer(max(1, self._layout.size))
-        self._size = ctypes.c_size_t(self._layout.size)
+        _, self._function = _loaded(kernel, cupy.cuda.runtime.getDevice(), signature)
+        self.layout = layout(signature)
+        self.bytes = (ctypes.c_uint64 * -(-self.layout.size // 8))()
+        self._size = ctypes.c_size_t(self.layout.size)
         # CU_LAUNCH_PARAM_BUFFER_POINTER, CU_LAUNCH_PARAM_BUFFER_SIZE and CU_LAUNCH_PARAM_END
-        self._extra = (ctypes.c_void_p * 5)(1, ctypes.addressof(self._bytes), 2, ctypes.addressof(self._size), 0)
-        self._where = ctypes.addressof(self._extra)
-        self._start = driver().cuLaunchKernel
-        self._lock = threading.Lock()  # of the bytes, which the driver copies
+        self._extra = (ctypes.c_void_p * 5)(1, ctypes.addressof(self.bytes), 2, ctypes.addressof(self._size), 0)
+        self._where, self._launch = ctypes.addressof(self._extra), driver().cuLaunchKernel
+        self.lock = threading.Lock()  # of the bytes, which the driver copies
+        self.layout.pack_into(self.bytes, 0, *_words_of_each(example))
 
-    def start(self, blocks: tuple[int, ...], threads: int, words: list[Any]) -> None:
-        stream = cupy.cuda.get_current_stream().ptr
-        with self._lock:
-            self._layout.pack_into(self._bytes, 0, *words)
-            _told(self._start(self._function, *blocks, threads, 1, 1, 0, stream, 0, self._where))
+    def start(self, blocks: tuple[int, ...], threads: int) -> None:
+        """Start the kernel with what the bytes hold. This thread has the lock."""
+        _told(self._launch(self._function, *blocks, threads, 1, 1, 0, cupy.cuda.get_current_stream().ptr, 0, self._where))
 
 
-_loaded: dict[Any, _Loaded] = {}
+_packed: dict[Any, _Packed] = {}
+
+
+@functools.cache
+def _loaded(kernel: Callable[..., None], device: int, signature: tuple[Any, ...]) -> tuple[Any, int]:
+    """The module and the function of a kernel in the memory of the current device, of this number."""
+    entry, cubin = machine_code(kernel, signature, compute_capability())
+    module = _told(driver().cuModuleLoadData(cubin))
+    return module, int(_told(driver().cuModuleGetFunction(module, entry.encode())))
 
 
 def _words(value: Any) -> Any:

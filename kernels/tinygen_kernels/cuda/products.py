@@ -29,7 +29,6 @@ class Product(NamedTuple):
     partial: int  # sums that blocks leave in memory if k is in pieces
 
 
-@functools.lru_cache(4096)
 def product_of(images: int, channels: int, outputs: int, axes: tuple[Axis, Axis], precision: str, processors: int, weight: bool) -> Product:
     """The product of conv2d, of phases of conv2d_data or, if `weight`, of conv2d_weight.
 
@@ -66,6 +65,7 @@ def choose(m: int, n: int, pieces: int, precision: str, processors: int) -> Tile
     return large if m > small.rows and large.blocks(m, n) * pieces >= large.wanted * processors else small
 
 
+@functools.lru_cache(4096)
 def stacked(images: int, m: int) -> tuple[Axis, Axis]:
     """The rows and columns of products of stacked matrices, each an image of m rows and one column."""
     return Axis(m, m, 1, 1, 1, 0, m, phases=images), Axis(1, 1, 1, 1, 1, 0, 1)
@@ -79,16 +79,17 @@ def sliding(size: Pair, taps: Pair, stride: Pair, padding: Padding, dilation: Pa
     return rows, columns
 
 
+@functools.lru_cache(4096)
 def phases(
     output: Pair, size: Pair, taps: Pair, stride: Pair, padding: Padding, dilation: Pair
-) -> list[tuple[Pair, Pair, tuple[Axis, Axis]]]:
+) -> tuple[tuple[Pair, Pair, tuple[Axis, Axis]], ...]:
     """The launches of conv2d_data, one for all phases that meet equally many taps.
 
     Each launch has its taps along the rows and along the columns, and its axes. Of taps (first,
     step), phase p has those of the kernel numbered first + p + i*step for 0 <= i < taps.
     """
     rows, columns = (_phases(output[i], size[i], taps[i], stride[i], padding[i][0], dilation[i]) for i in (0, 1))
-    return [(row_taps, column_taps, (row, column)) for (row_taps, row), (column_taps, column) in product(rows, columns)]
+    return tuple((row_taps, column_taps, (row, column)) for (row_taps, row), (column_taps, column) in product(rows, columns))
 
 
 def _phases(output: int, size: int, taps: int, stride: int, before: int, dilation: int) -> list[tuple[Pair, Axis]]:

@@ -145,7 +145,7 @@ def gemm(
     corner, multiply = sharing or (_corner(tile), _multiplication(tile, dtype))
     write, (put_piece, add_pieces) = _write(tile, dtype, place, width), _pieces(tile)
 
-    def kernel(a, b, bias, slope, partial, counters, c, g):
+    def kernel(a, b, bias, partial, counters, c, slope, g):
         shared = cuda.shared.array(size, dtype, alignment=ALIGNMENT)
         next_a, next_b = cuda.local.array(a_items, dtype), cuda.local.array(b_items, dtype)
         a_state, b_state = cuda.local.array(a_states, int32), cuda.local.array(b_states, int32)
