@@ -41,9 +41,9 @@ under these conditions:
   0.56 of them, but 5x5 0.85, which gained nothing.
 - Tiles of 4x4 only if there are four in an image, because their weights are large.
 
-The number of images does not count, so that an image has the same bits alone and in a batch. The
-transform of the weights takes as long as about 70 tiles gain: a single image of 8x8 takes 1.2 of
-the time, four of them 0.7.
+The number of images does not count, so that an image has the same bits alone and in a batch. What
+that costs: the weights are transformed for a single image, too. 16x16x64 -> 128 with a 4x4 kernel
+takes 3.3 of the direct time alone (0.4 ms), 0.9 in a batch of 4 and 0.6 in one of 16.
 """
 
 import functools
