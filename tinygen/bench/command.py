@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 _LEGEND = [
     "ms of each engine; GFLOP/s and share of the peak are ours. Operations with the zeros of the border count, as is usual, so that",
-    "kernels which leave them out, as ours do, may pass 100%. So may 3x3 kernels of many channels: Winograd's need fewer operations.",
+    "kernels which leave them out, as ours do, may pass 100%. So may many channels with kernels of 3x3, and of 4x4 with stride 2:",
+    "Winograd's algorithm needs fewer operations.",
 ]
 _CROWDED = (
     "All threads together do hardly more than one alone: other programs hold the cores. Do not trust this last table, least of all\n"
