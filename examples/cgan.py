@@ -6,8 +6,8 @@ wrong label, so G learns to generate what the label says. Each network embeds th
 e. G takes e beside the noise. D's logit is w h + e h for the features h of the image; the term e h
 measures whether they are features of that class (projection: Miyato & Koyama, 2018).
 
-    python examples/cgan.py                  30 epochs on the embedded Fashion-MNIST subset,
-                                             two minutes on 2 fast cores
+    python examples/cgan.py                  50 epochs on the embedded Fashion-MNIST subset,
+                                             four minutes on 2 fast cores
     python examples/cgan.py --data FOLDER    your own images
 
 samples/epoch-*.png has one row for each class; the images of a column share their noise.

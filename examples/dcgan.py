@@ -5,8 +5,8 @@ the logit of an image being real (Radford, Metz & Chintala, 2016). With the sigm
 -log s(D(x)) - log(1 - s(D(G(z)))) and G the non-saturating -log s(D(G(z))) (Goodfellow et al.,
 2014).
 
-    python examples/dcgan.py                  30 epochs on the embedded Fashion-MNIST subset,
-                                              two to six minutes on 2 cores
+    python examples/dcgan.py                  50 epochs on the embedded Fashion-MNIST subset,
+                                              four to ten minutes on 2 cores
     python examples/dcgan.py --data FOLDER    your own images
     python examples/dcgan.py --data FOLDER --size 64
                                               or 128: each doubling is one more block in both
@@ -17,13 +17,15 @@ the logit of an image being real (Radford, Metz & Chintala, 2016). With the sigm
                                               2018). A step takes twice the time; in one run on the
                                               embedded subset the images were no better
 
-Since 4,000 images are few, four things differ from that paper. Batches of 32 give twice as many
-steps. The learning rate is higher. Samples are of the average of G's latest weights, and D gets one
-number more: how much the images of its batch differ, so that G cannot do with few kinds of images
-(both after Karras et al., 2018). `make remedies` measures what each of them does.
+Since 4,000 images are few, six things differ from that paper. Batches of 32 give twice as many
+steps. The learning rate is higher at first, and falls to 0 over the run. The noise has 16 dimensions
+in the place of 100: images of clothes vary in few directions, and with more of them G generates
+more images that resemble no garment. Samples are of the average of G's latest weights, and D gets
+one number more: how much the images of its batch differ, so that G cannot do with few kinds of
+images (both after Karras et al., 2018). `make remedies` measures what each of them does.
 
 Watch samples/epoch-*.png: shapes appear after 3 epochs; after 20 to 30 the garments can be
-recognised. In the log, D(x) and D(G(z)) are mean probabilities, near 0.55 and 0.45 when the
+recognised, and while the learning rate falls their outlines become clean. In the log, D(x) and D(G(z)) are mean probabilities, near 0.55 and 0.45 when the
 networks are balanced; with --r1 GAMMA, R1 is the penalty in D's loss (Mescheder, Geiger & Nowozin,
 2018). Diversity is the mean distance between samples divided by that between real
 images: near 1 in a healthy run, near 0 when G always generates the same image.
@@ -42,6 +44,7 @@ import tinygen as tg
 from tinygen import nn
 from tinygen.command_line import command_line
 from tinygen.data import ImageDataset
+from tinygen.optim.schedule import Shape
 from tinygen.training.gan import GAN, GANOptions
 from tinygen.training.loop import Metrics
 from tinygen.training.options import Positive
@@ -66,10 +69,16 @@ class DCGANSizes(GANOptions):
 class DCGANOptions(DCGANSizes):
     out: Path = Path("runs/dcgan")
     """folder of the run: log, samples, checkpoint"""
+    epochs: Positive[int] = 50
+    """passes over the training data, those before --resume included"""
     batch_size: Positive[int] = 32
     """images in a batch"""
+    latent: Positive[int] = 16
+    """dimensions of the noise; the paper's 100 are for 100 times as many images"""
     lr: Positive[float] = 6e-4
     """learning rate of Adam, for both networks; the paper's 2e-4 is for 100 times as many images"""
+    schedule: Shape = "linear"
+    """how the learning rate falls over the run: linearly or as a cosine to 0, or in two steps of a tenth"""
     average: float = 0.995
     """decay of the moving average of the weights that samples are made with; 0 is none"""
     deviation: bool = True

@@ -43,8 +43,6 @@ CATEGORIES, NUMBERS = 10, 2
 class InfoGANOptions(DCGANOptions):
     out: Path = Path("runs/infogan")
     """folder of the run: log, samples, checkpoint"""
-    epochs: Positive[int] = 50
-    """passes over the training data, those before --resume included"""
     latent: Positive[int] = 32
     """dimensions of the noise; the more there are, the less the codes determine"""
     information: float = 0.15

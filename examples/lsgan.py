@@ -7,8 +7,8 @@ D regresses 1 on real images and 0 on generated ones, and G moves D's output tow
 The gradient of a squared error grows with the error, whereas that of log s(D) vanishes when the
 sigmoid saturates. So G learns even from images that D rejects with certainty.
 
-    python examples/lsgan.py                  30 epochs on the embedded Fashion-MNIST subset,
-                                              two minutes on 2 fast cores
+    python examples/lsgan.py                  50 epochs on the embedded Fashion-MNIST subset,
+                                              four minutes on 2 fast cores
     python examples/lsgan.py --data FOLDER    your own images
 
 Watch samples/epoch-*.png. In the log, D(x) and D(G(z)) are D's outputs: both are 1/2 if D cannot

@@ -1,7 +1,7 @@
 """Train the DCGAN with and without each remedy for few images, from several seeds, and write what each
 does on one page, examples/results/remedies.md.
 
-    python examples/results/make_remedies.py        or `make remedies`, four hours on 2 cores
+    python examples/results/make_remedies.py        or `make remedies`, six hours on 2 cores
 
 The runs are in runs/remedies. As with make_results.py, the command may be stopped at any time.
 """
@@ -19,19 +19,23 @@ from tinygen.saving.checkpoint import write_whole
 from tinygen.saving.log import read_log
 from tinygen.saving.run_folder import RunFolder
 
+LARGE_NOISE, CONSTANT = "--latent 100", "--schedule constant"
 # Each remedy, by what it is called on the page, and its options.
 REMEDIES = {
-    "none": "--batch-size 64 --average 0 --no-deviation",
-    "batches of 32 images": "--average 0 --no-deviation",
-    "averaged weights": "--batch-size 64 --no-deviation",
-    "the batch's deviation is told": "--batch-size 64 --average 0",
-    "these three, the default": "",
-    "default, learning rate falls": "--schedule cosine",
+    "none": f"--batch-size 64 {LARGE_NOISE} {CONSTANT} --average 0 --no-deviation",
+    "batches of 32 images": f"{LARGE_NOISE} {CONSTANT} --average 0 --no-deviation",
+    "noise of 16 dimensions": f"--batch-size 64 {CONSTANT} --average 0 --no-deviation",
+    "learning rate falls": f"--batch-size 64 {LARGE_NOISE} --average 0 --no-deviation",
+    "averaged weights": f"--batch-size 64 {LARGE_NOISE} {CONSTANT} --no-deviation",
+    "the batch's deviation is told": f"--batch-size 64 {LARGE_NOISE} {CONSTANT} --average 0",
+    "these five, the default": "",
+    "default, noise of 100 dimensions": LARGE_NOISE,
+    "default, constant learning rate": CONSTANT,
     "default, moved images": "--augment translation",
     "default, moved images with holes and other brightness": "--augment colour,translation,cutout",
     "default, R1 penalty": "--r1 1",
     "default, residual blocks": "--residual",
-    "default, twice as long": "--epochs 60",
+    "default, twice as long": "--epochs 100",
 }
 SEEDS = (0, 1, 2)
 QUALITY = ("feature_frechet_distance", "precision", "recall", "coverage")
