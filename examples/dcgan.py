@@ -25,10 +25,11 @@ one number more: how much the images of its batch differ, so that G cannot do wi
 images (both after Karras et al., 2018). `make remedies` measures what each of them does.
 
 Watch samples/epoch-*.png: shapes appear after 3 epochs; after 20 to 30 the garments can be
-recognised, and while the learning rate falls their outlines become clean. In the log, D(x) and D(G(z)) are mean probabilities, near 0.55 and 0.45 when the
-networks are balanced; with --r1 GAMMA, R1 is the penalty in D's loss (Mescheder, Geiger & Nowozin,
-2018). Diversity is the mean distance between samples divided by that between real
-images: near 1 in a healthy run, near 0 when G always generates the same image.
+recognised, and while the learning rate falls their outlines become clean. In the log, D(x) and
+D(G(z)) are mean probabilities, near 0.52 and 0.48 when the networks are balanced; with --r1 GAMMA,
+R1 is the penalty in D's loss (Mescheder, Geiger & Nowozin, 2018). Diversity is the mean distance
+between samples divided by that between real images: near 1 in a healthy run, near 0 when G always
+generates the same image.
 """
 
 from collections.abc import Callable
