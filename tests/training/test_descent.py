@@ -145,7 +145,7 @@ def test_without_an_average_the_weights_are_the_latest(tmp_path: Path) -> None:
 
 def test_the_end_of_a_schedule_cannot_be_moved(tmp_path: Path) -> None:
     run(tmp_path / "cosine", schedule="cosine")
-    with pytest.raises(UsageError, match="is from a run with other options: epochs 3 is now 4"):
+    with pytest.raises(UsageError, match="is from a run with other options: epochs 3 is now 4; resume with those of the run"):
         run(tmp_path / "cosine", schedule="cosine", resume=True, epochs=4)
     run(tmp_path / "warm", warm_up=3)
     run(tmp_path / "warm", warm_up=3, resume=True, epochs=4)

@@ -51,7 +51,8 @@ def _refuse_unlike(training: "Training", run: Run) -> None:
     if run.script not in (script, None):
         raise UsageError(f"{path} is from a run of {run.script}, which {script} cannot resume")
     if changed := training.options.differences(run.options, by_path=run.data is None):
-        raise UsageError(f"{path} is from a run with other options: {', '.join(changed)}")
+        cure = "resume with those of the run, or give another folder with --out"
+        raise UsageError(f"{path} is from a run with other options: {', '.join(changed)}; {cure}")
     if run.data not in (training.digest, None):
         source = training.data.source if training.data else "the loader"
         raise UsageError(f"{source} holds other data than those that the run of {path} was trained on")
