@@ -32,7 +32,7 @@ BACK = [
     "conv2d_data",
     "Conv2DWeightFunction.forward",
     "conv2d_weight",
-    "outer_tile",
+    "full_tile",
     "Adam.step",
     "Adam.update",
     "adam",
