@@ -32,6 +32,7 @@ import tinygen as tg
 from tinygen import backend, nn
 from tinygen.command_line import command_line
 from tinygen.data import ImageDataset
+from tinygen.optim.schedule import Shape
 from tinygen.training.gan import GAN, TrainedGAN
 from tinygen.training.loop import Metrics
 from tinygen.training.options import Positive
@@ -45,6 +46,8 @@ class InfoGANOptions(DCGANOptions):
     """folder of the run: log, samples, checkpoint"""
     latent: Positive[int] = 32
     """dimensions of the noise; the more there are, the less the codes determine"""
+    schedule: Shape = "constant"
+    """how the learning rate falls over the run: linearly or as a cosine to 0, or in two steps of a tenth"""
     information: float = 0.15
     """weight of the mutual information; with more, G generates fewer kinds of images"""
 

@@ -26,7 +26,7 @@ SMALL = {name: ["--width", "8", "--steps", "2"] for name in ("flow", "diffusion"
 SMALL["realnvp"] = ["--width", "8", "--couplings", "2"]
 SMALL["vqvae"] = ["--autoencoder-epochs", "1"]  # the prior's turn comes, too
 # Where the learning rate falls to the end of the run, a run cannot be gone on with for more epochs.
-SMALL |= {name: ["--schedule", "constant"] for name in ("cgan", "dcgan", "infogan", "lsgan")}
+SMALL |= {name: ["--schedule", "constant"] for name in ("cgan", "dcgan", "lsgan")}
 FEW_IMAGES = "96 training and 30 test images of (28x28x1|32x32x[13])"
 COUNTS = {
     "attention_names": r"96 training and 11 test names of up to \d+ of \d+ characters",
