@@ -57,8 +57,8 @@ kernel, and adds the windows where they overlap. With few output channels, most 
 would be unused. With stride 1, such a convolution is computed as a transposed convolution with few
 input channels, whose kernel is rotated by 180 degrees.
 
-With many channels, kernels of 3x3 with stride 1 and of 4x4 with stride 2 take down to a quarter of the
-multiplications. `winograd_matrices.py` explains how, `winograd.py` for which shapes, and
+With many channels, kernels of 3x3 with stride 1 and of 4x4 with stride 2 take down to a quarter of
+the multiplications. `winograd_matrices.py` explains how, `winograd.py` for which shapes, and
 `winograd_weight.py` does so for conv2d_weight.
 """
 

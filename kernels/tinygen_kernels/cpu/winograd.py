@@ -2,14 +2,14 @@
 """Convolutions with fewer multiplications (Winograd 1980; Lavin & Gray 2015).
 
 `winograd_matrices.py` explains F(m x m, r x r): (m + r - 1)^2 products give a *tile* of m x m
-outputs of a kernel of r x r taps from a *patch* of inputs, y = A^T [(G g G^T) * (B^T d B)] A. Here is
-the whole convolution.
+outputs of a kernel of r x r taps from a *patch* of inputs, y = A^T [(G g G^T) * (B^T d B)] A. Here
+is the whole convolution.
 
 A 4x4 kernel of stride 2, as in a DCGAN, is four 2x2 kernels of stride 1. Its tap (2a + p, 2b + q)
-meets only pixels of one *phase*: those whose row, counted from the border on, is even or odd as p is,
-and whose column is as q. So the phases are like further input channels of a 2x2 kernel, for which
-F(2x2, 2x2) takes 9 products in the place of 16 and F(4x4, 2x2) 25 in the place of 64. Backwards,
-each phase of the result is a 2x2 convolution of its own.
+meets only pixels of one *phase*: those whose row, counted from the border on, is even or odd as p
+is, and whose column is as q. So the phases are like further input channels of a 2x2 kernel, for
+which F(2x2, 2x2) takes 9 products in the place of 16 and F(4x4, 2x2) 25 in the place of 64.
+Backwards, each phase of the result is a 2x2 convolution of its own.
 
 With channels, each of the positions in a patch is a *plane*: a matrix with a row for each tile and
 a column for each channel. The sum over the input channels C is a product of each plane with a
@@ -28,10 +28,10 @@ not kept. The gradient of the image is a convolution with the kernel rotated by 
 channels exchanged.
 
 What it costs. New are the additions of the transforms, their memory traffic, and the transform of
-the weights, which makes them larger: four times as large in F(4x4, 3x3). Each transformed number is used
-for all channels of the other side, so many channels pay for that. Of the direct convolution's time,
-F(2x2, 3x3) then takes 0.5 to 0.8, F(4x4, 3x3) 0.4 to 0.7, F(2x2, 2x2) 0.7 to 0.9 and F(4x4, 2x2) 0.6 to
-0.8 (Zen 4, with AVX-512). `choice` takes the one that needs the fewest multiplications,
+the weights, which makes them larger: four times as large in F(4x4, 3x3). Each transformed number is
+used for all channels of the other side, so many channels pay for that. Of the direct convolution's
+time, F(2x2, 3x3) then takes 0.5 to 0.8, F(4x4, 3x3) 0.4 to 0.7, F(2x2, 2x2) 0.7 to 0.9 and F(4x4,
+2x2) 0.6 to 0.8 (Zen 4, with AVX-512). `choice` takes the one that needs the fewest multiplications,
 under these conditions:
 
 - Multiples of 32 input and output channels, so that all vectors and all strips are full. 16 -> 32

@@ -34,20 +34,21 @@ array([[2088., 2640.],
 >>> [[int((d[i : i + 3, j : j + 3] * g).sum()) for j in (0, 1)] for i in (0, 1)]
 [[2088, 2640], [4728, 5568]]
 
-This is F(2x2, 3x3). In general, F(m x m, r x r) gives tiles of m x m for r x r taps, from (m + r - 1)^2 products:
-F(4x4, 3x3) takes 36 of them in the place of 144. Where its matrices come from (Toom 1963; Cook
-1966): the product of a polynomial g with r coefficients and a polynomial u with m has m + r - 1
-coefficients. It is known from its values at as many points, and each value takes one product,
-g(a) u(a). The value at the point "infinity" is the product of the leading coefficients. Lagrange's
-formula then gives the coefficients:
+This is F(2x2, 3x3). In general, F(m x m, r x r) gives tiles of m x m for r x r taps, from (m + r -
+1)^2 products: F(4x4, 3x3) takes 36 of them in the place of 144. Where its matrices come from (Toom
+1963; Cook 1966): the product of a polynomial g with r coefficients and a polynomial u with m has m
++ r - 1 coefficients. It is known from its values at as many points, and each value takes one
+product, g(a) u(a). The value at the point "infinity" is the product of the leading coefficients.
+Lagrange's formula then gives the coefficients:
 
     p(x) = sum over a of g(a) u(a) L_a(x) / N_a + g_last u_last product over a of (x - a)
     L_a(x) = product over b != a of (x - b)      N_a = L_a(a)
 
 The sum of d[k] times the coefficient p[k] is linear in u, and the factor of u[i] in it is
 sum over j of d[i + j] g[j] = y[i]. So the rows of B^T are the coefficients of L_a, those of G are
-(1, a, a^2, ...) / N_a, and the columns of A^T are (1, a, a^2, ...). Where N_a is negative, both rows change
-their sign. The points 0, 1, -1 and infinity give the matrices above:
+(1, a, a^2, ...) / N_a, and the columns of A^T are (1, a, a^2, ...). For infinity these are the
+product of all (x - a), and a 1 at the end of otherwise 0. Where N_a is negative, the rows of G and
+B^T change their sign. The points 0, 1, -1 and infinity give the matrices above:
 
 >>> at_points(2, 3, 0, 1, -1).A_T
 ((1.0, 1.0, 1.0, 0.0), (0.0, 1.0, -1.0, 1.0))
@@ -58,11 +59,12 @@ the error of an output is at most
     s^2 (C + 4 n) u * sum over c of (largest |input| in the patch) * (largest |weight|)
 
 where n = m + r - 1 is the number of points, C counts each phase of a channel, and s is the largest
-sum of a row of |A^T| ((|G| 1) * (|B^T| 1)): 4 for F(2x2, 2x2), 8 for F(2x2, 3x3), 13 for F(4x4, 2x2) and
-22 for F(4x4, 3x3). The direct convolution has r^2 in the place of s^2, but r^2 C in the place of
-C + 4 n, since it adds all products one after another. We measured errors (root mean square) of 0.4
-to 1.2 times those of the direct one with tiles of 2x2, and of 1.1 to 2.8 times with tiles of 4x4. The
-points matter: with 0, 1, -1, 2 and -2, which are the usual ones, they would be half as large again.
+number in |A^T| ((|G| 1) * (|B^T| 1)), with 1 for a column of ones: 4 for F(2x2, 2x2), 8 for
+F(2x2, 3x3), 13 for F(4x4, 2x2) and 22 for F(4x4, 3x3). The direct convolution has r^2 in the place
+of s^2, but r^2 C in the place of C + 4 n, since it adds all products one after another. We measured
+errors (root mean square) of 0.4 to 1.2 times those of the direct one with tiles of 2x2, and of 1.1
+to 2.8 times with tiles of 4x4. The points matter: with 0, 1, -1, 2 and -2, which are the usual
+ones, they would be half as large again.
 `float64`, in which gradients are checked, takes the direct convolution. A NaN or an infinity in a
 patch reaches all outputs of the tile.
 """

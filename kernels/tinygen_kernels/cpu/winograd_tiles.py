@@ -1,8 +1,8 @@
 # mypy: allow-untyped-defs
 """The transforms of `winograd_matrices.py` in vector instructions.
 
-The intrinsics are those of the convolution and of its adjoint, `winograd_weight.py`. Each is written
-for all of ALGORITHMS, and `number` tells which one it is.
+The intrinsics are those of the convolution and of its adjoint, `winograd_weight.py`. Each is
+written for all of ALGORITHMS, and `number` tells which one it is.
 """
 
 from collections.abc import Iterator

@@ -15,12 +15,12 @@ them. For F(2x2, 3x3):
     products, summed            16 planes (C, K)       S
     gradient (3, 3, C, K)   <-  G^T S G
 
-An *item* is what one thread takes at a time: S of one phase and of a *slice* of the output channels,
-so that it stays in the second-level cache. With few of them, there are also partial sums, each over
-consecutive tiles, so that threads work without waiting for each other. The number of items depends
-on shapes alone, and partial sums are added in the same order. If there are less than four items,
-the direct kernel is taken, which divides its work more finely. Otherwise F(4x4, 3x3) takes 0.5 to 0.8
-of its time, and F(4x4, 2x2) 0.7 to 0.9 (Zen 4).
+An *item* is what one thread takes at a time: S of one phase and of a *slice* of the output
+channels, so that it stays in the second-level cache. With few of them, there are also partial sums,
+each over consecutive tiles, so that threads work without waiting for each other. The number of
+items depends on shapes alone, and partial sums are added in the same order. If there are less than
+four items, the direct kernel is taken, which divides its work more finely. Otherwise F(4x4, 3x3)
+takes 0.5 to 0.8 of its time, and F(4x4, 2x2) 0.7 to 0.9 (Zen 4).
 """
 
 import math
