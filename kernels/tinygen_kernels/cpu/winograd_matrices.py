@@ -34,12 +34,12 @@ array([[2088., 2640.],
 >>> [[int((d[i : i + 3, j : j + 3] * g).sum()) for j in (0, 1)] for i in (0, 1)]
 [[2088, 2640], [4728, 5568]]
 
-This is F(2x2, 3x3). In general, F(m x m, r x r) gives tiles of m x m for r x r taps, from (m + r -
-1)^2 products: F(4x4, 3x3) takes 36 of them in the place of 144. Where its matrices come from (Toom
-1963; Cook 1966): the product of a polynomial g with r coefficients and a polynomial u with m has m
-+ r - 1 coefficients. It is known from its values at as many points, and each value takes one
-product, g(a) u(a). The value at the point "infinity" is the product of the leading coefficients.
-Lagrange's formula then gives the coefficients:
+This is F(2x2, 3x3). In general, F(m x m, r x r) gives tiles of m x m for r x r taps, from
+(m + r - 1)^2 products: F(4x4, 3x3) takes 36 of them in the place of 144. Where its matrices come
+from (Toom 1963; Cook 1966): the product of a polynomial g with r coefficients and a polynomial u
+with m has m + r - 1 coefficients. It is known from its values at as many points, and each value
+takes one product, g(a) u(a). The value at the point "infinity" is the product of the leading
+coefficients. Lagrange's formula then gives the coefficients:
 
     p(x) = sum over a of g(a) u(a) L_a(x) / N_a + g_last u_last product over a of (x - a)
     L_a(x) = product over b != a of (x - b)      N_a = L_a(a)
