@@ -36,7 +36,7 @@ def convolutions(draw: st.DrawFn) -> Convolution:
     padding, output = (draw(pairs(0, 3)), draw(pairs(0, 3))), draw(pairs(5, 13))
     side, step = draw(st.sampled_from([(3, 1), (4, 2)]))
     size = tuple(max(1, step * (o - 1) + side - sum(p) + draw(st.integers(0, step - 1))) for o, p in zip(output, padding, strict=True))
-    channels, outputs = draw(st.sampled_from([(32, 32), (32, 64), (96, 32)]))
+    channels, outputs = draw(st.sampled_from([(32, 32), (32, 128), (96, 64)]))
     return Convolution(draw(st.integers(1, 3)), size, channels, outputs, (side, side), (step, step), padding, (1, 1))
 
 
