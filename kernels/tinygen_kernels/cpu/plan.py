@@ -13,7 +13,7 @@ A plan depends on shapes alone. It is computed once and only read afterwards. Th
             some tiles of one range in one strip. For a weight gradient: some tiles of one partial
             sum, which adds up consecutive ranges (`weight.py`)
 
-With AVX-512, for example, take 64 images 16x16x64 -> 128 with a 4x4 kernel and stride 2. A block is
+With AVX-512, for example, take 64 images 16x16x64 -> 128 with a 3x3 kernel and stride 2. A block is
 7 images, whose 7*64 = 448 output pixels are one range, and a range has 2 items in each strip. That
 makes 20 items in each of the 4 strips of 32 output channels, in tiles of 14 pixels. The weight
 gradient has blocks of 1 image and 4 partial sums. With AVX2 a block is 6 images, and a range has 1
