@@ -79,8 +79,9 @@ def test_an_example_on_the_cpu_on_the_gpu_and_replayed(
         logs.append({**json.loads((tmp_path / name / "log.jsonl").read_text()), "seconds": 0})
     on_cpu, on_cuda, by_graph = logs
 
-    # Two players answer each other's rounding, and a GPU's sums have another order than the CPU's, which the stand-in has as well.
-    rtol = 5e-2 if example.endswith("gan") and STAND_IN not in sys.modules else 1e-3
+    # Two players answer each other's rounding, and sums have another order on each kind of processor:
+    # after twelve steps a loss was seen to differ by 3%.
+    rtol = 5e-2 if example.endswith("gan") else 1e-3
     for name, value in on_cpu.items():
         assert_allclose(on_cuda[name], value, rtol=rtol, err_msg=name)
     if STAND_IN in sys.modules:
