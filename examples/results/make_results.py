@@ -14,7 +14,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy
@@ -92,14 +93,18 @@ def judge(folder: Path) -> None:
 
 
 def _call(arguments: Sequence[str]) -> None:
-    """Run Python. Ctrl-C reaches the program as well, which then ends when it is ready to."""
+    if status := subprocess.run([sys.executable, *arguments]).returncode:
+        raise SystemExit(status)
+
+
+@contextmanager
+def interrupts_left_to_runs() -> Iterator[None]:
+    """Ctrl-C reaches the runs as well, which then end when they are ready to."""
     before = signal.signal(signal.SIGINT, lambda number, frame: None)
     try:
-        status = subprocess.run([sys.executable, *arguments]).returncode
+        yield
     finally:
         signal.signal(signal.SIGINT, before)
-    if status:
-        raise SystemExit(status)
 
 
 def page(commands: Mapping[str, str], runs: Path) -> str:
@@ -176,9 +181,10 @@ def _pictures(name: str, folder: Path) -> dict[str, tuple[str, Path]]:
 def make(commands: Mapping[str, str], runs: Path, folder: Path) -> None:
     """Train and judge what is not yet trained or judged, then write README.md and the pictures into
     the folder."""
-    for name, command in commands.items():
-        train(command, runs / name)
-        judge(runs / name)
+    with interrupts_left_to_runs():
+        for name, command in commands.items():
+            train(command, runs / name)
+            judge(runs / name)
     folder.mkdir(parents=True, exist_ok=True)
     for name in commands:
         for file, (_, picture) in _pictures(name, runs / name).items():

@@ -1,22 +1,26 @@
 """The page about remedies is made of what the runs left behind."""
 
 import json
+import os
 from pathlib import Path
 
 import make_remedies
+import numpy
 import pytest
-from make_remedies import QUALITY, commands, folder_of, make
+from make_remedies import COLUMNS, QUALITY, make
+from PIL import Image
 
 from tinygen.evaluation.evaluate import FORMAT
+from tinygen.saving import checkpoint
 from tinygen.saving.run_folder import RunFolder
 
 
-def leave_behind(folder: Path, value: float, classes: int, seconds: float) -> None:
+def leave_behind(folder: Path, value: float, classes: int, seconds: list[float]) -> None:
     """What a run leaves that generates images with all qualities at this value, and of so many classes."""
     run = RunFolder(folder)
     folder.mkdir(parents=True)
-    run.generated.touch()
-    run.log.write_text("".join(json.dumps({"epoch": epoch, "seconds": seconds}) + "\n" for epoch in (1, 2)))
+    checkpoint.save(run.generated, {"images": numpy.zeros((30, 4, 3, 1), numpy.uint8)}, {"epoch": "2"})
+    run.log.write_text("".join(json.dumps({"epoch": i + 1, "seconds": epoch}) + "\n" for i, epoch in enumerate(seconds)))
     quality = {name: {"value": value, "margin": 0.0} for name in QUALITY}
     shares = {f"class {k}": {"value": 1 / classes if k < classes else 0.019, "margin": 0.0} for k in range(10)}
     blocks = {"quality": {"generated": quality, "training_images": quality}, "novelty": {}, "class_shares": {"generated": shares}}
@@ -24,24 +28,46 @@ def leave_behind(folder: Path, value: float, classes: int, seconds: float) -> No
 
 
 def test_a_row_has_the_mean_and_the_worst_of_all_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    trained: list[tuple[str, str]] = []
-    monkeypatch.setattr(make_remedies, "train", lambda command, folder: trained.append((command, folder.name)))
-    of_remedies = commands({"none": "", "penalty": "--r1 1"}, (0, 3), "--epochs 2")
-    values = iter([(0.25, 10, 60.0), (0.75, 9, 120.0), (0.5, 4, 30.0), (0.5, 7, 30.0)])
-    for of_remedy in of_remedies.values():
-        for command in of_remedy:
-            leave_behind(folder_of(command, tmp_path), *next(values))
-    make(of_remedies, (0, 3), tmp_path, tmp_path / "page.md")
-    assert trained == [
-        ("dcgan.py --epochs 2 --seed 0", "epochs-2-seed-0"),
-        ("dcgan.py --epochs 2 --seed 3", "epochs-2-seed-3"),
-        ("dcgan.py --epochs 2 --r1 1 --seed 0", "epochs-2-r1-1-seed-0"),
-        ("dcgan.py --epochs 2 --r1 1 --seed 3", "epochs-2-r1-1-seed-3"),
+    def train(command: str, folder: Path) -> None:
+        (folder / "command.txt").write_text(f"{command} in {os.environ['NUMBA_NUM_THREADS']} thread")
+
+    monkeypatch.setattr(make_remedies, "train", train)
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "2")  # which is then restored
+    of_remedies = {"none": "--epochs 2", "penalty": "--epochs 2 --r1 1"}
+    values = iter([(0.25, 10, [60.0, 900.0, 60.0]), (0.75, 9, [120.0] * 3), (0.5, 4, [30.0] * 2), (0.5, 7, [30.0] * 2)])
+    folders = ["epochs-2-seed-0", "epochs-2-seed-3", "epochs-2-r1-1-seed-0", "epochs-2-r1-1-seed-3"]
+    for folder in folders:
+        leave_behind(tmp_path / folder, *next(values))
+    make(of_remedies, (0, 3), tmp_path, tmp_path)
+    assert [(tmp_path / folder / "command.txt").read_text() for folder in folders] == [
+        "dcgan.py --epochs 2 --seed 0 in 1 thread",
+        "dcgan.py --epochs 2 --seed 3 in 1 thread",
+        "dcgan.py --epochs 2 --r1 1 --seed 0 in 1 thread",
+        "dcgan.py --epochs 2 --r1 1 --seed 3 in 1 thread",
     ]
-    rows = [line for line in (tmp_path / "page.md").read_text().splitlines() if line.startswith("| ")]
+    rows = [line for line in (tmp_path / "remedies.md").read_text().splitlines() if line.startswith("| ")]
     assert rows == [
-        "| remedy | minutes | feature Frechet distance | precision | recall | coverage | classes |",
-        "| none | 3.0 | 0.500 (0.750) | 0.500 (0.250) | 0.500 (0.250) | 0.500 (0.250) | 9 |",
-        "| penalty | 1.0 | 0.500 (0.500) | 0.500 (0.500) | 0.500 (0.500) | 0.500 (0.500) | 4 |",
+        "| remedies | minutes | feature Frechet distance | precision | recall | coverage | classes |",
+        "| none: `--epochs 2` | 4.5 | 0.500 (0.750) | 0.500 (0.250) | 0.500 (0.250) | 0.500 (0.250) | 9 |",
+        "| penalty: `--epochs 2 --r1 1` | 1.0 | 0.500 (0.500) | 0.500 (0.500) | 0.500 (0.500) | 0.500 (0.500) | 4 |",
         "| training images in their place | | 0.250 | 0.250 | 0.250 | 0.250 | |",
     ]
+    picture = numpy.asarray(Image.open(tmp_path / "remedies.png"))
+    assert picture.shape == (2 * 4 + 2, COLUMNS * (3 + 2) - 2)
+    assert picture[:4, :3].tolist() == picture[6:, :3].tolist() == [[0] * 3] * 4
+
+
+def test_a_run_that_is_stopped_ends_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+
+    def train(command: str, folder: Path) -> None:
+        started.append(command)
+        raise SystemExit(130)
+
+    monkeypatch.setattr(make_remedies, "train", train)
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "2")  # which is then restored
+    with pytest.raises(SystemExit) as ended:
+        make({"none": ""}, range(100), tmp_path, tmp_path)
+    assert ended.value.code == 130
+    assert len(started) <= (os.cpu_count() or 1)
+    assert not (tmp_path / "remedies.md").exists()

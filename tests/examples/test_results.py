@@ -118,7 +118,7 @@ def test_a_failing_example_ends_it(tmp_path: Path) -> None:
 
 def test_a_stopped_run_goes_on(few_images: Path, tmp_path: Path) -> None:
     """Ctrl-C reaches the whole group of processes, as in a terminal."""
-    code = "import sys; from pathlib import Path; from make_results import train; train(sys.argv[1], Path(sys.argv[2]))"
+    code = "import sys, pathlib, make_results as m\nwith m.interrupts_left_to_runs(): m.train(sys.argv[1], pathlib.Path(sys.argv[2]))"
     run, log = tmp_path / "run", tmp_path / "run" / "log.jsonl"
     command = [sys.executable, "-c", code, f"cnn.py --data {few_images} --epochs 20 --batch-size 2", str(run)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, [ROOT / "examples" / "results", os.environ.get("PYTHONPATH", "")]))}
