@@ -32,7 +32,6 @@ BACK = [
     "conv2d_data",
     "Conv2DWeightFunction.forward",
     "conv2d_weight",
-    "full_tile",
     "Adam.step",
     "Adam.update",
     "adam",

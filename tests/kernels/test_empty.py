@@ -40,6 +40,14 @@ def test_convolutions_of_padding_alone(call: Callable[..., Any], channels: int) 
     expect_zeros(call, Convolution(2, (0, 4), channels, 3, (3, 3), (1, 1), ((2, 1), (1, 1)), (1, 1)))
 
 
+@pytest.mark.parametrize(("images", "channels", "outputs"), [(0, 64, 64), (2, 0, 64), (2, 64, 0), (0, 0, 0)])
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (4, 2)])
+def test_convolutions_by_winograds_algorithm(
+    call: Callable[..., Any], images: int, channels: int, outputs: int, kernel: int, stride: int
+) -> None:
+    expect_zeros(call, Convolution(images, (16, 16), channels, outputs, (kernel, kernel), (stride, stride), ((1, 1), (1, 1)), (1, 1)))
+
+
 def expect_zeros(call: Callable[..., Any], c: Convolution) -> None:
     """Plus the bias."""
     x, w, g = c.arrays(numpy.float32, 0)

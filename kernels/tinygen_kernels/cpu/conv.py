@@ -27,35 +27,40 @@ Images are NHWC, so the channels of a pixel are consecutive in memory, and
     conv2d_data     x[j]   = bias + sum over t of y[inverse[j, t]] @ w[t].T
     conv2d_weight   w[t]   = sum over i of x[source[i, t]].T @ y[i]
 
-The second is the gradient of the first with respect to the image, and the transposed convolution.
-The third is the gradient with respect to the weights, which `weight.py` computes. The first two are
-one loop over different tables, `_gather`: it reads `images`, which are x or y, and writes the
-`result`, which is the other one. Stride, padding, dilation and transposition exist only in the
-tables. The image is never unrolled into a matrix with a row for each output pixel (im2col).
-This is rung 8 of the ladder, whose benchmark gives every rung one thread. Unlike rung 7 it copies no
-image with many channels, leaves out the taps that meet nothing but the border, and seldom waits for
-memory. The steps of a convolution are:
+Here w[t] is the matrix (input channels, output channels) of tap t, and pixel -1 is zeros. The second
+sum is the gradient of the first with respect to the image, and the transposed convolution. The third
+is the gradient with respect to the weights, which `weight.py` computes. The first two are one loop
+over different tables, `_gather`: it reads `images`, which are x or y, and writes the `result`, which
+is the other one. In this loop, stride, padding, dilation and transposition exist only in the tables,
+and the image is never unrolled into a matrix with a row for each output pixel (im2col). It is rung 8
+of the ladder (`python -m tinygen.bench --ladder`), whose benchmark gives every rung one thread.
+Unlike rung 7 it copies no image, leaves out the taps that meet nothing but the border, and seldom
+waits for memory.
+
+`launch` compiles a function by Numba and runs it in several threads, once for each number of an
+*item*, the work that a thread takes at a time. So a loop in such a function takes as long as in C,
+and `@helper` marks what such functions call. The steps of a convolution are:
 
 1. The plan (`plan.py`, which explains all words) divides the output pixels into *ranges*, whose
    pixels are computed one after another, and the results of a range into *tiles*, which fit in the
    *registers* of a core, the few numbers that it accesses at no cost. Some tiles of a range are an
-   *item*, which one thread takes at a time. The plan is computed once for each geometry.
+   item. The plan is computed once for each geometry.
 2. `as_panels` stores the weights in the order in which tiles read them: a *panel* for each *strip*,
    which are consecutive output channels, as many as a tile has.
 3. `_gather` computes an item, tile after tile (`simd.py`), and a leaky ReLU while the results are
-   in registers. `launch` runs the items in several threads. Each tile also *prefetches* what is
-   needed next, which means that it asks for it and does not wait. Without that, a third of the time
-   would be spent waiting for memory.
+   in registers. Each tile also *prefetches* what is needed next, which means that it asks for it and
+   does not wait. Without that, a third of the time would be spent waiting for memory.
 
-A 1x1 convolution of stride 1 is the product of a matrix of all pixels with w. `_product` computes
-it like `matmul`, without a plan: each tile reads the rows after those of the tile before.
+A 1x1 convolution of stride 1, without padding, is the product of a matrix of all pixels with w.
+`_product` computes it like `matmul`, without a plan: each tile reads the rows after those of the
+tile before.
 
-With few input channels, the reads of one pixel are too short for this. Then conv2d and
-conv2d_weight read a whole kernel row at once, from an image with a border of zeros. conv2d_data
-computes the *window* of each pixel of y, which is what this pixel adds to x and is as large as the
-kernel, and adds the windows where they overlap. With few output channels, most of a tile's width
-would be unused. With stride 1, such a convolution is computed as a transposed convolution with few
-input channels, whose kernel is rotated by 180 degrees.
+If w has few input channels, the reads of one pixel are too short for this. Then conv2d reads a whole
+kernel row at once, and conv2d_weight all pixels under the kernel, from an image with a border of
+zeros. conv2d_data computes the *footprint* of each pixel of y, which is what this pixel adds to x
+and is as large as the kernel, and adds the footprints where they overlap. If w has few output
+channels instead, and the stride is 1, the same numbers come from a kernel that is rotated by 180
+degrees and has few input channels: conv2d becomes conv2d_data, and the other way round.
 
 With many channels, kernels of 3x3 with stride 1 and of 4x4 with stride 2 take down to a quarter of
 the multiplications. `winograd_matrices.py` explains how, `winograd.py` for which shapes, and
@@ -66,10 +71,9 @@ import numpy
 
 from tinygen_kernels import Array, Padding, Pair
 from tinygen_kernels.cpu import winograd, winograd_weight
-from tinygen_kernels.cpu.compiled import helper
 from tinygen_kernels.cpu.elementwise import leaky_relu
 from tinygen_kernels.cpu.memory import empty, flat
-from tinygen_kernels.cpu.panels import as_panels, copy, strip_count
+from tinygen_kernels.cpu.panels import add, as_panels, copy, strip_count
 from tinygen_kernels.cpu.parallel import launch
 from tinygen_kernels.cpu.plan import FEW_CHANNELS, Window, by_rows, gather_plan, product_table
 from tinygen_kernels.cpu.simd import PIXELS, gather_tile, prefetch, tile_width
@@ -77,7 +81,7 @@ from tinygen_kernels.cpu.weight import weight_gradient
 from tinygen_kernels.geometry import output_size
 
 _PRODUCT_SIZE = 1 << 14  # elements of the rows that an item of a product reads
-_PRODUCT_ITEMS = 64  # the least number of items of a product, if they have a tile each
+_PRODUCT_ITEMS = 64  # about the least number of items of a product, if there are as many tiles
 _NO_PADDING = (0, 0), (0, 0)
 ONE_PIXEL = (1, 1), (1, 1), _NO_PADDING, (1, 1)  # kernel_size, stride, padding and dilation of a matrix product
 
@@ -89,7 +93,7 @@ def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Paddin
         return conv2d_data(x, _rotated(w), bias, output, stride, rotated, dilation, negative_slope)
     x, padding = _bordered(x, padding, dilation)
     shape = len(x), *output, w.shape[3]
-    return gathered(x, w, bias, x.shape[1:3], (w.shape[:2], stride, padding, dilation), shape, negative_slope)
+    return gathered(x, w, bias, (w.shape[:2], stride, padding, dilation), shape, negative_slope)
 
 
 def conv2d_data(
@@ -102,7 +106,7 @@ def conv2d_data(
     if rotated and all(size):  # no convolution gives an image without pixels
         return conv2d(y, _rotated(w), bias, stride, rotated, dilation, negative_slope)
     shape = len(y), *size, w.shape[2]
-    return gathered(y, w, bias, (size[0], size[1]), (w.shape[:2], stride, padding, dilation), shape, negative_slope, data=True)
+    return gathered(y, w, bias, (w.shape[:2], stride, padding, dilation), shape, negative_slope, data=True)
 
 
 def conv2d_weight(x: Array, y: Array, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
@@ -110,22 +114,24 @@ def conv2d_weight(x: Array, y: Array, size: Pair, stride: Pair, padding: Padding
     rotated = _rotated_padding(shape, stride, padding, dilation)
     if rotated:
         return numpy.ascontiguousarray(_rotated(conv2d_weight(y, x, size, stride, rotated, dilation)))
-    f = winograd_weight.choice(x, y, (size, stride, padding, dilation))
+    window = size, stride, padding, dilation
+    f = winograd_weight.choice(x, y, window)
     if f:
-        return winograd_weight.weight_gradient(f, x, y, (size, stride, padding, dilation))
+        return winograd_weight.weight_gradient(f, x, y, window)
     if (size, stride, padding) == ONE_PIXEL[:3]:
+        # Each pixel becomes an image, so that many pixels are a range.
         x, y = (flat(a).reshape(len(a) * a.shape[1] * a.shape[2], 1, 1, a.shape[3]) for a in (x, y))
     x, padding = _bordered(x, padding, dilation)
     return weight_gradient(x, y, (size, stride, padding, dilation)).reshape(shape)
 
 
 def _rotated_padding(shape: tuple[int, ...], stride: Pair, padding: Padding, dilation: Pair) -> Padding | None:
-    """The padding of the equivalent convolution with the rotated kernel; None if it is not faster.
+    """The padding of the equivalent convolution with the rotated kernel; None if there is none that is faster.
 
     With stride 1, a transposed convolution is the convolution with the kernel rotated by 180
-    degrees, its input and output channels swapped, and kernel_size - 1 - padding as its padding. So
-    a convolution with few output channels becomes one with few input channels. `shape` is that of
-    w.
+    degrees, its input and output channels swapped, and (kernel_size - 1) * dilation - padding as its
+    padding. So a convolution with few output channels becomes one with few input channels. `shape`
+    is that of w.
     """
     kernel_height, kernel_width, channels, outputs = shape
     if stride != (1, 1) or channels < FEW_CHANNELS or not by_rows(outputs, dilation):
@@ -157,11 +163,11 @@ def _bordered(x: Array, padding: Padding, dilation: Pair) -> tuple[Array, Paddin
 
 
 def gathered(
-    images: Array, w: Array, bias: Array | None, size: Pair, window: Window, shape: tuple[int, ...], slope: float = 1.0, data: bool = False
+    images: Array, w: Array, bias: Array | None, window: Window, shape: tuple[int, ...], slope: float = 1.0, data: bool = False
 ) -> Array:
-    """conv2d of images of this size or, if `data`, conv2d_data back to this size.
+    """conv2d of images or, if `data`, conv2d_data, then leaky ReLU. `shape` is that of the result.
 
-    `shape` is that of the result.
+    A window is (kernel_size, stride, padding, dilation).
     """
     outputs = shape[-1]
     strips = strip_count(outputs, images.dtype)
@@ -178,6 +184,7 @@ def gathered(
         tiles = max(1, min(_PRODUCT_SIZE // (PIXELS * images.shape[-1]), -(-rows * strips // (_PRODUCT_ITEMS * PIXELS))))
         items, plan = -(-rows // (PIXELS * tiles)), [table, tiles]
     else:
+        size = shape[1:3] if data else images.shape[1:3]
         *plan, taps = gather_plan(shape[0], size, images.shape[-1], outputs, strips, window, data)
         items = len(plan[1])
     length = w.size // (taps * outputs)
@@ -192,18 +199,18 @@ def gathered(
 def _overlapped(y: Array, w: Array, bias: Array | None, size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
     """conv2d_data for few channels.
 
-    One matrix product computes the window that each pixel of y contributes to the result. Then the
-    windows are added where they overlap.
+    One matrix product computes the footprints of all pixels of y. Then they are added where they
+    overlap.
     """
     images, height, width, _ = y.shape
     kernel_size, channels = w.shape[:2], w.shape[2]
-    pixels, of_window = images * height * width, kernel_size[0] * kernel_size[1] * channels
-    windows = gathered(y, w, None, (1, 1), ONE_PIXEL, (pixels, of_window), data=True)
+    pixels, size_of_one = images * height * width, kernel_size[0] * kernel_size[1] * channels
+    footprints = gathered(y, w, None, ONE_PIXEL, (pixels, size_of_one), data=True)
     (top, bottom), (left, right) = padding
     rows, columns = top + size[0] + bottom, left + size[1] + right
     bordered = empty((images, rows, columns, channels), y.dtype)
     bordered.reshape(images, rows, columns * channels)[:] = 0 if bias is None else numpy.tile(bias, columns)
-    launch(_add_windows, images, windows.reshape(-1), height, width, *kernel_size, *stride, dilation[0], bordered)
+    launch(_add_footprints, images, footprints.reshape(-1), height, width, *kernel_size, *stride, dilation[0], bordered)
     return numpy.ascontiguousarray(bordered[:, top : top + size[0], left : left + size[1]])
 
 
@@ -256,14 +263,8 @@ def _product(item, images, table, item_tiles, length, zeros, w, w_row, w_strip, 
         gather_tile(images, row * length, table, tile, length, zeros, w, w_start, w_row, bias, first, slope, result, result_start, count)
 
 
-@helper
-def _add(source, target):
-    for i in range(target.size):
-        target[i] += source[i]
-
-
-def _add_windows(n, windows, height, width, kernel_height, kernel_width, row_stride, column_stride, dilation, images):
-    """Add each window, kernel_height * kernel_width pixels in row-major order, to image n."""
+def _add_footprints(n, footprints, height, width, kernel_height, kernel_width, row_stride, column_stride, dilation, images):
+    """Add each footprint, kernel_height * kernel_width pixels in row-major order, to image n."""
     channels = images.shape[3]
     run = kernel_width * channels
     image = images[n].reshape(-1)
@@ -273,4 +274,4 @@ def _add_windows(n, windows, height, width, kernel_height, kernel_width, row_str
             for j in range(width):
                 source = (((n * height + i) * width + j) * kernel_height + a) * run
                 target = (row + j * column_stride) * channels
-                _add(windows[source : source + run], image[target : target + run])
+                add(footprints[source : source + run], image[target : target + run])

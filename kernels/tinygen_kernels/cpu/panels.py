@@ -48,6 +48,12 @@ def copy(source, target):
         target[i] = source[i]
 
 
+@helper
+def add(source, target):
+    for i in range(source.size):
+        target[i] += source[i]
+
+
 def _pack(item, w, transposed, packed):
     _, taps, length, width = packed.shape
     tap, strip = item % taps, item // taps

@@ -10,8 +10,9 @@ A plan depends on shapes alone. It is computed once and only read afterwards. Th
     range   output pixels of a block that are computed one after another, and share the cache
     kind    of ranges: those that read an image in the same way, from different places (`ranges.py`)
     item    what one thread computes before it takes the next (`parallel.launch`). For the outputs:
-            some tiles of one range in one strip. For a weight gradient: some tiles of one partial
-            sum, which adds up consecutive ranges (`weight.py`)
+            some tiles of one range, in one strip; the plan lists them once for all strips. For a
+            weight gradient: some tiles of one partial sum, which adds up consecutive ranges
+            (`weight.py`)
 
 With AVX-512, for example, take 64 images 16x16x64 -> 128 with a 3x3 kernel and stride 2. A block is
 7 images, whose 7*64 = 448 output pixels are one range, and a range has 2 items in each strip. That
@@ -19,7 +20,8 @@ makes 20 items in each of the 4 strips of 32 output channels, in tiles of 14 pix
 gradient has blocks of 1 image and 4 partial sums. With AVX2 a block is 6 images, and a range has 1
 item in each of the 8 strips of 16 output channels, in tiles of 6 pixels.
 
-The convolutions of `winograd.py` need no plan: their blocks are consecutive tiles of 2x2 or 4x4 pixels.
+The convolutions of `winograd.py` need no plan. Their blocks are consecutive squares of 2x2 or 4x4
+pixels, which Winograd's algorithm calls tiles, too.
 """
 
 import functools
@@ -35,9 +37,9 @@ from tinygen_kernels.cpu.simd import PIXELS
 from tinygen_kernels.geometry import inverse_table, source_tables
 
 # These numbers were found by measuring the layers of the benchmark with AVX-512 and AVX2.
-FEW_CHANNELS = 11  # with fewer, a tap is a whole kernel row
+FEW_CHANNELS = 11  # with fewer, conv2d reads a whole kernel row at once
 _PIXELS = 1024  # of a range, about
-_ITEMS = 64  # the least number of items, if tiles can still be full
+_ITEMS = 64  # the least number of items; of a small convolution, some have no tiles
 _KEPT_BYTES = 32 << 20  # of all plans together
 
 Window = tuple[Pair, Pair, Padding, Pair]  # kernel_size, stride, padding, dilation
@@ -67,7 +69,8 @@ def kept_bytes() -> int:
 
 
 def by_rows(channels: int, dilation: Pair) -> bool:
-    """Whether a tap is a whole kernel row: kernel width * channels consecutive elements.
+    """Whether conv2d has a whole kernel row as one tap, kernel width * channels consecutive elements,
+    and conv2d_weight the whole kernel.
 
     This needs images with a border of zeros.
     """
@@ -126,8 +129,8 @@ def gather_plan(images: int, size: Pair, channels: int, outputs: int, strips: in
 def _block(images: int, pixels: int, strips: int) -> int:
     """The number of images in a block.
 
-    Of the numbers from the largest one down to half of it, the one with the fewest tiles for the
-    whole batch; of equals, the largest.
+    Of the numbers from `most` down to just above its half, the one with the fewest tiles for the
+    whole batch; of equals, the largest. `most` leaves eight blocks to share, or fills a tile.
     """
     shared, full = max(images // 8, images * strips // _ITEMS), -(-PIXELS // pixels)
     most = max(1, min(_PIXELS // pixels, max(shared, full)))

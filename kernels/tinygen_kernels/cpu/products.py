@@ -37,7 +37,7 @@ def _matrix_product(a: Array, b: Array) -> Array:
     if _transposed(b) and a.size + rows * columns < b.size:
         return numpy.ascontiguousarray(_matrix_product(b.T, numpy.ascontiguousarray(a).T).T)
     w = b.T if _transposed(b) else b
-    return gathered(a, w, None, (1, 1), ONE_PIXEL, (rows, columns), data=_transposed(b))
+    return gathered(a, w, None, ONE_PIXEL, (rows, columns), data=_transposed(b))
 
 
 def _transposed(matrix: Array) -> bool:

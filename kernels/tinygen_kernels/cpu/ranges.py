@@ -1,9 +1,8 @@
 """How the output pixels of an image are divided into ranges, for the plans of `plan.py`.
 
-Most ranges of a large image are alike: a pixel reads the same places as the pixel in the range
-before, further on in the image. Such ranges are of one *kind*. A plan describes each kind once, and
-each range by its kind and where it starts. Rows and columns are divided separately, so the table of
-a whole image is never computed.
+Most ranges of a large image are alike: they read the same pattern of places, shifted. Such ranges
+are of one *kind*. A plan describes each kind once, and each range by its kind and where it starts.
+Rows and columns are divided separately, so the table of a whole image is never computed.
 """
 
 from typing import NamedTuple
@@ -28,15 +27,15 @@ class Ranges(NamedTuple):
     starts: Array
 
 
-def ranges(rows: Array, columns: Array, width: int, most: int, outputs: int, channels: int) -> Ranges:
-    """Divide an image, whose source tables these are, into ranges of about `most` pixels.
+def ranges(rows: Array, columns: Array, width: int, about: int, outputs: int, channels: int) -> Ranges:
+    """Divide an image, whose source tables these are, into ranges of about so many pixels.
 
     A range is some whole rows or, in a very wide image, a part of one row. The image that is read
     is `width` pixels wide. A pixel has `outputs` elements in the result, and `channels` in the
     image.
     """
-    row_kinds, row_kind, row_starts = _along(rows, max(1, round(most / len(columns))))
-    column_kinds, column_kind, column_starts = _along(columns, most)
+    row_kinds, row_kind, row_starts = _along(rows, max(1, round(about / len(columns))))
+    column_kinds, column_kind, column_starts = _along(columns, about)
     widths, elements = numpy.array([len(columns), width]), numpy.array([outputs, channels])
     kinds = []
     for down in row_kinds:
@@ -55,13 +54,13 @@ def of_images(kind: Array, images: int, result_size: int, image_size: int) -> Ar
     return numpy.where(kind < 0, -1, kind + numpy.arange(images)[:, None, None] * step).reshape(-1, kind.shape[1])
 
 
-def _along(source: Array, most: int) -> tuple[list[Array], Array, Array]:
-    """Divide the rows or columns of an image into nearly equal ranges of about `most`.
+def _along(source: Array, about: int) -> tuple[list[Array], Array, Array]:
+    """Divide the rows or columns of an image into nearly equal ranges of about so many.
 
     Returns the source table of each kind of range, relative to the first row that it reads; the
     kind of each range; and its first row of the result and of the image.
     """
-    count = max(1, round(len(source) / most))
+    count = max(1, round(len(source) / about))
     bounds = numpy.arange(count + 1) * len(source) // count
     index = bounds[:-1, None] + numpy.arange(numpy.diff(bounds).max())
     tables = source[numpy.minimum(index, len(source) - 1)]

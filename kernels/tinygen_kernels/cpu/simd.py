@@ -29,8 +29,8 @@ from numba.extending import register_jitable
 from tinygen_kernels.cpu.vector import LINE_BYTES, REGISTERS, VECTOR_BYTES, int64, intrinsic
 
 VECTORS = 2  # in each row of a tile
-PIXELS = 14 if REGISTERS == 32 else 6  # rows of the gather tile
-# Rows of the outer tile. A plan takes the number that wastes the least (`weight.weight_plan`).
+PIXELS = 14 if REGISTERS == 32 else 6  # rows of a `gather_tile`
+# Rows of an `outer_tile`. A plan takes the number that wastes the least (`weight.weight_plan`).
 ROWS = range(9, 15) if REGISTERS == 32 else range(4, 7)
 
 
@@ -50,8 +50,8 @@ def gather_tile(
     result. One row follows for each tap: the first row of the panel w to use, then the offset in the
     images that each pixel reads from. A negative offset reads from `zeros`. A read is `length`
     elements long. The rows of the panel are w_row apart. All offsets count elements from the given
-    starts. `count` is what is left of the
-    channels, which may be more than the width of a tile. slope[0] is that of leaky_relu; 1 means none.
+    starts. `count` is what is left of the channels, which may be more than the width of a tile.
+    slope[0] is that of leaky_relu; 1 means none.
     """
     builder = tile.builder
     images, w, bias, result = tile.at(images, images_start), tile.at(w, w_start), tile.at(bias, bias_start), tile.at(result, result_start)
@@ -95,7 +95,7 @@ def _gather_pixels(tile, vectors, images, header, length, zeros, w, w_row, bias,
 def outer_tile(tile, x, x_start, offsets, first, rows, y, y_start, pairs, pair, pair_count, count, total, total_start, total_row):
     """total[i, :count] += sum over pairs (p, q) of x[p + offsets[first + i]] * y[q : q + count].
 
-    i runs over `rows`, which is one of ROWS. The rows of `total` are total_row apart. `pair_count`
+    i runs over `rows`, which is one of ROWS. The rows of `total` are total_row apart, and whole vectors. `pair_count`
     pairs are read from pairs[2*pair:]. p, q and the offsets count elements from the starts.
     """
     x, y, total = tile.at(x, x_start), tile.at(y, y_start), tile.at(total, total_start)
@@ -104,20 +104,21 @@ def outer_tile(tile, x, x_start, offsets, first, rows, y, y_start, pairs, pair, 
         with tile.builder.if_then(tile.builder.icmp_signed("==", rows, int64(height))):
             for whole in tile.either(tile.builder.icmp_signed(">=", count, int64(VECTORS * tile.lanes))):
                 if whole:
-                    outer_rows(tile, range(height), [None] * VECTORS, x, offsets, y, pairs, pair_count, total, total_row)
+                    _outer_rows(tile, range(height), [None] * VECTORS, x, offsets, y, pairs, pair_count, total, total_row)
                     continue
                 for narrow in tile.either(tile.builder.icmp_signed("<=", count, int64(tile.lanes))):
                     masks = [tile.mask(count, j) for j in range(1 if narrow else VECTORS)]
-                    outer_rows(tile, range(height), masks, x, offsets, y, pairs, pair_count, total, total_row)
+                    _outer_rows(tile, range(height), masks, x, offsets, y, pairs, pair_count, total, total_row)
 
 
-def outer_rows(tile, rows, masks, x, offsets, y, pairs, pair_count, total, total_row):
+def _outer_rows(tile, rows, masks, x, offsets, y, pairs, pair_count, total, total_row):
     builder, vectors = tile.builder, range(len(masks))
     row_starts = [tile.at(x, tile.integer(offsets, i)) for i in rows]
     totals = [tile.at(total, builder.mul(total_row, int64(i))) for i in rows]
     sums = tile.accumulators(len(rows), len(masks))
     for i, j in itertools.product(rows, vectors):
-        builder.store(tile.load(totals[i], j), sums[i][j])
+        builder.store(tile.zeros, sums[i][j])
+        tile.prefetch(tile.at(totals[i], j * tile.lanes), to_write=True)
     with cgutils.for_range(builder, pair_count) as loop:
         pair = tile.at(pairs, builder.mul(loop.index, int64(2)))
         position, y_row = tile.integer(pair, 0), tile.at(y, tile.integer(pair, 1))
@@ -126,7 +127,7 @@ def outer_rows(tile, rows, masks, x, offsets, y, pairs, pair_count, total, total
             tile.multiply_add(sums[i], tile.splat(row_starts[i], position), loaded)
             tile.keep_order(sums[i])
     for i, j in itertools.product(rows, vectors):
-        tile.store(builder.load(sums[i][j]), totals[i], j)
+        tile.store(builder.fadd(tile.load(totals[i], j), builder.load(sums[i][j])), totals[i], j)
 
 
 @intrinsic

@@ -36,7 +36,7 @@ int32, int64 = ir.IntType(32), ir.IntType(64)
 class Writer:
     """Appends instructions on vectors whose element type is that of a pointer.
 
-    They are as long as a register or, if given, have so many lanes.
+    The vectors fill a register, or have `lanes` elements if that is given.
     """
 
     def __init__(self, builder: Any, pointer: Any, lanes: int = 0):
@@ -71,7 +71,7 @@ class Writer:
         return self.vector([number] * self.lanes)
 
     def leaky(self, x: Any, slope: Any) -> Any:
-        """As `elementwise.leaky`, with x as its own sign."""
+        """As `elementwise.leaky`, where x is also what decides on the sign."""
         builder, zeros = self.builder, self.zeros
         scaled = builder.select(builder.fcmp_ordered("==", slope, slope.type(0.0)), zeros, builder.fmul(x, self.splat_of(slope)))
         return builder.select(builder.fcmp_ordered("<=", x, zeros), scaled, x)
@@ -150,7 +150,7 @@ class Writer:
 def intrinsic(write: Callable[..., None]) -> Any:
     """Make `write`, which appends instructions, callable from compiled functions.
 
-    It gets the addresses of arrays.
+    It gets a Writer, which the callers do not pass, then their arguments, arrays as addresses.
     """
 
     @functools.wraps(write)  # keeps its parameters; Numba uses the first one itself

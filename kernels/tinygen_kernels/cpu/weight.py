@@ -3,14 +3,14 @@
 
 `plan.py` explains the words. For each tap, a plan lists *pairs*: a pixel of x and the pixel of y
 that it meets. A tile (`simd.outer_tile`) is some rows of w[t], and adds the products of all pairs of
-a range to them. Its pixels are then still in the first-level cache for the next tile.
+a range to them. The pixels of the range are then still in the first-level cache for the next tile.
 
 The sum over i is divided into *partial sums*, each over consecutive ranges, so that threads need not
 wait for each other. They are added at the end, always in the same order.
 
-Such a cache can hold only a few of the lines whose addresses differ by a multiple of a large
-power of two, as those of the same channels of neighbouring pixels often do. Such pixels are copied first, a
-line further apart. Without that, layers of 64 channels took 1.4 times as long.
+The first-level cache can hold only a few of the lines whose addresses differ by a multiple of a
+large power of two, as those of the same channels of neighbouring pixels often do. Such pixels are
+copied first, a line further apart. Without that, layers of 64 channels took 1.4 times as long.
 """
 
 import numpy
@@ -30,7 +30,7 @@ from tinygen_kernels.geometry import source_tables
 _PIXELS = 96 if REGISTERS == 32 else 72  # of a range, about
 _SUMS = 64  # the most partial sums,
 _SUM_PIXELS = 1024  # one for every so many output pixels,
-_SUMS_SIZE = 1 << 19  # but never more than so many elements in all of them, without unused rows and columns
+_SUMS_SIZE = 1 << 19  # of no more than so many elements together, unless there is only one
 _ITEM_SIZE = 1 << 16  # elements of a partial sum that stay in the cache
 
 
@@ -103,8 +103,10 @@ def weight_plan(size: Pair, channels: int, outputs: int, window: Window, pitches
 
 def _copies(places: Array, pitch: int) -> tuple[Array, Array]:
     """Where the copies of the pixels at these places are, and the places of all pixels to copy."""
-    used = numpy.unique(places[places >= 0]) if pitch else numpy.zeros(0, int)
-    return numpy.searchsorted(used, places) * pitch if pitch else places, used
+    if not pitch:
+        return places, numpy.zeros(0, int)
+    used = numpy.unique(places[places >= 0])
+    return numpy.searchsorted(used, places) * pitch, used
 
 
 def _outer(item, x, y, pairs, first, starts, copied, bounds, block, offsets, x_pitch, y_pitch, sum_items, sums):

@@ -21,8 +21,8 @@ For F(2x2, 3x3):
     their products            16 planes (tiles, K)
     result (N, H', W', K) <-  2x2 pixels per tile    A^T m A, then bias and leaky ReLU
 
-`_convolve` does so for a *block* of tiles at a time, whose planes stay in the second-level cache,
-with the register tile of the other products. Padding and tiles that hang over the edge cost only
+`_convolve` does so for a *block* of tiles at a time, whose planes stay in the second-level cache if
+there are not too many channels, with the register tile of the other products. Padding and tiles that hang over the edge cost only
 what they compute: pixels outside the image are read from zeros, and those outside the result are
 not kept. The gradient of the image is a convolution with the kernel rotated by 180 degrees and its
 channels exchanged.
@@ -55,7 +55,7 @@ from tinygen_kernels import Array, Pair
 from tinygen_kernels.cpu.atomic import add_atomically
 from tinygen_kernels.cpu.compiled import helper
 from tinygen_kernels.cpu.memory import empty, flat
-from tinygen_kernels.cpu.panels import as_panels, strip_count
+from tinygen_kernels.cpu.panels import as_panels
 from tinygen_kernels.cpu.parallel import launch
 from tinygen_kernels.cpu.plan import Window, product_table
 from tinygen_kernels.cpu.simd import PIXELS, gather_tile, tile_width
@@ -68,7 +68,8 @@ _CHANNELS, _WORTH = 32, 0.75  # see above
 _BY_WINDOW = {((3, 3), (1, 1), (1, 1)): (F_2_3, F_4_3), ((4, 4), (2, 2), (1, 1)): (F_2_2, F_4_2)}  # kernel size, stride, dilation
 _LEAST_TILES = 4  # of an image, where they are larger than 2x2
 _TILES = 28 // PIXELS * PIXELS  # of a block
-# Of a strip. Since strips are full, the compiler leaves out what `simd.py` does for others.
+# Of a strip. Since all strips are full, this is what is left of the channels for `gather_tile`, and the
+# compiler leaves out its ways for other numbers.
 WIDTH = tile_width(numpy.dtype(numpy.float32))
 TILE_SIDES = tuple(f.tile for f in ALGORITHMS)
 
@@ -76,7 +77,7 @@ TILE_SIDES = tuple(f.tile for f in ALGORITHMS)
 def choice(images: Array, window: Window, shape: tuple[int, ...], data: bool = False) -> F | None:
     """The fastest way to a result of this shape, of conv2d or, if `data`, of conv2d_data; None if that is the direct one."""
     channels, outputs = images.shape[-1], shape[-1]
-    if images.dtype != numpy.float32 or not channels or channels % _CHANNELS or outputs % _CHANNELS:
+    if images.dtype != numpy.float32 or not channels or not outputs or channels % _CHANNELS or outputs % _CHANNELS:
         return None
     return _least(images.shape[1:-1], window, shape[1:-1], data)
 
@@ -105,7 +106,7 @@ def _used_taps(size: int, outputs: int, before: int, taps: int, stride: int) -> 
 
 @helper
 def tiles_along(size, pixels):
-    """The number of tiles in `size` pixels if a tile covers so many."""
+    """The number of tiles in `size` pixels if a tile is `pixels` wide."""
     return (size + pixels - 1) // pixels
 
 
@@ -116,9 +117,11 @@ def tile_count(shape: tuple[int, ...], f: F, step: int) -> int:
 
 @functools.lru_cache(1024)
 def phases(window: Window, data: bool = False) -> tuple[Array, Array, Pair]:
-    """The first pixel of the first patch of each phase, its first tap, and the steps from a tap to the next in a column and a row.
+    """Returns
 
-    Taps are counted row by row.
+    starts: the first pixel of the first patch of each phase.
+    first: the first tap of each phase. Taps are counted row by row.
+    steps: from a tap to the next one in its column, and to the next one in its row.
     """
     (side, _), (stride, _), padding, _ = window
     last = side - stride  # the last tap of the first phase
@@ -146,7 +149,7 @@ def convolve(f: F, images: Array, w: Array, bias: Array | None, window: Window, 
     blocks = len(starts) * -(-tile_count(shape, f, stride if data else 1) // _TILES)
     workers, line = min(threads(), blocks), LINE_BYTES // images.itemsize
     # Rows are a line further apart than their size. The first-level cache can hold only a few lines
-    # whose addresses differ by a multiple of a power of two.
+    # whose addresses differ by a multiple of a large power of two.
     pitches = length + line, outputs + line
     patches, products = (empty((workers, planes, _TILES, pitch), dtype) for pitch in pitches)
     result, zeros, one = empty(shape, dtype), numpy.zeros(max(images.shape[3], outputs), dtype), numpy.ones(1, dtype)
@@ -159,8 +162,8 @@ def convolve(f: F, images: Array, w: Array, bias: Array | None, window: Window, 
 
 def _kernel_planes(f: F, w: Array, first: Array, steps: Pair, outputs: int, data: bool) -> Array:
     """G g G^T as the panels of products: (phases of the result, planes, strips, phases of a patch * channels, tile width)."""
-    channels, strips, width = w.size // (w.shape[0] * w.shape[1] * outputs), strip_count(outputs, w.dtype), tile_width(w.dtype)
-    planes = empty((len(first), f.size**2, strips, first.shape[1] * channels, width), w.dtype)
+    channels, strips = w.size // (w.shape[0] * w.shape[1] * outputs), outputs // WIDTH
+    planes = empty((len(first), f.size**2, strips, first.shape[1] * channels, WIDTH), w.dtype)
     panels, row, strip = as_panels(w, w.shape[0] * w.shape[1], outputs, 0, data)
     launch(_transform, first.size * strips * channels, panels, row, strip, channels, first, *steps, ALGORITHMS.index(f), planes)
     return planes

@@ -23,7 +23,7 @@ y = A^T m and m = (G g) * (B^T d), element by element, with three small matrices
 >>> AT @ ((G @ g) * (BT @ d)), numpy.correlate(d, g)
 (array([38., 56.]), array([38, 56]))
 
-In two dimensions each number above is itself such a row: a *patch* of 4x4 inputs and the 3x3 kernel
+In two dimensions d and g become matrices: a *patch* of 4x4 inputs and the 3x3 kernel
 give a *tile* of 2x2 outputs. The transforms apply to the rows and to the columns. Sixteen products
 do for 36:
 
@@ -53,20 +53,20 @@ B^T change their sign. The points 0, 1, -1 and infinity give the matrices above:
 >>> at_points(2, 3, 0, 1, -1).A_T
 ((1.0, 1.0, 1.0, 0.0), (0.0, 1.0, -1.0, 1.0))
 
-How exact it is. `float32` rounds each result by at most u = 2^-24 of its size. To first order in u,
+How exact it is. `float32` rounds each result by at most e = 2^-24 of its size. To first order in e,
 the error of an output is at most
 
-    s^2 (C + 4 n) u * sum over c of (largest |input| in the patch) * (largest |weight|)
+    s^2 (C + 4 n) e * sum over C of (largest |input| in the patch) * (largest |weight|)
 
-where n = m + r - 1 is the number of points, C counts each phase of a channel, and s is the largest
-number in |A^T| ((|G| 1) * (|B^T| 1)), with 1 for a column of ones: 4 for F(2x2, 2x2), 8 for
-F(2x2, 3x3), 13 for F(4x4, 2x2) and 22 for F(4x4, 3x3). The direct convolution has r^2 in the place
-of s^2, but r^2 C in the place of C + 4 n, since it adds all products one after another. We measured
-errors (root mean square) of 0.4 to 1.2 times those of the direct one with tiles of 2x2, and of 1.1
-to 2.8 times with tiles of 4x4. The points matter: with 0, 1, -1, 2 and -2, which are the usual
-ones, they would be half as large again.
+where C is the number of input channels (with stride 2, four times that: see `winograd.py`), n = m +
+r - 1 is the number of points, and s is the largest number in |A^T| ((|G| 1) * (|B^T| 1)), with 1
+for a column of ones: 4 for F(2x2, 2x2), 8 for F(2x2, 3x3), 13 for F(4x4, 2x2) and 22 for F(4x4,
+3x3). The direct convolution has r^2 in the place of s^2, but r^2 C in the place of C + 4 n, since
+it adds all products one after another. We measured errors (root mean square) of 0.4 to 1.2 times
+those of the direct one with tiles of 2x2, and of 1.1 to 2.8 times with tiles of 4x4. The points
+matter: with 0, 1, -1, 2 and -2, which are the usual ones, they would be half as large again.
 `float64`, in which gradients are checked, takes the direct convolution. A NaN or an infinity in a
-patch reaches all outputs of the tile.
+patch can reach outputs of the tile that do not depend on it.
 """
 
 from typing import NamedTuple
@@ -103,6 +103,6 @@ def at_points(tile: int, taps: int, *points: float) -> F:
 
 
 F_2_2, F_2_3 = at_points(2, 2, 0, 1), at_points(2, 3, 0, 1, -1)
-# Of the points that are powers of 2, these have the smallest rounding errors.
+# Of the points that are 0 or a power of 2 with either sign, these have the smallest rounding errors.
 F_4_2, F_4_3 = at_points(4, 2, 0, -1, 0.5, 2), at_points(4, 3, 0, 0.5, -0.5, 2, -2)
 ALGORITHMS = F_2_2, F_2_3, F_4_2, F_4_3

@@ -1,14 +1,13 @@
 # mypy: allow-untyped-defs
-"""The weight gradient with fewer multiplications: the adjoint of `winograd.py`, which explains the words.
+"""The weight gradient with fewer multiplications: the backward pass of `winograd.py`, which explains the words.
 
-There y = A^T [(G g G^T) * (B^T d B)] A is linear in the kernel g. Its adjoint takes the gradient of
-a tile y to that of the kernel:
+There y = A^T [(G g G^T) * (B^T d B)] A is linear in the kernel g. Its transpose takes the gradient
+of a tile y to that of the kernel:
 
     G^T [(A y A^T) * (B^T d B)] G
 
-The sum over all tiles can be taken before the outer transform. So with the pixels of y as planes
-(tiles, K), each plane of the sum is the transpose of a plane (tiles, C) of the inputs times one of
-them. For F(2x2, 3x3):
+The sum over all tiles can be taken before the outer transform. So with planes (tiles, C) of x and
+(tiles, K) of y, each plane of the sum is S = X^T Y. For F(2x2, 3x3):
 
     images (N, H, W, C)     ->  16 planes (tiles, C)   B^T d B
     y (N, H', W', K)        ->  16 planes (tiles, K)   A y A^T
@@ -16,11 +15,12 @@ them. For F(2x2, 3x3):
     gradient (3, 3, C, K)   <-  G^T S G
 
 An *item* is what one thread takes at a time: S of one phase and of a *slice* of the output
-channels, so that it stays in the second-level cache. With few of them, there are also partial sums,
-each over consecutive tiles, so that threads work without waiting for each other. The number of
-items depends on shapes alone, and partial sums are added in the same order. If there are less than
-four items, the direct kernel is taken, which divides its work more finely. Otherwise F(4x4, 3x3)
-takes 0.5 to 0.8 of its time, and F(4x4, 2x2) 0.7 to 0.9 (Zen 4).
+channels. A wide slice shares the transform of a patch among more outputs, and the S of a narrow one
+stays near the core. With few items, there are also partial sums, each over consecutive tiles, so that
+threads work without waiting for each other. The number of items depends on shapes alone, and
+partial sums are added in the same order. If there are fewer than four items, the direct kernel is
+taken, which divides its work more finely. Otherwise F(4x4, 3x3) takes 0.5 to 0.8 of its time, and
+F(4x4, 2x2) 0.7 to 0.9 (Zen 4).
 """
 
 import math
@@ -31,30 +31,36 @@ from tinygen_kernels import Array
 from tinygen_kernels.cpu import winograd
 from tinygen_kernels.cpu.atomic import add_atomically
 from tinygen_kernels.cpu.memory import empty, flat
+from tinygen_kernels.cpu.panels import add
 from tinygen_kernels.cpu.parallel import launch
 from tinygen_kernels.cpu.plan import Window
-from tinygen_kernels.cpu.simd import VECTORS, outer_rows
+from tinygen_kernels.cpu.simd import outer_tile
 from tinygen_kernels.cpu.team import threads
-from tinygen_kernels.cpu.vector import LINE_BYTES, REGISTERS, intrinsic
+from tinygen_kernels.cpu.vector import LINE_BYTES, REGISTERS
 from tinygen_kernels.cpu.winograd import TILE_SIDES, WIDTH, place, tiles_along
 from tinygen_kernels.cpu.winograd_matrices import ALGORITHMS, F
 from tinygen_kernels.cpu.winograd_tiles import gradient_tile, patch_tile, spread_tile
 
 _TILES = 48  # of a block
 _ROWS = 11 if REGISTERS == 32 else 6  # of a register tile: 64, 96 and 128 channels leave few of the last one unused
-_SLICE = 64  # the most output channels of a slice
-_ITEMS = 8  # about as many, but no partial sum has less than
-_SUM_TILES = 128  # tiles, and
-_SUMS_SIZE = 1 << 22  # all sums together have no more elements
+_SLICES = 128, 64  # the most output channels of a slice, and the most if that gives too few items
+_ITEMS = 8  # about as many
 _LEAST_ITEMS = 4  # see above
+# Of several partial sums, each has at least so many tiles, and all have no more elements than this.
+_SUM_TILES, _SUMS_SIZE = 128, 1 << 22
 
 
 def _parts(f: F, x: Array, y: Array, stride: int) -> tuple[int, int, int]:
     """The numbers of partial sums, of phases and of slices."""
     channels, outputs = x.shape[3], y.shape[3]
-    phases, slices = stride**2, outputs // math.gcd(outputs, _SLICE)
-    size, tiles = phases * f.size**2 * channels * outputs, winograd.tile_count(y.shape, f, 1)
-    return max(1, min(_ITEMS // (phases * slices), tiles // _SUM_TILES, _SUMS_SIZE // size)), phases, slices
+    phases, tiles = stride**2, winograd.tile_count(y.shape, f, 1)
+    most = max(1, min(tiles // _SUM_TILES, _SUMS_SIZE // (phases * f.size**2 * channels * outputs)))
+    for width in _SLICES:
+        slices = outputs // math.gcd(outputs, width)
+        parts = max(1, min(_ITEMS // (phases * slices), most))
+        if parts * phases * slices >= _LEAST_ITEMS:
+            break
+    return parts, phases, slices
 
 
 def choice(x: Array, y: Array, window: Window) -> F | None:
@@ -71,7 +77,7 @@ def weight_gradient(f: F, x: Array, y: Array, window: Window) -> Array:
     width = outputs // parts[2]
     # The last row is repeated until the last tile is full.
     offsets = numpy.minimum(numpy.arange(-(-channels // _ROWS) * _ROWS, dtype=numpy.int32), channels - 1)
-    # Rows are a line further apart than their size, for the first-level cache; so are planes.
+    # Rows are a line further apart than their size, for the first-level cache; planes have a row to spare.
     pitches = numpy.array([channels, width]) + LINE_BYTES // x.itemsize
     pairs = numpy.arange(_TILES, dtype=numpy.int32)[:, None] * pitches.astype(numpy.int32)
     sums = empty((*parts, f.size**2, len(offsets), width), dtype)
@@ -114,7 +120,7 @@ def _sum(worker, x, y, starts, stride, number, zeros, offsets, pairs, taken, pat
                 patch, spread, target = plane * patch_plane, plane * spread_plane + strip, plane * offsets.size * length + strip
                 for low in range(0, offsets.size, _ROWS):
                     to = target + low * length
-                    full_tile(own_patches, patch, offsets, low, own_spreads, spread, pairs, used, total, to, length)
+                    outer_tile(own_patches, patch, offsets, low, _ROWS, own_spreads, spread, pairs, 0, used, WIDTH, total, to, length)
         item = add_atomically(taken, 0, 1)
 
 
@@ -125,16 +131,7 @@ def _finish(item, sums, first, row_step, column_step, number, w):
     phase, piece, channel, tap = item // (channels * slices), item // channels % slices, item % channels, channels * outputs
     for part in range(1, parts):
         for plane in range(planes):
-            total, added = sums[0, phase, piece, plane, channel], sums[part, phase, piece, plane, channel]
-            for k in range(width):
-                total[k] += added[k]
+            add(sums[part, phase, piece, plane, channel], sums[0, phase, piece, plane, channel])
     source = (item // channels * planes * rows + channel) * width
     target = first[phase] * tap + channel * outputs + piece * width
     gradient_tile(sums, source, rows * width, number, w, target, row_step * tap, column_step * tap, width)
-
-
-@intrinsic
-def full_tile(tile, x, x_start, offsets, first, y, y_start, pairs, pair_count, total, total_start, total_row):
-    """`simd.outer_tile` of _ROWS rows and a whole strip."""
-    x, y, total, offsets = tile.at(x, x_start), tile.at(y, y_start), tile.at(total, total_start), tile.at(offsets, first)
-    outer_rows(tile, range(_ROWS), [None] * VECTORS, x, offsets, y, pairs, pair_count, total, total_row)
