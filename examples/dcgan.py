@@ -1,7 +1,7 @@
 """DCGAN: a convolutional generator and a convolutional discriminator, trained against each other.
 
-The generator G maps noise z ~ N(0, 1) of 100 dimensions to an image; the discriminator D computes
-the logit of an image being real (Radford, Metz & Chintala, 2016). With the sigmoid s, D minimises
+The generator G maps noise z ~ N(0, 1) to an image; the discriminator D computes the logit of an
+image being real (Radford, Metz & Chintala, 2016). With the sigmoid s, D minimises
 -log s(D(x)) - log(1 - s(D(G(z)))) and G the non-saturating -log s(D(G(z))) (Goodfellow et al.,
 2014).
 
@@ -14,15 +14,18 @@ the logit of an image being real (Radford, Metz & Chintala, 2016). With the sigm
     python examples/dcgan.py --residual       residual blocks: each doubling and each halving between
                                               the outermost maps takes two convolutions of 3x3 and a
                                               shortcut of 1x1 (Gulrajani et al., 2017; Miyato et al.,
-                                              2018). A step takes twice the time; in one run on the
-                                              embedded subset the images were no better
+                                              2018). A step takes 2.5 times as long, and the
+                                              images are better
 
 Since 4,000 images are few, six things differ from that paper. Batches of 32 give twice as many
 steps. The learning rate is higher at first, and falls to 0 over the run. The noise has 16 dimensions
 in the place of 100: images of clothes vary in few directions, and with more of them G generates
 more images that resemble no garment. Samples are of the average of G's latest weights, and D gets
 one number more: how much the images of its batch differ, so that G cannot do with few kinds of
-images (both after Karras et al., 2018). `make remedies` measures what each of them does.
+images (both after Karras et al., 2018). results/remedies.md shows what becomes of the images
+without each of these, but for the learning rate's height, and with others; `make remedies` writes
+it. An R1 penalty helps a little more. The average changes nothing once the learning rate has
+fallen, and with images that are moved at random (--augment translation) it is worse.
 
 Watch samples/epoch-*.png: shapes appear after 3 epochs; after 20 to 30 the garments can be
 recognised, and while the learning rate falls their outlines become clean. In the log, D(x) and

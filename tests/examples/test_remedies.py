@@ -48,13 +48,12 @@ def test_a_row_has_the_mean_and_the_worst_of_all_seeds(tmp_path: Path, monkeypat
     rows = [line for line in (tmp_path / "remedies.md").read_text().splitlines() if line.startswith("| ")]
     assert rows == [
         "| remedies | minutes | feature Frechet distance | precision | recall | coverage | classes |",
-        "| none: `--epochs 2` | 4.5 | 0.500 (0.750) | 0.500 (0.250) | 0.500 (0.250) | 0.500 (0.250) | 9 |",
+        "| none: `--epochs 2` | 3.0 | 0.500 (0.750) | 0.500 (0.250) | 0.500 (0.250) | 0.500 (0.250) | 9 |",
         "| penalty: `--epochs 2 --r1 1` | 1.0 | 0.500 (0.500) | 0.500 (0.500) | 0.500 (0.500) | 0.500 (0.500) | 4 |",
         "| training images in their place | | 0.250 | 0.250 | 0.250 | 0.250 | |",
     ]
     picture = numpy.asarray(Image.open(tmp_path / "remedies.png"))
-    assert picture.shape == (2 * 4 + 2, COLUMNS * (3 + 2) - 2)
-    assert picture[:4, :3].tolist() == picture[6:, :3].tolist() == [[0] * 3] * 4
+    assert picture.shape == (2 * (4 + 2 + 4), 2 * (COLUMNS * (3 + 2) - 2))  # a line for each remedy
 
 
 def test_a_run_that_is_stopped_ends_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
