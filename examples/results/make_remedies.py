@@ -38,7 +38,6 @@ FURTHER = {
     "moved images": "--augment translation",
     "an R1 penalty": "--r1 1",
     "residual blocks": "--residual",
-    "moved images with holes and other brightness": "--augment colour,translation,cutout",
 }
 REMEDIES = {
     "none of the five": " ".join(DEFAULT.values()),
