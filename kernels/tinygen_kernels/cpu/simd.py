@@ -95,8 +95,9 @@ def _gather_pixels(tile, vectors, images, header, length, zeros, w, w_row, bias,
 def outer_tile(tile, x, x_start, offsets, first, rows, y, y_start, pairs, pair, pair_count, count, total, total_start, total_row):
     """total[i, :count] += sum over pairs (p, q) of x[p + offsets[first + i]] * y[q : q + count].
 
-    i runs over `rows`, which is one of ROWS. The rows of `total` are total_row apart, and whole vectors. `pair_count`
-    pairs are read from pairs[2*pair:]. p, q and the offsets count elements from the starts.
+    i runs over `rows`, which is one of ROWS. The rows of `total` are total_row apart, and whole
+    vectors. `pair_count` pairs are read from pairs[2*pair:]. p, q and the offsets count elements from
+    the starts.
     """
     x, y, total = tile.at(x, x_start), tile.at(y, y_start), tile.at(total, total_start)
     offsets, pairs = tile.at(offsets, first), tile.at(pairs, tile.builder.mul(pair, int64(2)))
@@ -116,6 +117,7 @@ def _outer_rows(tile, rows, masks, x, offsets, y, pairs, pair_count, total, tota
     row_starts = [tile.at(x, tile.integer(offsets, i)) for i in rows]
     totals = [tile.at(total, builder.mul(total_row, int64(i))) for i in rows]
     sums = tile.accumulators(len(rows), len(masks))
+    # The totals are added at the end. Loaded here, each multiply-add would wait for its total.
     for i, j in itertools.product(rows, vectors):
         builder.store(tile.zeros, sums[i][j])
         tile.prefetch(tile.at(totals[i], j * tile.lanes), to_write=True)

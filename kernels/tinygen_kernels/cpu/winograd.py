@@ -22,10 +22,10 @@ For F(2x2, 3x3):
     result (N, H', W', K) <-  2x2 pixels per tile    A^T m A, then bias and leaky ReLU
 
 `_convolve` does so for a *block* of tiles at a time, whose planes stay in the second-level cache if
-there are not too many channels, with the register tile of the other products. Padding and tiles that hang over the edge cost only
-what they compute: pixels outside the image are read from zeros, and those outside the result are
-not kept. The gradient of the image is a convolution with the kernel rotated by 180 degrees and its
-channels exchanged.
+there are not too many channels, with the register tile of the other products. Padding and tiles
+that hang over the edge cost only what they compute: pixels outside the image are read from zeros,
+and those outside the result are not kept. The gradient of the image is a convolution with the
+kernel rotated by 180 degrees and its channels exchanged.
 
 What it costs. New are the additions of the transforms, their memory traffic, and the transform of
 the weights, which makes them larger: four times as large in F(4x4, 3x3). Each transformed number is

@@ -23,9 +23,8 @@ y = A^T m and m = (G g) * (B^T d), element by element, with three small matrices
 >>> AT @ ((G @ g) * (BT @ d)), numpy.correlate(d, g)
 (array([38., 56.]), array([38, 56]))
 
-In two dimensions d and g become matrices: a *patch* of 4x4 inputs and the 3x3 kernel
-give a *tile* of 2x2 outputs. The transforms apply to the rows and to the columns. Sixteen products
-do for 36:
+In two dimensions d and g become matrices: a *patch* of 4x4 inputs and the 3x3 kernel give a *tile*
+of 2x2 outputs. The transforms apply to the rows and to the columns. Sixteen products do for 36:
 
 >>> d, g = numpy.arange(16).reshape(4, 4) ** 2, numpy.arange(9).reshape(3, 3)
 >>> AT @ ((G @ g @ G.T) * (BT @ d @ BT.T)) @ AT.T
