@@ -50,7 +50,7 @@ def copy(source, target):
 
 @helper
 def add(source, target):
-    for i in range(target.size):  # of a footprint that hangs over the end of the images, only what lies in them
+    for i in range(target.size):
         target[i] += source[i]
 
 
