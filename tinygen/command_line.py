@@ -44,12 +44,25 @@ def command_line(main: Callable[[OptionsT], None], options: type[OptionsT]) -> N
             raise
         _leave(130, "interrupted")
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at the end
+        drop_what_nobody_reads()
         _leave(141, "")
     except (UsageError, OSError, MemoryError) as error:
         if sys.flags.dev_mode:
             raise
         _leave(1, f"not enough memory: {error}" if isinstance(error, MemoryError) else str(error))
+
+
+def drop_what_nobody_reads() -> None:
+    """Where the terminal or the pipe is closed, write to nowhere from now on.
+
+    Python flushes both streams at the end, and would exit with status 120 if it could not.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:  # as it is where it was closed before the start
+                stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _run(main: Callable[[OptionsT], None], options: type[OptionsT]) -> None:

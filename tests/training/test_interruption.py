@@ -75,7 +75,9 @@ def test_a_terminal_that_closes_leaves_a_checkpoint(tmp_path: Path) -> None:
     terminal, side = pty.openpty()
     command = [sys.executable, "-c", SLEEPER, tmp_path / "run"]
     take = "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
-    process = subprocess.Popen([sys.executable, "-c", take, *command], stdin=side, stdout=side, stderr=side, cwd=ROOT)
+    environment = os.environ | {"PYTHONUNBUFFERED": ""}  # Python flushes the streams once more at the end
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), side)
+    process = subprocess.Popen([sys.executable, "-c", take, *command], **streams, cwd=ROOT, env=environment)
     os.close(side)
     for _ in range(1200):
         if (tmp_path / "run.stepped").exists() or process.poll() is not None:

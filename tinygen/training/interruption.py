@@ -7,6 +7,8 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, Self
 
+from tinygen.command_line import drop_what_nobody_reads
+
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 
 
@@ -34,6 +36,7 @@ class Interruption:
             return Stopped(f"{told}; with options.resume = True, run() goes on from there")
         with suppress(OSError):  # the terminal may be gone
             print(f"{told}; --resume goes on from there")
+        drop_what_nobody_reads()
         return SystemExit(128 + (self.number or 0))
 
     def __enter__(self) -> Self:
