@@ -1,4 +1,4 @@
-"""Empty batches and images without channels go through every kernel: a sum over nothing is 0."""
+"""Empty batches and images without channels go through every kernel: a sum over nothing is 0. Only a maximum or a mean needs pixels."""
 
 from collections.abc import Callable
 from typing import Any
@@ -75,6 +75,13 @@ def test_pooling(call: Callable[..., Any], images: int, channels: int) -> None:
     numpy.testing.assert_array_equal(call("max_pool2d_scatter", y, indices, (5, 4), *window), x)
     numpy.testing.assert_array_equal(call("avg_pool2d", x, *window), y)
     numpy.testing.assert_array_equal(call("avg_pool2d_data", y, (5, 4), *window), x)
+
+
+@pytest.mark.parametrize("kernel", ["max_pool2d", "avg_pool2d"])
+@pytest.mark.parametrize("size", [(0, 4), (4, 0)])
+def test_pooling_needs_pixels(call: Callable[..., Any], kernel: str, size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="no pixel to pool"):
+        call(kernel, numpy.ones((2, *size, 3)), (2, 2), (2, 2), ((1, 1), (1, 1)))
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (2, 0), (0, 0), (0, 2, 2, 3), (2, 2, 2, 0)])
