@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy
 from hypothesis import strategies as st
+from margins import margins
 from numpy import ndarray
 from op_strategies import (
     Call,
@@ -67,12 +68,14 @@ def derivatives(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> li
     """y = f(x), then the gradients of <y, c> to x, and then the gradients to x and c of the squares of those.
 
     c takes part in the last step, so that it is never empty: even a linear function has a gradient that moves with c.
+    Raises AssertionError if a kernel writes outside of its arrays.
     """
-    y = function(*inputs)
-    module = array_module(y.data)
-    c = Tensor(module.linspace(1.0, 2.0, y.size, dtype=y.dtype).reshape(y.shape), requires_grad=True)
-    first = grad(y, inputs, c, create_graph=True)
-    second = grad(first, [*inputs, c], [g.detach() for g in first])
+    with margins():
+        y = function(*inputs)
+        module = array_module(y.data)
+        c = Tensor(module.linspace(1.0, 2.0, y.size, dtype=y.dtype).reshape(y.shape), requires_grad=True)
+        first = grad(y, inputs, c, create_graph=True)
+        second = grad(first, [*inputs, c], [g.detach() for g in first])
     return [y, *first, *second]
 
 

@@ -75,7 +75,7 @@ def test_a_pooling_window_without_a_pixel_is_refused() -> None:
     with pytest.raises(ValueError, match="without a pixel"):
         pooled_size((4, 4), (2, 2), (2, 2), ((2, 0), (0, 0)))
     for size in ((0, 4), (4, 0)):  # where windows of padding alone would fit
-        with pytest.raises(ValueError, match="an image of .x. has no pixel to pool"):
+        with pytest.raises(ValueError, match=r"an image of .x. has no pixel to pool"):
             pooled_size(size, (2, 2), (2, 2), ((1, 1), (1, 1)))
 
 
