@@ -32,6 +32,9 @@ _SUMS = 64  # the most partial sums,
 _SUM_PIXELS = 1024  # one for every so many output pixels,
 _SUMS_SIZE = 1 << 19  # of no more than so many elements together, unless there is only one
 _ITEM_SIZE = 1 << 16  # elements of a partial sum that stay in the cache
+# Pixels are copied if they are a multiple of so many lines apart. Where the whole kernel is one tap, few
+# tiles read a pixel of y, and 64 channels took 1.02 to 1.16 times as long with copies.
+_APART, _APART_IN_ONE_TAP = 4, 8
 
 
 def weight_gradient(x: Array, y: Array, window: Window) -> Array:
@@ -43,7 +46,8 @@ def weight_gradient(x: Array, y: Array, window: Window) -> Array:
     if not x.size or not y.size:
         w[...] = 0
         return w
-    pitches = 0 if whole_rows else _pitch(channels * window[1][1], channels, x.itemsize), _pitch(outputs, outputs, x.itemsize)
+    x_pitch = 0 if whole_rows else _pitch(channels * window[1][1], channels, x.itemsize, _APART)
+    pitches = x_pitch, _pitch(outputs, outputs, x.itemsize, _APART_IN_ONE_TAP if whole_rows else _APART)
     plan = weight_plan(x.shape[1:3], channels, outputs, window, pitches)
     tiles, rows = plan[-1].shape
     most = max(1, min(_SUMS, y.size // outputs // _SUM_PIXELS, _SUMS_SIZE // w.size))
@@ -55,9 +59,9 @@ def weight_gradient(x: Array, y: Array, window: Window) -> Array:
     return sums.reshape(len(sums), taps, tiles * rows, -1)[:, :, : w.shape[1], :outputs].sum(axis=0, out=w)
 
 
-def _pitch(step: int, length: int, itemsize: int) -> int:
+def _pitch(step: int, length: int, itemsize: int, apart: int) -> int:
     """How far apart pixels of this length are copied; 0 if, with this step, they stay where they are."""
-    return length + LINE_BYTES // itemsize if step * itemsize % (4 * LINE_BYTES) == 0 else 0
+    return length + LINE_BYTES // itemsize if step * itemsize % (apart * LINE_BYTES) == 0 else 0
 
 
 @kept
