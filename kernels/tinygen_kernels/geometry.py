@@ -74,7 +74,7 @@ def pooled_size(size: Pair, kernel_size: Pair, stride: Pair, padding: Padding) -
     Raises ValueError if the image has no pixel, if a padding is as large as the window, or if the window does not fit.
     """
     if not all(size):
-        raise ValueError(f"an image of {size[0]}x{size[1]} has no pixel to pool")
+        raise ValueError(f"an image of {size[0]}x{size[1]} has no pixel to pool; it needs at least one row and one column")
     if max(padding[0]) >= kernel_size[0] or max(padding[1]) >= kernel_size[1]:
         raise ValueError(f"padding {padding} leaves windows of {kernel_size[0]}x{kernel_size[1]} without a pixel; it must be smaller")
     return output_size(size, kernel_size, stride, padding)
