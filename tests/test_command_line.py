@@ -40,6 +40,10 @@ if __name__ == "__main__":
 """
 
 
+# Python then flushes the outputs once more at the end.
+BUFFERED = os.environ | {"PYTHONUNBUFFERED": ""}
+
+
 def write(folder: Path, what: str) -> None:
     (folder / "script.py").write_text(SCRIPT.replace("WHAT", what), "utf-8")
 
@@ -107,8 +111,15 @@ def test_ctrl_c_is_one_word_and_the_shell_s_status(tmp_path: Path) -> None:
 def test_nobody_has_to_read_the_output(tmp_path: Path, arguments: str) -> None:
     write(tmp_path, "print('line\\n' * 100_000)")
     command = f"set -o pipefail; {sys.executable} {tmp_path / 'script.py'} {arguments} | true"
-    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=BUFFERED)
     assert (result.returncode, result.stderr) == (141, "")
+
+
+@pytest.mark.parametrize(("fails", "status"), [("raise UsageError('nobody reads this')", 1), ("raise KeyboardInterrupt", 130)])
+def test_nobody_has_to_read_an_error(tmp_path: Path, fails: str, status: int) -> None:
+    write(tmp_path, f"import time; time.sleep(0.5); {fails}")
+    command = f"set -o pipefail; {sys.executable} {tmp_path / 'script.py'} 2>&1 >/dev/null | true"
+    assert subprocess.run(["bash", "-c", command], env=BUFFERED).returncode == status
 
 
 def test_both_outputs_may_be_closed(tmp_path: Path) -> None:

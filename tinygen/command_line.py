@@ -44,7 +44,6 @@ def command_line(main: Callable[[OptionsT], None], options: type[OptionsT]) -> N
             raise
         _leave(130, "interrupted")
     except BrokenPipeError:
-        drop_what_nobody_reads()
         _leave(141, "")
     except (UsageError, OSError, MemoryError) as error:
         if sys.flags.dev_mode:
@@ -86,4 +85,5 @@ def _leave(status: int, message: str) -> NoReturn:
     if message and sys.stderr is not None:
         with suppress(OSError):  # the terminal may be gone
             print(f"{_program()}: {message}", file=sys.stderr)
+    drop_what_nobody_reads()
     raise SystemExit(status)

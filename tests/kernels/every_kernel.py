@@ -40,6 +40,7 @@ CONVOLUTIONS = [
     Convolution(9, (19, 18), 32, 64, (4, 4), (2, 2), ((1, 1), (2, 1)), (1, 1)),
     Convolution(5, (8, 8), 64, 32, (4, 4), (2, 2), ((1, 1), (1, 1)), (1, 1)),  # in tiles of 2x2
     Convolution(5, (16, 18), 32, 128, (4, 4), (2, 2), ((1, 1), (1, 1)), (1, 1)),  # a gradient's slice has all outputs
+    Convolution(3, (9, 9), 3, 128, (3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1)),  # its gradient copies pixels for a single tap
     Convolution(1, (50, 50), 2, 3, (3, 3), (1, 1), ((1, 1), (1, 1)), (2, 1)),
 ]
 POOLINGS = [
