@@ -32,9 +32,10 @@ _SUMS = 64  # the most partial sums,
 _SUM_PIXELS = 1024  # one for every so many output pixels,
 _SUMS_SIZE = 1 << 19  # of no more than so many elements together, unless there is only one
 _ITEM_SIZE = 1 << 16  # elements of a partial sum that stay in the cache
-# Pixels are copied if they are a multiple of so many lines apart. Where the whole kernel is one tap, few
-# tiles read a pixel of y, and 64 channels took 1.02 to 1.16 times as long with copies.
-_APART, _APART_IN_ONE_TAP = 4, 8
+# Pixels of x and of y are copied if they are a multiple of so many lines apart. Where the whole kernel is
+# one tap, fewer tiles read a pixel. Then products took up to 1.6 times as long with copies of x, unless its
+# pixels are 64 lines apart (without copies, up to 2.4 times), and 64 channels of y up to 1.16 times.
+_APART, _APART_IN_ONE_TAP = (4, 4), (64, 8)
 
 
 def weight_gradient(x: Array, y: Array, window: Window) -> Array:
@@ -46,8 +47,9 @@ def weight_gradient(x: Array, y: Array, window: Window) -> Array:
     if not x.size or not y.size:
         w[...] = 0
         return w
-    x_pitch = 0 if whole_rows else _pitch(channels * window[1][1], channels, x.itemsize, _APART)
-    pitches = x_pitch, _pitch(outputs, outputs, x.itemsize, _APART_IN_ONE_TAP if whole_rows else _APART)
+    x_apart, y_apart = _APART if taps > 1 else _APART_IN_ONE_TAP
+    x_pitch = 0 if whole_rows else _pitch(channels * window[1][1], channels, x.itemsize, x_apart)
+    pitches = x_pitch, _pitch(outputs, outputs, x.itemsize, y_apart)
     plan = weight_plan(x.shape[1:3], channels, outputs, window, pitches)
     tiles, rows = plan[-1].shape
     most = max(1, min(_SUMS, y.size // outputs // _SUM_PIXELS, _SUMS_SIZE // w.size))
@@ -124,14 +126,15 @@ def _outer(item, x, y, pairs, first, starts, copied, bounds, block, offsets, x_p
     own[low:high] = 0
     shares = ranges * (high - low) * (columns // width)
     x_share, y_share = x.size // shares + 1, y.size // shares + 1
+    x_from, x_to = (low * rows, min(high * rows, x.shape[2])) if taps == 1 else (0, x.shape[2])
     x_copies, y_copies = numpy.empty(len(copied) * x_pitch, x.dtype), numpy.empty(len(copied) * y_pitch, x.dtype)
     for index in range(number * ranges // count, (number + 1) * ranges // count):
         image, place = index // len(starts) * block, index % len(starts)
         present, kind = min(block, len(x) - image), starts[place, 2]
         x_pixels, y_pixels = copied[bounds[2 * kind] : bounds[2 * kind + 1]], copied[bounds[2 * kind + 1] : bounds[2 * kind + 2]]
         x_place, y_place = image * x[0].size + starts[place, 1], image * y[0].size + starts[place, 0]
-        x_read, x_start = _copied(x, x_place, x_pixels[: len(x_pixels) * present // block], x_copies, x_pitch)
-        y_read, y_start = _copied(y, y_place, y_pixels[: len(y_pixels) * present // block], y_copies, y_pitch)
+        x_read, x_start = _copied(x, x_place, x_pixels[: len(x_pixels) * present // block], x_from, x_to, x_copies, x_pitch)
+        y_read, y_start = _copied(y, y_place, y_pixels[: len(y_pixels) * present // block], 0, y.shape[2], y_copies, y_pitch)
         # While the tiles work on this range, each of them prefetches its share of the next range.
         x_next, y_next = (index + 1) * x.size // ranges, (index + 1) * y.size // ranges
         # A division for each tile would delay its first load, and a tile takes only some hundred cycles.
@@ -151,11 +154,11 @@ def _outer(item, x, y, pairs, first, starts, copied, bounds, block, offsets, x_p
 
 
 @helper
-def _copied(images, start, pixels, copies, pitch):
-    """Copies of the pixels, and where they start; if pitch is 0, the images themselves, and start."""
-    elements, length = images.reshape(-1), images.shape[2]
+def _copied(images, start, pixels, low, high, copies, pitch):
+    """Copies of these channels of the pixels, and where they start; if pitch is 0, the images themselves, and start."""
+    elements = images.reshape(-1)
     if pitch == 0:
         return elements, start
     for k in range(len(pixels)):
-        copy(elements[start + pixels[k] : start + pixels[k] + length], copies[k * pitch : k * pitch + length])
+        copy(elements[start + pixels[k] + low : start + pixels[k] + high], copies[k * pitch + low : k * pitch + high])
     return copies, 0
