@@ -73,7 +73,8 @@ class Writer:
     def leaky(self, x: Any, slope: Any) -> Any:
         """As `elementwise.leaky`, where x is also what decides on the sign."""
         builder, zeros = self.builder, self.zeros
-        scaled = builder.select(builder.fcmp_ordered("==", slope, slope.type(0.0)), zeros, builder.fmul(x, self.splat_of(slope)))
+        scales = self.lanes_if(builder.fcmp_unordered("!=", slope, slope.type(0.0)))
+        scaled = builder.select(scales, builder.fmul(x, self.splat_of(slope)), zeros)
         return builder.select(builder.fcmp_ordered("<=", x, zeros), scaled, x)
 
     def either(self, condition: Any) -> Iterator[bool]:
@@ -102,6 +103,12 @@ class Writer:
     def mask(self, count: Any, vector: int) -> Any:
         """The lanes of a row's vector number `vector` that are among its first `count` elements."""
         return self._call(f"llvm.get.active.lane.mask.v{self.lanes}i1.i64", self.mask_type, [int64(vector * self.lanes), count])
+
+    def lanes_if(self, condition: Any) -> Any:
+        """The mask of all lanes if the condition holds, and else of none."""
+        undefined = ir.Constant(self.mask_type, ir.Undefined)
+        first = self.builder.insert_element(undefined, condition, int32(0))
+        return self.builder.shuffle_vector(first, undefined, ir.VectorType(int32, self.lanes)([0] * self.lanes))
 
     def load(self, pointer: Any, vector: int, mask: Any = None) -> Any:
         arguments = [self._vector_at(pointer, vector), int32(self.bytes), mask or self.all, self.zeros]

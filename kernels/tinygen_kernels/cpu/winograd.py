@@ -30,8 +30,8 @@ kernel rotated by 180 degrees and its channels exchanged.
 What it costs. New are the additions of the transforms, their memory traffic, and the transform of
 the weights, which makes them larger: four times as large in F(4x4, 3x3). Each transformed number is
 used for all channels of the other side, so many channels pay for that. Of the direct convolution's
-time, F(2x2, 3x3) then takes 0.5 to 0.8, F(4x4, 3x3) 0.4 to 0.7, F(2x2, 2x2) 0.7 to 0.9 and F(4x4,
-2x2) 0.6 to 0.8 (Zen 4, with AVX-512). `choice` takes the one that needs the fewest multiplications,
+time, F(2x2, 3x3) then takes 0.5 to 0.8, F(4x4, 3x3) 0.3 to 0.9, F(2x2, 2x2) 0.7 to 0.9 and F(4x4,
+2x2) 0.5 to 0.9 (Zen 4, with AVX-512). `choice` takes the one that needs the fewest multiplications,
 under these conditions:
 
 - Multiples of 32 input and output channels, so that all vectors and all strips are full. 16 -> 32
@@ -58,7 +58,7 @@ from tinygen_kernels.cpu.memory import empty, flat
 from tinygen_kernels.cpu.panels import as_panels
 from tinygen_kernels.cpu.parallel import launch
 from tinygen_kernels.cpu.plan import Window, product_table
-from tinygen_kernels.cpu.simd import PIXELS, gather_tile, tile_width
+from tinygen_kernels.cpu.simd import PIXELS, gather_tile, prefetch, tile_width
 from tinygen_kernels.cpu.team import threads
 from tinygen_kernels.cpu.vector import LINE_BYTES
 from tinygen_kernels.cpu.winograd_matrices import ALGORITHMS, F_2_2, F_2_3, F_4_2, F_4_3, F
@@ -152,7 +152,8 @@ def convolve(f: F, images: Array, w: Array, bias: Array | None, window: Window, 
     # whose addresses differ by a multiple of a large power of two.
     pitches = length + line, outputs + line
     patches, products = (empty((workers, planes, _TILES, pitch), dtype) for pitch in pitches)
-    result, zeros, one = empty(shape, dtype), numpy.zeros(max(images.shape[3], outputs), dtype), numpy.ones(1, dtype)
+    result, one = empty(shape, dtype), numpy.ones(1, dtype)
+    zeros = numpy.zeros(max(images.shape[2] * images.shape[3], outputs), dtype)  # a row of pixels outside the image
     start, slopes = zeros[:outputs] if bias is None else flat(bias), numpy.array([slope], dtype)
     arrays = flat(images).reshape(images.shape), kernels, product_table(*pitches), starts
     others = start, slopes, zeros, one, numpy.zeros(1, numpy.int64), patches, products, result
@@ -185,11 +186,17 @@ def place(tile, down, across):
     return tile // (down * across), tile // across % down, tile % across
 
 
+@helper
+def to_prefetch(pixels, tile, tiles, count, calls):
+    """About where the pixels of `count` of the tiles begin, from this one on, and the share of them of each of so many calls."""
+    return tile * pixels.size // tiles, count * pixels.size // (tiles * calls) + 1 if calls else 0
+
+
 def _convolve(worker, images, kernels, table, starts, number, stride, bias, slope, zeros, one, taken, patches, products, result):
     """Compute blocks until all are taken, in planes that no other worker uses.
 
     A block has the same bits whichever worker computes it. `taken` is the number of blocks that are
-    taken. `gather_tile` explains table, slope and zeros.
+    taken. `gather_tile` explains table and slope.
     """
     (_, height, width, channels), (count, rows, columns, outputs) = images.shape, result.shape
     planes, strips, length = kernels.shape[1:4]
@@ -208,11 +215,18 @@ def _convolve(worker, images, kernels, table, starts, number, stride, bias, slop
                 row, column = side * read_step * i + starts[outer, inner, 0], side * read_step * j + starts[outer, inner, 1]
                 to = t * patch_pitch + inner * channels
                 patch_tile(images[n], row, column, read_step, height, width, channels, zeros, number, own_patches, to, patch_plane)
+        # The products also prefetch the pixels of the next block and, where all are written, those of the result.
+        calls = planes * strips * ((used + PIXELS - 1) // PIXELS)
+        read_next, read_share = to_prefetch(images, first + _TILES * len(patches), tiles, _TILES, calls)
+        write_next, write_share = to_prefetch(result, first, tiles, _TILES, calls if len(starts) == 1 else 0)
         for panel in range(planes * strips):
             weights, source = (outer * planes * strips + panel) * length * WIDTH, panel // strips * patch_plane
             target = panel // strips * product_plane + panel % strips * WIDTH
             for t in range(0, used, PIXELS):
                 start, to, tile = source + t * patch_pitch, target + t * product_pitch, 2 * min(PIXELS, used - t) - 2
+                prefetch(images, read_next, read_next + read_share)
+                prefetch(result, write_next, write_next + write_share)
+                read_next, write_next = read_next + read_share, write_next + write_share
                 gather_tile(own_patches, start, table, tile, length, zeros, kernels, weights, WIDTH, zeros, 0, one, own_products, to, WIDTH)
         for t in range(used):
             n, i, j = place(first + t, down, across)

@@ -5,9 +5,11 @@ The intrinsics are those of the convolution and of its adjoint, `winograd_weight
 written for all of ALGORITHMS, and `number` tells which one it is.
 """
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
+import numpy
 from numba.core import cgutils
 
 from tinygen_kernels.cpu.simd import VECTORS
@@ -27,7 +29,7 @@ def kernel_tile(tile, w, start, row_step, column_step, number, planes, planes_st
         taps = _square(builder, f.taps, row_step, column_step)
         for j in range(VECTORS):
             values = [[tile.load(tile.at(w, index), j) for index in row] for row in taps]
-            _store(tile, _both_ways(tile, f.G, values), tile.at(planes, planes_start), plane, j)
+            _store(tile, _both_ways(tile, f.G, values), tile.at(planes, planes_start), plane, vector=j)
 
 
 @intrinsic
@@ -37,8 +39,8 @@ def patch_tile(tile, image, row, column, step, height, width, channels, zeros, n
     Neighbouring pixels of a patch are `step` pixels apart in the image. Outside it are zeros.
     """
     for f in _each(tile, number):
-        pixels = _pixels(tile, image, f.size, row, column, step, height, width, channels, zeros)
-        _to_planes(tile, f.B_T, pixels, channels, tile.at(planes, planes_start), plane)
+        load = _pixels(tile, image, f.size, row, column, step, height, width, channels, zeros)
+        _to_planes(tile, f.B_T, load, channels, tile.at(planes, planes_start), plane)
 
 
 @intrinsic
@@ -51,7 +53,12 @@ def result_tile(tile, planes, planes_start, plane, number, bias, slope, image, r
     source, builder = tile.at(planes, planes_start), tile.builder
     slope = builder.load(slope)
     for f in _each(tile, number):
-        pixels = _pixels(tile, image, f.tile, row, column, step, height, width, outputs, source)
+        rows = _lines(tile, row, f.tile, step, height, builder.mul(width, outputs))
+        columns = _lines(tile, column, f.tile, step, width, outputs)
+        pixels = [
+            [builder.select(builder.and_(down, across), tile.at(image, builder.add(top, left)), source) for across, left in columns]
+            for down, top in rows
+        ]
         with _vectors(tile, outputs) as (channel, _):
             added = tile.load(tile.at(bias, channel), 0)
             for i, values in enumerate(_both_ways(tile, f.A_T, _load(tile, f, tile.at(source, channel), plane))):
@@ -63,9 +70,8 @@ def result_tile(tile, planes, planes_start, plane, number, bias, slope, image, r
 def spread_tile(tile, image, row, column, height, width, channels, first, count, zeros, number, planes, planes_start, plane):
     """A y A^T of the tile whose first pixel is (row, column), for `count` channels from `first` on. Outside the image are zeros."""
     for f in _each(tile, number):
-        pixels = _pixels(tile, image, f.tile, row, column, int64(1), height, width, channels, zeros)
-        pixels = [[tile.at(pixel, first) for pixel in row_of_pixels] for row_of_pixels in pixels]
-        _to_planes(tile, _transposed(f.A_T), pixels, count, tile.at(planes, planes_start), plane)
+        load = _pixels(tile, tile.at(image, first), f.tile, row, column, int64(1), height, width, channels, zeros)
+        _to_planes(tile, _transposed(f.A_T), load, count, tile.at(planes, planes_start), plane)
 
 
 @intrinsic
@@ -95,22 +101,50 @@ def _both_ways(tile, matrix, rows):
 
 
 def _product(tile, matrix, values):
-    """The product of a matrix with a column of vectors. Factors 0, 1 and -1 cost no multiplication."""
-    builder, results = tile.builder, []
-    for row in matrix:
-        total = None
-        # Sums begin with a factor that costs nothing.
-        for factor, value in sorted(zip(row, values, strict=True), key=lambda term: abs(term[0]) != 1):
-            if factor == 0:
-                continue
-            if total is None:
-                total = value if factor == 1 else builder.fmul(value, tile.constant(factor))
-            elif abs(factor) == 1:
-                total = builder.fadd(total, value) if factor == 1 else builder.fsub(total, value)
-            else:
-                total = tile.fused(value, tile.constant(factor), total)
-        results.append(total)
+    """The product of a matrix with a column of vectors.
+
+    Two columns that are alike multiply the sum and the difference of their values. Two rows that are
+    alike, those of the points a and -a, give the sum and the difference of an even and an odd part.
+    So half of their multiplications are enough.
+    """
+    matrix, values = numpy.array(matrix), list(values)
+    for j in _alike(matrix.T):
+        values[j : j + 2] = _sum_and_difference(tile, *values[j : j + 2])
+        matrix[:, j : j + 2] = matrix[:, j : j + 2] @ _HALVES
+    pairs = _alike(matrix)
+    for i in pairs:
+        matrix[i : i + 2] = _HALVES @ matrix[i : i + 2]
+    results = [_weighted_sum(tile, row, values) for row in matrix]
+    for i in pairs:
+        results[i : i + 2] = _sum_and_difference(tile, *results[i : i + 2])
     return results
+
+
+def _alike(rows):
+    """The first of each two neighbouring rows that differ in signs, and not in all of them."""
+    return [i for i, (a, b) in enumerate(itertools.pairwise(rows)) if (abs(a) == abs(b)).all() and (a * b).min() < 0 < (a * b).max()]
+
+
+_HALVES = numpy.array([[0.5, 0.5], [0.5, -0.5]])  # of rows that are alike, the even part and the odd one
+
+
+def _sum_and_difference(tile, a, b):
+    return tile.builder.fadd(a, b), tile.builder.fsub(a, b)
+
+
+def _weighted_sum(tile, factors, values):
+    """Values with the same factor, up to its sign, are added before they are multiplied. 1 and -1 cost no multiplication."""
+    builder, total = tile.builder, None
+    for size in sorted({*abs(factors)} - {0}, key=lambda size: size != 1):
+        first, *others = numpy.nonzero(abs(factors) == size)[0]
+        part, factor = values[first], factors[first]
+        for i in others:
+            part = builder.fadd(part, values[i]) if factors[i] == factor else builder.fsub(part, values[i])
+        if total is None:
+            total = part if factor == 1 else builder.fmul(part, tile.constant(factor))
+        else:
+            total = tile.fused(part, tile.constant(factor), total)
+    return total
 
 
 def _transposed(matrix):
@@ -126,31 +160,60 @@ def _square(builder, side, row_step, column_step):
     return [[builder.add(builder.mul(row_step, int64(i)), builder.mul(column_step, int64(j))) for j in range(side)] for i in range(side)]
 
 
-def _pixels(tile, image, side, row, column, step, height, width, channels, outside):
-    """The addresses of side x side pixels from (row, column) on, or `outside` of those that the image lacks."""
+def _lines(tile, first, side, step, count, pitch):
+    """Of each of `side` lines of pixels from `first` on: whether it is one of the image's, which has so many, and where it begins."""
     builder = tile.builder
-
-    def pixel(i, j):
-        y, x = builder.add(row, builder.mul(step, int64(i))), builder.add(column, builder.mul(step, int64(j)))
-        # Without a sign, a negative number is a large one.
-        inside = builder.and_(builder.icmp_unsigned("<", y, height), builder.icmp_unsigned("<", x, width))
-        return builder.select(inside, tile.at(image, builder.mul(builder.add(builder.mul(y, width), x), channels)), outside)
-
-    return [[pixel(i, j) for j in range(side)] for i in range(side)]
+    numbers = [builder.add(first, builder.mul(step, int64(i))) for i in range(side)]
+    # Without a sign, a negative number is a large one.
+    return [(builder.icmp_unsigned("<", number, count), builder.mul(number, pitch)) for number in numbers]
 
 
-def _to_planes(tile, matrix, pixels, channels, target, plane):
-    """The transform of a square of pixels, for all channels."""
+def _pixels(tile, image, side, row, column, step, height, width, channels, zeros):
+    """A function of a channel that loads vectors of side x side pixels from (row, column) on; zeros outside of the image."""
+    builder = tile.builder
+    rows = _lines(tile, row, side, step, height, builder.mul(width, channels))
+    columns = _lines(tile, column, side, step, width, channels)
+    starts = [builder.select(inside, tile.at(image, start), zeros) for inside, start in rows]
+    offsets = [builder.select(inside, start, int64(0)) for inside, start in columns]
+    masks = [tile.lanes_if(inside) for inside, _ in columns]
+
+    def load(i, j, channel):
+        value = tile.load(tile.at(starts[i], builder.add(offsets[j], channel)), 0)
+        return builder.select(masks[j], value, tile.zeros)
+
+    return load
+
+
+def _to_planes(tile, matrix, load, channels, target, plane):
+    """The transform of a square of pixels, for all channels.
+
+    If there are not enough registers for the whole product with the columns, it is computed in
+    groups of rows. To load pixels for each group costs less than to keep results in memory.
+    """
+    matrix = numpy.array(matrix)
     with _vectors(tile, channels) as (channel, _):
-        values = [[tile.load(tile.at(pixel, channel), 0) for pixel in row] for row in pixels]
-        _store(tile, _both_ways(tile, matrix, values), tile.at(target, channel), plane, 0)
+        for rows in _groups(matrix):
+            read = numpy.nonzero(matrix[rows].any(axis=0))[0]
+            columns = [_product(tile, matrix[rows][:, read], [load(i, j, channel) for i in read]) for j in range(matrix.shape[1])]
+            values = [_product(tile, matrix, row) for row in zip(*columns, strict=True)]
+            _store(tile, values, tile.at(target, channel), plane, first=rows[0] * len(matrix))
 
 
-def _store(tile, values, target, plane, vector):
-    side = len(values)
-    for i, row in enumerate(values):
-        for j, value in enumerate(row):
-            tile.store(value, tile.at(target, tile.builder.mul(plane, int64(side * i + j))), vector)
+def _groups(matrix):
+    """The rows of a matrix in groups, whose products with all columns fit into registers. Rows that are alike stay together."""
+    groups, alike = [[0]], _alike(matrix)
+    for i in range(1, len(matrix)):
+        rows = len(groups[-1]) + (2 if i in alike else 1)
+        if i - 1 in alike or rows * matrix.shape[1] <= 18:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return groups
+
+
+def _store(tile, values, target, plane, first=0, vector=0):
+    for number, value in enumerate(itertools.chain(*values), first):
+        tile.store(value, tile.at(target, tile.builder.mul(plane, int64(number))), vector)
 
 
 def _load(tile, f, source, plane):

@@ -34,10 +34,10 @@ from tinygen_kernels.cpu.memory import empty, flat
 from tinygen_kernels.cpu.panels import add
 from tinygen_kernels.cpu.parallel import launch
 from tinygen_kernels.cpu.plan import Window
-from tinygen_kernels.cpu.simd import outer_tile
+from tinygen_kernels.cpu.simd import outer_tile, prefetch
 from tinygen_kernels.cpu.team import threads
 from tinygen_kernels.cpu.vector import LINE_BYTES, REGISTERS
-from tinygen_kernels.cpu.winograd import TILE_SIDES, WIDTH, place, tiles_along
+from tinygen_kernels.cpu.winograd import TILE_SIDES, WIDTH, place, tiles_along, to_prefetch
 from tinygen_kernels.cpu.winograd_matrices import ALGORITHMS, F
 from tinygen_kernels.cpu.winograd_tiles import gradient_tile, patch_tile, spread_tile
 
@@ -83,7 +83,8 @@ def weight_gradient(f: F, x: Array, y: Array, window: Window) -> Array:
     sums = empty((*parts, f.size**2, len(offsets), width), dtype)
     workers = min(threads(), math.prod(parts))
     planes = [empty((workers, f.size**2, _TILES + 1, int(pitch)), dtype) for pitch in pitches]
-    images, zeros = (flat(x).reshape(x.shape), flat(y).reshape(y.shape)), numpy.zeros(max(channels, outputs), dtype)
+    images = flat(x).reshape(x.shape), flat(y).reshape(y.shape)
+    zeros = numpy.zeros(max(x.shape[2] * channels, y.shape[2] * outputs), dtype)  # a row of pixels outside the image
     launch(_sum, workers, *images, starts, stride, number, zeros, offsets, pairs, numpy.zeros(1, numpy.int64), *planes, sums)
     w = empty((*window[0], channels, outputs), dtype)
     launch(_finish, len(starts) * parts[2] * channels, sums, first, *steps, number, w)
@@ -100,7 +101,8 @@ def _sum(worker, x, y, starts, stride, number, zeros, offsets, pairs, taken, pat
     down, across, strips = tiles_along(rows, side), tiles_along(columns, side), length // WIDTH
     patch_pitch, spread_pitch = patches.shape[3], spreads.shape[3]
     patch_plane, spread_plane = patches.shape[2] * patch_pitch, spreads.shape[2] * spread_pitch
-    own_patches, own_spreads, blocks = patches[worker], spreads[worker], (count * down * across + _TILES - 1) // _TILES
+    tiles, own_patches, own_spreads = count * down * across, patches[worker], spreads[worker]
+    blocks = (tiles + _TILES - 1) // _TILES
     item = add_atomically(taken, 0, 1)
     while item < parts * phases * slices:
         part, phase, piece = item // (phases * slices), item // slices % phases, item % slices
@@ -108,18 +110,25 @@ def _sum(worker, x, y, starts, stride, number, zeros, offsets, pairs, taken, pat
         total[:] = 0
         for block in range(part * blocks // parts, (part + 1) * blocks // parts):
             first = block * _TILES
-            used = min(_TILES, count * down * across - first)
+            used = min(_TILES, tiles - first)
             for t in range(used):
                 n, i, j = place(first + t, down, across)
                 row, column, to = side * i, side * j, t * spread_pitch
                 spread_tile(y[n], row, column, rows, columns, outputs, first_output, length, zeros, number, own_spreads, to, spread_plane)
                 row, column, to = stride * row + top, stride * column + left, t * patch_pitch
                 patch_tile(x[n], row, column, stride, height, width, channels, zeros, number, own_patches, to, patch_plane)
+            # The products also prefetch the pixels of the next block, if it reads all of them.
+            calls = len(total) * strips * (offsets.size // _ROWS) if phases == 1 else 0
+            x_next, x_share = to_prefetch(x, first + _TILES, tiles, _TILES, calls)
+            y_next, y_share = to_prefetch(y, first + _TILES, tiles, _TILES, calls)
             for panel in range(len(total) * strips):
                 plane, strip = panel // strips, panel % strips * WIDTH
                 patch, spread, target = plane * patch_plane, plane * spread_plane + strip, plane * offsets.size * length + strip
                 for low in range(0, offsets.size, _ROWS):
                     to = target + low * length
+                    prefetch(x, x_next, x_next + x_share)
+                    prefetch(y, y_next, y_next + y_share)
+                    x_next, y_next = x_next + x_share, y_next + y_share
                     outer_tile(own_patches, patch, offsets, low, _ROWS, own_spreads, spread, pairs, 0, used, WIDTH, total, to, length)
         item = add_atomically(taken, 0, 1)
 
