@@ -55,7 +55,7 @@ def weight_gradient(x: Array, y: Array, window: Window) -> Array:
     most = max(1, min(_SUMS, y.size // outputs // _SUM_PIXELS, _SUMS_SIZE // w.size))
     # A power of two, because many batch sizes and numbers of threads are powers of two.
     sums = empty((1 << most.bit_length() - 1, taps * tiles, rows, strip_count(outputs, x.dtype) * tile_width(x)), x.dtype)
-    sum_items = min(max(1, sums[0].size // _ITEM_SIZE, -(-2 * threads() // len(sums))), taps * tiles)
+    sum_items = min(max(1, sums[0].size // _ITEM_SIZE, -(-threads() // len(sums))), taps * tiles)
     images = flat(x).reshape(len(x), -1, channels), flat(y).reshape(len(y), -1, outputs)
     launch(_outer, len(sums) * sum_items, *images, *plan, *pitches, sum_items, sums)
     return sums.reshape(len(sums), taps, tiles * rows, -1)[:, :, : w.shape[1], :outputs].sum(axis=0, out=w)
