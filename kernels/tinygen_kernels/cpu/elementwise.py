@@ -4,8 +4,8 @@
 An item is a fixed number of consecutive elements.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import Any
 
 import numpy
 
@@ -70,24 +70,21 @@ def binary_cross_entropy_backward(g: Array, z: Array, t: Array | float) -> Array
 def blend(a: Arrays, b: Arrays, shares: Array | tuple[float, float]) -> None:
     sets = (arrays if isinstance(arrays, tuple) else (arrays,) for arrays in (a, b))
     for moved, other in zip(*sets, strict=True):
-        with _elements(moved) as (elements,):
-            launch(_blend, _items(moved), flat(other), elements, *(moved.dtype.type(share) for share in shares))
+        _update(_blend, (moved,), flat(other), *(moved.dtype.type(share) for share in shares))
 
 
 def adam(p: Arrays, g: Arrays, m: Arrays, v: Arrays, constants: Array) -> None:
     sets = (arrays if isinstance(arrays, tuple) else (arrays,) for arrays in (p, g, m, v))
     for parameter, gradient, mean, mean_square in zip(*sets, strict=True):
-        with _elements(parameter, mean, mean_square) as moved:
-            launch(_adam, _items(parameter), flat(gradient), *moved, *constants)
+        _update(_adam, (parameter, mean, mean_square), flat(gradient), *constants)
 
 
-@contextmanager
-def _elements(*arrays: Array) -> Iterator[list[Array]]:
-    """The arrays as `flat` gives them. What a kernel writes to the copy of an array comes back to it."""
+def _update(kernel: Callable[..., None], arrays: Arrays, *others: Any) -> None:
+    """Launch a kernel that writes to the arrays. What it writes to a copy that `flat` has made comes back to the array."""
     moved = [flat(array) for array in arrays]
-    yield moved
+    launch(kernel, _items(moved[0]), *moved, *others)
     for array, elements in zip(arrays, moved, strict=True):
-        if not numpy.may_share_memory(array, elements):
+        if elements.base is None:
             array[...] = elements.reshape(array.shape)
 
 
@@ -134,13 +131,13 @@ def _drop(item, x, key, stream, threshold, scale, first, y):
         y[x.size - 1] = x[x.size - 1] * (scale if word >= threshold else dropped)
 
 
-def _blend(item, other, moved, kept, added):
+def _blend(item, moved, other, kept, added):
     other, moved = _of_item(other, item), _of_item(moved, item)
     for i in range(moved.size):
         moved[i] = kept * moved[i] + added * other[i]
 
 
-def _adam(item, g, p, m, v, decay, beta1, one_minus_beta1, beta2, one_minus_beta2, rate, eps):
+def _adam(item, p, m, v, g, decay, beta1, one_minus_beta1, beta2, one_minus_beta2, rate, eps):
     g, p, m, v = _of_item(g, item), _of_item(p, item), _of_item(m, item), _of_item(v, item)
     for i in range(g.size):
         m[i] = beta1 * m[i] + one_minus_beta1 * g[i]

@@ -40,8 +40,7 @@ def batch_norm(
     mean = exact.astype(x.dtype)
     scale = (gamma / numpy.sqrt(var + eps)).astype(x.dtype)
     y = empty(x.shape, x.dtype)
-    constants = _along(rows, numpy.stack([mean, scale, beta])[None])
-    launch(_normalise, _items(rows), rows, constants, x.dtype.type(negative_slope), _items(rows), _rows(y))
+    launch(_normalise, _items(rows), rows, _constants(rows, 1, mean, scale, beta), x.dtype.type(negative_slope), _items(rows), _rows(y))
     return y, mean, var.astype(x.dtype)
 
 
@@ -64,9 +63,9 @@ def batch_norm_backward(
     # g_x = scale * (g_z - all_g / count - normalised * all_products / count), computed as
     # scale * g_z + offset + factor * (x - mean)
     scale = gamma * inverse
-    constants = numpy.stack([mean, scale, -scale * all_g / count, -scale * inverse * all_products / count])[None].astype(x.dtype)
+    constants = _constants(rows, 1, mean, scale, -scale * all_g / count, -scale * inverse * all_products / count)
     g_x = empty(x.shape, x.dtype)
-    launch(_gradient, _items(rows), rows, _along(rows, constants), *gradient, _items(rows), _rows(g_x))
+    launch(_gradient, _items(rows), rows, constants, *gradient, _items(rows), _rows(g_x))
     return g_x, g_gamma.astype(x.dtype), g_beta.astype(x.dtype)
 
 
@@ -75,8 +74,7 @@ def group_norm(x: Array, gamma: Array, beta: Array, groups: int, eps: float) -> 
     mean, var = moments.of_groups(*_moments(channels, rows, examples), groups)
     scale = gamma / numpy.sqrt(var + eps)
     y = empty(x.shape, x.dtype)
-    constants = _along(rows, numpy.stack([mean, scale, numpy.broadcast_to(beta, scale.shape)], axis=1).astype(x.dtype))
-    launch(_normalise, examples, rows, constants, x.dtype.type(1), examples, y.reshape(rows.shape))
+    launch(_normalise, examples, rows, _constants(rows, examples, mean, scale, beta), x.dtype.type(1), examples, y.reshape(rows.shape))
     return y, mean.astype(x.dtype), var.astype(x.dtype)
 
 
@@ -87,8 +85,7 @@ def group_norm_backward(g: Array, x: Array, gamma: Array, mean: Array, var: Arra
     inverse, count = 1 / numpy.sqrt(var.astype(numpy.float64) + eps), x.size // (examples * channels)
     constants, g_gamma, g_beta = moments.gradients_of_groups(g_sums, products, gamma, inverse, groups, count)
     g_x = empty(x.shape, x.dtype)
-    all_constants = numpy.stack([mean, *constants], axis=1).astype(x.dtype)
-    launch(_gradient, examples, rows, _along(rows, all_constants), *gradient, examples, g_x.reshape(rows.shape))
+    launch(_gradient, examples, rows, _constants(rows, examples, mean, *constants), *gradient, examples, g_x.reshape(rows.shape))
     return g_x, g_gamma.astype(x.dtype), g_beta.astype(x.dtype)
 
 
@@ -140,7 +137,16 @@ def _rows(x: Array, parts: int = 1) -> Array:
 
 def _along(rows: Array, values: Array) -> Array:
     """One value for each channel (last axis), repeated for every pixel in a row."""
-    return numpy.tile(values, rows.shape[1] // values.shape[-1])
+    repeats = rows.shape[1] // values.shape[-1]
+    return numpy.tile(values, repeats) if repeats > 1 else values
+
+
+def _constants(rows: Array, examples: int, *values: Array) -> Array:
+    """What a kernel reads for each element of a row, in each example or in all: (examples, len(values), length of a row)."""
+    constants = numpy.empty((examples, len(values), values[0].shape[-1]), rows.dtype)
+    for i, of_channels in enumerate(values):
+        constants[:, i] = of_channels
+    return _along(rows, constants)
 
 
 def _items(rows: Array) -> int:

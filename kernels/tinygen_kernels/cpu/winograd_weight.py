@@ -23,6 +23,7 @@ taken, which divides its work more finely. Otherwise F(4x4, 3x3) takes 0.5 to 0.
 F(4x4, 2x2) 0.7 to 0.9 (Zen 4).
 """
 
+import functools
 import math
 
 import numpy
@@ -69,20 +70,26 @@ def choice(x: Array, y: Array, window: Window) -> F | None:
     return f if f and math.prod(_parts(f, x, y, window[1][0])) >= _LEAST_ITEMS else None
 
 
+@functools.lru_cache(1024)
+def _tables(channels: int, width: int) -> tuple[Array, Array]:
+    """The offsets of channels in a row of a plane, and the pairs of rows, as `simd.outer_tile` reads them."""
+    # The last channel is repeated until the last tile is full.
+    offsets = numpy.minimum(numpy.arange(-(-channels // _ROWS) * _ROWS, dtype=numpy.int32), channels - 1)
+    # Rows are a line further apart than their size, for the first-level cache.
+    pitches = numpy.array([channels, width], numpy.int32) + numpy.int32(LINE_BYTES // 4)
+    return offsets, numpy.arange(_TILES, dtype=numpy.int32)[:, None] * pitches
+
+
 def weight_gradient(f: F, x: Array, y: Array, window: Window) -> Array:
     """The gradient with respect to w, given x and the gradient y of the result."""
     channels, outputs, dtype, stride, number = x.shape[3], y.shape[3], x.dtype, window[1][0], ALGORITHMS.index(f)
     starts, first, steps = winograd.phases(window)
     parts = _parts(f, x, y, stride)
     width = outputs // parts[2]
-    # The last row is repeated until the last tile is full.
-    offsets = numpy.minimum(numpy.arange(-(-channels // _ROWS) * _ROWS, dtype=numpy.int32), channels - 1)
-    # Rows are a line further apart than their size, for the first-level cache; planes have a row to spare.
-    pitches = numpy.array([channels, width]) + LINE_BYTES // x.itemsize
-    pairs = numpy.arange(_TILES, dtype=numpy.int32)[:, None] * pitches.astype(numpy.int32)
+    offsets, pairs = _tables(channels, width)
     sums = empty((*parts, f.size**2, len(offsets), width), dtype)
     workers = min(threads(), math.prod(parts))
-    planes = [empty((workers, f.size**2, _TILES + 1, int(pitch)), dtype) for pitch in pitches]
+    planes = [empty((workers, f.size**2, _TILES + 1, pitch), dtype) for pitch in pairs[1].tolist()]  # with a row to spare
     images = flat(x).reshape(x.shape), flat(y).reshape(y.shape)
     zeros = numpy.zeros(max(x.shape[2] * channels, y.shape[2] * outputs), dtype)  # a row of pixels outside the image
     launch(_sum, workers, *images, starts, stride, number, zeros, offsets, pairs, numpy.zeros(1, numpy.int64), *planes, sums)
@@ -94,7 +101,7 @@ def weight_gradient(f: F, x: Array, y: Array, window: Window) -> Array:
 def _sum(worker, x, y, starts, stride, number, zeros, offsets, pairs, taken, patches, spreads, sums):
     """Compute items until all are taken, in planes that no other worker uses.
 
-    `taken` is the number of items that are taken. `simd.outer_tile` explains offsets and pairs.
+    `taken` is the number of items that are taken. `_tables` returns offsets and pairs.
     """
     (_, height, width, channels), (count, rows, columns, outputs) = x.shape, y.shape
     (parts, phases, slices), length, side = sums.shape[:3], sums.shape[5], TILE_SIDES[number]
