@@ -47,7 +47,8 @@ POOLINGS = [
     Convolution(3, (8, 12), 77, 77, (2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1)),
     Convolution(3, (7, 9), 3, 3, (3, 2), (2, 1), ((1, 2), (1, 0)), (1, 1)),
 ]
-PRODUCTS = [(64, 100, 10), (7, 3, 40), (130, 33, 33), (3, 50, 64), (1024, 30, 20)]  # the last one, transposed, copies what each item reads
+# The last two copy parts of panels, and, with the first matrix transposed, what each item reads.
+PRODUCTS = [(64, 100, 10), (7, 3, 40), (130, 33, 33), (3, 50, 64), (5, 1100, 20), (1024, 30, 20)]
 BATCHES = [(4, 9, 9, 17), (40, 5), (41, 33), (8, 32, 32, 16), (5, 31, 31, 64)]
 ELEMENTS = [(7,), (33, 5), (3, 50001)]
 

@@ -14,7 +14,7 @@ from tinygen_kernels.cpu.compiled import helper
 from tinygen_kernels.cpu.memory import empty, flat
 from tinygen_kernels.cpu.parallel import launch
 
-_ITEM = 1 << 16  # elements; an even number, because random words come in pairs
+_ITEM = 1 << 14  # elements; an even number, because random words come in pairs
 
 # The multiplier and the key step of Philox2x32. All are uint64, because Numba converts uint64 and a
 # Python int to float64.

@@ -17,6 +17,7 @@ from tinygen_kernels.cpu.simd import tile_width
 # weights, they stay in the first-level cache, where their order does not matter.
 _FEW_PIXELS, _FEW_PIXELS_OF_MANY_WEIGHTS = 512, 128
 _FEW_WEIGHTS, _MANY_WEIGHTS = 1 << 13, 1 << 16
+_PART = 512  # rows of a panel that one thread copies at a time, about
 
 
 def strip_count(outputs: int, dtype: numpy.dtype) -> int:
@@ -37,8 +38,10 @@ def as_panels(w: Array, taps: int, outputs: int, pixels: int, transposed: bool) 
     as_it_is = outputs == width or pixels < few or w.size < _FEW_WEIGHTS
     if as_it_is and outputs % width == 0 and not transposed:
         return flat(w), outputs, width
+    matrices = flat(w).reshape(taps, *((outputs, -1) if transposed else (-1, outputs)))
     packed = empty((strip_count(outputs, w.dtype), taps, w.size // (taps * outputs), width), w.dtype)
-    launch(_pack, len(packed) * taps, flat(w).reshape(taps, *((outputs, -1) if transposed else (-1, outputs))), transposed, packed)
+    parts = -(-packed.shape[2] // _PART)
+    launch(_pack, len(packed) * taps * parts, matrices, transposed, parts, packed)
     return packed.reshape(-1), width, packed[0].size
 
 
@@ -54,15 +57,17 @@ def add(source, target):
         target[i] += source[i]
 
 
-def _pack(item, w, transposed, packed):
+def _pack(item, w, transposed, parts, packed):
+    """Write one of `parts` parts of a panel's rows, those of one tap."""
     _, taps, length, width = packed.shape
-    tap, strip = item % taps, item // taps
+    part, tap, strip = item % parts, item // parts % taps, item // (parts * taps)
     first, last = strip * width, min(strip * width + width, w.size // (taps * length))
-    panel = packed[strip, tap]
+    low, high = part * length // parts, (part + 1) * length // parts
+    panel = packed[strip, tap, low:high]
     panel[:, last - first :] = 0
     if transposed:
         for output in range(first, last):
-            copy(w[tap, output], panel[:, output - first])
+            copy(w[tap, output, low:high], panel[:, output - first])
     else:
-        for row in range(length):
-            copy(w[tap, row, first:last], panel[row])
+        for row in range(low, high):
+            copy(w[tap, row, first:last], panel[row - low])
