@@ -4,10 +4,12 @@ import inspect
 import types
 from typing import Any
 
+import every_kernel
 import numpy
 import pytest
 import tinygen_kernels
 from tinygen_kernels import Kernels, cpu, reference
+from tinygen_kernels.cpu import parallel
 
 from tinygen.backend import to_device
 
@@ -32,6 +34,31 @@ def expect_the_contract(module: types.ModuleType) -> None:
         promised = inspect.signature(getattr(Kernels, name))
         parameters = [p for p in promised.parameters.values() if p.name != "self"]
         assert inspect.signature(getattr(module, name)) == promised.replace(parameters=parameters)
+
+
+def test_arrays_of_all_kinds_need_one_compiled_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numba would compile a loop again for arrays that are not contiguous, aligned and writable. All that are launched are."""
+    launch = parallel.launch_shared
+    launched = set()
+
+    def look(loop: Any, items: int, threads: int, *arguments: Any) -> None:
+        launched.add(kernel.__name__)
+        assert all(a.flags.carray for a in arguments if isinstance(a, numpy.ndarray)), kernel.__name__
+        launch(loop, items, threads, *arguments)
+
+    monkeypatch.setattr(parallel, "launch_shared", look)
+    for kernel, arguments in every_kernel.calls(numpy.float32):
+        getattr(cpu, kernel.__name__)(*(awkward(a, kernel.__name__ not in ("adam", "blend")) for a in arguments))
+    assert launched == {*NAMES} - {"tanh_backward", "sigmoid", "binary_cross_entropy", "binary_cross_entropy_backward"}  # NumPy's
+
+
+def awkward(a: Any, read_only: bool) -> Any:
+    """The same numbers in every other place of an array, which may be read only."""
+    if not isinstance(a, numpy.ndarray):
+        return a
+    strided = numpy.repeat(a, 2, axis=-1)[..., ::2]
+    strided.flags.writeable = not read_only
+    return strided
 
 
 def test_for_array() -> None:

@@ -138,7 +138,7 @@ def _rows(x: Array, parts: int = 1) -> Array:
 def _along(rows: Array, values: Array) -> Array:
     """One value for each channel (last axis), repeated for every pixel in a row."""
     repeats = rows.shape[1] // values.shape[-1]
-    return numpy.tile(values, repeats) if repeats > 1 else values
+    return numpy.tile(values, repeats) if repeats > 1 else flat(values).reshape(values.shape)
 
 
 def _constants(rows: Array, examples: int, *values: Array) -> Array:

@@ -58,7 +58,7 @@ def add(source, target):
 
 
 def _pack(item, w, transposed, parts, packed):
-    """Write one of `parts` parts of a panel's rows, those of one tap."""
+    """Copy a part of the rows of one tap into its panel. They are divided into `parts` parts."""
     _, taps, length, width = packed.shape
     part, tap, strip = item % parts, item // parts % taps, item // (parts * taps)
     first, last = strip * width, min(strip * width + width, w.size // (taps * length))

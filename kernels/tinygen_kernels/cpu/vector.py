@@ -63,9 +63,7 @@ class Writer:
         """A number, or the low bits of a longer integer, in all lanes."""
         if number.type != self.vector.element:
             number = self.builder.trunc(number, self.vector.element)
-        undefined = ir.Constant(self.vector, ir.Undefined)
-        first = self.builder.insert_element(undefined, number, int32(0))
-        return self.builder.shuffle_vector(first, undefined, ir.VectorType(int32, self.lanes)([0] * self.lanes))
+        return self._in_all_lanes(number)
 
     def constant(self, number: float) -> Any:
         return self.vector([number] * self.lanes)
@@ -106,9 +104,7 @@ class Writer:
 
     def lanes_if(self, condition: Any) -> Any:
         """The mask of all lanes if the condition holds, and else of none."""
-        undefined = ir.Constant(self.mask_type, ir.Undefined)
-        first = self.builder.insert_element(undefined, condition, int32(0))
-        return self.builder.shuffle_vector(first, undefined, ir.VectorType(int32, self.lanes)([0] * self.lanes))
+        return self._in_all_lanes(condition)
 
     def load(self, pointer: Any, vector: int, mask: Any = None) -> Any:
         arguments = [self._vector_at(pointer, vector), int32(self.bytes), mask or self.all, self.zeros]
@@ -145,6 +141,11 @@ class Writer:
         address = self.builder.bitcast(pointer, ir.IntType(8).as_pointer())
         access, nearness = (1, 3) if to_write else (0, 2)  # 3: first-level cache, 2: second-level
         self._call("llvm.prefetch.p0", ir.VoidType(), [address, int32(access), int32(nearness), int32(1)])
+
+    def _in_all_lanes(self, value: Any) -> Any:
+        undefined = ir.Constant(ir.VectorType(value.type, self.lanes), ir.Undefined)
+        first = self.builder.insert_element(undefined, value, int32(0))
+        return self.builder.shuffle_vector(first, undefined, ir.VectorType(int32, self.lanes)([0] * self.lanes))
 
     def _vector_at(self, pointer: Any, vector: int) -> Any:
         return self.builder.bitcast(self.at(pointer, vector * self.lanes), self.vector.as_pointer())

@@ -32,9 +32,9 @@ _SUMS = 64  # the most partial sums,
 _SUM_PIXELS = 1024  # one for every so many output pixels,
 _SUMS_SIZE = 1 << 19  # of no more than so many elements together, unless there is only one
 _ITEM_SIZE = 1 << 16  # elements of a partial sum that stay in the cache
-# Pixels of x and of y are copied if they are a multiple of so many lines apart. Where the whole kernel is
-# one tap, fewer tiles read a pixel. Then products took up to 1.6 times as long with copies of x, unless its
-# pixels are 64 lines apart (without copies, up to 2.4 times), and 64 channels of y up to 1.16 times.
+# Pixels of x, and those of y, are copied if they are a multiple of so many lines apart. Where the whole kernel
+# is one tap, as in a product, fewer tiles read a pixel. There, copies of x took up to 1.6 times as long, but
+# with pixels 64 lines apart up to 2.4 times as long without them. Copies of y took up to 1.16 times as long.
 _APART, _APART_IN_ONE_TAP = (4, 4), (64, 8)
 
 
@@ -126,6 +126,7 @@ def _outer(item, x, y, pairs, first, starts, copied, bounds, block, offsets, x_p
     own[low:high] = 0
     shares = ranges * (high - low) * (columns // width)
     x_share, y_share = x.size // shares + 1, y.size // shares + 1
+    # The tiles of an item read these channels of x, but if it has several taps, all of them.
     x_from, x_to = (low * rows, min(high * rows, x.shape[2])) if taps == 1 else (0, x.shape[2])
     x_copies, y_copies = numpy.empty(len(copied) * x_pitch, x.dtype), numpy.empty(len(copied) * y_pitch, x.dtype)
     for index in range(number * ranges // count, (number + 1) * ranges // count):

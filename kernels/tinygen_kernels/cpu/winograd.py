@@ -23,7 +23,7 @@ For F(2x2, 3x3):
 
 `_convolve` does so for a *block* of tiles at a time, whose planes stay in the second-level cache if
 there are not too many channels, with the register tile of the other products. Padding and tiles
-that hang over the edge cost only what they compute: pixels outside the image are read from zeros,
+that hang over the edge cost only what they compute: pixels outside the image count as zeros,
 and those outside the result are not kept. The gradient of the image is a convolution with the
 kernel rotated by 180 degrees and its channels exchanged.
 
@@ -188,7 +188,10 @@ def place(tile, down, across):
 
 @helper
 def to_prefetch(pixels, tile, tiles, count, calls):
-    """About where the pixels of `count` of the tiles begin, from this one on, and the share of them of each of so many calls."""
+    """Where the pixels of `count` tiles, from this one on, begin, and how many elements of them each of so many calls prefetches.
+
+    Both are estimates. Without calls, the second is 0.
+    """
     return tile * pixels.size // tiles, count * pixels.size // (tiles * calls) + 1 if calls else 0
 
 
@@ -215,7 +218,7 @@ def _convolve(worker, images, kernels, table, starts, number, stride, bias, slop
                 row, column = side * read_step * i + starts[outer, inner, 0], side * read_step * j + starts[outer, inner, 1]
                 to = t * patch_pitch + inner * channels
                 patch_tile(images[n], row, column, read_step, height, width, channels, zeros, number, own_patches, to, patch_plane)
-        # The products also prefetch the pixels of the next block and, where all are written, those of the result.
+        # The products also prefetch the pixels of the next block, and those that this one will write, unless they are of one phase only.
         calls = planes * strips * ((used + PIXELS - 1) // PIXELS)
         read_next, read_share = to_prefetch(images, first + _TILES * len(patches), tiles, _TILES, calls)
         write_next, write_share = to_prefetch(result, first, tiles, _TILES, calls if len(starts) == 1 else 0)

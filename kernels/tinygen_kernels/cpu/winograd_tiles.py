@@ -16,6 +16,8 @@ from tinygen_kernels.cpu.simd import VECTORS
 from tinygen_kernels.cpu.vector import int64, intrinsic
 from tinygen_kernels.cpu.winograd_matrices import ALGORITHMS, F
 
+_RESULTS = 18  # vectors of one group: more would not fit into 32 registers, and fewer would have pixels loaded more often
+
 
 @intrinsic
 def kernel_tile(tile, w, start, row_step, column_step, number, planes, planes_start, plane):
@@ -37,6 +39,7 @@ def patch_tile(tile, image, row, column, step, height, width, channels, zeros, n
     """B^T d B of the patch whose first pixel is (row, column), for all channels.
 
     Neighbouring pixels of a patch are `step` pixels apart in the image. Outside it are zeros.
+    `zeros` is as long as a row of the image, and is read in the place of rows outside.
     """
     for f in _each(tile, number):
         load = _pixels(tile, image, f.size, row, column, step, height, width, channels, zeros)
@@ -68,7 +71,10 @@ def result_tile(tile, planes, planes_start, plane, number, bias, slope, image, r
 
 @intrinsic
 def spread_tile(tile, image, row, column, height, width, channels, first, count, zeros, number, planes, planes_start, plane):
-    """A y A^T of the tile whose first pixel is (row, column), for `count` channels from `first` on. Outside the image are zeros."""
+    """A y A^T of the tile whose first pixel is (row, column), for `count` channels from `first` on.
+
+    Outside the image are zeros, as in `patch_tile`.
+    """
     for f in _each(tile, number):
         load = _pixels(tile, tile.at(image, first), f.tile, row, column, int64(1), height, width, channels, zeros)
         _to_planes(tile, _transposed(f.A_T), load, count, tile.at(planes, planes_start), plane)
@@ -88,7 +94,7 @@ def gradient_tile(tile, planes, planes_start, plane, number, w, start, row_step,
 
 
 def _each(tile: Any, number: Any) -> Iterator[F]:
-    """Yields all F; what is appended then runs for the one of this number."""
+    """Yields each F; what is appended then runs for the one of this number."""
     for i, f in enumerate(ALGORITHMS):
         with tile.builder.if_then(tile.builder.icmp_signed("==", number, int64(i))):
             yield f
@@ -103,9 +109,10 @@ def _both_ways(tile, matrix, rows):
 def _product(tile, matrix, values):
     """The product of a matrix with a column of vectors.
 
-    Two columns that are alike multiply the sum and the difference of their values. Two rows that are
-    alike, those of the points a and -a, give the sum and the difference of an even and an odd part.
-    So half of their multiplications are enough.
+    Two neighbouring rows are *alike* if they differ in some signs only, as those of the points a and
+    -a do. Their results are the sum and the difference of an even and an odd part. Of two columns that
+    are alike, the sum and the difference of their values are multiplied. Either takes half as many
+    multiplications.
     """
     matrix, values = numpy.array(matrix), list(values)
     for j in _alike(matrix.T):
@@ -121,7 +128,7 @@ def _product(tile, matrix, values):
 
 
 def _alike(rows):
-    """The first of each two neighbouring rows that differ in signs, and not in all of them."""
+    """The numbers i for which rows i and i + 1 are alike: of equal sizes, with some equal signs and some unequal ones."""
     return [i for i, (a, b) in enumerate(itertools.pairwise(rows)) if (abs(a) == abs(b)).all() and (a * b).min() < 0 < (a * b).max()]
 
 
@@ -133,7 +140,7 @@ def _sum_and_difference(tile, a, b):
 
 
 def _weighted_sum(tile, factors, values):
-    """Values with the same factor, up to its sign, are added before they are multiplied. 1 and -1 cost no multiplication."""
+    """Values with the same factor, up to its sign, are added before they are multiplied. 1 costs nothing, and -1 a change of sign."""
     builder, total = tile.builder, None
     for size in sorted({*abs(factors)} - {0}, key=lambda size: size != 1):
         first, *others = numpy.nonzero(abs(factors) == size)[0]
@@ -161,7 +168,7 @@ def _square(builder, side, row_step, column_step):
 
 
 def _lines(tile, first, side, step, count, pitch):
-    """Of each of `side` lines of pixels from `first` on: whether it is one of the image's, which has so many, and where it begins."""
+    """For each of `side` lines of pixels, from number `first` on: whether its number is below `count`, and where it begins."""
     builder = tile.builder
     numbers = [builder.add(first, builder.mul(step, int64(i))) for i in range(side)]
     # Without a sign, a negative number is a large one.
@@ -169,7 +176,10 @@ def _lines(tile, first, side, step, count, pitch):
 
 
 def _pixels(tile, image, side, row, column, step, height, width, channels, zeros):
-    """A function of a channel that loads vectors of side x side pixels from (row, column) on; zeros outside of the image."""
+    """A function (i, j, channel) that loads a vector of one of side x side pixels from (row, column) on, or zeros outside the image.
+
+    Rows outside are read from `zeros`. Columns outside are masked, and the first one is read.
+    """
     builder = tile.builder
     rows = _lines(tile, row, side, step, height, builder.mul(width, channels))
     columns = _lines(tile, column, side, step, width, channels)
@@ -187,8 +197,8 @@ def _pixels(tile, image, side, row, column, step, height, width, channels, zeros
 def _to_planes(tile, matrix, load, channels, target, plane):
     """The transform of a square of pixels, for all channels.
 
-    If there are not enough registers for the whole product with the columns, it is computed in
-    groups of rows. To load pixels for each group costs less than to keep results in memory.
+    The product of the matrix with the columns is computed in groups of rows, because not all results
+    fit into the registers. To load pixels again for each group costs less than to store results.
     """
     matrix = numpy.array(matrix)
     with _vectors(tile, channels) as (channel, _):
@@ -200,11 +210,11 @@ def _to_planes(tile, matrix, load, channels, target, plane):
 
 
 def _groups(matrix):
-    """The rows of a matrix in groups, whose products with all columns fit into registers. Rows that are alike stay together."""
+    """The rows of a matrix in groups, whose products with all columns are about _RESULTS vectors. Rows that are alike stay together."""
     groups, alike = [[0]], _alike(matrix)
     for i in range(1, len(matrix)):
         rows = len(groups[-1]) + (2 if i in alike else 1)
-        if i - 1 in alike or rows * matrix.shape[1] <= 18:
+        if i - 1 in alike or rows * matrix.shape[1] <= _RESULTS:
             groups[-1].append(i)
         else:
             groups.append([i])
