@@ -124,10 +124,11 @@ def _sum(worker, x, y, starts, stride, number, zeros, offsets, pairs, taken, pat
                 spread_tile(y[n], row, column, rows, columns, outputs, first_output, length, zeros, number, own_spreads, to, spread_plane)
                 row, column, to = stride * row + top, stride * column + left, t * patch_pitch
                 patch_tile(x[n], row, column, stride, height, width, channels, zeros, number, own_patches, to, patch_plane)
-            # The products also prefetch the pixels of the next block, unless it reads only some of them or of their channels.
-            calls = len(total) * strips * (offsets.size // _ROWS)
-            x_next, x_share = to_prefetch(x, first + _TILES, tiles, _TILES, calls if phases == 1 else 0)
-            y_next, y_share = to_prefetch(y, first + _TILES, tiles, _TILES, calls if phases == slices == 1 else 0)
+            # The products also prefetch the pixels of the next block, unless it reads those of one phase only. The
+            # channels of y outside of this slice are those of another item.
+            calls = len(total) * strips * (offsets.size // _ROWS) if phases == 1 else 0
+            x_next, x_share = to_prefetch(x, first + _TILES, tiles, _TILES, calls)
+            y_next, y_share = to_prefetch(y, first + _TILES, tiles, _TILES, calls)
             for panel in range(len(total) * strips):
                 plane, strip = panel // strips, panel % strips * WIDTH
                 patch, spread, target = plane * patch_plane, plane * spread_plane + strip, plane * offsets.size * length + strip
