@@ -177,6 +177,12 @@ class Kernels(Protocol):
         The sign of x is read off y.
         """
 
+    def bias_leaky_relu_backward(self, g: Array, y: Array, negative_slope: float) -> tuple[Array, Array]:
+        """The gradients of sum(g * y) with respect to z and b, where y = leaky_relu(z + b), z (...,C) and b (C,).
+
+        They are those of `leaky_relu_backward` and their `column_sums`.
+        """
+
     def tanh_backward(self, g: Array, y: Array) -> Array:
         """The gradient of sum(g * y) with respect to x, where y = tanh(x): g (1 - y^2)."""
 

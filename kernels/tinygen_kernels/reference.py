@@ -211,6 +211,11 @@ def leaky_relu_backward(g: Array, y: Array, negative_slope: float) -> Array:
     return numpy.where(y <= 0, negative_slope * g if negative_slope else 0, g)
 
 
+def bias_leaky_relu_backward(g: Array, y: Array, negative_slope: float) -> tuple[Array, Array]:
+    g_z = leaky_relu_backward(g, y, negative_slope)
+    return g_z, column_sums(g_z)
+
+
 def dropout(x: Array, p: float, seed: int | Array, first: int = 0) -> Array:
     pairs = numpy.arange(first // 2, -(-(first + x.size) // 2), dtype=numpy.uint64)
     words = numpy.stack(_philox(pairs, int(seed)), axis=1).ravel()[first % 2 :][: x.size].reshape(x.shape)

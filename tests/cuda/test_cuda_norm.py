@@ -61,6 +61,15 @@ def test_column_sums(cuda: Any, dtype: Any, shape: tuple[int, ...], seed: int) -
     expect_sums(cuda, arrays(shape, dtype, seed)[0])
 
 
+@every_dtype
+def test_the_gradients_of_a_bias_and_a_leaky_relu(cuda: Any, dtype: Any) -> None:
+    y, g = arrays((4, 3, 5, 7), dtype, 0)[:2]
+    g_z, g_bias = (result.get() for result in cuda.bias_leaky_relu_backward(on_device(g), on_device(y - 1), 0.2))
+    exact, sums = reference.bias_leaky_relu_backward(g, y - 1, 0.2)
+    numpy.testing.assert_allclose(g_z, exact, rtol=numpy.finfo(dtype).eps)
+    assert (numpy.abs(g_bias - sums) <= 10 * numpy.finfo(dtype).eps * numpy.abs(exact).sum(axis=(0, 1, 2))).all()
+
+
 @pytest.mark.parametrize("rows", [64, 65])
 @pytest.mark.parametrize("blocks", [3, 100])
 def test_sums_of_many_rows(cuda: Any, monkeypatch: pytest.MonkeyPatch, rows: int, blocks: int) -> None:

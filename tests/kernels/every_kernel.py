@@ -79,6 +79,7 @@ def calls(dtype: Any) -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
         x, g = random.standard_normal((2, *shape)).astype(dtype)
         gamma, beta = random.standard_normal((2, shape[-1])).astype(dtype)
         yield reference.column_sums, (x,)
+        yield reference.bias_leaky_relu_backward, (g, x, 0.2)
         yield reference.batch_norm, (x, gamma, beta, 1e-5, 0.2)
         y, mean, var = reference.batch_norm(x, gamma, beta, 1e-5, 0.2)
         yield reference.batch_norm_backward, (g, x, y, gamma, mean, var, 1e-5, 0.2)

@@ -38,6 +38,19 @@ def test_column_sums(dtype: Any, shape: tuple[int, ...], seed: int) -> None:
     assert (numpy.abs(sums - exact) <= max(numpy.finfo(dtype).eps, 1e-12) * numpy.abs(x).sum()).all()
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@settings(deadline=None, max_examples=60)
+@given(shapes | st.sampled_from([(7,), (1, 5), (30, 20, 20, 3), (16, 4096)]), slopes, seeds)
+def test_the_gradients_of_a_bias_and_a_leaky_relu_are_those_of_two_passes(
+    dtype: Any, shape: tuple[int, ...], slope: float, seed: int
+) -> None:
+    """With the same bits: elements are added in the same order."""
+    y, g = arrays(shape, dtype, seed, mean=0)[:2]
+    g_z, g_bias = cpu.bias_leaky_relu_backward(g, y, slope)
+    numpy.testing.assert_array_equal(g_z, cpu.leaky_relu_backward(g, y, slope), strict=True)
+    numpy.testing.assert_array_equal(g_bias, cpu.column_sums(g_z), strict=True)
+
+
 def test_column_sums_of_float32_are_those_of_float64() -> None:
     x = arrays((64, 60, 60, 8), numpy.float32, 0, mean=1000)[0]
     numpy.testing.assert_allclose(cpu.column_sums(x), x.sum(axis=(0, 1, 2), dtype=numpy.float64), rtol=6e-8)

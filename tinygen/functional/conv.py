@@ -46,7 +46,7 @@ from tinygen.backend import Array, array_module
 from tinygen.engine.function import Function
 from tinygen.engine.fused import Fused
 from tinygen.engine.tensor import Tensor
-from tinygen.functional.activation import LeakyReLUGradientFunction, leaky_relu
+from tinygen.functional.activation import biased_gradients, leaky_relu
 from tinygen.functional.selection import where
 from tinygen.functional.shape import concatenate, split, tile
 
@@ -154,8 +154,9 @@ class ConvLeakyReLUFunction(Fused):
         return self.convolution.forward(x, w, bias, self.negative_slope)
 
     def backward(self, g: Tensor, y: Tensor, needs: Sequence[bool], x: Tensor, w: Tensor, bias: Tensor | None) -> tuple[Tensor | None, ...]:
-        g_z = LeakyReLUGradientFunction(y.data, self.negative_slope)(g)
-        return self.convolution.backward(g_z, y, needs, x, w, bias)
+        g_z, to_bias = biased_gradients(g, y, self.negative_slope, needs[2])
+        to_x, to_w, _ = self.convolution.backward(g_z, y, (*needs[:2], False), x, w, bias)
+        return to_x, to_w, to_bias
 
 
 def conv2d(

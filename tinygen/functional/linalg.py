@@ -12,7 +12,7 @@ from tinygen.backend import Array, array_module
 from tinygen.engine.function import Function
 from tinygen.engine.fused import Fused
 from tinygen.engine.tensor import Shape, Tensor, tensor_method
-from tinygen.functional.activation import LeakyReLUGradientFunction, leaky_relu
+from tinygen.functional.activation import biased_gradients, leaky_relu
 from tinygen.functional.shape import reshape, swapaxes
 
 # From so many multiply-adds on, OpenBLAS splits a product among threads, and their number changes
@@ -50,8 +50,8 @@ class DenseFunction(Fused):
         return for_array(x, weight, bias).matmul(x, weight, bias, self.negative_slope)
 
     def backward(self, g: Tensor, y: Tensor, needs: Sequence[bool], x: Tensor, weight: Tensor, bias: Any) -> tuple[Tensor | None, ...]:
-        g_z = g if self.negative_slope == 1 else LeakyReLUGradientFunction(y.data, self.negative_slope)(g)
-        return (*MatMulFunction().backward(g_z, y, needs[:2], x, weight), g_z.sum(axis=0) if needs[2] else None)
+        g_z, to_bias = biased_gradients(g, y, self.negative_slope, needs[2])
+        return (*MatMulFunction().backward(g_z, y, needs[:2], x, weight), to_bias)
 
 
 def _summed(g: Tensor, shape: Shape) -> Tensor:

@@ -23,6 +23,7 @@ from tinygen_kernels.cpu.elementwise import (
 from tinygen_kernels.cpu.norm import (
     batch_norm,
     batch_norm_backward,
+    bias_leaky_relu_backward,
     column_sums,
     group_norm,
     group_norm_backward,

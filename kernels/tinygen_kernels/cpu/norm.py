@@ -32,6 +32,17 @@ def column_sums(x: Array) -> Array:
     return _sums(x.shape[-1], rows, numpy.zeros((1, rows.shape[1])))[0].astype(x.dtype)
 
 
+def bias_leaky_relu_backward(g: Array, y: Array, negative_slope: float) -> tuple[Array, Array]:
+    """One pass over memory for both, where two would take half as long again."""
+    g_z = empty(g.shape, g.dtype)
+    if not g.size:
+        return g_z, numpy.zeros(g.shape[-1], g.dtype)
+    rows = _rows(g)
+    sums = numpy.zeros((_items(rows), rows.shape[1]))
+    launch(_scale_and_add, len(sums), rows, _rows(y), g.dtype.type(negative_slope), _rows(g_z), sums)
+    return g_z, sums.sum(axis=0).reshape(-1, g.shape[-1]).sum(axis=0).astype(g.dtype)
+
+
 def batch_norm(
     x: Array, gamma: Array, beta: Array, eps: float, negative_slope: float, over_all: Average | None = None
 ) -> tuple[Array, Array, Array]:
@@ -202,6 +213,24 @@ def _add_rows(item, x, origin, g, y, slope, sums):
             a, aa = _terms(x, origin, g, y, slope, row, c)
             total[c] += a
             products[c] += aa
+
+
+def _scale_and_add(item, g, y, slope, g_z, sums):
+    here = _rows_of_item(g, item, len(sums))
+    g, y, g_z, total = g[here], y[here], g_z[here], sums[item]
+    for first in range(0, len(g), 4):
+        last = min(first + 4, len(g))
+        for row in range(first, last):
+            for c in range(g.shape[1]):
+                g_z[row, c] = leaky(g[row, c], y[row, c], slope)
+        if last == first + 4:
+            for c in range(g.shape[1]):
+                a, b, d, e = g_z[first, c], g_z[first + 1, c], g_z[first + 2, c], g_z[first + 3, c]
+                total[c] += (numpy.float64(a) + numpy.float64(b)) + (numpy.float64(d) + numpy.float64(e))
+        else:
+            for row in range(first, last):
+                for c in range(g.shape[1]):
+                    total[c] += g_z[row, c]
 
 
 def _normalise(item, x, constants, slope, items, y):

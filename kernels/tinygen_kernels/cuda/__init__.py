@@ -22,6 +22,7 @@ from tinygen_kernels.cuda.elementwise import (
 from tinygen_kernels.cuda.norm import (
     batch_norm,
     batch_norm_backward,
+    bias_leaky_relu_backward,
     column_sums,
     group_norm,
     group_norm_backward,

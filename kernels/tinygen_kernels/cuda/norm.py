@@ -26,7 +26,7 @@ from numba import cuda, float32, int32, uint32
 
 from tinygen_kernels import Array, Average, moments
 from tinygen_kernels.cuda.compiler import device
-from tinygen_kernels.cuda.elementwise import leaky
+from tinygen_kernels.cuda.elementwise import leaky, leaky_relu_backward
 from tinygen_kernels.cuda.last_block import counters, is_last
 from tinygen_kernels.cuda.launch import elementwise, empty, launch, listed, numbers
 
@@ -38,6 +38,11 @@ _MOST = 2048  # blocks along the rows
 
 def column_sums(x: Array) -> Array:
     return _sums(_mean_of_rows, 1, x, count=1)[0] if x.size else cupy.zeros(x.shape[-1], x.dtype)
+
+
+def bias_leaky_relu_backward(g: Array, y: Array, negative_slope: float) -> tuple[Array, Array]:
+    g_z = leaky_relu_backward(g, y, negative_slope)
+    return g_z, column_sums(g_z)
 
 
 def batch_norm(
