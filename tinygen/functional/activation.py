@@ -40,15 +40,6 @@ class LeakyReLUGradientFunction(Function):
         return LeakyReLUGradientFunction(self.y, self.negative_slope)(g)
 
 
-def biased_gradients(g: Tensor, y: Tensor, negative_slope: float, needed: bool) -> tuple[Tensor, Tensor | None]:
-    """The gradients that reach z (..., C) and, if needed, the bias (C,) from g, that of y = leaky_relu(z + bias)."""
-    if needed and negative_slope != 1 and not is_recording():
-        g_z, g_bias = for_array(g.data, y.data).bias_leaky_relu_backward(g.data, y.data, negative_slope)
-        return Tensor(g_z), Tensor(g_bias)
-    to_z = g if negative_slope == 1 else LeakyReLUGradientFunction(y.data, negative_slope)(g)
-    return to_z, to_z.sum(axis=tuple(range(g.ndim - 1))) if needed else None
-
-
 @dataclass(slots=True, eq=False)
 class ELUFunction(Function):
     alpha: float

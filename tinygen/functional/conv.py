@@ -45,8 +45,9 @@ from tinygen_kernels.geometry import output_size, pair, resolve_padding, transpo
 from tinygen.backend import Array, array_module
 from tinygen.engine.function import Function
 from tinygen.engine.fused import Fused
+from tinygen.engine.mode import is_recording
 from tinygen.engine.tensor import Tensor
-from tinygen.functional.activation import biased_gradients, leaky_relu
+from tinygen.functional.activation import LeakyReLUGradientFunction, leaky_relu
 from tinygen.functional.selection import where
 from tinygen.functional.shape import concatenate, split, tile
 
@@ -154,9 +155,11 @@ class ConvLeakyReLUFunction(Fused):
         return self.convolution.forward(x, w, bias, self.negative_slope)
 
     def backward(self, g: Tensor, y: Tensor, needs: Sequence[bool], x: Tensor, w: Tensor, bias: Tensor | None) -> tuple[Tensor | None, ...]:
-        g_z, to_bias = biased_gradients(g, y, self.negative_slope, needs[2])
-        to_x, to_w, _ = self.convolution.backward(g_z, y, (*needs[:2], False), x, w, bias)
-        return to_x, to_w, to_bias
+        if is_recording() or not needs[2]:
+            g_z = LeakyReLUGradientFunction(y.data, self.negative_slope)(g)
+            return self.convolution.backward(g_z, y, needs, x, w, bias)
+        g_z, to_bias = map(Tensor, for_array(g.data, y.data).bias_leaky_relu_backward(g.data, y.data, self.negative_slope))
+        return (*self.convolution.backward(g_z, y, (*needs[:2], False), x, w, bias)[:2], to_bias)
 
 
 def conv2d(

@@ -11,8 +11,9 @@ from tinygen_kernels import for_array
 from tinygen.backend import Array, array_module
 from tinygen.engine.function import Function
 from tinygen.engine.fused import Fused
+from tinygen.engine.mode import is_recording
 from tinygen.engine.tensor import Shape, Tensor, tensor_method
-from tinygen.functional.activation import biased_gradients, leaky_relu
+from tinygen.functional.activation import LeakyReLUGradientFunction, leaky_relu
 from tinygen.functional.shape import reshape, swapaxes
 
 # From so many multiply-adds on, OpenBLAS splits a product among threads, and their number changes
@@ -50,7 +51,10 @@ class DenseFunction(Fused):
         return for_array(x, weight, bias).matmul(x, weight, bias, self.negative_slope)
 
     def backward(self, g: Tensor, y: Tensor, needs: Sequence[bool], x: Tensor, weight: Tensor, bias: Any) -> tuple[Tensor | None, ...]:
-        g_z, to_bias = biased_gradients(g, y, self.negative_slope, needs[2])
+        if self.negative_slope == 1 or is_recording() or not needs[2]:
+            g_z = g if self.negative_slope == 1 else LeakyReLUGradientFunction(y.data, self.negative_slope)(g)
+            return (*MatMulFunction().backward(g_z, y, needs[:2], x, weight), g_z.sum(axis=0) if needs[2] else None)
+        g_z, to_bias = map(Tensor, for_array(g.data, y.data).bias_leaky_relu_backward(g.data, y.data, self.negative_slope))
         return (*MatMulFunction().backward(g_z, y, needs[:2], x, weight), to_bias)
 
 

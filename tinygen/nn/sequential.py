@@ -16,7 +16,8 @@ class Sequential(Module):
     """The layers one after the other.
 
     A ReLU or LeakyReLU behind a Dense, Conv2D, ConvTranspose2D or BatchNorm is computed in the same
-    pass over memory, to the same bits. Listeners hear of the two as one layer, the first, of which the
+    pass over memory, to the same bits. So are their gradients, but the sum that is the gradient of a
+    bias may be rounded differently. Listeners hear of the two as one layer, the first, of which the
     second is an input. `model[i]` is a layer, and `model[i:j]` is a Sequential of the same layers.
     Raises TypeError if a layer is not a Module.
     """

@@ -80,11 +80,10 @@ def adam(p: Arrays, g: Arrays, m: Arrays, v: Arrays, constants: Array) -> None:
 
 
 def _update(kernel: Callable[..., None], arrays: Arrays, *others: Any) -> None:
-    """Launch a kernel that writes to the arrays. What it writes to a copy that `flat` has made comes back to the array."""
     moved = [flat(array) for array in arrays]
     launch(kernel, _items(moved[0]), *moved, *others)
     for array, elements in zip(arrays, moved, strict=True):
-        if elements.base is None:
+        if elements.base is None:  # `flat` has made a copy
             array[...] = elements.reshape(array.shape)
 
 
