@@ -1,5 +1,5 @@
 # mypy: allow-untyped-defs
-"""Sums per channel (over all axes but the last), batch and group norm, and the deviation in a batch.
+"""Sums per channel (over all axes but the last), the gradient of a bias, norms, and the deviation in a batch.
 
 Batch norm takes one pass for the sums and one for the result. Sums are in double precision. Four
 rows are added together before they are added to the sums. So the sums are read and written a
