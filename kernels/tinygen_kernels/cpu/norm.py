@@ -218,7 +218,7 @@ def _add_rows(item, x, origin, g, y, slope, sums):
 def _scale_and_add(item, g, y, slope, g_z, sums):
     here = _rows_of_item(g, item, len(sums))
     g, y, g_z, total = g[here], y[here], g_z[here], sums[item]
-    for first in range(0, len(g), 4):
+    for first in range(0, len(g), 4):  # Numba makes vector instructions of two loops, but not of one that does both
         last = min(first + 4, len(g))
         for row in range(first, last):
             for c in range(g.shape[1]):

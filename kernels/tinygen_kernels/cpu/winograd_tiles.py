@@ -16,6 +16,7 @@ from tinygen_kernels.cpu.simd import VECTORS
 from tinygen_kernels.cpu.vector import int64, intrinsic
 from tinygen_kernels.cpu.winograd_matrices import ALGORITHMS, F
 
+_HALVES = numpy.array([[0.5, 0.5], [0.5, -0.5]])  # times two rows that are alike: the even part and the odd one
 _RESULTS = 18  # vectors of one group: more would not fit into 32 registers, and fewer would have pixels loaded more often
 
 
@@ -130,9 +131,6 @@ def _product(tile, matrix, values):
 def _alike(rows):
     """The numbers i for which rows i and i + 1 are alike: of equal sizes, with some equal signs and some unequal ones."""
     return [i for i, (a, b) in enumerate(itertools.pairwise(rows)) if (abs(a) == abs(b)).all() and (a * b).min() < 0 < (a * b).max()]
-
-
-_HALVES = numpy.array([[0.5, 0.5], [0.5, -0.5]])  # of rows that are alike, the even part and the odd one
 
 
 def _sum_and_difference(tile, a, b):
