@@ -218,7 +218,8 @@ def _convolve(worker, images, kernels, table, starts, number, stride, bias, slop
                 row, column = side * read_step * i + starts[outer, inner, 0], side * read_step * j + starts[outer, inner, 1]
                 to = t * patch_pitch + inner * channels
                 patch_tile(images[n], row, column, read_step, height, width, channels, zeros, number, own_patches, to, patch_plane)
-        # The products also prefetch the pixels of the next block, and those that this one will write, unless they are of one phase only.
+        # The products also prefetch the pixels of the next block, and those that this one will write,
+        # unless they are of one phase only.
         calls = planes * strips * ((used + PIXELS - 1) // PIXELS)
         read_next, read_share = to_prefetch(images, first + _TILES * len(patches), tiles, _TILES, calls)
         write_next, write_share = to_prefetch(result, first, tiles, _TILES, calls if len(starts) == 1 else 0)

@@ -19,8 +19,8 @@ channels. A wide slice shares the transform of a patch among more outputs, and t
 stays near the core. With few items, there are also partial sums, each over consecutive tiles, so that
 threads work without waiting for each other. The number of items depends on shapes alone, and
 partial sums are added in the same order. If there are fewer than four items, the direct kernel is
-taken, which divides its work more finely. Otherwise F(4x4, 3x3) takes 0.5 to 0.8 of its time, and
-F(4x4, 2x2) 0.7 to 0.9 (Zen 4).
+taken, which divides its work more finely. Otherwise F(4x4, 3x3) takes 0.4 to 0.8 of its time, and
+F(4x4, 2x2) 0.6 to 0.9 (Zen 4).
 """
 
 import functools
@@ -124,8 +124,8 @@ def _sum(worker, x, y, starts, stride, number, zeros, offsets, pairs, taken, pat
                 spread_tile(y[n], row, column, rows, columns, outputs, first_output, length, zeros, number, own_spreads, to, spread_plane)
                 row, column, to = stride * row + top, stride * column + left, t * patch_pitch
                 patch_tile(x[n], row, column, stride, height, width, channels, zeros, number, own_patches, to, patch_plane)
-            # The products also prefetch the pixels of the next block, unless it reads those of one phase only. The
-            # channels of y outside of this slice are those of another item.
+            # The products also prefetch the pixels of the next block, unless it reads those of one phase
+            # only. The channels of y outside of this slice are those of another item.
             calls = len(total) * strips * (offsets.size // _ROWS) if phases == 1 else 0
             x_next, x_share = to_prefetch(x, first + _TILES, tiles, _TILES, calls)
             y_next, y_share = to_prefetch(y, first + _TILES, tiles, _TILES, calls)
