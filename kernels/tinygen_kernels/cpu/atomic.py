@@ -13,6 +13,8 @@ from numba.core import cgutils, targetconfig
 from numba.core.callconv import RETCODE_USEREXC, Status
 from numba.extending import intrinsic
 
+from tinygen_kernels.cpu.compiled import PartCompiler
+
 _address = ir.IntType(64)
 _code = ir.FunctionType(_address, [_address])
 # The processor's instruction for a loop that waits, and its argument.
@@ -88,7 +90,8 @@ def _compile(context, builder, function, arguments):
     packed = inside.load(inside.inttoptr(code.args[0], context.get_value_type(arguments).as_pointer()))
     signature = types.none(*arguments.types)
     flags = targetconfig.ConfigStack().top().copy()
-    compiled = context.compile_subroutine(inside, function, signature, flags=flags)
+    compiled = PartCompiler(context.typing_context, context, None, signature.args, signature.return_type, flags, {}).compile_extra(function)
+    context.active_code_library.add_linking_library(compiled.library)
     status, _ = context.call_internal_no_propagate(inside, compiled.fndesc, signature, cgutils.unpack_tuple(inside, packed))
     exception = inside.ptrtoint(status.excinfoptr, _address)
     inside.ret(inside.select(status.is_error, exception, _address(0)))

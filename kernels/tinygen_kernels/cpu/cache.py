@@ -62,4 +62,4 @@ class Cache(FunctionCache):
 
 @functools.cache  # so once in a process
 def _tell_of_compiling() -> None:
-    print("tinygen: compiling the CPU kernels for this machine, which takes the first run about half a minute", file=sys.stderr)
+    print("tinygen: compiling the CPU kernels for this machine, which takes the first run about a quarter of a minute", file=sys.stderr)
