@@ -15,7 +15,6 @@ from contextlib import ExitStack, contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
-from unittest.mock import patch
 
 import numpy
 
@@ -68,11 +67,14 @@ def take(name: str, device: str) -> Taken:
     def run(training: Training) -> None:
         raise Taken(training)
 
+    original, Training.run = Training.run, run  # type: ignore[assignment, method-assign]
     try:
-        with redirect_stdout(StringIO()), patch.object(Training, "run", run):
+        with redirect_stdout(StringIO()):
             example.main(get_type_hints(example.main)["options"](batch_size=BATCH, device=device))
     except Taken as taken:
         return taken
+    finally:
+        Training.run = original  # type: ignore[method-assign]
     raise ValueError(f"{example_file(name)} starts no Training")
 
 
