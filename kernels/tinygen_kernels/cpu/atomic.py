@@ -90,7 +90,9 @@ def _compile(context, builder, function, arguments):
     packed = inside.load(inside.inttoptr(code.args[0], context.get_value_type(arguments).as_pointer()))
     signature = types.none(*arguments.types)
     flags = targetconfig.ConfigStack().top().copy()
-    compiled = PartCompiler(context.typing_context, context, None, signature.args, signature.return_type, flags, {}).compile_extra(function)
+    # Numba's `compile_subroutine` would take the functions of two kernels with the same parameters for one.
+    compiler = PartCompiler(context.typing_context, context, None, signature.args, signature.return_type, flags, {})
+    compiled = compiler.compile_extra(function)
     context.active_code_library.add_linking_library(compiled.library)
     status, _ = context.call_internal_no_propagate(inside, compiled.fndesc, signature, cgutils.unpack_tuple(inside, packed))
     exception = inside.ptrtoint(status.excinfoptr, _address)
