@@ -37,10 +37,10 @@ class _Part(JITCodeLibrary):
         return self  # for Numba calls library.codegen.set_env
 
     def set_env(self, name: str, environment: Any) -> None:
-        """Define the variable that holds the environment, which `print` and exceptions need, since no machine code here does."""
+        """Set the variable with what `print` and exceptions need. It is defined here, since a part has no machine code of its own."""
         codegen: Any = self._codegen
         if not codegen._engine.is_symbol_defined(name):
-            module = llvm.parse_assembly(f'@"{name}" = common global i8* null')
+            module = llvm.parse_assembly(f'@"{name}" = common global ptr null')
             module.data_layout = codegen._data_layout
             codegen._engine.add_module(module)
         codegen._engine.finalize_object()
