@@ -4,7 +4,7 @@ VENV := .venv/bin
 .PHONY: train results remedies test test-gpu-path gpu-check lint clean
 
 train: .venv/.done  ## train a DCGAN on Fashion-MNIST, or go on with the run that is there
-	$(VENV)/python examples/dcgan.py $(if $(wildcard runs/dcgan/checkpoint.safetensors),--resume)
+	$(VENV)/python examples/dcgan.py --graph $(if $(wildcard runs/dcgan/checkpoint.safetensors),--resume)
 
 results: .venv/.done  ## train and judge every example, or go on with those that are not finished, and write examples/results/README.md
 	$(VENV)/python examples/results/make_results.py

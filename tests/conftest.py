@@ -1,10 +1,16 @@
+import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
+import tinygen_kernels
+from device_arrays import STAND_IN, need
 from image_files import write_idx
 
+from tinygen import backend
 from tinygen.backend import to_device
 from tinygen.command_line import UsageError
 from tinygen.data import load_fashion_mnist, load_names, load_text
@@ -18,6 +24,45 @@ def device(request: pytest.FixtureRequest) -> str:
     except UsageError as reason:
         pytest.skip(str(reason))
     return request.param
+
+
+@pytest.fixture(scope="session")
+def cuda_kernels() -> types.ModuleType:
+    """tinygen_kernels.cuda. The test is skipped if there is neither a GPU nor its stand-in."""
+    need("cuda")
+    from tinygen_kernels import cuda
+
+    return cuda
+
+
+@pytest.fixture
+def fast_kernels(cuda_kernels: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the stand-in, the CPU's kernels replace the simulated ones, which are slow."""
+    if STAND_IN in sys.modules:
+        from tests.stand_in.kernels import cpu_kernels
+
+        monkeypatch.setattr(tinygen_kernels, "cuda", cpu_kernels())
+
+
+@pytest.fixture
+def fast_device(device: str, request: pytest.FixtureRequest) -> str:
+    """Each device in turn, with `fast_kernels`."""
+    if device != "cpu":
+        request.getfixturevalue("fast_kernels")
+    return device
+
+
+@pytest.fixture
+def replays(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of arrays of each replay."""
+    found: list[int] = []
+
+    def counting(call: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda captured, *arguments: (found.append(len(arguments)), call(captured, *arguments))[1]
+
+    for captured in (backend.Captured, backend.CapturedOnHost):
+        monkeypatch.setattr(captured, "__call__", counting(captured.__call__))
+    return found
 
 
 @pytest.fixture(scope="module")

@@ -227,8 +227,12 @@ def array_module(x: Array) -> ModuleType:
 
     Raises TypeError if x is not an array of either.
     """
-    if isinstance(x, _HOST):
+    if type(x) is numpy.ndarray:  # the usual case, and the fastest test
         return numpy
+    if isinstance(x, _HOST):
+        from tinygen_kernels import recording
+
+        return recording.module if recording.current() else numpy
     if not hasattr(type(x), "__cuda_array_interface__"):
         raise TypeError(f"takes arrays of NumPy or CuPy, got {type(x).__name__} {x!r}")
     return importlib.import_module("cupy")
@@ -244,12 +248,12 @@ def for_array(x: Array, *others: Array | None) -> Kernels:
     has an unknown value.
     """
     kernels: Any
-    module = array_module(x)
+    array_module(x)  # refuses what is no array
     for other in others:
         if other is not None and other.device != x.device:
             devices = ", ".join(str(array.device) for array in (x, *others) if array is not None)
             raise ValueError(f"the kernels take arrays of one device, not of {devices}")
-    if module is numpy:
+    if isinstance(x, _HOST):
         kernels = _host_kernels()
     else:
         device: Any = x.device  # CuPy's

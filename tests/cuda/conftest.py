@@ -1,22 +1,9 @@
 import sys
 import types
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-import tinygen_kernels
-from device_arrays import STAND_IN, make_results_full_of_nan, need
-
-from tinygen import backend
-
-
-@pytest.fixture(scope="session")
-def cuda_kernels() -> types.ModuleType:
-    """tinygen_kernels.cuda. The test is skipped if there is neither a GPU nor its stand-in."""
-    need("cuda")
-    from tinygen_kernels import cuda
-
-    return cuda
+from device_arrays import STAND_IN, make_results_full_of_nan
 
 
 @pytest.fixture(scope="module")
@@ -46,15 +33,6 @@ def waits(cuda_kernels: types.ModuleType) -> list[str]:
 
 
 @pytest.fixture
-def fast_kernels(cuda_kernels: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the stand-in, the CPU's kernels replace the simulated ones, which are slow."""
-    if STAND_IN in sys.modules:
-        from tests.stand_in.kernels import cpu_kernels
-
-        monkeypatch.setattr(tinygen_kernels, "cuda", cpu_kernels())
-
-
-@pytest.fixture
 def planned_as_for_a_gpu(cuda_kernels: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Convolutions are divided into blocks as on a GPU. The simulator is too slow to run these."""
     from tinygen_kernels.cuda import conv, products
@@ -64,17 +42,3 @@ def planned_as_for_a_gpu(cuda_kernels: types.ModuleType, monkeypatch: pytest.Mon
     conv._plan.cache_clear()
     yield
     conv._plan.cache_clear()
-
-
-@pytest.fixture
-def replays(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The number of arrays of each replay."""
-    found: list[int] = []
-    call = backend.Captured.__call__
-
-    def counted(self: backend.Captured, *arguments: Any) -> Any:
-        found.append(len(arguments))
-        return call(self, *arguments)
-
-    monkeypatch.setattr(backend.Captured, "__call__", counted)
-    return found

@@ -1,33 +1,22 @@
 """The examples on a GPU: the CPU's losses, a host that seldom waits, and by a CUDA graph the same bits."""
 
-import importlib
 import io
-import json
 import sys
-import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from device_arrays import STAND_IN
-from numpy.testing import assert_allclose, assert_array_equal
+from few_steps import expect_replayed, log_of
+from numpy.testing import assert_allclose
 from repository import EXAMPLES
 from tqdm import tqdm
 
 from tinygen.data import Loader
-from tinygen.saving.run_folder import read_run
 from tinygen.training import finish, loop
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("fast_kernels")]
-
-# Networks that generate step by step take minutes otherwise, and twelve steps are too few for a
-# generator that seldom steps.
-SMALL = {name: {"width": 8, "steps": 2} for name in ("flow", "diffusion", "superresolution")}
-SMALL["wgan"] = {"critic_steps": 2}
-
-# Their hosts draw labels or codes that steer the step, which a graph would repeat.
-STEERED = {"infogan"}
 
 
 @pytest.fixture
@@ -90,13 +79,8 @@ def test_an_example_on_the_cpu_on_the_gpu_and_replayed(
     capsys: Any,
 ) -> None:
     monkeypatch.setattr(finish, "GENERATED", 10)
-    main = importlib.import_module(example).main
-    make_options = typing.get_type_hints(main)["options"]
-    few = {"epochs": 1, "batch_size": 8, "data": few_data(example), **SMALL.get(example, {})}  # 12 steps
-    logs = []
-    for name, options in {"cpu": {"device": "cpu"}, "cuda": {"device": "cuda"}, "graph": {"device": "cuda", "graph": True}}.items():
-        main(make_options(out=tmp_path / name, **few, **options))
-        logs.append({**json.loads((tmp_path / name / "log.jsonl").read_text()), "seconds": 0})
+    runs = {"cpu": {"device": "cpu"}, "cuda": {"device": "cuda"}, "graph": {"device": "cuda", "graph": True}}
+    logs = [log_of(example, few_data(example), tmp_path / name, **options) for name, options in runs.items()]
     on_cpu, on_cuda, by_graph = logs
 
     # Here all agree to 5e-5. Later steps are not compared: rounding grows, to as much as 20% in the twelfth.
@@ -109,11 +93,4 @@ def test_an_example_on_the_cpu_on_the_gpu_and_replayed(
         assert waits_of_epochs[:2] == [[], ["get", "get"]]  # after the tenth step and at the end
 
     assert by_graph == on_cuda
-    eager, replayed = (read_run(tmp_path / name / "checkpoint.safetensors") for name in ("cuda", "graph"))
-    for part, state in eager.parts.items():
-        for name, array in state.items():
-            assert_array_equal(replayed.parts[part][name], array, err_msg=f"{part}.{name}")
-    assert_array_equal(replayed.random, eager.random)
-    told = "without replays" in capsys.readouterr().out
-    of_each_kind = 6 if example == "wgan" else 9  # of 12 steps: the generator's is in every other one
-    assert (told, len(replays)) == ((True, 1) if example in STEERED else (False, of_each_kind))
+    expect_replayed(example, capsys.readouterr().out, replays, tmp_path / "cuda", tmp_path / "graph")

@@ -14,7 +14,8 @@ from op_table import CONSTANTS, OPS, Arguments
 from tinygen_kernels.geometry import output_size
 
 import tinygen.functional as F
-from tinygen import no_grad
+from tinygen import Tensor, manual_seed, no_grad
+from tinygen.backend import CapturedOnHost
 from tinygen.functional.conv import Conv2DWeightFunction
 from tinygen.testing import adjoint_check, gradcheck, gradgradcheck, tensors
 
@@ -96,6 +97,25 @@ def test_backward_is_the_adjoint(op: Op, data: st.DataObject) -> None:
     example = data.draw(op.examples())
     x, *others = example.tensors()
     adjoint_check(lambda x: example.function(x, *others), x)
+
+
+@every_op
+@modest
+@given(data=st.data())
+def test_a_replay_computes_the_same_bits_from_other_numbers(op: Op, data: st.DataObject) -> None:
+    example = data.draw(op.examples())
+
+    def to_second_order(*arrays: numpy.ndarray) -> list[Tensor]:
+        return derivatives(example.function, [Tensor(array, requires_grad=True) for array in arrays])
+
+    arrays = [x.data for x in example.tensors("float32")]
+    captured = CapturedOnHost(to_second_order, [numpy.array(numpy.flip(array)) for array in arrays])
+    results = []
+    for function in (captured, to_second_order):
+        manual_seed(0)
+        results.append(function(*arrays))
+    for replayed, computed in zip(*results, strict=True):
+        assert_array_equal(replayed.numpy(), computed.numpy(), strict=True)
 
 
 @every_op

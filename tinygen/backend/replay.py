@@ -1,17 +1,21 @@
-"""Operations on a GPU that are recorded once and then run again as a whole: a CUDA graph.
+"""Operations that are recorded once and then done again as a whole, without the Python that led to them.
 
-Python takes some microseconds to start an operation, and a step of training has hundreds of
-operations, many of which take less on a GPU. The operations of a step are the same every time. So
-the GPU's driver can record them, with the addresses of all arrays, instead of running them, and run
-them all later by one command. Python then only prepares what comes from the host: it draws the
-noise, counts the steps, and copies both to the arrays in which the recorded operations find them.
+Python takes some tens of microseconds to start an operation, and a step of training has hundreds of
+operations, many of which take less. The operations of a step are the same every time. So they can be
+recorded, with the addresses of all arrays. Python then only prepares what comes from the host: it
+draws the noise, counts the steps, and copies both to the arrays in which the operations find them.
 
     captured = Captured(function, (x,))     # records function(x), and does it
     y = captured.result                     # the arrays that the function returned
     captured(x)                             # does it again, with other numbers in x: y changes
 
+On a GPU the driver records the operations instead of running them, as a CUDA graph, and runs all of
+them by one command. On a CPU, `CapturedOnHost` records the calls of NumPy and of the compiled kernels
+(`tinygen_kernels.recording`).
+
 What comes from the host goes through `from_host` and `on_host`, here and everywhere in tinygen, so
-that a recording sees it. All other numbers of the host are what they were when they were recorded.
+that a recording sees it. Arrays that are no arguments, such as an optimiser's state, go through
+`watched`. All other numbers of the host are what they were when they were recorded.
 """
 
 import importlib
@@ -24,13 +28,14 @@ from typing import Any
 
 import numpy
 from tinygen_kernels import Array
+from tinygen_kernels.recording import Recording
 
 
 class _Captures(threading.local):
     """The one in progress in this thread, if there is one."""
 
     def __init__(self) -> None:
-        self.open: list[_Capture] = []
+        self.open: list[_Capture | _HostCapture] = []
 
 
 _captures = _Captures()
@@ -38,6 +43,8 @@ _captures = _Captures()
 
 class _Capture:
     """What the host has to do at each replay, and what it has to copy before the first one."""
+
+    on_host = False
 
     def __init__(self, xp: Any) -> None:
         self.xp = xp
@@ -59,17 +66,43 @@ class _Capture:
         self.actions.append(lambda: _fill(there, make()))
         return there
 
-    @contextmanager
-    def in_progress(self) -> Iterator[None]:
-        _captures.open.append(self)
-        try:
-            yield
-        finally:
-            _captures.open.pop()
+    def watched(self, array: Array) -> Array:
+        return array  # which a CUDA graph need not be told
 
 
-def capturing() -> _Capture | None:
+class _HostCapture:
+    """On a CPU, the host does what it has to do in the midst of the recorded calls."""
+
+    on_host = True
+
+    def __init__(self, recording: Recording) -> None:
+        self.actions, self.watched = recording.calls, recording.watched
+
+    def constant(self, values: numpy.ndarray) -> Array:
+        return self.watched(values.copy())
+
+    def given(self, make: Callable[[], numpy.ndarray]) -> Array:
+        values = numpy.array(make())
+        self.actions.append(lambda: values.__setitem__(..., make()))
+        return self.watched(values)
+
+
+@contextmanager
+def _in_progress(capture: _Capture | _HostCapture) -> Iterator[None]:
+    _captures.open.append(capture)
+    try:
+        yield
+    finally:
+        _captures.open.pop()
+
+
+def capturing() -> _Capture | _HostCapture | None:
     return _captures.open[-1] if _captures.open else None
+
+
+def watched(array: Array) -> Array:
+    """The array, as one whose operations a recording sees."""
+    return capture.watched(array) if (capture := capturing()) else array
 
 
 def on_host(action: Callable[[], object]) -> None:
@@ -83,7 +116,7 @@ class Captured:
     """The operations of function(*arguments) on the current GPU, which are done now and at each call.
 
     The function must do the same operations every time, and wait for none of them. It may read and
-    write only arrays that stay where they are. `result` is what it returned.
+    write only arrays that stay where they are. `result` is what it returned, and `anew` the function.
 
     Raises what CuPy raises where the function does what cannot be recorded, such as reading a number
     from the GPU.
@@ -94,10 +127,10 @@ class Captured:
         self._device = cupy.cuda.Device()
         self._pool = cupy.cuda.MemoryPool(partial(_keep, []))  # of the recorded arrays alone
         cupy.get_default_memory_pool().free_all_blocks()  # so that there is memory for this one
-        self._arguments = [argument.copy() for argument in arguments]
+        self.anew, self._arguments = function, [argument.copy() for argument in arguments]
         stream, capture = cupy.cuda.Stream(non_blocking=True), _Capture(cupy)
         self._recorded_on = stream  # so that no later stream gets its handle, by which kernels in the graph have chosen their counters
-        with cupy.cuda.using_allocator(self._pool.malloc), stream, capture.in_progress():
+        with cupy.cuda.using_allocator(self._pool.malloc), stream, _in_progress(capture):
             stream.begin_capture()
             try:
                 self.result = function(*self._arguments)
@@ -127,6 +160,31 @@ class Captured:
         if not sys.is_finalizing():  # when CuPy is being taken down, and all memory is given back anyway
             with self._device:
                 self._pool.free_all_blocks()
+
+
+class CapturedOnHost:
+    """What `Captured` is on a GPU, on the CPU.
+
+    Raises RuntimeError where the function does what cannot be recorded, such as reading a number.
+    """
+
+    def __init__(self, function: Callable[..., Any], arguments: Sequence[Array]) -> None:
+        self._function, self._arguments, self._recording = function, [argument.copy() for argument in arguments], Recording()
+        self.result = self._recorded(self._recording, *self._arguments)
+
+    def _recorded(self, recording: Recording, *arguments: Array) -> Any:
+        with recording, _in_progress(_HostCapture(recording)):
+            return self._function(*map(recording.watched, arguments))
+
+    def anew(self, *arguments: Array) -> Any:
+        """function(*arguments) without a replay, but in the memory of the recording."""
+        return self._recorded(Recording(self._recording), *arguments)
+
+    def __call__(self, *arguments: Array) -> Any:
+        for own, argument in zip(self._arguments, arguments, strict=True):
+            own[...] = argument
+        self._recording.replay()
+        return self.result
 
 
 def _keep(blocks: list[Any], size: int) -> Any:

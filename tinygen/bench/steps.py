@@ -25,7 +25,7 @@ from tinygen.bench.protocol import Call, Protocol, busy_processes, process, tabl
 from tinygen.command_line import UsageError
 
 EXAMPLES = ("cnn", "dcgan", "vae")
-OURS, GRAPH = "tinygen", "tinygen --graph"  # the second one replays a CUDA graph
+OURS, GRAPH = "tinygen", "tinygen --graph"  # the second one replays a recorded step
 ENGINES = {"torch NCHW": "NCHW", "torch channels_last": "channels_last"}
 BATCH = 64
 _WARM_UP = 3
@@ -157,8 +157,7 @@ def main(protocols: Sequence[Protocol], repeats: int, with_torch: bool, busy: in
     """Time all examples by each protocol, and print a table for each; with `busy`, also beside so many busy processes."""
     for name in EXAMPLES:
         example_file(name)
-    ours = [OURS] if protocols[0].device == "cpu" else [OURS, GRAPH]
-    engines = [*ours, *ENGINES] if with_torch else ours
+    engines = [OURS, GRAPH, *ENGINES] if with_torch else [OURS, GRAPH]
     if with_torch:
         with process(Protocol(1, wall_clock=False)) as worker:
             for name in EXAMPLES:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy
 
-from tinygen.backend import Array, array_module, device_of, to_device
+from tinygen.backend import Array, array_module, capturing, device_of, to_device
 from tinygen.engine.function import Function
 from tinygen.engine.tensor import Shape, Tensor, array_of, tensor_method
 from tinygen.functional.conversion import numeric_dtype
@@ -64,8 +64,8 @@ def _sums_by_position(positions: Array, values: Array, size: int) -> Array:
     each run is the sum of the run.
     """
     xp = array_module(values)
-    if xp is numpy:
-        return numpy.bincount(positions, values, size).astype(values.dtype)
+    if isinstance(values, numpy.ndarray):
+        return xp.bincount(positions, values, size).astype(values.dtype)
     order = positions.argsort()
     positions, values = positions[order], values[order]
     step = 1
@@ -118,7 +118,7 @@ def checked_labels(name: str, labels: Any, classes: int) -> Array:
         array = numpy.asarray(array, None if numpy.size(array) else numpy.int64)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name}: labels must be integers, got {array.dtype}; the classes count from 0, say labels.astype('int64')")
-    if device_of(array) == "cpu" and array.size and not 0 <= int(array.min()) <= int(array.max()) < classes:
+    if device_of(array) == "cpu" and not capturing() and array.size and not 0 <= int(array.min()) <= int(array.max()) < classes:
         raise ValueError(f"{name}: labels from {array.min()} to {array.max()}, but {classes} classes count from 0 to {classes - 1}")
     return array
 

@@ -149,7 +149,8 @@ class Optimizer:
             array = p.writable(f"{type(self).__name__}.step")
             if any(backend.device_of(array) != p.device for array in self.state[i].values()):
                 self.state[i] = {slot: backend.to_device(array, p.device) for slot, array in self.state[i].items()}
-            moves.append((array, g.data, self.updates[i], self.state[i]))
+            state = {slot: backend.watched(own) for slot, own in self.state[i].items()}
+            moves.append((backend.watched(array), g.data, self.updates[i], state))
         self.update_all(moves)
         self._now = {}  # its keys refer to this optimiser
 

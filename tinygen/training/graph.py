@@ -1,10 +1,9 @@
-"""A step of training as a CUDA graph: recorded once, and then done again by one command of the host."""
+"""A step of training, recorded once and then done again without its Python: on a GPU, as a CUDA graph."""
 
+import hashlib
 from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import Any
-
-import numpy
 
 from tinygen import backend
 from tinygen.backend import Array
@@ -26,16 +25,14 @@ class GraphStep:
     the host changes later must not be given to it. Calls are counted over batches of the first one's
     size; others are not replayed.
 
-    Raises UsageError where the device is a CPU and where CUDA refuses to record the step.
+    Raises UsageError where the step cannot be recorded, because it reads a number of an array.
     """
 
     def __init__(self, step: Callable[..., Mapping[str, Any]], parts: Mapping[str, Any], device: str) -> None:
-        if device == "cpu":
-            raise UsageError("--graph replays the operations of a GPU: give it with --device cuda")
-        self._step, self._parts = step, parts
+        self._step, self._parts, self._captures = step, parts, backend.CapturedOnHost if device == "cpu" else backend.Captured
         self._modules = [part for part in parts.values() if isinstance(part, Module)]
         self._calls = 0
-        self._captured: backend.Captured | None = None
+        self._captured: backend.Captured | backend.CapturedOnHost | None = None
         self._shapes: list[Any] = []
         self._places: list[tuple[Tensor, Array]] = []  # where the arrays of the modules were recorded
 
@@ -72,27 +69,39 @@ class GraphStep:
     def _record(self, batch: tuple[Array, ...]) -> Mapping[str, Any]:
         self._places = self._tensors()
         try:
-            self._captured = backend.Captured(self._in_place, batch)
+            self._captured = self._captures(self._watched, batch)
         except Exception as error:
-            if "captur" not in str(error):  # CUDA's word, in all of its refusals
+            if "captur" not in str(error):  # the word of all refusals, CUDA's and ours
                 raise
             raise UsageError(f"--graph: this step cannot be recorded, so leave it out: {error}".replace("\n", " ")) from error
         return self._captured.result
 
+    def _watched(self, *batch: Array) -> Mapping[str, Any]:
+        """The step, while a recording sees what is computed with the arrays of the modules."""
+        for t, array in self._places:
+            t.data = backend.watched(array)
+        try:
+            return self._in_place(*batch)
+        finally:
+            for t, array in self._places:
+                t.data = array
+
     def _compare(self, batch: tuple[Array, ...]) -> Mapping[str, Any]:
         assert self._captured is not None
-        before, random = self._state(), backend.random_state()
-        replayed = _bits(self._captured(*batch)), self._state(), backend.random_state()
+        before, random = {name: part.state_dict() for name, part in self._parts.items()}, backend.random_state()
+        replayed = self._digest(self._captured(*batch))
         for name, part in self._parts.items():
             part.load_state_dict(before[name])
         backend.set_random_state(random)
-        numbers = self._in_place(*batch)
-        if not _same(replayed, (_bits(numbers), self._state(), backend.random_state())):
+        numbers = self._captured.anew(*batch)
+        if replayed != self._digest(numbers):
             self._give_up()
         return numbers
 
-    def _state(self) -> dict[str, dict[str, numpy.ndarray]]:
-        return {name: part.state_dict() for name, part in self._parts.items()}
+    def _digest(self, numbers: Mapping[str, Any]) -> list[bytes]:
+        """Digests of the state and the numbers, part by part: copies of all of it would take three times the memory."""
+        random = backend.random_state()
+        return [_digest(numbers), _digest(random), *(_digest(part.state_dict()) for part in self._parts.values())]
 
 
 class GraphSteps:
@@ -113,17 +122,13 @@ def _shapes(batch: tuple[Array, ...]) -> list[Any]:
     return [(array.shape, array.dtype) for array in batch]
 
 
-def _bits(numbers: Mapping[str, Any]) -> dict[str, numpy.ndarray]:
-    return {
-        name: backend.to_device(array_of(value), "cpu") if isinstance(value, Tensor) or hasattr(value, "dtype") else numpy.asarray(value)
-        for name, value in numbers.items()
-    }
-
-
-def _same(a: Any, b: Any) -> bool:
-    """Whether two structures of arrays have the same bits."""
-    if isinstance(a, numpy.ndarray):
-        return a.shape == b.shape and a.tobytes() == b.tobytes()
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
-    return len(a) == len(b) and all(map(_same, a, b))
+def _digest(value: Any) -> bytes:
+    """The digest of a number, an array, or a mapping or sequence of them."""
+    if isinstance(value, Mapping):
+        return _digest([part for pair in value.items() for part in pair])
+    if isinstance(value, list | tuple):
+        return hashlib.sha256(b"".join(map(_digest, value))).digest()
+    if isinstance(value, Tensor) or hasattr(value, "dtype"):
+        value = backend.to_device(array_of(value), "cpu")
+        return _digest((str(value.dtype), str(value.shape), value.tobytes()))
+    return hashlib.sha256(value if isinstance(value, bytes) else repr(value).encode()).digest()

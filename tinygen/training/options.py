@@ -66,7 +66,7 @@ class RunOptions:
     device: str = "cpu"
     """where to compute: "cpu", "cuda", "cuda:1", ...; "auto" is "cuda" if there is a GPU"""
     graph: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """on a GPU: record a step once as a CUDA graph and replay it, so that Python no longer starts each operation"""
+    """record a step once and replay it, on a GPU as a CUDA graph, so that Python no longer starts each operation"""
     checkpoint_minutes: Positive[float] = 10
     """time between checkpoints within an epoch; there is one after each epoch, too"""
     tensorboard: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False

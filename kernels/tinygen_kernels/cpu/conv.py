@@ -72,7 +72,7 @@ import numpy
 from tinygen_kernels import Array, Padding, Pair
 from tinygen_kernels.cpu import winograd, winograd_weight
 from tinygen_kernels.cpu.elementwise import leaky_relu
-from tinygen_kernels.cpu.memory import empty, flat
+from tinygen_kernels.cpu.memory import contiguous, empty, flat
 from tinygen_kernels.cpu.panels import add, as_panels, copy, strip_count
 from tinygen_kernels.cpu.parallel import launch
 from tinygen_kernels.cpu.plan import FEW_CHANNELS, Window, by_rows, gather_plan, product_table
@@ -113,7 +113,7 @@ def conv2d_weight(x: Array, y: Array, size: Pair, stride: Pair, padding: Padding
     shape = *size, x.shape[3], y.shape[3]
     rotated = _rotated_padding(shape, stride, padding, dilation)
     if rotated:
-        return numpy.ascontiguousarray(_rotated(conv2d_weight(y, x, size, stride, rotated, dilation)))
+        return contiguous(_rotated(conv2d_weight(y, x, size, stride, rotated, dilation)))
     window = size, stride, padding, dilation
     f = winograd_weight.choice(x, y, window)
     if f:
@@ -211,7 +211,7 @@ def _overlapped(y: Array, w: Array, bias: Array | None, size: Pair, stride: Pair
     bordered = empty((images, rows, columns, channels), y.dtype)
     bordered.reshape(images, rows, columns * channels)[:] = 0 if bias is None else numpy.tile(bias, columns)
     launch(_add_footprints, images, footprints.reshape(-1), height, width, *kernel_size, *stride, dilation[0], bordered)
-    return numpy.ascontiguousarray(bordered[:, top : top + size[0], left : left + size[1]])
+    return contiguous(bordered[:, top : top + size[0], left : left + size[1]])
 
 
 def _border(n, x, top, left, bordered):

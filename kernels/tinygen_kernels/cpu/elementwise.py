@@ -33,8 +33,8 @@ def leaky_relu_backward(g: Array, y: Array, negative_slope: float) -> Array:
 
 def dropout(x: Array, p: float, seed: int | Array, first: int = 0) -> Array:
     y = empty(x.shape, x.dtype)
-    stream, key = map(numpy.uint64, divmod(int(seed), 2**32))
-    launch(_drop, _items(x), flat(x), key, stream, numpy.uint64(round(p * 2**32)), x.dtype.type(1 / (1 - p)), first, flat(y))
+    words = flat(seed) if isinstance(seed, numpy.ndarray) else numpy.array([seed], numpy.uint64)
+    launch(_drop, _items(x), flat(x), words, numpy.uint64(round(p * 2**32)), x.dtype.type(1 / (1 - p)), first, flat(y))
     return y
 
 
@@ -70,13 +70,13 @@ def binary_cross_entropy_backward(g: Array, z: Array, t: Array | float) -> Array
 def blend(a: Arrays, b: Arrays, shares: Array | tuple[float, float]) -> None:
     sets = (arrays if isinstance(arrays, tuple) else (arrays,) for arrays in (a, b))
     for moved, other in zip(*sets, strict=True):
-        _update(_blend, (moved,), flat(other), *(moved.dtype.type(share) for share in shares))
+        _update(_blend, (moved,), flat(other), flat(numpy.asanyarray(shares, moved.dtype)))
 
 
 def adam(p: Arrays, g: Arrays, m: Arrays, v: Arrays, constants: Array) -> None:
     sets = (arrays if isinstance(arrays, tuple) else (arrays,) for arrays in (p, g, m, v))
     for parameter, gradient, mean, mean_square in zip(*sets, strict=True):
-        _update(_adam, (parameter, mean, mean_square), flat(gradient), *constants)
+        _update(_adam, (parameter, mean, mean_square), flat(gradient), flat(constants))
 
 
 def _update(kernel: Callable[..., None], arrays: Arrays, *others: Any) -> None:
@@ -115,7 +115,8 @@ def _philox(counter, key, stream):
     return left, right
 
 
-def _drop(item, x, key, stream, threshold, scale, first, y):
+def _drop(item, x, seed, threshold, scale, first, y):
+    key, stream = seed[0] & _LOW_WORD, seed[0] >> _WORD_BITS
     x, y, first_pair, dropped = _of_item(x, item), _of_item(y, item), (first + item * _ITEM) // 2, x.dtype.type(0)
     if first % 2:  # the second of a pair is alone at the beginning of each item
         _, word = _philox(numpy.uint64(first_pair), key, stream)
@@ -130,14 +131,15 @@ def _drop(item, x, key, stream, threshold, scale, first, y):
         y[x.size - 1] = x[x.size - 1] * (scale if word >= threshold else dropped)
 
 
-def _blend(item, moved, other, kept, added):
-    other, moved = _of_item(other, item), _of_item(moved, item)
+def _blend(item, moved, other, shares):
+    other, moved, kept, added = _of_item(other, item), _of_item(moved, item), shares[0], shares[1]
     for i in range(moved.size):
         moved[i] = kept * moved[i] + added * other[i]
 
 
-def _adam(item, p, m, v, g, decay, beta1, one_minus_beta1, beta2, one_minus_beta2, rate, eps):
+def _adam(item, p, m, v, g, constants):
     g, p, m, v = _of_item(g, item), _of_item(p, item), _of_item(m, item), _of_item(v, item)
+    decay, beta1, one_minus_beta1, beta2, one_minus_beta2, rate, eps = constants[:7]
     for i in range(g.size):
         m[i] = beta1 * m[i] + one_minus_beta1 * g[i]
         v[i] = beta2 * v[i] + one_minus_beta2 * (g[i] * g[i])

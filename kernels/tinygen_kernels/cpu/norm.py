@@ -16,7 +16,7 @@ import numpy
 from tinygen_kernels import Array, Average, moments
 from tinygen_kernels.cpu.compiled import helper
 from tinygen_kernels.cpu.elementwise import leaky
-from tinygen_kernels.cpu.memory import empty, flat
+from tinygen_kernels.cpu.memory import empty, flat, zeroed
 from tinygen_kernels.cpu.parallel import launch
 
 _WIDTH = 64  # about the least number of elements in a row
@@ -27,7 +27,7 @@ _ITEMS = 64  # the most items
 
 def column_sums(x: Array) -> Array:
     if not x.size:
-        return numpy.zeros(x.shape[-1], x.dtype)
+        return zeroed(x.shape[-1], x.dtype)
     rows = _rows(x)
     return _sums(x.shape[-1], rows, numpy.zeros((1, rows.shape[1])))[0].astype(x.dtype)
 
@@ -36,9 +36,9 @@ def bias_leaky_relu_backward(g: Array, y: Array, negative_slope: float) -> tuple
     """One pass over memory for both, where two would take half as long again."""
     g_z = empty(g.shape, g.dtype)
     if not g.size:
-        return g_z, numpy.zeros(g.shape[-1], g.dtype)
+        return g_z, zeroed(g.shape[-1], g.dtype)
     rows = _rows(g)
-    sums = numpy.zeros((_items(rows), rows.shape[1]))
+    sums = zeroed((_items(rows), rows.shape[1]), numpy.float64)
     launch(_scale_and_add, len(sums), rows, _rows(y), g.dtype.type(negative_slope), _rows(g_z), sums)
     return g_z, sums.sum(axis=0).reshape(-1, g.shape[-1]).sum(axis=0).astype(g.dtype)
 
@@ -105,7 +105,7 @@ def minibatch_deviation(x: Array, eps: float, over_all: Average | None = None) -
     mean, var = moments.of_all(*_moments(examples.shape[1], examples), over_all)
     deviation = numpy.sqrt(var + eps)
     y = empty((*x.shape[:-1], x.shape[-1] + 1), x.dtype)
-    launch(_append, len(x), _pixels(x), x.dtype.type(deviation.mean()), _pixels(y))
+    launch(_append, len(x), _pixels(x), flat(deviation.mean(keepdims=True).astype(x.dtype)), _pixels(y))
     return y, mean.astype(x.dtype).reshape(x.shape[1:]), deviation.astype(x.dtype).reshape(x.shape[1:])
 
 
@@ -113,7 +113,7 @@ def minibatch_deviation_backward(g: Array, x: Array, mean: Array, deviation: Arr
     g_s = g[..., -1].sum(keepdims=True, dtype=numpy.float64)
     if over_all is not None:
         g_s = over_all(g_s)
-    factor = (g_s.item() / x.size / deviation).astype(x.dtype)
+    factor = (g_s.reshape(()) / x.size).astype(x.dtype) / deviation
     g_x = empty(x.shape, x.dtype)
     launch(_deviation_gradient, len(x), _pixels(x), _pixels(mean[None])[0], _pixels(factor[None])[0], _pixels(g), _pixels(g_x))
     return g_x
@@ -154,7 +154,7 @@ def _along(rows: Array, values: Array) -> Array:
 
 def _constants(rows: Array, examples: int, *values: Array) -> Array:
     """What a kernel reads for each element of a row, in each example or in all: (examples, len(values), length of a row)."""
-    constants = numpy.empty((examples, len(values), values[0].shape[-1]), rows.dtype)
+    constants = empty((examples, len(values), values[0].shape[-1]), rows.dtype)
     for i, of_channels in enumerate(values):
         constants[:, i] = of_channels
     return _along(rows, constants)
@@ -176,7 +176,7 @@ def _sums_of_examples(examples: int, channels: int, x: Array, *terms: Any) -> Ar
 
 
 def _sums_of_items(items: int, x: Array, origin: Array, g: Array | None = None, y: Array | None = None, slope: Any = None) -> Array:
-    sums = numpy.zeros((items, 2, x.shape[1]))
+    sums = zeroed((items, 2, x.shape[1]), numpy.float64)
     launch(_add_rows, items, x, origin, g, y, slope, sums)
     return sums
 
@@ -254,12 +254,12 @@ def _gradient(item, x, constants, g, y, slope, items, g_x):
 
 
 def _append(n, x, number, y):
-    """Copy the pixels of example n, with a channel more that holds the number."""
+    """Copy the pixels of example n, with a channel more that holds the only number of `number`."""
     channels = x.shape[2]
     for pixel in range(x.shape[1]):
         for c in range(channels):
             y[n, pixel, c] = x[n, pixel, c]
-        y[n, pixel, channels] = number
+        y[n, pixel, channels] = number[0]
 
 
 def _deviation_gradient(n, x, mean, factor, g, g_x):

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy
+from numba.core.typing.typeof import typeof_impl
 
+from tinygen_kernels import recording
 from tinygen_kernels.cpu import team
 from tinygen_kernels.cpu.atomic import add_atomically, code_of, throw
 from tinygen_kernels.cpu.compiled import compiled, helper
@@ -29,18 +31,31 @@ def launch(kernel: Callable[..., None], items: int, *arguments: Any) -> None:
     """
     size = 0
     for argument in arguments:  # `sum` takes three times as long, which slows small networks
-        if type(argument) is numpy.ndarray:
+        if isinstance(argument, numpy.ndarray):
             size += argument.size
     launch_shared(kernel, items, min(size // WORTH_A_THREAD, team.threads(), items), *arguments)
 
 
 def launch_shared(kernel: Callable[..., None], items: int, threads: int, *arguments: Any) -> None:
     """`launch` in at most this many threads."""
-    own, helpers, turn, taken = team.team(), 0, items, numpy.zeros(1, numpy.int64)
-    if threads > 1:
-        helpers, turn = threads - 1, -(-items // (threads * _TURNS))
+    helpers, turn = (threads - 1, -(-items // (threads * _TURNS))) if threads > 1 else (0, items)
+    if here := recording.current():
+        here.do(_run, _loop(kernel), helpers, items, turn, *arguments)
+    else:
+        _run(_loop(kernel), helpers, items, turn, *arguments)
+
+
+def _run(loop: Callable[..., None], helpers: int, items: int, turn: int, *arguments: Any) -> None:
+    own = team.team()
+    if helpers:
         own.wake(helpers)
-    _loop(kernel)(own.board, helpers, taken, items, turn, *arguments)
+    loop(own.board, helpers, numpy.zeros(1, numpy.int64), items, turn, *arguments)
+
+
+@typeof_impl.register(recording.Recorded)
+def _type(array: Any, context: Any) -> Any:
+    """To Numba, a Recorded array is one of NumPy's."""
+    return typeof_impl(array.view(numpy.ndarray), context)
 
 
 @functools.cache

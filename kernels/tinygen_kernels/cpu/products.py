@@ -6,7 +6,7 @@ import numpy
 from tinygen_kernels import Array
 from tinygen_kernels.cpu.conv import ONE_PIXEL, gathered
 from tinygen_kernels.cpu.elementwise import leaky_relu
-from tinygen_kernels.cpu.memory import empty
+from tinygen_kernels.cpu.memory import contiguous, empty
 from tinygen_kernels.cpu.weight import weight_gradient
 
 
@@ -35,7 +35,7 @@ def _matrix_product(a: Array, b: Array) -> Array:
     if _transposed(a) and length > columns:
         return weight_gradient(a.T[:, None, None, :], b[:, None, None, :], ONE_PIXEL).reshape(rows, columns)
     if _transposed(b) and a.size + rows * columns < b.size:
-        return numpy.ascontiguousarray(_matrix_product(b.T, numpy.ascontiguousarray(a).T).T)
+        return contiguous(_matrix_product(b.T, contiguous(a).T).T)
     w = b.T if _transposed(b) else b
     return gathered(a, w, None, ONE_PIXEL, (rows, columns), data=_transposed(b))
 

@@ -54,7 +54,7 @@ import numpy
 from tinygen_kernels import Array, Pair
 from tinygen_kernels.cpu.atomic import add_atomically
 from tinygen_kernels.cpu.compiled import helper
-from tinygen_kernels.cpu.memory import empty, flat
+from tinygen_kernels.cpu.memory import empty, flat, zeroed
 from tinygen_kernels.cpu.panels import as_panels
 from tinygen_kernels.cpu.parallel import launch
 from tinygen_kernels.cpu.plan import Window, product_table
@@ -156,7 +156,7 @@ def convolve(f: F, images: Array, w: Array, bias: Array | None, window: Window, 
     zeros = numpy.zeros(max(images.shape[2] * images.shape[3], outputs), dtype)  # a row of pixels outside the image
     start, slopes = zeros[:outputs] if bias is None else flat(bias), numpy.array([slope], dtype)
     arrays = flat(images).reshape(images.shape), kernels, product_table(*pitches), starts
-    others = start, slopes, zeros, one, numpy.zeros(1, numpy.int64), patches, products, result
+    others = start, slopes, zeros, one, zeroed(1, numpy.int64), patches, products, result
     launch(_convolve, workers, *arrays, ALGORITHMS.index(f), stride, *others)
     return result
 

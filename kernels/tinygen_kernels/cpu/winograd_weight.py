@@ -31,7 +31,7 @@ import numpy
 from tinygen_kernels import Array
 from tinygen_kernels.cpu import winograd
 from tinygen_kernels.cpu.atomic import add_atomically
-from tinygen_kernels.cpu.memory import empty, flat
+from tinygen_kernels.cpu.memory import empty, flat, zeroed
 from tinygen_kernels.cpu.panels import add
 from tinygen_kernels.cpu.parallel import launch
 from tinygen_kernels.cpu.plan import Window
@@ -92,7 +92,7 @@ def weight_gradient(f: F, x: Array, y: Array, window: Window) -> Array:
     planes = [empty((workers, f.size**2, _TILES + 1, pitch), dtype) for pitch in pairs[1].tolist()]  # with a row to spare
     images = flat(x).reshape(x.shape), flat(y).reshape(y.shape)
     zeros = numpy.zeros(max(x.shape[2] * channels, y.shape[2] * outputs), dtype)  # a row of pixels outside the image
-    launch(_sum, workers, *images, starts, stride, number, zeros, offsets, pairs, numpy.zeros(1, numpy.int64), *planes, sums)
+    launch(_sum, workers, *images, starts, stride, number, zeros, offsets, pairs, zeroed(1, numpy.int64), *planes, sums)
     w = empty((*window[0], channels, outputs), dtype)
     launch(_finish, len(starts) * parts[2] * channels, sums, first, *steps, number, w)
     return w
