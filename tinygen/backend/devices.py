@@ -12,7 +12,7 @@ from typing import Any
 import numpy
 from tinygen_kernels import Array, array_module
 
-from tinygen.backend.replay import capturing, watched
+from tinygen.backend.replay import Capture, capturing, watched
 from tinygen.command_line import UsageError
 
 
@@ -53,20 +53,20 @@ def to_device(x: Array, device: str) -> Array:
     device is missing.
     """
     if device == "cpu":
-        return watched(x if isinstance(x, numpy.ndarray) else numpy.asarray(x)) if isinstance(x, numpy.ndarray | numpy.generic) else x.get()
+        return watched(numpy.asarray(x)) if isinstance(x, numpy.ndarray | numpy.generic) else x.get()
     index = _cuda_index(device)
     cupy = _cupy(device, index)
     cupy.cuda.Device(index).use()
     capture = capturing()
-    return capture.constant(x) if capture and isinstance(x, numpy.ndarray) else cupy.asarray(x)
+    return capture.constant(x) if isinstance(capture, Capture) and isinstance(x, numpy.ndarray) else cupy.asarray(x)
 
 
 def from_host(make: Callable[[], numpy.ndarray], device: str) -> Array:
     """make() on the device. Each replay of what is being recorded calls it again (see `replay.py`)."""
     capture = capturing()
-    if capture is None or capture.on_host != (device == "cpu"):
+    if capture is None or isinstance(capture, Capture) == (device == "cpu"):
         return to_device(numpy.asarray(make()), device)
-    if not capture.on_host:
+    if isinstance(capture, Capture):
         index = _cuda_index(device)
         _cupy(device, index).cuda.Device(index).use()
     return capture.given(make)

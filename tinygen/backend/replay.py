@@ -35,16 +35,14 @@ class _Captures(threading.local):
     """The one in progress in this thread, if there is one."""
 
     def __init__(self) -> None:
-        self.open: list[_Capture | _HostCapture] = []
+        self.open: list[Capture | HostCapture] = []
 
 
 _captures = _Captures()
 
 
-class _Capture:
-    """What the host has to do at each replay, and what it has to copy before the first one."""
-
-    on_host = False
+class Capture:
+    """A recording on a GPU: what the host has to do at each replay, and what it has to copy before the first one."""
 
     def __init__(self, xp: Any) -> None:
         self.xp = xp
@@ -70,16 +68,11 @@ class _Capture:
         return array  # which a CUDA graph need not be told
 
 
-class _HostCapture:
-    """On a CPU, the host does what it has to do in the midst of the recorded calls."""
-
-    on_host = True
+class HostCapture:
+    """A recording on a CPU, on which the host does what it has to do in the midst of the recorded calls."""
 
     def __init__(self, recording: Recording) -> None:
         self.actions, self.watched = recording.calls, recording.watched
-
-    def constant(self, values: numpy.ndarray) -> Array:
-        return self.watched(values.copy())
 
     def given(self, make: Callable[[], numpy.ndarray]) -> Array:
         values = numpy.array(make())
@@ -88,7 +81,7 @@ class _HostCapture:
 
 
 @contextmanager
-def _in_progress(capture: _Capture | _HostCapture) -> Iterator[None]:
+def _in_progress(capture: Capture | HostCapture) -> Iterator[None]:
     _captures.open.append(capture)
     try:
         yield
@@ -96,7 +89,7 @@ def _in_progress(capture: _Capture | _HostCapture) -> Iterator[None]:
         _captures.open.pop()
 
 
-def capturing() -> _Capture | _HostCapture | None:
+def capturing() -> Capture | HostCapture | None:
     return _captures.open[-1] if _captures.open else None
 
 
@@ -128,7 +121,7 @@ class Captured:
         self._pool = cupy.cuda.MemoryPool(partial(_keep, []))  # of the recorded arrays alone
         cupy.get_default_memory_pool().free_all_blocks()  # so that there is memory for this one
         self.anew, self._arguments = function, [argument.copy() for argument in arguments]
-        stream, capture = cupy.cuda.Stream(non_blocking=True), _Capture(cupy)
+        stream, capture = cupy.cuda.Stream(non_blocking=True), Capture(cupy)
         self._recorded_on = stream  # so that no later stream gets its handle, by which kernels in the graph have chosen their counters
         with cupy.cuda.using_allocator(self._pool.malloc), stream, _in_progress(capture):
             stream.begin_capture()
@@ -173,7 +166,7 @@ class CapturedOnHost:
         self.result = self._recorded(self._recording, *self._arguments)
 
     def _recorded(self, recording: Recording, *arguments: Array) -> Any:
-        with recording, _in_progress(_HostCapture(recording)):
+        with recording, _in_progress(HostCapture(recording)):
             return self._function(*map(recording.watched, arguments))
 
     def anew(self, *arguments: Array) -> Any:
