@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy
-from numba.core.typing.typeof import typeof_impl
 
 from tinygen_kernels import recording
 from tinygen_kernels.cpu import team
@@ -50,12 +49,6 @@ def _run(loop: Callable[..., None], helpers: int, items: int, turn: int, *argume
     if helpers:
         own.wake(helpers)
     loop(own.board, helpers, numpy.zeros(1, numpy.int64), items, turn, *arguments)
-
-
-@typeof_impl.register(recording.Recorded)
-def _type(array: Any, context: Any) -> Any:
-    """To Numba, a Recorded array is one of NumPy's."""
-    return typeof_impl(array.view(numpy.ndarray), context)
 
 
 @functools.cache
