@@ -25,7 +25,8 @@ sleep = types.ExternalFunction("usleep", types.int32(types.uint32))
 @pytest.fixture(autouse=True)
 def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A team of this thread and one helper, and compiled kernels: while one is compiled, the helper falls asleep."""
-    for kernel, arguments in ((meet, (numpy.ones(4, numpy.int64), 0)), (hold, (zeros(2), numpy.ones(1, numpy.int64)))):
+    ones = numpy.ones(8, numpy.int64)
+    for kernel, arguments in ((meet, (ones, 0)), (hold, (zeros(2), ones)), (begin, (ones, zeros(8)))):
         launch_shared(kernel, 2, 1, *arguments)
     with contextlib.suppress(ZeroDivisionError):
         launch_shared(fail, 2, 1, numpy.ones(2, numpy.int64), 0)
@@ -52,6 +53,15 @@ def hold(item, ran, free):
     ran[item] = this_thread()
     while not read_atomically(free, 0):
         sleep(1000)
+
+
+def begin(item, thread, ran, numbers):
+    """Wait until the other thread is at the same place of its share."""
+    ran[item], numbers[item] = this_thread(), thread
+    for _ in range(100_000):
+        if read_atomically(ran, (item + 4) % 8):
+            break
+        sleep(100)
 
 
 def work(item, ran):
@@ -111,7 +121,7 @@ def test_a_helper_is_woken_on_another_core_than_that_of_the_thread_that_wakes_it
 def test_a_loop_that_is_posted_while_a_helper_falls_asleep_wakes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     looks: queue.SimpleQueue[None] = queue.SimpleQueue()
 
-    def watch(board: numpy.ndarray) -> None:
+    def watch(board: numpy.ndarray, _number: int) -> None:
         """What happens just after the last look: another thread, which finds nobody asleep, posts a loop; then it ends."""
         board[team._PLACES] = 1 if looks.empty() else 0
         looks.put(None)
@@ -165,3 +175,10 @@ def test_a_forked_child_has_helpers_of_its_own() -> None:
         finally:
             os._exit(status)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_each_thread_begins_with_a_share_of_its_own_and_is_told_its_number() -> None:
+    ran, numbers = zeros(8), zeros(8)
+    launch_shared(begin, 8, 2, ran, numbers)
+    assert set(numbers[:4]) == {0} and set(ran[:4]) == {threading.get_ident()}
+    assert set(numbers[4:]) == {1} and len(set(ran[4:])) == 1 and ran[4] != ran[0]

@@ -16,7 +16,7 @@ from numba.extending import intrinsic
 from tinygen_kernels.cpu.compiled import PartCompiler
 
 _address = ir.IntType(64)
-_code = ir.FunctionType(_address, [_address])
+_code = ir.FunctionType(_address, [_address, _address])
 # The processor's instruction for a loop that waits, and its argument.
 _ARM = "llvm.aarch64.hint", [ir.IntType(32)(1)]
 _WAIT = {"x86_64": ("llvm.x86.sse2.pause", []), "AMD64": ("llvm.x86.sse2.pause", []), "aarch64": _ARM, "arm64": _ARM}
@@ -64,7 +64,7 @@ def relax(_typing):
 
 
 def code_of(function):
-    """A compiled function of a tuple: the addresses of code that calls function(*tuple), and of the tuple.
+    """A compiled function of a tuple: the addresses of code that calls function(thread, *tuple), and of the tuple.
 
     The tuple remains there until the function that asked returns.
     """
@@ -82,32 +82,34 @@ def code_of(function):
 
 
 def _compile(context, builder, function, arguments):
-    """Append code that takes a tuple's address and returns that of the exception, or 0."""
+    """Append code that takes a tuple's address and a thread's number, and returns the exception's address, or 0."""
     code = ir.Function(builder.module, _code, builder.module.get_unique_name(function.__name__))
     code.linkage = "internal"
     code.attributes.add("noinline")  # or the kernel would be compiled again in the thread that launches it
     inside = ir.IRBuilder(code.append_basic_block())
     packed = inside.load(inside.inttoptr(code.args[0], context.get_value_type(arguments).as_pointer()))
-    signature = types.none(*arguments.types)
+    signature = types.none(types.int64, *arguments.types)
     flags = targetconfig.ConfigStack().top().copy()
     # Numba's `compile_subroutine` would take the functions of two kernels with the same parameters for one.
     compiler = PartCompiler(context.typing_context, context, None, signature.args, signature.return_type, flags, {})
     compiled = compiler.compile_extra(function)
     context.active_code_library.add_linking_library(compiled.library)
-    status, _ = context.call_internal_no_propagate(inside, compiled.fndesc, signature, cgutils.unpack_tuple(inside, packed))
+    status, _ = context.call_internal_no_propagate(
+        inside, compiled.fndesc, signature, [code.args[1], *cgutils.unpack_tuple(inside, packed)]
+    )
     exception = inside.ptrtoint(status.excinfoptr, _address)
     inside.ret(inside.select(status.is_error, exception, _address(0)))
     return code
 
 
 @intrinsic
-def call(_typing, code, packed):
+def call(_typing, code, packed, thread):
     """Call the code at an address of `code_of`, with the address of the tuple: the exception's address, or 0."""
 
     def lower(_context, builder, _signature, values):
-        return builder.call(builder.inttoptr(values[0], _code.as_pointer()), [values[1]])
+        return builder.call(builder.inttoptr(values[0], _code.as_pointer()), values[1:])
 
-    return types.int64(types.int64, types.int64), lower
+    return types.int64(types.int64, types.int64, types.int64), lower
 
 
 @intrinsic

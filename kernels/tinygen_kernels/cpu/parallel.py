@@ -11,18 +11,22 @@ from tinygen_kernels import recording
 from tinygen_kernels.cpu import team
 from tinygen_kernels.cpu.atomic import add_atomically, code_of, throw
 from tinygen_kernels.cpu.compiled import compiled, helper
+from tinygen_kernels.cpu.vector import LINE_BYTES
 
 # Sharing a loop takes as long as work on about this many numbers.
 WORTH_A_THREAD = 1 << 16
 
-# A thread takes its items in about this many turns, so that all threads end at about the same time.
+# A thread takes the items of its share in about this many turns, so that all threads end at about the same time.
 _TURNS = 16
+
+_LINE = LINE_BYTES // 8  # numbers of 64 bits
 
 
 def launch(kernel: Callable[..., None], items: int, *arguments: Any) -> None:
     """Run kernel(item, *arguments), compiled, for each item < items.
 
-    Several threads share the items if the arrays are large enough.
+    Several threads share the items if the arrays are large enough. A kernel with the parameters
+    (item, thread, ...) is also given the number of its thread, less than team.threads().
 
     An item is the part of the work that a thread takes at a time. What an item sums depends on shapes alone and not on the number of
     threads, and no two items write to the same place. So the result has the same bits on every
@@ -48,26 +52,33 @@ def _run(loop: Callable[..., None], helpers: int, items: int, turn: int, *argume
     own = team.team()
     if helpers:
         own.wake(helpers)
-    loop(own.board, helpers, numpy.zeros(1, numpy.int64), items, turn, *arguments)
+    loop(own.board, helpers, numpy.zeros((helpers + 1) * _LINE, numpy.int64), items, turn, *arguments)
 
 
 @functools.cache
 def _loop(kernel: Callable[..., None]) -> Callable[..., None]:
     """Compile a loop that takes items, `_turn` at once, until all are taken, and runs the kernel.
 
-    Threads that run it with the same array `_taken`, the number of items taken, share the items.
+    Threads that run it with the same array `_taken` share the items. On a line each, it has the
+    number of items that are taken of each share. `team.py` explains shares.
+
     The loop is generated as source text with the parameters of the kernel spelled out, because
     Numba is slow to call functions with *args.
     """
     item, *others = inspect.signature(kernel).parameters
-    name, parameters = f"{kernel.__name__}_loop", ", ".join(others)
+    name, parameters = f"{kernel.__name__}_loop", ", ".join(other for other in others if other != "thread")
     source = f"""
-def take(_taken, _items, _turn, {parameters}):
-    _first = add_atomically(_taken, 0, _turn)
-    while _first < _items:
-        for {item} in range(_first, min(_first + _turn, _items)):
-            _kernel({item}, {parameters})
-        _first = add_atomically(_taken, 0, _turn)
+def take(thread, _taken, _items, _turn, {parameters}):
+    _shares = len(_taken) // LINE
+    _share, _left = thread % _shares, _shares
+    while _left:
+        _start, _end = _share * _items // _shares, (_share + 1) * _items // _shares
+        _first = _start + add_atomically(_taken, _share * LINE, _turn)
+        if _first >= _end:
+            _share, _left = (_share + 1) % _shares, _left - 1
+        else:
+            for {item} in range(_first, min(_first + _turn, _end)):
+                _kernel({item}, {", ".join(others)})
 
 def {name}(_board, _helpers, _taken, _items, _turn, {parameters}):
     _code, _arguments = _addresses((_taken, _items, _turn, {parameters}))
@@ -75,6 +86,7 @@ def {name}(_board, _helpers, _taken, _items, _turn, {parameters}):
 """
     namespace: dict[str, Any] = {
         "add_atomically": add_atomically,
+        "LINE": _LINE,
         "throw": throw,
         "lead": team.lead,
         "_kernel": helper(kernel),

@@ -52,9 +52,8 @@ import itertools
 import numpy
 
 from tinygen_kernels import Array, Pair
-from tinygen_kernels.cpu.atomic import add_atomically
 from tinygen_kernels.cpu.compiled import helper
-from tinygen_kernels.cpu.memory import empty, flat, zeroed
+from tinygen_kernels.cpu.memory import empty, flat
 from tinygen_kernels.cpu.panels import as_panels
 from tinygen_kernels.cpu.parallel import launch
 from tinygen_kernels.cpu.plan import Window, product_table
@@ -147,17 +146,17 @@ def convolve(f: F, images: Array, w: Array, bias: Array | None, window: Window, 
     kernels = _kernel_planes(f, w, first.reshape(starts.shape[:2]), steps, outputs, data)
     planes, length = kernels.shape[1], kernels.shape[3]
     blocks = len(starts) * -(-tile_count(shape, f, stride if data else 1) // _TILES)
-    workers, line = min(threads(), blocks), LINE_BYTES // images.itemsize
+    line = LINE_BYTES // images.itemsize
     # Rows are a line further apart than their size. The first-level cache can hold only a few lines
     # whose addresses differ by a multiple of a large power of two.
     pitches = length + line, outputs + line
-    patches, products = (empty((workers, planes, _TILES, pitch), dtype) for pitch in pitches)
+    patches, products = (empty((threads(), planes, _TILES, pitch), dtype) for pitch in pitches)
     result, one = empty(shape, dtype), numpy.ones(1, dtype)
     zeros = numpy.zeros(max(images.shape[2] * images.shape[3], outputs), dtype)  # a row of pixels outside the image
     start, slopes = zeros[:outputs] if bias is None else flat(bias), numpy.array([slope], dtype)
     arrays = flat(images).reshape(images.shape), kernels, product_table(*pitches), starts
-    others = start, slopes, zeros, one, zeroed(1, numpy.int64), patches, products, result
-    launch(_convolve, workers, *arrays, ALGORITHMS.index(f), stride, *others)
+    others = start, slopes, zeros, one, patches, products, result
+    launch(_convolve, blocks, *arrays, ALGORITHMS.index(f), stride, *others)
     return result
 
 
@@ -195,46 +194,39 @@ def to_prefetch(pixels, tile, tiles, count, calls):
     return tile * pixels.size // tiles, count * pixels.size // (tiles * calls) + 1 if calls else 0
 
 
-def _convolve(worker, images, kernels, table, starts, number, stride, bias, slope, zeros, one, taken, patches, products, result):
-    """Compute blocks until all are taken, in planes that no other worker uses.
-
-    A block has the same bits whichever worker computes it. `taken` is the number of blocks that are
-    taken. `gather_tile` explains table and slope.
-    """
+def _convolve(block, thread, images, kernels, table, starts, number, stride, bias, slope, zeros, one, patches, products, result):
+    """Compute a block in the planes of this thread. `gather_tile` explains table and slope."""
     (_, height, width, channels), (count, rows, columns, outputs) = images.shape, result.shape
     planes, strips, length = kernels.shape[1:4]
     side, (read_step, write_step) = TILE_SIDES[number], (1, stride) if len(starts) > 1 else (stride, 1)
     down, across = tiles_along(rows, side * write_step), tiles_along(columns, side * write_step)
     tiles, blocks = count * down * across, (count * down * across + _TILES - 1) // _TILES
-    own_patches, own_products, patch_pitch, product_pitch = patches[worker], products[worker], patches.shape[3], products.shape[3]
+    outer, first = block // blocks, block % blocks * _TILES
+    own_patches, own_products, patch_pitch, product_pitch = patches[thread], products[thread], patches.shape[3], products.shape[3]
     patch_plane, product_plane = _TILES * patch_pitch, _TILES * product_pitch
-    block = add_atomically(taken, 0, 1)
-    while block < len(starts) * blocks:
-        outer, first = block // blocks, block % blocks * _TILES
-        used = min(_TILES, tiles - first)
-        for t in range(used):
-            n, i, j = place(first + t, down, across)
-            for inner in range(starts.shape[1]):
-                row, column = side * read_step * i + starts[outer, inner, 0], side * read_step * j + starts[outer, inner, 1]
-                to = t * patch_pitch + inner * channels
-                patch_tile(images[n], row, column, read_step, height, width, channels, zeros, number, own_patches, to, patch_plane)
-        # The products also prefetch the pixels of the next block, and those that this one will write,
-        # unless they are of one phase only.
-        calls = planes * strips * ((used + PIXELS - 1) // PIXELS)
-        read_next, read_share = to_prefetch(images, first + _TILES * len(patches), tiles, _TILES, calls)
-        write_next, write_share = to_prefetch(result, first, tiles, _TILES, calls if len(starts) == 1 else 0)
-        for panel in range(planes * strips):
-            weights, source = (outer * planes * strips + panel) * length * WIDTH, panel // strips * patch_plane
-            target = panel // strips * product_plane + panel % strips * WIDTH
-            for t in range(0, used, PIXELS):
-                start, to, tile = source + t * patch_pitch, target + t * product_pitch, 2 * min(PIXELS, used - t) - 2
-                prefetch(images, read_next, read_next + read_share)
-                prefetch(result, write_next, write_next + write_share)
-                read_next, write_next = read_next + read_share, write_next + write_share
-                gather_tile(own_patches, start, table, tile, length, zeros, kernels, weights, WIDTH, zeros, 0, one, own_products, to, WIDTH)
-        for t in range(used):
-            n, i, j = place(first + t, down, across)
-            row, column = side * write_step * i + outer // write_step, side * write_step * j + outer % write_step
-            here, image = t * product_pitch, result[n]
-            result_tile(own_products, here, product_plane, number, bias, slope, image, row, column, write_step, rows, columns, outputs)
-        block = add_atomically(taken, 0, 1)
+    used = min(_TILES, tiles - first)
+    for t in range(used):
+        n, i, j = place(first + t, down, across)
+        for inner in range(starts.shape[1]):
+            row, column = side * read_step * i + starts[outer, inner, 0], side * read_step * j + starts[outer, inner, 1]
+            to = t * patch_pitch + inner * channels
+            patch_tile(images[n], row, column, read_step, height, width, channels, zeros, number, own_patches, to, patch_plane)
+    # The products also prefetch the pixels of the next block, and those that this one will write,
+    # unless they are of one phase only.
+    calls = planes * strips * ((used + PIXELS - 1) // PIXELS)
+    read_next, read_share = to_prefetch(images, first + _TILES, tiles, _TILES, calls)
+    write_next, write_share = to_prefetch(result, first, tiles, _TILES, calls if len(starts) == 1 else 0)
+    for panel in range(planes * strips):
+        weights, source = (outer * planes * strips + panel) * length * WIDTH, panel // strips * patch_plane
+        target = panel // strips * product_plane + panel % strips * WIDTH
+        for t in range(0, used, PIXELS):
+            start, to, tile = source + t * patch_pitch, target + t * product_pitch, 2 * min(PIXELS, used - t) - 2
+            prefetch(images, read_next, read_next + read_share)
+            prefetch(result, write_next, write_next + write_share)
+            read_next, write_next = read_next + read_share, write_next + write_share
+            gather_tile(own_patches, start, table, tile, length, zeros, kernels, weights, WIDTH, zeros, 0, one, own_products, to, WIDTH)
+    for t in range(used):
+        n, i, j = place(first + t, down, across)
+        row, column = side * write_step * i + outer // write_step, side * write_step * j + outer % write_step
+        here, image = t * product_pitch, result[n]
+        result_tile(own_products, here, product_plane, number, bias, slope, image, row, column, write_step, rows, columns, outputs)

@@ -30,8 +30,7 @@ import numpy
 
 from tinygen_kernels import Array
 from tinygen_kernels.cpu import winograd
-from tinygen_kernels.cpu.atomic import add_atomically
-from tinygen_kernels.cpu.memory import empty, flat, zeroed
+from tinygen_kernels.cpu.memory import empty, flat
 from tinygen_kernels.cpu.panels import add
 from tinygen_kernels.cpu.parallel import launch
 from tinygen_kernels.cpu.plan import Window
@@ -88,57 +87,50 @@ def weight_gradient(f: F, x: Array, y: Array, window: Window) -> Array:
     width = outputs // parts[2]
     offsets, pairs = _tables(channels, width)
     sums = empty((*parts, f.size**2, len(offsets), width), dtype)
-    workers = min(threads(), math.prod(parts))
-    planes = [empty((workers, f.size**2, _TILES + 1, pitch), dtype) for pitch in pairs[1].tolist()]  # with a row to spare
+    planes = [empty((threads(), f.size**2, _TILES + 1, pitch), dtype) for pitch in pairs[1].tolist()]  # with a row to spare
     images = flat(x).reshape(x.shape), flat(y).reshape(y.shape)
     zeros = numpy.zeros(max(x.shape[2] * channels, y.shape[2] * outputs), dtype)  # a row of pixels outside the image
-    launch(_sum, workers, *images, starts, stride, number, zeros, offsets, pairs, zeroed(1, numpy.int64), *planes, sums)
+    launch(_sum, math.prod(parts), *images, starts, stride, number, zeros, offsets, pairs, *planes, sums)
     w = empty((*window[0], channels, outputs), dtype)
     launch(_finish, len(starts) * parts[2] * channels, sums, first, *steps, number, w)
     return w
 
 
-def _sum(worker, x, y, starts, stride, number, zeros, offsets, pairs, taken, patches, spreads, sums):
-    """Compute items until all are taken, in planes that no other worker uses.
-
-    `taken` is the number of items that are taken. `_tables` returns offsets and pairs.
-    """
+def _sum(item, thread, x, y, starts, stride, number, zeros, offsets, pairs, patches, spreads, sums):
+    """Compute an item in the planes of this thread. `_tables` returns offsets and pairs."""
     (_, height, width, channels), (count, rows, columns, outputs) = x.shape, y.shape
     (parts, phases, slices), length, side = sums.shape[:3], sums.shape[5], TILE_SIDES[number]
     down, across, strips = tiles_along(rows, side), tiles_along(columns, side), length // WIDTH
     patch_pitch, spread_pitch = patches.shape[3], spreads.shape[3]
     patch_plane, spread_plane = patches.shape[2] * patch_pitch, spreads.shape[2] * spread_pitch
-    tiles, own_patches, own_spreads = count * down * across, patches[worker], spreads[worker]
+    tiles, own_patches, own_spreads = count * down * across, patches[thread], spreads[thread]
     blocks = (tiles + _TILES - 1) // _TILES
-    item = add_atomically(taken, 0, 1)
-    while item < parts * phases * slices:
-        part, phase, piece = item // (phases * slices), item // slices % phases, item % slices
-        total, top, left, first_output = sums[part, phase, piece], starts[phase, 0], starts[phase, 1], piece * length
-        total[:] = 0
-        for block in range(part * blocks // parts, (part + 1) * blocks // parts):
-            first = block * _TILES
-            used = min(_TILES, tiles - first)
-            for t in range(used):
-                n, i, j = place(first + t, down, across)
-                row, column, to = side * i, side * j, t * spread_pitch
-                spread_tile(y[n], row, column, rows, columns, outputs, first_output, length, zeros, number, own_spreads, to, spread_plane)
-                row, column, to = stride * row + top, stride * column + left, t * patch_pitch
-                patch_tile(x[n], row, column, stride, height, width, channels, zeros, number, own_patches, to, patch_plane)
-            # The products also prefetch the pixels of the next block, unless it reads those of one phase
-            # only. The channels of y outside of this slice are those of another item.
-            calls = len(total) * strips * (offsets.size // _ROWS) if phases == 1 else 0
-            x_next, x_share = to_prefetch(x, first + _TILES, tiles, _TILES, calls)
-            y_next, y_share = to_prefetch(y, first + _TILES, tiles, _TILES, calls)
-            for panel in range(len(total) * strips):
-                plane, strip = panel // strips, panel % strips * WIDTH
-                patch, spread, target = plane * patch_plane, plane * spread_plane + strip, plane * offsets.size * length + strip
-                for low in range(0, offsets.size, _ROWS):
-                    to = target + low * length
-                    prefetch(x, x_next, x_next + x_share)
-                    prefetch(y, y_next, y_next + y_share)
-                    x_next, y_next = x_next + x_share, y_next + y_share
-                    outer_tile(own_patches, patch, offsets, low, _ROWS, own_spreads, spread, pairs, 0, used, WIDTH, total, to, length)
-        item = add_atomically(taken, 0, 1)
+    part, phase, piece = item // (phases * slices), item // slices % phases, item % slices
+    total, top, left, first_output = sums[part, phase, piece], starts[phase, 0], starts[phase, 1], piece * length
+    total[:] = 0
+    for block in range(part * blocks // parts, (part + 1) * blocks // parts):
+        first = block * _TILES
+        used = min(_TILES, tiles - first)
+        for t in range(used):
+            n, i, j = place(first + t, down, across)
+            row, column, to = side * i, side * j, t * spread_pitch
+            spread_tile(y[n], row, column, rows, columns, outputs, first_output, length, zeros, number, own_spreads, to, spread_plane)
+            row, column, to = stride * row + top, stride * column + left, t * patch_pitch
+            patch_tile(x[n], row, column, stride, height, width, channels, zeros, number, own_patches, to, patch_plane)
+        # The products also prefetch the pixels of the next block, unless it reads those of one phase
+        # only. The channels of y outside of this slice are those of another item.
+        calls = len(total) * strips * (offsets.size // _ROWS) if phases == 1 else 0
+        x_next, x_share = to_prefetch(x, first + _TILES, tiles, _TILES, calls)
+        y_next, y_share = to_prefetch(y, first + _TILES, tiles, _TILES, calls)
+        for panel in range(len(total) * strips):
+            plane, strip = panel // strips, panel % strips * WIDTH
+            patch, spread, target = plane * patch_plane, plane * spread_plane + strip, plane * offsets.size * length + strip
+            for low in range(0, offsets.size, _ROWS):
+                to = target + low * length
+                prefetch(x, x_next, x_next + x_share)
+                prefetch(y, y_next, y_next + y_share)
+                x_next, y_next = x_next + x_share, y_next + y_share
+                outer_tile(own_patches, patch, offsets, low, _ROWS, own_spreads, spread, pairs, 0, used, WIDTH, total, to, length)
 
 
 def _finish(item, sums, first, row_step, column_step, number, w):
