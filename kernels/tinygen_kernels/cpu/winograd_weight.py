@@ -30,6 +30,7 @@ import numpy
 
 from tinygen_kernels import Array
 from tinygen_kernels.cpu import winograd
+from tinygen_kernels.cpu.compiled import helper
 from tinygen_kernels.cpu.memory import empty, flat
 from tinygen_kernels.cpu.panels import add
 from tinygen_kernels.cpu.parallel import launch
@@ -41,6 +42,7 @@ from tinygen_kernels.cpu.winograd import TILE_SIDES, WIDTH, place, tiles_along, 
 from tinygen_kernels.cpu.winograd_matrices import ALGORITHMS, F
 from tinygen_kernels.cpu.winograd_tiles import gradient_tile, patch_tile, spread_tile
 
+_PATCH_SIDES = tuple(f.size for f in ALGORITHMS)
 _TILES = 48  # of a block
 _ROWS = 11 if REGISTERS == 32 else 6  # of a register tile: 64, 96 and 128 channels leave few of the last one unused
 _SLICES = 128, 64  # the most output channels of a slice, and the most if that gives too few items
@@ -96,6 +98,16 @@ def weight_gradient(f: F, x: Array, y: Array, window: Window) -> Array:
     return w
 
 
+@helper
+def _prefetch_square(images, n, row, column, step, side, first, count):
+    """Ask for `count` channels of side x side pixels, from (row, column) of image n on, which are `step` pixels apart."""
+    _, height, width, channels = images.shape
+    for i in range(side):
+        for j in range(side):
+            start = ((n * height + row + i * step) * width + column + j * step) * channels + first
+            prefetch(images, start, start + count)
+
+
 def _sum(item, thread, x, y, starts, stride, number, zeros, offsets, pairs, patches, spreads, sums):
     """Compute an item in the planes of this thread. `_tables` returns offsets and pairs."""
     (_, height, width, channels), (count, rows, columns, outputs) = x.shape, y.shape
@@ -112,13 +124,19 @@ def _sum(item, thread, x, y, starts, stride, number, zeros, offsets, pairs, patc
         first = block * _TILES
         used = min(_TILES, tiles - first)
         for t in range(used):
+            if phases > 1:
+                n, i, j = place(first + t + 1, down, across)
+                _prefetch_square(y, n, side * i, side * j, 1, side, first_output, length)
+                row, column = stride * side * i + top, stride * side * j + left
+                _prefetch_square(x, n, row, column, stride, _PATCH_SIDES[number], 0, channels)
             n, i, j = place(first + t, down, across)
             row, column, to = side * i, side * j, t * spread_pitch
             spread_tile(y[n], row, column, rows, columns, outputs, first_output, length, zeros, number, own_spreads, to, spread_plane)
             row, column, to = stride * row + top, stride * column + left, t * patch_pitch
             patch_tile(x[n], row, column, stride, height, width, channels, zeros, number, own_patches, to, patch_plane)
-        # The products also prefetch the pixels of the next block, unless it reads those of one phase
-        # only. The channels of y outside of this slice are those of another item.
+        # The products also prefetch the pixels of the next block. The channels of y outside of this slice
+        # are those of another item. If the pixels are of one phase only, they are in many places, and each
+        # tile prefetches those of the next one.
         calls = len(total) * strips * (offsets.size // _ROWS) if phases == 1 else 0
         x_next, x_share = to_prefetch(x, first + _TILES, tiles, _TILES, calls)
         y_next, y_share = to_prefetch(y, first + _TILES, tiles, _TILES, calls)
