@@ -91,7 +91,7 @@ class GraphStep:
         before, random = {name: part.state_dict() for name, part in self._parts.items()}, backend.random_state()
         replayed = self._digest(self._captured(*batch))
         for name, part in self._parts.items():
-            part.load_state_dict(before[name])
+            part.load_state_dict(before.pop(name))
         backend.set_random_state(random)
         numbers = self._captured.anew(*batch)
         if replayed != self._digest(numbers):
