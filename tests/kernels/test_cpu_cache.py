@@ -75,6 +75,12 @@ def test_compiling_is_announced_once_and_only_when_it_happens(copy: Copy) -> Non
     assert copy.run(script)[1] == ""
 
 
+def test_kernels_are_read_from_the_cache_without_what_the_compiler_needs(copy: Copy) -> None:
+    script = SCRIPT.replace("print(sums[0])", 'import sys; print(int("numba.np.linalg" in sys.modules))')
+    assert copy.run(script)[0] == 1
+    assert copy.run(script)[0] == 0
+
+
 def test_where_nothing_can_be_written_kernels_are_compiled_and_one_warning_says_so(copy: Copy) -> None:
     copy.cache.touch()  # a file where the folder would be
     result, messages = copy.run()
