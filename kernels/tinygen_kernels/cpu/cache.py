@@ -46,8 +46,8 @@ class Cache(FunctionCache):
     def load_overload(self, signature: Any, context: Any) -> Any:
         code = None
         try:
-            # Numba calls context.refresh() here, which also loads all that its compiler knows, some 10 MB.
-            # Machine code needs only Numba's runtime.
+            # Numba calls context.refresh() here, which also loads all that its compiler knows. That takes 10 MB
+            # and a tenth of a second, and machine code needs only Numba's runtime.
             rtsys.initialize(context)
             with self._guard_against_spurious_io_errors():
                 code = self._load_overload(signature, context)
