@@ -121,7 +121,7 @@ def test_a_helper_is_woken_on_another_core_than_that_of_the_thread_that_wakes_it
 def test_a_loop_that_is_posted_while_a_helper_falls_asleep_wakes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     looks: queue.SimpleQueue[None] = queue.SimpleQueue()
 
-    def watch(board: numpy.ndarray, _number: int) -> None:
+    def watch(board: numpy.ndarray) -> None:
         """What happens just after the last look: another thread, which finds nobody asleep, posts a loop; then it ends."""
         board[team._PLACES] = 1 if looks.empty() else 0
         looks.put(None)

@@ -26,7 +26,7 @@ def launch(kernel: Callable[..., None], items: int, *arguments: Any) -> None:
     """Run kernel(item, *arguments), compiled, for each item < items.
 
     Several threads share the items if the arrays are large enough. A kernel with the parameters
-    (item, thread, ...) is also given the number of its thread, less than team.threads().
+    (item, thread, ...) is also given the number of its thread, less than team.threads() and than `items`.
 
     An item is the part of the work that a thread takes at a time. What an item sums depends on shapes alone and not on the number of
     threads, and no two items write to the same place. So the result has the same bits on every
@@ -70,7 +70,7 @@ def _loop(kernel: Callable[..., None]) -> Callable[..., None]:
     source = f"""
 def take(thread, _taken, _items, _turn, {parameters}):
     _shares = len(_taken) // LINE
-    _share, _left = thread % _shares, _shares
+    _share, _left = thread, _shares
     while _left:
         _start, _end = _share * _items // _shares, (_share + 1) * _items // _shares
         _first = _start + add_atomically(_taken, _share * LINE, _turn)

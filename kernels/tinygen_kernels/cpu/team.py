@@ -3,9 +3,9 @@
 A thread that launches a loop posts it on a board and begins at once. The helpers, threads that
 watch the board, join as soon as they see it and a core is free for them. All take items until none
 is left, and the launch waits only for the helpers that have joined. Each thread has a number, 0 for
-the one that launches, and begins with the items of the share of this number. In the next loop these
-are about the same parts of the same arrays, so they are still in the caches of its core. Then it
-takes from the shares of the others.
+the one that launches and its place for a helper, and begins with the share of this number. With two
+threads, that is in the next loop about the same part of the same arrays, which is still in the
+caches of its core. Then it takes from the shares of the others.
 
 Helpers run compiled code, without Python's lock. One that watches joins within a microsecond. To
 wake one that sleeps takes 50 microseconds, and in a virtual machine often a millisecond. So a
@@ -68,8 +68,8 @@ class Team:
         self.board: Array = numpy.zeros(_WORDS, numpy.int64)
         self._asleep: list[tuple[threading.Lock, int]] = []  # what each sleeping helper waits for, and the helper
         self._cores: set[int] = set()  # that the thread which last woke a helper may use
-        for number in range(1, helpers + 1):
-            threading.Thread(target=self._help, args=(number,), name="tinygen kernels", daemon=True).start()
+        for _ in range(helpers):
+            threading.Thread(target=self._help, name="tinygen kernels", daemon=True).start()
 
     def wake(self, helpers: int) -> None:
         """Wake so many helpers, if they sleep."""
@@ -83,11 +83,11 @@ class Team:
                 _use(helper, self._cores - {_this_core()})
             woken.release()
 
-    def _help(self, number: int) -> None:
+    def _help(self) -> None:
         woken, helper = threading.Lock(), threading.get_native_id()
         woken.acquire()
         while True:
-            _watch(self.board, number)
+            _watch(self.board)
             self._asleep.append((woken, helper))
             # A thread may have looked for sleepers before, and posted its loop after this helper's last look.
             if not woken.acquire(timeout=0.001):
@@ -135,13 +135,14 @@ def lead(board, helpers, code, arguments):  # type: ignore[no-untyped-def]
 
 
 @functools.partial(compiled, nogil=True)
-def _watch(board, number):  # type: ignore[no-untyped-def]
-    """Help with all loops that are posted, until none was for a while, as the thread of this number."""
+def _watch(board):  # type: ignore[no-untyped-def]
+    """Help with all loops that are posted, until none was for a while."""
     looks = 0
     while looks < _PATIENCE + _WATCH:
         # Who takes a place after the last has the number 0 or less, and `lead` does not count it.
-        if read_atomically(board, _PLACES) > 0 and add_atomically(board, _PLACES, -1) > 0:
-            exception = call(board[_CODE], board[_ARGUMENTS], number)
+        place = add_atomically(board, _PLACES, -1) if read_atomically(board, _PLACES) > 0 else 0
+        if place > 0:
+            exception = call(board[_CODE], board[_ARGUMENTS], place)
             if exception:
                 board[_EXCEPTION] = exception
             add_atomically(board, _ENDED, 1)

@@ -150,7 +150,7 @@ def convolve(f: F, images: Array, w: Array, bias: Array | None, window: Window, 
     # Rows are a line further apart than their size. The first-level cache can hold only a few lines
     # whose addresses differ by a multiple of a large power of two.
     pitches = length + line, outputs + line
-    patches, products = (empty((threads(), planes, _TILES, pitch), dtype) for pitch in pitches)
+    patches, products = (empty((min(threads(), blocks), planes, _TILES, pitch), dtype) for pitch in pitches)
     result, one = empty(shape, dtype), numpy.ones(1, dtype)
     zeros = numpy.zeros(max(images.shape[2] * images.shape[3], outputs), dtype)  # a row of pixels outside the image
     start, slopes = zeros[:outputs] if bias is None else flat(bias), numpy.array([slope], dtype)

@@ -88,8 +88,9 @@ def weight_gradient(f: F, x: Array, y: Array, window: Window) -> Array:
     parts = _parts(f, x, y, stride)
     width = outputs // parts[2]
     offsets, pairs = _tables(channels, width)
+    workers = min(threads(), math.prod(parts))
     sums = empty((*parts, f.size**2, len(offsets), width), dtype)
-    planes = [empty((threads(), f.size**2, _TILES + 1, pitch), dtype) for pitch in pairs[1].tolist()]  # with a row to spare
+    planes = [empty((workers, f.size**2, _TILES + 1, pitch), dtype) for pitch in pairs[1].tolist()]  # with a row to spare
     images = flat(x).reshape(x.shape), flat(y).reshape(y.shape)
     zeros = numpy.zeros(max(x.shape[2] * channels, y.shape[2] * outputs), dtype)  # a row of pixels outside the image
     launch(_sum, math.prod(parts), *images, starts, stride, number, zeros, offsets, pairs, *planes, sums)
