@@ -4,6 +4,7 @@
 import contextlib
 import os
 import queue
+import subprocess
 import sys
 import threading
 import time
@@ -133,6 +134,28 @@ def test_a_loop_that_is_posted_while_a_helper_falls_asleep_wakes_it(monkeypatch:
             break
         time.sleep(0.01)
     assert looks.qsize() == 2 and helpers.board[team._PLACES] == 0
+
+
+@pytest.mark.skipif(not team._CHOOSES_CORES, reason="this system does not let a program choose a thread's cores")
+def test_a_helper_sleeps_once_another_program_takes_its_core() -> None:
+    """Each time that this program goes on, the other one has had the core: a few times, and not as often as a helper looks."""
+    import resource
+
+    cores = os.sched_getaffinity(0)
+    core = min(cores)
+    program = f"import os; os.sched_setaffinity(0, [{core}]); print(flush=True)\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as other:
+        try:
+            assert other.stdout is not None
+            other.stdout.readline()
+            os.sched_setaffinity(0, [core])
+            before = resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw
+            team._watch(zeros(team._WORDS))
+            switches = resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw - before
+        finally:
+            os.sched_setaffinity(0, cores)
+            other.kill()
+    assert 0 < switches < team._WATCH // 8
 
 
 def test_a_launch_beside_another_one_does_not_wait_for_its_helper() -> None:

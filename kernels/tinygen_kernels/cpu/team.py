@@ -10,7 +10,9 @@ caches of its core. Then it takes from the shares of the others.
 Helpers run compiled code, without Python's lock. One that watches joins within a microsecond. To
 wake one that sleeps takes 50 microseconds, and in a virtual machine often a millisecond. So a
 helper watches for about a millisecond after each loop, since in a training step the next loop comes
-soon, and sleeps then, until a launch wakes it.
+soon, and sleeps then, until a launch wakes it. Meanwhile it offers its core to other programs. Once
+one has taken it, the helper sleeps at once: Linux soon runs a thread that a launch wakes, and late
+one that has offered its core.
 
 Numba's own parallel loops, by TBB, OpenMP or its workqueue, give each thread a share in advance and
 wait for every thread. A core that another program holds then delays the whole loop.
@@ -37,14 +39,17 @@ _OWNED, _CODE, _ARGUMENTS, _PLACES, _ENDED, _EXCEPTION, _WORDS = range(0, 112, 1
 # How often a thread looks for what it waits for before it lets others have its core, and how often
 # a helper then does before it sleeps.
 _PATIENCE, _WATCH = 1 << 13, 1 << 11
+_TAKEN = 500_000  # nanoseconds; a core that comes back later was taken by another program
 
 if sys.platform == "win32":
     _yield = types.ExternalFunction("SwitchToThread", types.int32())
     _sleep = types.ExternalFunction("Sleep", types.void(types.uint32))
+    _read_clock = types.ExternalFunction("_timespec64_get", types.int32(types.uintp, types.int32))
     _NAP = 1  # millisecond
 else:
     _yield = types.ExternalFunction("sched_yield", types.int32())
     _sleep = types.ExternalFunction("usleep", types.int32(types.uint32))
+    _read_clock = types.ExternalFunction("timespec_get", types.int32(types.uintp, types.int32))
     _NAP = 20  # microseconds
 
 # In a virtual machine, Linux takes a core that has nothing to do for one that the host has taken
@@ -134,10 +139,25 @@ def lead(board, helpers, code, arguments):  # type: ignore[no-untyped-def]
     return exception
 
 
+@helper
+def _core_is_taken(time):  # type: ignore[no-untyped-def]
+    """Let others have this core: whether another program took it for a while."""
+    offered = _nanoseconds(time)
+    _yield()
+    return _nanoseconds(time) - offered > _TAKEN
+
+
+@helper
+def _nanoseconds(time):  # type: ignore[no-untyped-def]
+    """The time of day, which C writes as two numbers, the seconds and the nanoseconds."""
+    _read_clock(time.ctypes.data, 1)  # TIME_UTC
+    return time[0] * 1_000_000_000 + time[1]
+
+
 @functools.partial(compiled, nogil=True)
 def _watch(board):  # type: ignore[no-untyped-def]
-    """Help with all loops that are posted, until none was for a while."""
-    looks = 0
+    """Help with all loops that are posted, until none was for a while or another program takes the core."""
+    looks, time = 0, numpy.zeros(2, numpy.int64)
     while looks < _PATIENCE + _WATCH:
         # Who takes a place after the last has the number 0 or less, and `lead` does not count it.
         place = add_atomically(board, _PLACES, -1) if read_atomically(board, _PLACES) > 0 else 0
@@ -150,8 +170,8 @@ def _watch(board):  # type: ignore[no-untyped-def]
         looks += 1
         if looks < _PATIENCE:
             relax()
-        else:
-            _yield()
+        elif _core_is_taken(time):
+            return
 
 
 if hasattr(os, "register_at_fork"):  # threads do not survive a fork: the child starts its own
