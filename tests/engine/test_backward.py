@@ -10,8 +10,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 import tinygen.functional as F
 from tinygen import Tensor, grad, no_grad, tensor
 from tinygen.engine.fused import Fused
-from tinygen.engine.grad import gradients_in_order
-from tinygen.engine.listeners import Listener, listening
 from tinygen.functional.norm import BatchNormFunction
 from tinygen.testing import random_tensor
 
@@ -36,27 +34,6 @@ def x() -> Tensor:
 
 def values(*tensors: Tensor) -> list[list[float]]:
     return [t.numpy().tolist() for t in tensors]
-
-
-def test_a_gradient_is_told_when_no_function_still_to_be_passed_reads_the_leaf() -> None:
-    a, b, c, unread = (tensor(number, requires_grad=True) for number in (2.0, 3.0, 5.0, 7.0))
-    told: list[tuple[Tensor, float, int]] = []
-    passed: list[Any] = []
-
-    class Walk(Listener):
-        def backward(self, node: Any, *_: Any) -> Any:
-            passed.append(node)
-            yield
-
-    def tell(complete: dict[Tensor, Tensor]) -> None:
-        told.extend((x, float(g.numpy()), len(passed)) for x, g in complete.items())
-
-    k = a * b * c
-    with listening(Walk()):
-        found = gradients_in_order(k + c * c, [a, b, c, unread], tell)
-    # c * c comes first, although it was added; then k, and then a * b
-    assert told == [(c, 16.0, 3), (a, 15.0, 4), (b, 10.0, 4)]
-    assert [g and float(g.numpy()) for g in found] == [15.0, 10.0, 16.0, None]
 
 
 class TestInputs:

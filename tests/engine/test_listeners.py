@@ -8,6 +8,7 @@ import pytest
 
 import tinygen as tg
 from tinygen import nn
+from tinygen.engine.grad import gradients_in_order
 from tinygen.engine.listeners import Event, everywhere
 
 
@@ -132,3 +133,24 @@ def test_detect_anomaly_nests_is_entered_again_and_decorates() -> None:
             with pytest.raises(FloatingPointError, match=r"^Log: output is not finite"):
                 found()
         assert numpy.isnan(tg.log(tg.tensor([-1.0])).item()) and not everywhere
+
+
+def test_a_gradient_is_told_when_no_function_still_to_be_passed_reads_the_leaf() -> None:
+    a, b, c, unread = (tg.tensor(number, requires_grad=True) for number in (2.0, 3.0, 5.0, 7.0))
+    told: list[tuple[tg.Tensor, float, int]] = []
+    passed: list[Any] = []
+
+    class Walk(tg.Listener):
+        def backward(self, node: Any, *_: Any) -> Any:
+            passed.append(node)
+            yield
+
+    def tell(complete: dict[tg.Tensor, tg.Tensor]) -> None:
+        told.extend((x, float(g.numpy()), len(passed)) for x, g in complete.items())
+
+    k = a * b * c
+    with tg.listening(Walk()):
+        found = gradients_in_order(k + c * c, [a, b, c, unread], tell)
+    # c * c comes first, although it was added; then k, and then a * b
+    assert told == [(c, 16.0, 3), (a, 15.0, 4), (b, 10.0, 4)]
+    assert [g and float(g.numpy()) for g in found] == [15.0, 10.0, 16.0, None]

@@ -16,7 +16,7 @@ from tinygen.learn.command import LearnOptions, Verb
 from tinygen.learn.course import Course
 from tinygen.learn.exercise import Exercise, same
 from tinygen.learn.judged import grade, judged
-from tinygen.learn.lesson import LESSONS, lesson, lessons, verdicts
+from tinygen.learn.lesson import LESSONS, Lesson, imported, lesson, lessons, verdicts
 
 
 @pytest.fixture
@@ -68,6 +68,12 @@ def test_a_lesson_from_its_stub_to_its_solution(course: Course, capsys: pytest.C
     command.main(LearnOptions("list", folder=course.folder))
     assert capsys.readouterr().out.startswith("done  01  A slope")
     assert Course(course.folder).passed == {"01"}
+
+
+@pytest.mark.parametrize("tested", [each for each in lessons() if hasattr(imported(each.answers), "TESTS")], ids=lambda each: each.number)
+def test_tinygen_s_own_tests_pass_on_a_right_answer(course: Course, tested: Lesson) -> None:
+    course.file(tested).write_text(tested.answers.read_text())
+    assert course.test(tested) == 0
 
 
 @pytest.mark.parametrize(
