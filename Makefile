@@ -12,7 +12,7 @@ results: .venv/.done  ## train and judge every example, or go on with those that
 remedies: .venv/.done  ## train the DCGAN with and without each remedy for few images, and write examples/results/remedies.md
 	$(VENV)/python examples/results/make_remedies.py
 
-test: .venv/.done
+test: .venv/.dev
 	$(VENV)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 test-gpu-path: .venv-gpu/.done  ## what needs a GPU, on a stand-in for CuPy and in Numba's CUDA simulator
@@ -25,15 +25,20 @@ gpu-check:
 	.venv-gpu-check/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench,$(EXTRA)]' $(if $(filter gpu-cuda12,$(EXTRA)),'torch<2.11')
 	sh .ci/gpu-check .venv-gpu-check/bin/python gpu-report.txt
 
-lint: .venv/.done
+lint: .venv/.dev
 	$(VENV)/ruff check
 	$(VENV)/ruff format --check
 	$(VENV)/mypy
 
 .venv/.done: pyproject.toml
-	@echo "making the virtual environment .venv with tinygen and its tools (once, a minute or two)"
+	@echo "making the virtual environment .venv with tinygen (once, half a minute or so)"
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "tinygen needs Python 3.11 or later, this is " + sys.version)'
 	$(PYTHON) -m venv .venv
+	$(VENV)/python -m pip install --quiet --disable-pip-version-check --editable '.[testing]'
+	touch $@
+
+.venv/.dev: .venv/.done
+	@echo "adding the tools that develop tinygen (once, half a minute or so)"
 	$(VENV)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
