@@ -13,25 +13,25 @@ are made, and a replay makes these calls alone. On a GPU the driver does the sam
 NumPy hands a call that has a `Recorded` array among its arguments to the class of that array, and
 the result is a `Recorded` array again. So the calls that depend on watched arrays are written down,
 and no others: what the host has computed by itself is a constant. A replay writes each result to
-the place that it had in the recording. The places are from a pool of the recording's own. In it a
+the place that it had in the recording. The places are in memory of the recording's own. In it a
 freed array leaves its place to the next one, in the replays as in the recording, so that a
-recording needs no more memory than a step.
+recording needs hardly more memory than a step.
 
 During a recording nobody can read a number of a `Recorded` array, because no replay would read it
 again. This raises RuntimeError.
 """
 
+import bisect
+import ctypes
 import functools
 import math
-import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace, TracebackType
 from typing import Any
 
 import numpy
-
-from tinygen_kernels.memory_pool import Pool
 
 Array = numpy.ndarray
 
@@ -47,6 +47,9 @@ _COMPUTING = (
 )  # fmt: skip
 _READING = ("__bool__", "__complex__", "__contains__", "__float__", "__index__", "__int__", "item", "tobytes", "tolist")
 
+_LINE = 64  # bytes of a cache line
+_REGION = 1 << 28  # bytes that places are cut from; the system gives memory only to those that are written to
+
 
 class _Recordings(threading.local):
     """The one in progress in this thread, if there is one."""
@@ -61,33 +64,55 @@ def current() -> "Recording | None":
     return _recordings.open
 
 
-class _Places(Pool):
-    """A pool whose memory stays where it is as long as the pool lives."""
+class _Places:
+    """Memory in which arrays stay where they are. A freed one leaves its place to the next ones.
+
+    An array gets the first free place that is large enough, and free neighbours become one place:
+    first fit (Knuth, The Art of Computer Programming, 1968, section 2.5).
+    """
 
     def __init__(self) -> None:
-        super().__init__(sys.maxsize)
-        self._blocks: dict[int, Array] = {}  # by their addresses
+        self._regions: list[Any] = []  # arrays of bytes
+        self._free: list[tuple[int, int, int]] = []  # the number of a region, and where in it a place begins and ends; in order
+        self._left: list[tuple[int, int, int]] = []  # the places of freed arrays that are not in it yet: Python frees at any time
 
-    def whole(self, size: int) -> int:
-        """The smallest that is free, if it is at most twice as much."""
-        return min((free for free in list(self._free) if size <= free <= 2 * size), default=size)
+    def lend(self, size: int) -> Array:
+        """Memory of at least so many bytes, which begins on a cache line, until the last array in it is freed."""
+        size = (size // _LINE + 2) * _LINE  # one line too many, so that large arrays do not all begin at the same place of a page
+        while self._left:
+            self._join(*self._left.pop())
+        i = next((i for i, (_, start, end) in enumerate(self._free) if end - start >= size), len(self._free))
+        if i == len(self._free):
+            memory = numpy.empty(max(size, _REGION) + _LINE, numpy.uint8)
+            self._regions.append(memory[-_address(memory) % _LINE :])
+            self._free.append((len(self._regions) - 1, 0, max(size, _REGION)))
+        number, start, end = self._free[i]
+        self._free[i : i + 1] = [(number, start + size, end)] if start + size < end else []
+        lease: Any = (ctypes.c_char * size).from_buffer(self._regions[number], start)
+        weakref.finalize(lease, self._left.append, (number, start, start + size)).atexit = False
+        return numpy.frombuffer(lease, numpy.uint8)
 
-    def new(self, size: int) -> Array:
-        block = super().new(size)
-        self._blocks[_address(block)] = block
-        return block
+    def _join(self, number: int, start: int, end: int) -> None:
+        """Put a place among the free ones."""
+        i = bisect.bisect(self._free, (number, start, end))
+        if i < len(self._free) and self._free[i][:2] == (number, end):
+            end = self._free.pop(i)[2]
+        if i > 0 and self._free[i - 1][::2] == (number, start):
+            i -= 1
+            start = self._free.pop(i)[1]
+        self._free.insert(i, (number, start, end))
 
     def unleased(self, array: "Recorded") -> Array:
-        """The same array for later calls. It leaves its memory to others, if this is memory of the pool."""
+        """The same array for later calls. It leaves its place to others, if it has one here."""
         owner: Any = array
         while isinstance(owner.base, numpy.ndarray):
             owner = owner.base
         if isinstance(owner, Recorded):
             raise RuntimeError(f"an array of shape {array.shape} comes from a call of NumPy's that cannot be captured")
-        start = _address(owner)
-        if start not in self._blocks:
-            return array.view(numpy.ndarray)
-        return numpy.ndarray(array.shape, array.dtype, self._blocks[start], _address(array) - start, array.strides)
+        for region in self._regions:
+            if 0 <= (start := _address(array) - _address(region)) < region.size:
+                return numpy.ndarray(array.shape, array.dtype, region, start, array.strides)
+        return array.view(numpy.ndarray)
 
 
 class Recording:
@@ -118,8 +143,7 @@ class Recording:
     def empty(self, shape: int | tuple[int, ...], dtype: Any) -> "Recorded":
         """A new array that starts on a cache line."""
         sizes = (shape,) if isinstance(shape, int) else shape
-        memory = self._places.lend(math.prod(sizes) * numpy.dtype(dtype).itemsize + 64)
-        return numpy.ndarray(sizes, dtype, memory, -_address(memory) % 64).view(Recorded)
+        return numpy.ndarray(sizes, dtype, self._places.lend(math.prod(sizes) * numpy.dtype(dtype).itemsize)).view(Recorded)
 
     def write_down(self, function: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
         arguments, options = (_mapped(self._places.unleased, given) for given in (arguments, options))

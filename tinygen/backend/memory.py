@@ -14,6 +14,7 @@ import ctypes
 import os
 import platform
 
+_GLIBC = platform.libc_ver()[0] == "glibc"
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
 
 
@@ -22,10 +23,16 @@ def _keep_memory() -> None:
     chosen = {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"} & set(os.environ) or "glibc.malloc" in os.environ.get(
         "GLIBC_TUNABLES", ""
     )
-    if platform.libc_ver()[0] == "glibc" and not chosen:
+    if _GLIBC and not chosen:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_TRIM_THRESHOLD, 2**31 - 1)
         mallopt(_MMAP_THRESHOLD, 32 * 2**20)
+
+
+def give_memory_back() -> None:
+    """Give the memory of freed arrays back to the system, where the C library is glibc."""
+    if _GLIBC:
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 _keep_memory()

@@ -30,6 +30,8 @@ import numpy
 from tinygen_kernels import Array
 from tinygen_kernels.recording import Recording
 
+from tinygen.backend.memory import give_memory_back
+
 
 class _Captures(threading.local):
     """The one in progress in this thread, if there is one."""
@@ -163,6 +165,7 @@ class CapturedOnHost:
 
     def __init__(self, function: Callable[..., Any], arguments: Sequence[Array]) -> None:
         self._function, self._arguments, self._recording = function, [argument.copy() for argument in arguments], Recording()
+        give_memory_back()  # so that there is memory for the recording's arrays
         self.result = self._recorded(self._recording, *self._arguments)
 
     def _recorded(self, recording: Recording, *arguments: Array) -> Any:
@@ -171,6 +174,7 @@ class CapturedOnHost:
 
     def anew(self, *arguments: Array) -> Any:
         """function(*arguments) without a replay, but in the memory of the recording."""
+        give_memory_back()  # of what the replay was compared with
         return self._recorded(Recording(self._recording), *arguments)
 
     def __call__(self, *arguments: Array) -> Any:

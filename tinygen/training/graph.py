@@ -5,6 +5,8 @@ from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import Any
 
+import numpy
+
 from tinygen import backend
 from tinygen.backend import Array
 from tinygen.command_line import UsageError
@@ -129,6 +131,6 @@ def _digest(value: Any) -> bytes:
     if isinstance(value, list | tuple):
         return hashlib.sha256(b"".join(map(_digest, value))).digest()
     if isinstance(value, Tensor) or hasattr(value, "dtype"):
-        value = backend.to_device(array_of(value), "cpu")
-        return _digest((str(value.dtype), str(value.shape), value.tobytes()))
+        array = numpy.ascontiguousarray(backend.to_device(array_of(value), "cpu"))
+        return hashlib.sha256(f"{array.dtype} {value.shape}".encode() + hashlib.sha256(array.data).digest()).digest()
     return hashlib.sha256(value if isinstance(value, bytes) else repr(value).encode()).digest()
