@@ -87,7 +87,7 @@ class _Places:
             self._regions.append(memory[-_address(memory) % _LINE :])
             self._free.append((len(self._regions) - 1, 0, max(size, _REGION)))
         number, start, end = self._free[i]
-        self._free[i : i + 1] = [(number, start + size, end)] if start + size < end else []
+        self._free[i] = number, start + size, end
         lease: Any = (ctypes.c_char * size).from_buffer(self._regions[number], start)
         weakref.finalize(lease, self._left.append, (number, start, start + size)).atexit = False
         return numpy.frombuffer(lease, numpy.uint8)

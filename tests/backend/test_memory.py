@@ -6,15 +6,15 @@ import subprocess
 import sys
 
 
-def page_faults_of_a_loop(**environment: str) -> int:
-    """Ten times 25 MB, where every new page would be a fault, in a process of its own."""
-    code = """
+def page_faults_of_a_loop(after: str = "", **environment: str) -> int:
+    """Ten times 25 MB, where every new page would be a fault, in a process of its own. `after` runs after each."""
+    code = f"""
 import resource, numpy, tinygen.backend
 def step(): return [numpy.ones(1_000_000 + 100_000 * i, "float32") for i in range(5)]
 def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 step(), step()
 before = faults()
-for _ in range(10): step()
+for _ in range(10): step(); {after}
 print(faults() - before)
 """
     return int(
@@ -29,3 +29,6 @@ if platform.libc_ver()[0] == "glibc":  # elsewhere the kernels keep memory thems
 
     def test_who_has_set_glibc_s_own_variables_keeps_that() -> None:
         assert page_faults_of_a_loop(MALLOC_TRIM_THRESHOLD_="131072", MALLOC_MMAP_THRESHOLD_="131072") > 10_000
+
+    def test_memory_that_is_given_back_is_asked_for_again() -> None:
+        assert page_faults_of_a_loop(after="tinygen.backend.memory.give_memory_back()") > 10_000

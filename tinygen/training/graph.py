@@ -131,6 +131,5 @@ def _digest(value: Any) -> bytes:
     if isinstance(value, list | tuple):
         return hashlib.sha256(b"".join(map(_digest, value))).digest()
     if isinstance(value, Tensor) or hasattr(value, "dtype"):
-        array = numpy.ascontiguousarray(backend.to_device(array_of(value), "cpu"))
-        return hashlib.sha256(f"{array.dtype} {value.shape}".encode() + hashlib.sha256(array.data).digest()).digest()
+        return hashlib.sha256(numpy.ascontiguousarray(backend.to_device(array_of(value), "cpu")).data).digest()
     return hashlib.sha256(value if isinstance(value, bytes) else repr(value).encode()).digest()
