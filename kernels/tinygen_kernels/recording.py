@@ -21,17 +21,16 @@ During a recording nobody can read a number of a `Recorded` array, because no re
 again. This raises RuntimeError.
 """
 
-import bisect
-import ctypes
 import functools
 import math
 import threading
-import weakref
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace, TracebackType
 from typing import Any
 
 import numpy
+
+from tinygen_kernels.memory_pool import Places
 
 Array = numpy.ndarray
 
@@ -47,9 +46,6 @@ _COMPUTING = (
 )  # fmt: skip
 _READING = ("__bool__", "__complex__", "__contains__", "__float__", "__index__", "__int__", "item", "tobytes", "tolist")
 
-_LINE = 64  # bytes of a cache line
-_REGION = 1 << 28  # bytes that places are cut from; the system gives memory only to those that are written to
-
 
 class _Recordings(threading.local):
     """The one in progress in this thread, if there is one."""
@@ -64,57 +60,6 @@ def current() -> "Recording | None":
     return _recordings.open
 
 
-class _Places:
-    """Memory in which arrays stay where they are. A freed one leaves its place to the next ones.
-
-    An array gets the first free place that is large enough, and free neighbours become one place:
-    first fit (Knuth, The Art of Computer Programming, 1968, section 2.5).
-    """
-
-    def __init__(self) -> None:
-        self._regions: list[Any] = []  # arrays of bytes
-        self._free: list[tuple[int, int, int]] = []  # the number of a region, and where in it a place begins and ends; in order
-        self._left: list[tuple[int, int, int]] = []  # the places of freed arrays that are not in it yet: Python frees at any time
-
-    def lend(self, size: int) -> Array:
-        """Memory of at least so many bytes, which begins on a cache line, until the last array in it is freed."""
-        size = (size // _LINE + 2) * _LINE  # one line too many, so that large arrays do not all begin at the same place of a page
-        while self._left:
-            self._join(*self._left.pop())
-        i = next((i for i, (_, start, end) in enumerate(self._free) if end - start >= size), len(self._free))
-        if i == len(self._free):
-            memory = numpy.empty(max(size, _REGION) + _LINE, numpy.uint8)
-            self._regions.append(memory[-_address(memory) % _LINE :])
-            self._free.append((len(self._regions) - 1, 0, max(size, _REGION)))
-        number, start, end = self._free[i]
-        self._free[i] = number, start + size, end
-        lease: Any = (ctypes.c_char * size).from_buffer(self._regions[number], start)
-        weakref.finalize(lease, self._left.append, (number, start, start + size)).atexit = False
-        return numpy.frombuffer(lease, numpy.uint8)
-
-    def _join(self, number: int, start: int, end: int) -> None:
-        """Put a place among the free ones."""
-        i = bisect.bisect(self._free, (number, start, end))
-        if i < len(self._free) and self._free[i][:2] == (number, end):
-            end = self._free.pop(i)[2]
-        if i > 0 and self._free[i - 1][::2] == (number, start):
-            i -= 1
-            start = self._free.pop(i)[1]
-        self._free.insert(i, (number, start, end))
-
-    def unleased(self, array: "Recorded") -> Array:
-        """The same array for later calls. It leaves its place to others, if it has one here."""
-        owner: Any = array
-        while isinstance(owner.base, numpy.ndarray):
-            owner = owner.base
-        if isinstance(owner, Recorded):
-            raise RuntimeError(f"an array of shape {array.shape} comes from a call of NumPy's that cannot be captured")
-        for region in self._regions:
-            if 0 <= (start := _address(array) - _address(region)) < region.size:
-                return numpy.ndarray(array.shape, array.dtype, region, start, array.strides)
-        return array.view(numpy.ndarray)
-
-
 class Recording:
     """The calls that are made within its `with` block, which `replay` makes again in their order.
 
@@ -123,7 +68,7 @@ class Recording:
 
     def __init__(self, sharing: "Recording | None" = None) -> None:
         self.calls: list[Callable[[], object]] = []
-        self._places: _Places = sharing._places if sharing else _Places()
+        self._places: Places = sharing._places if sharing else Places()
 
     def __enter__(self) -> "Recording":
         _recordings.open = self
@@ -146,8 +91,17 @@ class Recording:
         return numpy.ndarray(sizes, dtype, self._places.lend(math.prod(sizes) * numpy.dtype(dtype).itemsize)).view(Recorded)
 
     def write_down(self, function: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
-        arguments, options = (_mapped(self._places.unleased, given) for given in (arguments, options))
+        arguments, options = (_mapped(self._unleased, given) for given in (arguments, options))
         self.calls.append(functools.partial(function, *arguments, **options))
+
+    def _unleased(self, array: "Recorded") -> Array:
+        """The same array for later calls. It leaves its place to others."""
+        owner: Any = array
+        while isinstance(owner.base, numpy.ndarray):
+            owner = owner.base
+        if isinstance(owner, Recorded):
+            raise RuntimeError(f"an array of shape {array.shape} comes from a call of NumPy's that cannot be captured")
+        return self._places.unleased(array)
 
     def do(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """Call a function that writes its results to arrays it is given."""
@@ -253,11 +207,6 @@ def _mapped(function: Callable[[Recorded], Array], value: Any) -> Any:
 def _plain(value: Any) -> Any:
     """The value with NumPy's own arrays, which keep their places from being used by others."""
     return _mapped(lambda array: array.view(numpy.ndarray), value)
-
-
-def _address(array: Array) -> int:
-    address: int = array.__array_interface__["data"][0]
-    return address
 
 
 def _arrays(value: Any) -> Iterator[Array]:

@@ -31,4 +31,4 @@ if platform.libc_ver()[0] == "glibc":  # elsewhere the kernels keep memory thems
         assert page_faults_of_a_loop(MALLOC_TRIM_THRESHOLD_="131072", MALLOC_MMAP_THRESHOLD_="131072") > 10_000
 
     def test_memory_that_is_given_back_is_asked_for_again() -> None:
-        assert page_faults_of_a_loop(after="tinygen.backend.memory.give_memory_back()") > 10_000
+        assert page_faults_of_a_loop(after="tinygen.backend.give_memory_back()") > 10_000

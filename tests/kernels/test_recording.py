@@ -1,6 +1,5 @@
 """What a recording of NumPy's calls does again, what it cannot do, and the memory that it takes."""
 
-import itertools
 import threading
 
 import numpy
@@ -9,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from tinygen_kernels import array_module, cpu, recording
+from tinygen_kernels.memory_pool import address
 from tinygen_kernels.recording import Recorded, Recording
 
 
@@ -103,31 +103,6 @@ def test_a_freed_array_leaves_its_place_to_the_next() -> None:
     assert len(places) == 2
     recorded.replay()
     assert_array_equal(x, numpy.full(100_000, 21.0))
-
-
-@pytest.mark.parametrize("region", [1 << 28, 1 << 12], ids=["one region", "several"])
-@given(turns=st.lists(st.tuples(st.integers(0, 5000), st.none() | st.integers(0, 99)), min_size=1))
-def test_places_do_not_overlap_and_those_of_freed_neighbours_become_one(region: int, turns: list[tuple[int, int | None]]) -> None:
-    """In each turn, an array of so many bytes is made, and one may be freed."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recording, "_REGION", region)
-        places, arrays = recording._Places(), list[numpy.ndarray]()
-        for size, freed in turns:
-            arrays.append(places.lend(size))
-            if freed is not None:
-                del arrays[freed % len(arrays)]
-            spans = sorted((address(array), address(array) + array.size) for array in arrays)
-            assert all(start % 64 == 0 for start, _ in spans)
-            assert all(end <= start for (_, end), (start, _) in itertools.pairwise(spans))
-        arrays.clear()
-        first = places.lend(0)
-        assert len(places._free) == len(places._regions)
-        assert address(first) == address(places._regions[0])
-
-
-def address(array: numpy.ndarray) -> int:
-    start: int = array.__array_interface__["data"][0]
-    return start
 
 
 def test_another_thread_is_not_recorded() -> None:

@@ -174,7 +174,6 @@ class CapturedOnHost:
 
     def anew(self, *arguments: Array) -> Any:
         """function(*arguments) without a replay, but in the memory of the recording."""
-        give_memory_back()  # of what the replay was compared with
         return self._recorded(Recording(self._recording), *arguments)
 
     def __call__(self, *arguments: Array) -> Any:

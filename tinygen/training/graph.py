@@ -94,6 +94,7 @@ class GraphStep:
         replayed = self._digest(self._captured(*batch))
         for name, part in self._parts.items():
             part.load_state_dict(before.pop(name))
+        backend.give_memory_back()  # that of the copies
         backend.set_random_state(random)
         numbers = self._captured.anew(*batch)
         if replayed != self._digest(numbers):

@@ -39,7 +39,7 @@ _OWNED, _CODE, _ARGUMENTS, _PLACES, _ENDED, _EXCEPTION, _WORDS = range(0, 112, 1
 # How often a thread looks for what it waits for before it lets others have its core, and how often
 # a helper then does before it sleeps.
 _PATIENCE, _WATCH = 1 << 13, 1 << 11
-_TAKEN = 500_000  # nanoseconds; a core that comes back later was taken by another program
+_SOON = 500_000  # nanoseconds in which a core comes back that no other program has taken
 
 if sys.platform == "win32":
     _yield = types.ExternalFunction("SwitchToThread", types.int32())
@@ -144,7 +144,7 @@ def _core_is_taken(time):  # type: ignore[no-untyped-def]
     """Let others have this core: whether another program took it for a while."""
     offered = _nanoseconds(time)
     _yield()
-    return _nanoseconds(time) - offered > _TAKEN
+    return _nanoseconds(time) - offered > _SOON
 
 
 @helper
