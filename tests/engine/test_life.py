@@ -5,9 +5,11 @@ import itertools
 import tracemalloc
 import weakref
 from collections.abc import Iterator
+from typing import Any
 
 import numpy
 import pytest
+from traced_memory import peak_memory
 from watched import Watched
 
 import tinygen.functional as F
@@ -96,3 +98,28 @@ class TestLife:
             assert min(after - before for before, after in itertools.pairwise(memory)) < 10_000
         finally:
             tracemalloc.stop()
+
+
+class TestAConvolution:
+    """Of a size for which a CPU takes Winograd's algorithm, which has matrices of its own to hold."""
+
+    images, weight = (random_tensor(size, numpy.random.default_rng(0), dtype="float32") for size in [(64, 16, 16, 64), (3, 3, 64, 64)])
+
+    def test_holds_its_result_once(self) -> None:
+        def peak(n: int) -> int:
+            return peak_memory(lambda: F.conv2d(self.images.detach()[:n], self.weight.detach(), padding=1))
+
+        more, result = peak(64) - peak(32), self.images.data[32:].nbytes
+        assert more < 1.1 * result
+
+    @pytest.mark.parametrize("convolution", [F.conv2d, F.conv_transpose2d])
+    def test_holds_no_gradient_of_images_while_it_computes_that_of_the_weight(self, convolution: Any) -> None:
+        x, w = self.images, self.weight
+        y = convolution(x, w, padding=1)
+        g = tensor(y.numpy())
+
+        def peak(inputs: Any) -> int:
+            return peak_memory(lambda: grad(y, inputs, g, retain_graph=True))
+
+        both, of_images, of_weight, result = peak([x, w]), peak(x), peak(w), w.data.nbytes
+        assert both < max(of_images + 1.1 * result, 1.01 * of_weight)

@@ -99,8 +99,9 @@ class Conv2DFunction(Function):
 
     def backward(self, g: Tensor, y: Tensor, needs: Sequence[bool], x: Tensor, w: Tensor, bias: Tensor | None) -> tuple[Tensor | None, ...]:
         geometry = self.stride, self.padding, self.dilation
-        to_x = Conv2DDataFunction(image_size(x), *geometry)(g, w, None) if needs[0] else None
+        # The weight's gradient comes first, because it is the smaller one to hold while the other is computed.
         to_w = Conv2DWeightFunction(_kernel_size(w), *geometry)(x, g) if needs[1] else None
+        to_x = Conv2DDataFunction(image_size(x), *geometry)(g, w, None) if needs[0] else None
         return to_x, to_w, g.sum(axis=(0, 1, 2)) if needs[2] else None
 
 
@@ -118,8 +119,8 @@ class Conv2DDataFunction(Function):
 
     def backward(self, g: Tensor, x: Tensor, needs: Sequence[bool], y: Tensor, w: Tensor, bias: Tensor | None) -> tuple[Tensor | None, ...]:
         geometry = self.stride, self.padding, self.dilation
-        to_y = Conv2DFunction(*geometry)(g, w, None) if needs[0] else None
         to_w = Conv2DWeightFunction(_kernel_size(w), *geometry)(g, y) if needs[1] else None
+        to_y = Conv2DFunction(*geometry)(g, w, None) if needs[0] else None
         return to_y, to_w, g.sum(axis=(0, 1, 2)) if needs[2] else None
 
 

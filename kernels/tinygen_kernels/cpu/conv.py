@@ -177,7 +177,8 @@ def gathered(
         return result
     f = winograd.choice(images, window, shape, data)
     if f:
-        return winograd.convolve(f, images, w, bias, window, shape, slope, data)
+        winograd.convolve(f, images, w, bias, window, slope, data, result)
+        return result
     is_product = window[:3] == ONE_PIXEL[:3]
     if is_product:
         taps, table, rows = 1, product_table(images.shape[-1], outputs), result.size // outputs

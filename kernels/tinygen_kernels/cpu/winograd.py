@@ -138,26 +138,25 @@ def phases(window: Window, data: bool = False) -> tuple[Array, Array, Pair]:
     )
 
 
-def convolve(f: F, images: Array, w: Array, bias: Array | None, window: Window, shape: tuple[int, ...], slope: float, data: bool) -> Array:
-    """conv2d of images or, if `data`, conv2d_data, then leaky ReLU. `shape` is that of the result."""
-    outputs, dtype, stride = shape[3], images.dtype, window[1][0]
+def convolve(f: F, images: Array, w: Array, bias: Array | None, window: Window, slope: float, data: bool, result: Array) -> None:
+    """Write conv2d of images or, if `data`, conv2d_data, then leaky ReLU, to the result."""
+    outputs, dtype, stride = result.shape[3], images.dtype, window[1][0]
     starts, first, steps = phases(window, data)
     starts = starts.reshape((-1, 1, 2) if data else (1, -1, 2))
     kernels = _kernel_planes(f, w, first.reshape(starts.shape[:2]), steps, outputs, data)
     planes, length = kernels.shape[1], kernels.shape[3]
-    blocks = len(starts) * -(-tile_count(shape, f, stride if data else 1) // _TILES)
+    blocks = len(starts) * -(-tile_count(result.shape, f, stride if data else 1) // _TILES)
     line = LINE_BYTES // images.itemsize
     # Rows are a line further apart than their size. The first-level cache can hold only a few lines
     # whose addresses differ by a multiple of a large power of two.
     pitches = length + line, outputs + line
     patches, products = (empty((min(threads(), blocks), planes, _TILES, pitch), dtype) for pitch in pitches)
-    result, one = empty(shape, dtype), numpy.ones(1, dtype)
+    one = numpy.ones(1, dtype)
     zeros = numpy.zeros(max(images.shape[2] * images.shape[3], outputs), dtype)  # a row of pixels outside the image
     start, slopes = zeros[:outputs] if bias is None else flat(bias), numpy.array([slope], dtype)
     arrays = flat(images).reshape(images.shape), kernels, product_table(*pitches), starts
     others = start, slopes, zeros, one, patches, products, result
     launch(_convolve, blocks, *arrays, ALGORITHMS.index(f), stride, *others)
-    return result
 
 
 def _kernel_planes(f: F, w: Array, first: Array, steps: Pair, outputs: int, data: bool) -> Array:
