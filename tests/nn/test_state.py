@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from numpy.testing import assert_array_equal
 from small_models import Autoencoder, built, trees
 
-from tinygen import backend, nn, ones, randn, tensor, zeros
+from tinygen import backend, nn, ones, optim, randn, tensor, zeros
 from tinygen.testing import gradcheck
 
 modest = settings(deadline=None, max_examples=30)
@@ -34,6 +34,27 @@ class TestState:
         assert state["weight"] == weight
         state["weight"] += 5
         assert model.weight.item() == pytest.approx(weight + 1)
+
+    def test_without_copies_has_the_arrays_that_a_step_changes(self) -> None:
+        model = nn.Sequential(nn.Dense(2, 3), nn.BatchNorm(3))
+        rules = optim.Adam(model.parameters()[:2]), optim.Groups([optim.SGD(model.parameters()[2:], momentum=0.9)])
+        average = optim.Average(model, 0.5)
+
+        def step() -> None:
+            model(randn((4, 2))).sum().backward()
+            for part in (*rules, average):
+                part.update() if part is average else part.step()
+
+        step()
+        for part in (model, *rules, average):
+            live, copies = part.state_dict(copy=False), part.state_dict()
+            before = {name: array.copy() for name, array in copies.items()}
+            step()
+            moved = [name for name, array in part.state_dict().items() if array.ndim and (array != before[name]).any()]
+            assert moved
+            for name in moved:
+                assert_array_equal(live[name], part.state_dict()[name], err_msg=name)
+                assert_array_equal(copies[name], before[name], err_msg=name)
 
     def test_of_another_model_is_refused_with_all_that_is_wrong_and_changes_nothing(self) -> None:
         model = nn.Sequential(nn.Dense(2, 3), nn.Dense(3, 1))

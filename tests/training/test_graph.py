@@ -1,11 +1,15 @@
 """Training by replays: a replayed step is the step, to the bit. And what cannot be recorded is told."""
 
+import functools
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy
 import pytest
 from numpy.testing import assert_array_equal
+from traced_memory import peak_memory
 
 import tinygen as tg
 from tinygen import backend, manual_seed, nn, optim
@@ -125,3 +129,30 @@ def test_a_step_that_reads_a_number_is_refused(fast_device: str) -> None:
     reading(x)
     with pytest.raises(UsageError, match="--graph: this step cannot be recorded, so leave it out: "):
         reading(x)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+def test_a_full_disk_is_named_with_the_cure(monkeypatch: pytest.MonkeyPatch, fast_device: str) -> None:
+    parts, step = small(fast_device)
+    graphed = GraphStep(step, parts, fast_device)
+    losses(graphed, [5] * 3, fast_device)
+    monkeypatch.setattr(tempfile, "TemporaryFile", functools.partial(open, "/dev/full", "w+b"))
+    told = r"^--graph: the state cannot be kept in .*: No space left on device; TMPDIR may name another one$"
+    with pytest.raises(UsageError, match=told):
+        losses(graphed, [5], fast_device)
+
+
+def test_the_comparison_holds_no_copy_of_the_state() -> None:
+    network = nn.Dense(600, 600)
+    rule, x = optim.Adam(network.parameters()), numpy.ones((2, 600), "float32")
+
+    def step(x: Any) -> dict[str, Any]:
+        loss = (network(tg.Tensor(x)) ** 2).mean()
+        rule.minimize(loss)
+        return {"loss": loss}
+
+    graphed = GraphStep(step, {"network": network, "rule": rule}, "cpu")
+    graphed(x)
+    graphed(x)
+    state = 3 * network.weight.data.nbytes
+    assert peak_memory(lambda: graphed(x)) < 0.8 * state  # of the fourth call, behind the third; one part is read at a time

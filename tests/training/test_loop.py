@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy
 import pytest
 from small_run import contents, small_run
+from traced_memory import peak_memory
 
 import tinygen as tg
 from tinygen.command_line import UsageError
@@ -216,3 +217,11 @@ def test_a_part_may_have_any_name_without_a_slash(name: str, tmp_path: Path) -> 
     again.run()
     with pytest.raises(ValueError, match=r"^the name of a part must not contain /, which separates names in the checkpoint: net/a$"):
         Training(again.options, {"net/a": again.parts[name]}, again.loader, again.step)
+
+
+def test_a_checkpoint_takes_no_copy_of_the_state(tmp_path: Path) -> None:
+    training = small_run(tmp_path, width=10_000)
+    training.run()
+    state = sum(array.nbytes for part in training.parts.values() for array in part.state_dict().values())
+    assert state > 10**6
+    assert peak_memory(training._save) < 0.2 * state

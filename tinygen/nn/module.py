@@ -199,9 +199,9 @@ class Module:
             by_name[name] = t
         return by_name
 
-    def state_dict(self) -> dict[str, numpy.ndarray]:
-        """A copy on the host of every parameter and buffer, by name."""
-        return {name: numpy.array(t.numpy()) for name, t in self._by_name().items()}
+    def state_dict(self, copy: bool = True) -> dict[str, numpy.ndarray]:
+        """Every parameter and buffer on the host, by name: copies, or, without `copy`, on a CPU the arrays that a step will change."""
+        return {name: numpy.array(t.numpy(), copy=copy or None) for name, t in self._by_name().items()}
 
     @checked
     def load_state_dict(self, state: Mapping[str, numpy.ndarray], strict: bool = True) -> tuple[list[str], list[str]]:

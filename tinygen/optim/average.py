@@ -75,11 +75,10 @@ class Average:
         finally:
             self.exchange()
 
-    def state_dict(self) -> dict[str, numpy.ndarray]:
-        """A copy on the host of the module's state with the averages, by the names of its `state_dict`, and
-        the number of updates."""
+    def state_dict(self, copy: bool = True) -> dict[str, numpy.ndarray]:
+        """The module's `state_dict` with the averages, and the number of updates."""
         with self.applied():
-            return {**self.module.state_dict(), "updates": numpy.array(self.updates)}
+            return {**self.module.state_dict(copy), "updates": numpy.array(self.updates)}
 
     def load_state_dict(self, state: Mapping[str, numpy.ndarray]) -> None:
         """Continue from what `state_dict` returned. Raises ValueError, with nothing changed, if it is of

@@ -80,9 +80,10 @@ class Groups:
         descend(loss, self.parameters)
         self.step()
 
-    def state_dict(self) -> dict[str, numpy.ndarray]:
+    def state_dict(self, copy: bool = True) -> dict[str, numpy.ndarray]:
         """The states of all optimisers; their numbers stand before the names."""
-        return {f"{i}/{name}": array for i, optimizer in enumerate(self.optimizers) for name, array in optimizer.state_dict().items()}
+        states = (optimizer.state_dict(copy) for optimizer in self.optimizers)
+        return {f"{i}/{name}": array for i, state in enumerate(states) for name, array in state.items()}
 
     def load_state_dict(self, state: Mapping[str, numpy.ndarray]) -> None:
         """Continue from what `state_dict` returned. Raises ValueError, with nothing changed, if it was saved

@@ -216,9 +216,12 @@ class Optimizer:
             settings["schedule"] = self.schedule.numbers()
         return {"steps": numpy.array(self.steps), "lr": numpy.array(float(self.lr)), **settings, **updates}
 
-    def state_dict(self) -> dict[str, numpy.ndarray]:
-        """A copy on the host of the learning rate, the settings, the numbers of steps and the arrays of state."""
-        arrays = {name: numpy.array(backend.to_device(array, "cpu")) for name, array in self._arrays().items()}
+    def state_dict(self, copy: bool = True) -> dict[str, numpy.ndarray]:
+        """The learning rate, the settings, the numbers of steps and the arrays of state, on the host.
+
+        Copies, or, without `copy`, on a CPU the arrays that a step will change.
+        """
+        arrays = {name: numpy.array(backend.to_device(array, "cpu"), copy=copy or None) for name, array in self._arrays().items()}
         return {**self._numbers(), **arrays}
 
     @checked

@@ -203,5 +203,5 @@ def facts(training: "Training") -> dict[str, Any]:
 
 def checksum(parts: Mapping[str, Stateful]) -> int:
     """Of all arrays of the parts."""
-    arrays = [array for part in parts.values() for array in part.state_dict().values()]
+    arrays = [array for part in parts.values() for array in part.state_dict(copy=False).values()]
     return functools.reduce(lambda crc, array: zlib.crc32(numpy.ascontiguousarray(array).tobytes(), crc), arrays, 0)

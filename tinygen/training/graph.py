@@ -1,9 +1,12 @@
 """A step of training, recorded once and then done again without its Python: on a GPU, as a CUDA graph."""
 
 import hashlib
+import pickle
+import tempfile
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import IO, Any
 
 import numpy
 
@@ -90,10 +93,11 @@ class GraphStep:
 
     def _compare(self, batch: tuple[Array, ...]) -> Mapping[str, Any]:
         assert self._captured is not None
-        before, random = {name: part.state_dict() for name, part in self._parts.items()}, backend.random_state()
-        replayed = self._digest(self._captured(*batch))
-        for name, part in self._parts.items():
-            part.load_state_dict(before.pop(name))
+        random = backend.random_state()
+        with self._kept() as before:
+            replayed = self._digest(self._captured(*batch))
+            for part in self._parts.values():
+                part.load_state_dict(pickle.load(before))
         backend.give_memory_back()  # that of the copies
         backend.set_random_state(random)
         numbers = self._captured.anew(*batch)
@@ -101,10 +105,24 @@ class GraphStep:
             self._give_up()
         return numbers
 
+    def _kept(self) -> IO[bytes]:
+        """A file with the state of each part. A copy in memory would be the most that the training ever holds."""
+        file = tempfile.TemporaryFile()  # noqa: SIM115
+        try:
+            for part in self._parts.values():
+                pickle.dump(part.state_dict(copy=False), file, protocol=5)
+            file.seek(0)
+        except OSError as error:
+            with suppress(OSError):  # on a full disk it fails again
+                file.close()
+            where = f"{tempfile.gettempdir()}, the folder for temporary files"
+            raise UsageError(f"--graph: the state cannot be kept in {where}: {error.strerror}; TMPDIR may name another one") from error
+        return file
+
     def _digest(self, numbers: Mapping[str, Any]) -> list[bytes]:
-        """Digests of the state and the numbers, part by part: copies of all of it would take three times the memory."""
+        """Digests of the state and the numbers."""
         random = backend.random_state()
-        return [_digest(numbers), _digest(random), *(_digest(part.state_dict()) for part in self._parts.values())]
+        return [_digest(numbers), _digest(random), *(_digest(part.state_dict(copy=False)) for part in self._parts.values())]
 
 
 class GraphSteps:

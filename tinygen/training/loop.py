@@ -277,7 +277,7 @@ class Training:
         self.saved, self.saved_at = (self.epoch, self.batch), time.perf_counter()
 
     def _state(self) -> Run:
-        """What a checkpoint says. Raises UsageError if a part holds NaN, from which no training recovers."""
+        """What a checkpoint says, until the next step. Raises UsageError if a part holds NaN, from which no training recovers."""
         run = Run(
             script=self.options.script,
             example=self.options.program.parent == EXAMPLES,
@@ -287,7 +287,7 @@ class Training:
             epoch=self.epoch,
             batch=self.batch,
             seconds=self.seconds,
-            parts={part: owner.state_dict() for part, owner in self.parts.items()},
+            parts={part: owner.state_dict(copy=False) for part, owner in self.parts.items()},
             random=backend.random_state(),
             totals={name: (total, self.counts[name]) for name, total in self.totals.items()},
         )
