@@ -204,4 +204,4 @@ def facts(training: "Training") -> dict[str, Any]:
 def checksum(parts: Mapping[str, Stateful]) -> int:
     """Of all arrays of the parts."""
     arrays = [array for part in parts.values() for array in part.state_dict(copy=False).values()]
-    return functools.reduce(lambda crc, array: zlib.crc32(numpy.ascontiguousarray(array).tobytes(), crc), arrays, 0)
+    return functools.reduce(lambda crc, array: zlib.crc32(numpy.ascontiguousarray(array).data, crc), arrays, 0)
