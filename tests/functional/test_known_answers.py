@@ -144,11 +144,11 @@ class TestLosses:
     @pytest.mark.parametrize("target", [0.0, 1.0])
     def test_binary_cross_entropy_far_out(self, logit: float, target: float) -> None:
         """A wrong answer costs |logit|, a right one nothing; the gradient is sigmoid(logit) - target."""
-        z = float64([logit])
-        loss = F.binary_cross_entropy_with_logits(z, target)
         right = (logit > 0) == (target == 1)
-        assert loss.item() == (0 if right else 1000)
-        assert grad(loss, z).item() == (0 if right else math.copysign(1, logit))
+        for z in (float64([logit]), float64(logit)):
+            loss = F.binary_cross_entropy_with_logits(z, target)
+            assert loss.item() == (0 if right else 1000)
+            assert grad(loss, z).item() == (0 if right else math.copysign(1, logit))
 
     def test_means_of_errors(self) -> None:
         assert F.mse_loss(float64([1.0, 4.0]), float64([0.0, 2.0])).item() == 2.5

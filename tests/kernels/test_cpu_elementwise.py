@@ -188,3 +188,11 @@ def test_a_nan_stays_where_it_is() -> None:
     cpu.adam(p, x, m, v, ADAM.astype(p.dtype))
     for result in (cpu.leaky_relu(x, 0.0), cpu.leaky_relu_backward(x, m, 0.0), cpu.dropout(x, 0.9, 0), p, m, v):
         assert_array_equal(numpy.flatnonzero(numpy.isnan(result)), [0, 777, 69_999])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_small_losses_of_right_answers_have_all_their_digits(dtype: Any) -> None:
+    """log(1 + e^z) of z far below 0 is about e^z, which 1 + e^z would lose."""
+    z = numpy.linspace(-80, 0, 2001).astype(dtype)
+    expected = numpy.log1p(numpy.exp(z.astype(numpy.longdouble)))
+    numpy.testing.assert_allclose(cpu.binary_cross_entropy(z, 0.0), expected, rtol=8 * numpy.finfo(dtype).eps)
