@@ -30,7 +30,8 @@ class GraphStep:
     the host changes later must not be given to it. Calls are counted over batches of the first one's
     size; others are not replayed.
 
-    Raises UsageError where the step cannot be recorded, because it reads a number of an array.
+    Raises UsageError where the step cannot be recorded, because it reads a number of an array, and
+    where the fourth call finds no room for a temporary file.
     """
 
     def __init__(self, step: Callable[..., Mapping[str, Any]], parts: Mapping[str, Any], device: str) -> None:

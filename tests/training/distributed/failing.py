@@ -42,6 +42,8 @@ def main(options: FailingOptions) -> None:
     tg.manual_seed(options.seed)
     rows = numpy.random.default_rng(int(options.how == "other data" and RANK)).standard_normal((40, 3)).astype(numpy.float32)
     model = nn.Sequential(nn.Dense(3, 4, bias=False), nn.BatchNorm(4), nn.Dropout(0.5), nn.Dense(4, 3))
+    if options.how == "other weights" and RANK:
+        model.parameters()[0].data[0, 0] *= -1
     adam = optim.Adam(model.parameters(), 1e-2)
 
     def step(batch: numpy.ndarray) -> dict[str, tg.Tensor]:

@@ -73,7 +73,10 @@ def test_what_else_goes_wrong_is_told_once(how: str, told: str, tmp_path: Path) 
     assert checkpoint.load(tmp_path / "run" / "checkpoint.safetensors")
 
 
-@pytest.mark.parametrize(("how", "named"), [("other data", "data"), ("other machine", "the script, numpy, --batch-size, --device")])
+@pytest.mark.parametrize(
+    ("how", "named"),
+    [("other data", "data"), ("other weights", "weights"), ("other machine", "the script, numpy, --batch-size, --device")],
+)
 def test_processes_that_would_not_compute_the_same_are_refused(how: str, named: str, tmp_path: Path) -> None:
     result = run(2, tmp_path / "run", "--how", how)
     told = f"failing.py: process 1 of 2 differs from process 0 in {named}; all must compute the same\n"
