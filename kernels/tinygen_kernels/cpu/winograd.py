@@ -66,7 +66,7 @@ from tinygen_kernels.cpu.winograd_tiles import kernel_tile, patch_tile, result_t
 _CHANNELS, _WORTH = 32, 0.75  # see above
 _BY_WINDOW = {((3, 3), (1, 1), (1, 1)): (F_2_3, F_4_3), ((4, 4), (2, 2), (1, 1)): (F_2_2, F_4_2)}  # kernel size, stride, dilation
 _LEAST_TILES = 4  # of an image, where they are larger than 2x2
-_TILES = 28 // PIXELS * PIXELS  # of a block
+_TILES = 28 // PIXELS * PIXELS  # of a block, at most
 # Of a strip. Since all strips are full, this is what is left of the channels for `gather_tile`, and the
 # compiler leaves out its ways for other numbers.
 WIDTH = tile_width(numpy.dtype(numpy.float32))
@@ -145,18 +145,21 @@ def convolve(f: F, images: Array, w: Array, bias: Array | None, window: Window, 
     starts = starts.reshape((-1, 1, 2) if data else (1, -1, 2))
     kernels = _kernel_planes(f, w, first.reshape(starts.shape[:2]), steps, outputs, data)
     planes, length = kernels.shape[1], kernels.shape[3]
-    blocks = len(starts) * -(-tile_count(result.shape, f, stride if data else 1) // _TILES)
+    groups = -(-tile_count(result.shape, f, stride if data else 1) // PIXELS)
+    # Of a phase of the result. Each thread gets equally many, so that none works while the others have nothing left.
+    blocks = min(groups, -(-groups * PIXELS // (_TILES * threads())) * threads())
     line = LINE_BYTES // images.itemsize
     # Rows are a line further apart than their size. The first-level cache can hold only a few lines
     # whose addresses differ by a multiple of a large power of two.
     pitches = length + line, outputs + line
-    patches, products = (empty((min(threads(), blocks), planes, _TILES, pitch), dtype) for pitch in pitches)
+    workers = min(threads(), len(starts) * blocks)
+    patches, products = (empty((workers, planes, _TILES, pitch), dtype) for pitch in pitches)
     one = numpy.ones(1, dtype)
     zeros = numpy.zeros(max(images.shape[2] * images.shape[3], outputs), dtype)  # a row of pixels outside the image
     start, slopes = zeros[:outputs] if bias is None else flat(bias), numpy.array([slope], dtype)
     arrays = flat(images).reshape(images.shape), kernels, product_table(*pitches), starts
     others = start, slopes, zeros, one, patches, products, result
-    launch(_convolve, blocks, *arrays, ALGORITHMS.index(f), stride, *others)
+    launch(_convolve, len(starts) * blocks, blocks, *arrays, ALGORITHMS.index(f), stride, *others)
 
 
 def _kernel_planes(f: F, w: Array, first: Array, steps: Pair, outputs: int, data: bool) -> Array:
@@ -193,17 +196,18 @@ def to_prefetch(pixels, tile, tiles, count, calls):
     return tile * pixels.size // tiles, count * pixels.size // (tiles * calls) + 1 if calls else 0
 
 
-def _convolve(block, thread, images, kernels, table, starts, number, stride, bias, slope, zeros, one, patches, products, result):
-    """Compute a block in the planes of this thread. `gather_tile` explains table and slope."""
+def _convolve(item, thread, blocks, images, kernels, table, starts, number, stride, bias, slope, zeros, one, patches, products, result):
+    """Compute one of the `blocks` blocks of a phase in the planes of this thread. `gather_tile` explains table and slope."""
     (_, height, width, channels), (count, rows, columns, outputs) = images.shape, result.shape
     planes, strips, length = kernels.shape[1:4]
     side, (read_step, write_step) = TILE_SIDES[number], (1, stride) if len(starts) > 1 else (stride, 1)
     down, across = tiles_along(rows, side * write_step), tiles_along(columns, side * write_step)
-    tiles, blocks = count * down * across, (count * down * across + _TILES - 1) // _TILES
-    outer, first = block // blocks, block % blocks * _TILES
+    tiles, outer, block = count * down * across, item // blocks, item % blocks
+    groups = (tiles + PIXELS - 1) // PIXELS  # of tiles that are the rows of one register tile
+    first = block * groups // blocks * PIXELS
+    used = min((block + 1) * groups // blocks * PIXELS, tiles) - first
     own_patches, own_products, patch_pitch, product_pitch = patches[thread], products[thread], patches.shape[3], products.shape[3]
     patch_plane, product_plane = _TILES * patch_pitch, _TILES * product_pitch
-    used = min(_TILES, tiles - first)
     for t in range(used):
         n, i, j = place(first + t, down, across)
         for inner in range(starts.shape[1]):
