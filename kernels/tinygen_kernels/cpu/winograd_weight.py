@@ -43,7 +43,7 @@ from tinygen_kernels.cpu.winograd_matrices import ALGORITHMS, F
 from tinygen_kernels.cpu.winograd_tiles import gradient_tile, patch_tile, spread_tile
 
 _PATCH_SIDES = tuple(f.size for f in ALGORITHMS)
-_TILES = 48  # of a block
+_TILES = 64  # of a block
 _ROWS = 11 if REGISTERS == 32 else 6  # of a register tile: 64, 96 and 128 channels leave few of the last one unused
 _SLICES = 128, 64  # the most output channels of a slice, and the most if that gives too few items
 _ITEMS = 8  # about as many
