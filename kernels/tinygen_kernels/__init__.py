@@ -189,10 +189,13 @@ class Kernels(Protocol):
     def sigmoid(self, x: Array) -> Array:
         """1 / (1 + e^-x)."""
 
-    def binary_cross_entropy(self, z: Array, t: Array | float) -> Array:
-        """log(1 + e^z) - t z for each element: -t log s(z) - (1 - t) log(1 - s(z)) with the sigmoid s.
+    def softplus(self, x: Array) -> Array:
+        """log(1 + e^x). Never overflows."""
 
-        Never overflows. t is a number, or broadcasts to z.
+    def binary_cross_entropy(self, z: Array, t: Array | float) -> Array:
+        """softplus(z) - t z for each element: -t log s(z) - (1 - t) log(1 - s(z)) with the sigmoid s.
+
+        t is a number, or broadcasts to z.
         """
 
     def binary_cross_entropy_backward(self, g: Array, z: Array, t: Array | float) -> Array:

@@ -230,8 +230,12 @@ def sigmoid(x: Array) -> Array:
     return numpy.exp(-numpy.logaddexp(0, -x))
 
 
+def softplus(x: Array) -> Array:
+    return numpy.logaddexp(x, 0)
+
+
 def binary_cross_entropy(z: Array, t: Array | float) -> Array:
-    return numpy.logaddexp(z, 0) - z * t
+    return softplus(z) - z * t
 
 
 def binary_cross_entropy_backward(g: Array, z: Array, t: Array | float) -> Array:

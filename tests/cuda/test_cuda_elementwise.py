@@ -83,12 +83,13 @@ def close(result: Any, exact: Any) -> bool:
 
 @every_dtype
 @pytest.mark.parametrize("shape", [(2, 129), ()])
-def test_the_sigmoid_and_its_cross_entropy(cuda: Any, dtype: Any, shape: tuple[int, ...]) -> None:
+def test_sigmoid_softplus_and_cross_entropy(cuda: Any, dtype: Any, shape: tuple[int, ...]) -> None:
     """Targets are a number, one for each logit or one for each row. So is the gradient, or it is one for all."""
     random = numpy.random.default_rng(0)
     z, g, t = (in_any_layout(x.astype(dtype), random) if shape else numpy.array(x, dtype) for x in 8 * random.standard_normal((3, *shape)))
     own_z = on_device(z)
     assert close(cuda.sigmoid(own_z), reference.sigmoid(z))
+    assert close(cuda.softplus(own_z), reference.softplus(z))
     for targets, (gradient, own_gradient) in (
         (0.75, (g, on_device(g))),
         (t, one_number(dtype, shape)),
@@ -108,8 +109,9 @@ def one_number(dtype: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
     return numpy.broadcast_to(dtype(1.5), shape), cupy.broadcast_to(on_device(numpy.array(1.5, dtype)), shape)
 
 
-def test_large_logits(cuda: Any) -> None:
+def test_large_numbers(cuda: Any) -> None:
     z = on_device(numpy.array([-1000.0, 1000.0, numpy.nan], "f"))
+    assert_array_equal(cuda.softplus(z).get(), numpy.array([0.0, 1000.0, numpy.nan], "f"))
     assert_array_equal(cuda.sigmoid(z).get(), numpy.array([0.0, 1.0, numpy.nan], "f"))
     assert_array_equal(cuda.binary_cross_entropy(z, 1.0).get(), numpy.array([1000.0, 0.0, numpy.nan], "f"))
 

@@ -129,6 +129,12 @@ class TestLosses:
         x = tensor([-80.0, -20.0, -1.0, 0.0, 1.0, 20.0], "float32")
         assert_allclose(F.sigmoid(x).numpy(), 1 / (1 + numpy.exp(-x.numpy().astype("float64"))), rtol=1e-6)
 
+    def test_softplus_keeps_its_precision_far_out(self) -> None:
+        x = tensor([-80.0, -20.0, -1.0, 0.0, 1.0, 20.0], "float32")
+        assert_allclose(F.softplus(x).numpy(), numpy.log1p(numpy.exp(x.numpy().astype("float64"))), rtol=3e-7)
+        x = tensor([-math.inf, -1000.0, 1000.0, math.inf, math.nan], "float32")
+        assert_array_equal(F.softplus(x).numpy(), [0, 0, 1000, math.inf, math.nan])
+
     @pytest.mark.filterwarnings("ignore:divide by zero")
     def test_logsumexp_of_infinities(self) -> None:
         rows = float64([[-math.inf, -math.inf], [-math.inf, 1.0], [1.0, math.inf]])

@@ -96,6 +96,7 @@ def calls(dtype: Any) -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
         yield reference.leaky_relu_backward, (g, p, 0.2)
         yield reference.tanh_backward, (g, p)
         yield reference.sigmoid, (p,)
+        yield reference.softplus, (p,)
         yield reference.binary_cross_entropy, (p, 0.75)
         yield reference.binary_cross_entropy, (p, g)
         yield reference.binary_cross_entropy_backward, (g, p, 0.75)

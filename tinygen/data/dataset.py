@@ -171,7 +171,7 @@ def to_float(images: Array | Streamed, low: float, high: float, dtype: DTypeLike
     """
     _require_bytes("to_float", images)
     images = numpy.asarray(images) if isinstance(images, Streamed) else images
-    return to_device(numpy.linspace(low, high, 256, dtype=dtype), device_of(images))[images]
+    return to_device(numpy.linspace(low, high, 256, dtype=dtype), device_of(images)).take(images)
 
 
 def _require_bytes(function: str, images: Array | Streamed) -> None:

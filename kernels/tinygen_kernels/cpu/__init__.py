@@ -18,6 +18,7 @@ from tinygen_kernels.cpu.elementwise import (
     leaky_relu,
     leaky_relu_backward,
     sigmoid,
+    softplus,
     tanh_backward,
 )
 from tinygen_kernels.cpu.norm import (

@@ -53,10 +53,9 @@ def sigmoid(x: Array) -> Array:
     return y
 
 
-def binary_cross_entropy(z: Array, t: Array | float) -> Array:
-    y = _log1p(numpy.exp(-numpy.abs(z, order="C")))
-    y += numpy.maximum(z, 0.0)
-    y -= z * t
+def softplus(x: Array) -> Array:
+    y = _log1p(numpy.exp(-numpy.abs(x, order="C")))
+    y += numpy.maximum(x, 0.0)
     return y
 
 
@@ -70,6 +69,12 @@ def _log1p(e: Array) -> Array:
     y = e - (u - 1)
     y /= u
     y += numpy.log(u)
+    return y
+
+
+def binary_cross_entropy(z: Array, t: Array | float) -> Array:
+    y = softplus(z)
+    y -= z * t
     return y
 
 

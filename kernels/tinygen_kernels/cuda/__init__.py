@@ -17,6 +17,7 @@ from tinygen_kernels.cuda.elementwise import (
     leaky_relu,
     leaky_relu_backward,
     sigmoid,
+    softplus,
     tanh_backward,
 )
 from tinygen_kernels.cuda.norm import (

@@ -44,6 +44,10 @@ def sigmoid(x: Array) -> Array:
     return _binary_cross_entropy_backward(x.shape, x, *_operand(1.0, x), *_operand(0.0, x))
 
 
+def softplus(x: Array) -> Array:
+    return _softplus(x.shape, x)
+
+
 def binary_cross_entropy(z: Array, t: Array | float) -> Array:
     return _binary_cross_entropy(z.shape, z, *_operand(t, z))
 
@@ -134,9 +138,19 @@ def _at(array, number, i):
     return array[uint32(i % uint32(array.size))] if array.size else number
 
 
+@device
+def _softplus_of(z, zero):
+    return max(z, zero) + math.log1p(math.exp(-abs(z)))
+
+
+@elementwise(numbers)
+def _softplus(i, x):
+    return _softplus_of(x[i], x.dtype.type(0))
+
+
 @elementwise(numbers, numbers, float32)
 def _binary_cross_entropy(i, z, targets, target):
-    return max(z[i], z.dtype.type(0)) + math.log1p(math.exp(-abs(z[i]))) - z[i] * _at(targets, target, i)
+    return _softplus_of(z[i], z.dtype.type(0)) - z[i] * _at(targets, target, i)
 
 
 @elementwise(numbers, numbers, float32, numbers, float32)
