@@ -207,12 +207,10 @@ def _overlapped(y: Array, w: Array, bias: Array | None, size: Pair, stride: Pair
     kernel_size, channels = w.shape[:2], w.shape[2]
     pixels, size_of_one = images * height * width, kernel_size[0] * kernel_size[1] * channels
     footprints = gathered(y, w, None, ONE_PIXEL, (pixels, size_of_one), data=True)
-    (top, bottom), (left, right) = padding
-    rows, columns = top + size[0] + bottom, left + size[1] + right
-    bordered = empty((images, rows, columns, channels), y.dtype)
-    bordered.reshape(images, rows, columns * channels)[:] = 0 if bias is None else numpy.tile(bias, columns)
-    launch(_add_footprints, images, footprints.reshape(-1), height, width, *kernel_size, *stride, dilation[0], bordered)
-    return contiguous(bordered[:, top : top + size[0], left : left + size[1]])
+    x = empty((images, *size, channels), y.dtype)
+    start, corner = numpy.zeros(channels, y.dtype) if bias is None else flat(bias), (padding[0][0], padding[1][0])
+    launch(_add_footprints, images, footprints.reshape(-1), start, height, width, *kernel_size, *stride, dilation[0], *corner, x)
+    return x
 
 
 def _border(n, x, top, left, bordered):
@@ -264,15 +262,27 @@ def _product(item, images, table, item_tiles, length, zeros, w, w_row, w_strip, 
         gather_tile(images, row * length, table, tile, length, zeros, w, w_start, w_row, bias, first, slope, result, result_start, count)
 
 
-def _add_footprints(n, footprints, height, width, kernel_height, kernel_width, row_stride, column_stride, dilation, images):
-    """Add each footprint, kernel_height * kernel_width pixels in row-major order, to image n."""
-    channels = images.shape[3]
-    run = kernel_width * channels
+def _add_footprints(
+    n, footprints, bias, height, width, kernel_height, kernel_width, row_stride, column_stride, dilation, top, left, images
+):
+    """Image n: the bias, to which each footprint is added, kernel_height * kernel_width pixels in row-major order.
+
+    What lies in the padding is left out.
+    """
+    _, rows, columns, channels = images.shape
     image = images[n].reshape(-1)
+    for channel in range(channels):
+        for pixel in range(rows * columns):
+            image[pixel * channels + channel] = bias[channel]
     for i in range(height):
-        for a in range(kernel_height):
-            row = (i * row_stride + a * dilation) * images.shape[2]
-            for j in range(width):
-                source = (((n * height + i) * width + j) * kernel_height + a) * run
-                target = (row + j * column_stride) * channels
-                add(footprints[source : source + run], image[target : target + run])
+        for j in range(width):
+            column = j * column_stride - left
+            first = max(0, -column) * channels
+            last = max(first, min(kernel_width, columns - column) * channels)
+            # Neighbouring footprints overlap. Row by row, each addition would wait for the store of the one before.
+            for a in range(kernel_height):
+                row = i * row_stride + a * dilation - top
+                if 0 <= row < rows:
+                    source = (((n * height + i) * width + j) * kernel_height + a) * kernel_width * channels
+                    target = (row * columns + column) * channels
+                    add(footprints[source + first : source + last], image[target + first : target + last])
