@@ -12,11 +12,10 @@ from tinygen_kernels.cpu.memory import empty, flat
 from tinygen_kernels.cpu.parallel import launch
 from tinygen_kernels.cpu.simd import tile_width
 
-# `as_panels` copies weights so that a tile reads them from consecutive addresses. With fewer output
-# pixels than this, the copy costs more than it saves; with many weights, it saves more. With few
-# weights, they stay in the first-level cache, where their order does not matter.
-_FEW_PIXELS, _FEW_PIXELS_OF_MANY_WEIGHTS = 512, 128
-_FEW_WEIGHTS, _MANY_WEIGHTS = 1 << 13, 1 << 16
+# `as_panels` copies weights so that a tile reads them from consecutive addresses. This pays from so
+# many weights and output pixels on. Fewer weights stay in the first-level cache, where their order
+# does not matter.
+_WORTH_A_COPY = (300_000, 64), (1 << 16, 128), (1 << 13, 512)
 _PART = 512  # rows of a panel that one thread copies at a time, about
 
 
@@ -34,9 +33,8 @@ def as_panels(w: Array, taps: int, outputs: int, pixels: int, transposed: bool) 
     tiles and the copy would cost more than it saves at this number of output pixels.
     """
     width = tile_width(w.dtype)
-    few = _FEW_PIXELS if w.size < _MANY_WEIGHTS else _FEW_PIXELS_OF_MANY_WEIGHTS
-    as_it_is = outputs == width or pixels < few or w.size < _FEW_WEIGHTS
-    if as_it_is and outputs % width == 0 and not transposed:
+    worth_it = outputs != width and any(w.size >= weights and pixels >= least for weights, least in _WORTH_A_COPY)
+    if not worth_it and outputs % width == 0 and not transposed:
         return flat(w), outputs, width
     matrices = flat(w).reshape(taps, *((outputs, -1) if transposed else (-1, outputs)))
     packed = empty((strip_count(outputs, w.dtype), taps, w.size // (taps * outputs), width), w.dtype)
