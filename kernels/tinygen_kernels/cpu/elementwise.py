@@ -101,7 +101,7 @@ def _update(kernel: Callable[..., None], arrays: Arrays, *others: Any) -> None:
     moved = [flat(array) for array in arrays]
     launch(kernel, _items(moved[0]), *moved, *others)
     for array, elements in zip(arrays, moved, strict=True):
-        if elements.base is None:  # `flat` has made a copy
+        if not numpy.may_share_memory(array, elements):  # `flat` has made a copy
             array[...] = elements.reshape(array.shape)
 
 

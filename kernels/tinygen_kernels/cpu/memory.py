@@ -26,12 +26,15 @@ def flat(array: Array) -> Array:
     All arguments of kernels are contiguous, aligned and writable, so that Numba compiles each
     kernel only once for each dtype.
     """
-    elements = array.ravel()
-    return elements if elements.flags.carray else elements.copy()
+    return contiguous(array).reshape(-1)
 
 
 def contiguous(array: Array) -> Array:
-    return flat(array).reshape(array.shape)
+    if array.flags.carray:
+        return array
+    copied = empty(array.shape, array.dtype)
+    copied[...] = array
+    return copied
 
 
 def empty(shape: int | tuple[int, ...], dtype: Any) -> Array:
