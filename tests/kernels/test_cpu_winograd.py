@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from kernel_shapes import Convolution, error, pairs
 from test_cpu_conv import TOLERANCE
 from tinygen_kernels import cpu, reference
-from tinygen_kernels.cpu import winograd, winograd_weight
+from tinygen_kernels.cpu import parallel, winograd, winograd_weight
+from tinygen_kernels.cpu.simd import PIXELS
 from tinygen_kernels.cpu.winograd_matrices import ALGORITHMS, F_2_2, F_2_3, F_4_2, F_4_3, F
 from tinygen_kernels.geometry import source_tables
 
@@ -101,6 +102,30 @@ def test_an_image_has_the_same_bits_alone_and_in_a_batch(
     assert taken(x, c, whole.shape, False)
     for n in range(len(x)):
         numpy.testing.assert_array_equal(cpu.conv2d(x[n : n + 1], w, None, *geometry)[0], whole[n])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+@pytest.mark.parametrize("images", [1, 7, 32, 61])
+def test_each_thread_gets_the_same_number_of_blocks(images: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no more than it must, unless there are too few tiles for all threads. The bits do not depend on it."""
+    c, launched = Convolution(images, (4, 4), 32, 32, (3, 3), *SAME), []
+    x, w, _ = c.arrays(numpy.float32, 0)
+    expected = cpu.conv2d(x, w, None, *SAME)
+
+    def alone(kernel: Any, items: int, *arguments: Any) -> None:
+        if kernel is winograd._convolve:
+            launched.append(items)
+        parallel.launch_shared(kernel, items, 1, *arguments)
+
+    monkeypatch.setattr(winograd, "threads", lambda: threads)
+    monkeypatch.setattr(winograd, "launch", alone)
+    numpy.testing.assert_array_equal(cpu.conv2d(x, w, None, *SAME), expected)
+    tiles, (blocks,) = 4 * images, launched
+    assert (
+        blocks == -(-tiles // PIXELS)
+        if tiles <= threads * PIXELS
+        else blocks % threads == 0 and (blocks - threads) * winograd._TILES < tiles
+    )
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.3])

@@ -21,15 +21,15 @@ _pool = Pool(256 << 20)
 
 
 def flat(array: Array) -> Array:
-    """The elements of an array in row-major order, copied only if they are not stored in it.
-
-    All arguments of kernels are contiguous, aligned and writable, so that Numba compiles each
-    kernel only once for each dtype.
-    """
+    """The elements of an array in row-major order, copied only if they are not stored in it."""
     return contiguous(array).reshape(-1)
 
 
 def contiguous(array: Array) -> Array:
+    """The array if it is contiguous, aligned and writable, otherwise a copy that is.
+
+    Since all arguments of kernels are, Numba compiles each kernel only once for each dtype.
+    """
     if array.flags.carray:
         return array
     copied = empty(array.shape, array.dtype)
