@@ -121,11 +121,10 @@ def test_each_thread_gets_the_same_number_of_blocks(images: int, threads: int, m
     monkeypatch.setattr(winograd, "launch", alone)
     numpy.testing.assert_array_equal(cpu.conv2d(x, w, None, *SAME), expected)
     tiles, (blocks,) = 4 * images, launched
-    assert (
-        blocks == -(-tiles // PIXELS)
-        if tiles <= threads * PIXELS
-        else blocks % threads == 0 and (blocks - threads) * winograd._TILES < tiles
-    )
+    if tiles <= threads * PIXELS:
+        assert blocks == -(-tiles // PIXELS)
+    else:
+        assert blocks % threads == 0 and (blocks - threads) * winograd._TILES < tiles
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.3])
