@@ -216,6 +216,7 @@ OPS = {
 WRONG = [pytest.param(op, *wrong, id=f"{name}: {idea}") for name, op in OPS.items() for idea, wrong in op.wrong.items()]
 
 
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")  # of a backward that returns NaN
 @pytest.mark.parametrize(("op", "backward", "diagnosis"), WRONG)
 def test_a_wrong_backward_is_named(op: Op, backward: Callable[..., Any], diagnosis: str) -> None:
     with pytest.raises(AssertionError) as raised:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
@@ -22,6 +23,20 @@ def test_resumed_run_equals_the_uninterrupted_one(tmp_path: Path, stop_at: int) 
     assert exit_.value.code == 130
     small_run(tmp_path / "stopped", resume=True).run()
     assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
+
+
+def test_a_resumed_epoch_names_its_numbers_in_the_same_order(tmp_path: Path) -> None:
+    def run(**options: Any) -> None:
+        training = small_run(tmp_path, **options)
+        step: Any = training.step
+        training.step = lambda batch: {"steps": 1.0, **step(batch)}
+        training.run()
+
+    with pytest.raises(SystemExit):
+        run(stop_at=6)
+    run(resume=True)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [list(line)[2:4] for line in lines] == [["steps", "loss"]] * 3
 
 
 def test_training_longer_equals_training_on(tmp_path: Path) -> None:

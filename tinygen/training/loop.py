@@ -222,7 +222,8 @@ class Training:
         return f"{what}; {cure}; {kept}"
 
     def _means(self) -> dict[str, float]:
-        return {name: total / self.counts[name] for name, total in self.totals.items()}
+        """Of the epoch so far, in the order of the latest step, since a checkpoint sorts their names."""
+        return {name: self.totals[name] / self.counts[name] for name in (self.latest | self.totals) if name in self.totals}
 
     def _close_epoch(self, title: str) -> str:
         """Evaluate, draw samples, write the epoch's log line. Returns the line for the terminal."""
