@@ -43,7 +43,7 @@ from tinygen_kernels.cpu.winograd_matrices import ALGORITHMS, F
 from tinygen_kernels.cpu.winograd_tiles import gradient_tile, patch_tile, spread_tile
 
 _PATCH_SIDES = tuple(f.size for f in ALGORITHMS)
-_TILES = 64  # of a block
+_TILES = 64  # of a block, at most
 _ROWS = 11 if REGISTERS == 32 else 6  # of a register tile: 64, 96 and 128 channels leave few of the last one unused
 _SLICES = 128, 64  # the most output channels of a slice, and the most if that gives too few items
 _ITEMS = 8  # about as many
@@ -117,13 +117,14 @@ def _sum(item, thread, x, y, starts, stride, number, zeros, offsets, pairs, patc
     patch_pitch, spread_pitch = patches.shape[3], spreads.shape[3]
     patch_plane, spread_plane = patches.shape[2] * patch_pitch, spreads.shape[2] * spread_pitch
     tiles, own_patches, own_spreads = count * down * across, patches[thread], spreads[thread]
-    blocks = (tiles + _TILES - 1) // _TILES
     part, phase, piece = item // (phases * slices), item // slices % phases, item % slices
+    start, end = part * tiles // parts, (part + 1) * tiles // parts
+    blocks = (end - start + _TILES - 1) // _TILES
     total, top, left, first_output = sums[part, phase, piece], starts[phase, 0], starts[phase, 1], piece * length
     total[:] = 0
-    for block in range(part * blocks // parts, (part + 1) * blocks // parts):
-        first = block * _TILES
-        used = min(_TILES, tiles - first)
+    for block in range(blocks):
+        first = start + block * (end - start) // blocks
+        used = start + (block + 1) * (end - start) // blocks - first
         for t in range(used):
             if phases > 1:
                 n, i, j = place(first + t + 1, down, across)
@@ -139,8 +140,8 @@ def _sum(item, thread, x, y, starts, stride, number, zeros, offsets, pairs, patc
         # are those of another item. If the pixels are of one phase only, they are in many places, and each
         # tile prefetches those of the next one.
         calls = len(total) * strips * (offsets.size // _ROWS) if phases == 1 else 0
-        x_next, x_share = to_prefetch(x, first + _TILES, tiles, _TILES, calls)
-        y_next, y_share = to_prefetch(y, first + _TILES, tiles, _TILES, calls)
+        x_next, x_share = to_prefetch(x, first + used, tiles, used, calls)
+        y_next, y_share = to_prefetch(y, first + used, tiles, used, calls)
         for panel in range(len(total) * strips):
             plane, strip = panel // strips, panel % strips * WIDTH
             patch, spread, target = plane * patch_plane, plane * spread_plane + strip, plane * offsets.size * length + strip
