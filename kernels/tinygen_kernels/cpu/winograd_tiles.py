@@ -30,9 +30,8 @@ def kernel_tile(tile, w, start, row_step, column_step, number, planes, planes_st
     w, builder = tile.at(w, start), tile.builder
     for f in _each(tile, number):
         taps = _square(builder, f.taps, row_step, column_step)
-        for j in range(VECTORS):
-            values = [[tile.load(tile.at(w, index), j) for index in row] for row in taps]
-            _store(tile, _both_ways(tile, f.G, values), tile.at(planes, planes_start), plane, vector=j)
+        kernels = [[[tile.load(tile.at(w, index), j) for index in row] for row in taps] for j in range(VECTORS)]
+        _store(tile, [_both_ways(tile, f.G, kernel) for kernel in kernels], tile.at(planes, planes_start), plane)
 
 
 @intrinsic
@@ -204,7 +203,7 @@ def _to_planes(tile, matrix, load, channels, target, plane):
             read = numpy.nonzero(matrix[rows].any(axis=0))[0]
             columns = [_product(tile, matrix[rows][:, read], [load(i, j, channel) for i in read]) for j in range(matrix.shape[1])]
             values = [_product(tile, matrix, row) for row in zip(*columns, strict=True)]
-            _store(tile, values, tile.at(target, channel), plane, first=rows[0] * len(matrix))
+            _store(tile, [values], tile.at(target, channel), plane, first=rows[0] * len(matrix))
 
 
 def _groups(matrix):
@@ -219,9 +218,12 @@ def _groups(matrix):
     return groups
 
 
-def _store(tile, values, target, plane, first=0, vector=0):
-    for number, value in enumerate(itertools.chain(*values), first):
-        tile.store(value, tile.at(target, tile.builder.mul(plane, int64(number))), vector)
+def _store(tile, squares, target, plane, first=0):
+    """Store squares of vectors, which are neighbours in their planes, from plane number `first` on."""
+    for number, vectors in enumerate(zip(*(itertools.chain(*square) for square in squares), strict=True), first):
+        to = tile.at(target, tile.builder.mul(plane, int64(number)))
+        for j, vector in enumerate(vectors):  # together, so that a line leaves the cache only once
+            tile.store(vector, to, j)
 
 
 def _load(tile, f, source, plane):
