@@ -33,6 +33,10 @@ class CodeFiles:
     def __init__(self, folder: str, function: str, source: str):
         self._folder, self._function, self._of_source = Path(folder), function, f"{function}.{source}."
 
+    def is_empty(self) -> bool:
+        """Whether there is no file of these sources."""
+        return not any(self._folder.glob(f"{self._of_source}*"))
+
     def load(self, key: Any) -> Any:
         """The code, or None where there is none that can be read."""
         try:

@@ -11,7 +11,17 @@ memory.py     how the C library keeps the memory of freed arrays
 from tinygen_kernels import Array, array_module
 from tinygen_kernels.precision import allow_tf32
 
-from tinygen.backend.devices import best_device, compute_where, copied_ahead, device_of, expect_array, floats, from_host, to_device
+from tinygen.backend.devices import (
+    best_device,
+    compile_ahead,
+    compute_where,
+    copied_ahead,
+    device_of,
+    expect_array,
+    floats,
+    from_host,
+    to_device,
+)
 from tinygen.backend.memory import give_memory_back
 from tinygen.backend.random import generator, keeping_random_state, manual_seed, random_state, set_random_state
 from tinygen.backend.replay import Captured, CapturedOnHost, capturing, on_host, watched

@@ -106,6 +106,14 @@ def best_device() -> str:
     return "cuda"
 
 
+def compile_ahead(device: str) -> None:
+    """Before a training: have the kernels of its backward pass compiled while those of its forward pass are, as `cpu/ahead.py` explains."""
+    if device == "cpu":
+        from tinygen_kernels.cpu import ahead  # with Numba, which a GPU does without
+
+        ahead.begin()
+
+
 @functools.cache
 def _copying_stream(index: int) -> Any:
     """One for each GPU, as CuPy keeps freed memory for the stream that it was taken on."""

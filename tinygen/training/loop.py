@@ -123,6 +123,8 @@ class Training:
             files = self.options.with_ or ()
             if own := self.held.enter_context(own_code(files)):
                 print(f"with {', '.join(own)} of {', '.join(map(str, files))}{self._rehearse()}")
+            if self.leads:
+                backend.compile_ahead(self.options.device)
             self.saved_at = time.perf_counter()
             self.live = live_display(self.folder)
             with self.interruption:

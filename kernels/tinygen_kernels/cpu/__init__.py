@@ -3,8 +3,8 @@
 Read `conv.py` for the idea, `plan.py` for the table and the words, `simd.py` for the tile, then
 `weight.py`, `ranges.py`, `panels.py` and `products.py`. For fewer multiplications in kernels of 3x3
 and of 4x4 with stride 2, read `winograd_matrices.py`, `winograd.py`, `winograd_tiles.py` and
-`winograd_weight.py`. `vector.py`, `parallel.py`, `team.py`, `atomic.py`,
-`compiled.py`, `cache.py` and `memory.py` explain what these use. `elementwise.py`, `norm.py` and
+`winograd_weight.py`. `vector.py`, `parallel.py`, `team.py`, `atomic.py`, `compiled.py`, `cache.py`,
+`ahead.py` and `memory.py` explain what these use. `elementwise.py`, `norm.py` and
 `pool.py` can be read on their own.
 """
 

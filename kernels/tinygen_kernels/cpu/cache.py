@@ -43,6 +43,9 @@ class Cache(FunctionCache):
         source = digest(_SOURCES.encode(), numba.__version__.encode(), repr(self._impl.locator.get_source_stamp()).encode())
         self._cache_file = _Files(self._cache_path, self._impl.filename_base, source)
 
+    def is_empty(self) -> bool:
+        return self._cache_file.is_empty()
+
     def load_overload(self, signature: Any, context: Any) -> Any:
         code = None
         try:
