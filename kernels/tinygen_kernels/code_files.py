@@ -64,7 +64,7 @@ class CodeFiles:
                 file.unlink(missing_ok=True)
 
 
-class _ReadOnly(InTreeCacheLocator):
+class ReadOnly(InTreeCacheLocator):
     """The folder __pycache__ beside the source. It is used if Numba can write to no folder."""
 
     def ensure_cache_path(self) -> None:
@@ -75,7 +75,7 @@ class Folders(CompileResultCacheImpl):
     """Which folder the files of a function are in: NUMBA_CACHE_DIR, or the first that Numba can write to."""
 
     # The base class declares this as an attribute of instances.
-    _locator_classes = [*CompileResultCacheImpl._locator_classes, _ReadOnly]  # noqa: RUF012
+    _locator_classes = [*CompileResultCacheImpl._locator_classes, ReadOnly]  # noqa: RUF012
 
 
 @functools.cache

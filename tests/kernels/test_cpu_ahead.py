@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from small_run import small_run
+from test_cpu_cache import UNWRITABLE, Copy
 from tinygen_kernels.cpu import ahead
 
 from tinygen import backend
@@ -55,6 +56,13 @@ def test_no_process_is_started_without_a_core_for_it(tmp_path: Path) -> None:
     assert run("-c", BEGIN, NUMBA_CACHE_DIR=str(tmp_path), NUMBA_NUM_THREADS="1") == "0"
 
 
+def test_no_process_is_started_where_nothing_is_kept(tmp_path: Path) -> None:
+    copy = Copy(tmp_path)
+    copy.environment["NUMBA_NUM_THREADS"] = "2"
+    assert copy.run(BEGIN)[0] == 1
+    assert copy.run(UNWRITABLE + BEGIN)[0] == 0
+
+
 def test_a_training_on_a_cpu_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[str] = []
     monkeypatch.setattr(ahead, "begin", lambda: begun.append("here"))
@@ -73,6 +81,6 @@ def test_a_system_that_starts_no_process_stops_no_training(monkeypatch: pytest.M
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
     monkeypatch.setattr(ahead, "threads", lambda: 2)
-    monkeypatch.setattr(ahead.Cache, "is_empty", lambda _: True)
+    monkeypatch.setattr(ahead.Cache, "can_be_filled", lambda _: True)
     ahead.begin.__wrapped__()
     assert len(asked) == 1

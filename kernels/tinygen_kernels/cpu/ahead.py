@@ -21,8 +21,8 @@ from tinygen_kernels.cpu.team import threads
 
 @functools.cache  # so once in a process
 def begin() -> None:
-    """Start the second process, unless one has done its work before or there is no core for it."""
-    if threads() < 2 or not Cache(_done).is_empty():
+    """Start the second process, unless one has done its work before, or there is no core for it, or nothing is kept."""
+    if threads() < 2 or not Cache(_done).can_be_filled():
         return
     command = [sys.executable, "-P", "-m", __name__]  # -P: no module of the folder in which the user is
     with contextlib.suppress(OSError):  # the system starts no more processes, and the training compiles everything

@@ -19,7 +19,7 @@ from numba.core.caching import FunctionCache
 from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
-from tinygen_kernels.code_files import CodeFiles, Folders, digest, sources, warn_once
+from tinygen_kernels.code_files import CodeFiles, Folders, ReadOnly, digest, sources, warn_once
 
 _SOURCES = sources(__package__)
 
@@ -43,8 +43,9 @@ class Cache(FunctionCache):
         source = digest(_SOURCES.encode(), numba.__version__.encode(), repr(self._impl.locator.get_source_stamp()).encode())
         self._cache_file = _Files(self._cache_path, self._impl.filename_base, source)
 
-    def is_empty(self) -> bool:
-        return self._cache_file.is_empty()
+    def can_be_filled(self) -> bool:
+        """Whether it is empty, and keeps what is compiled."""
+        return self._cache_file.is_empty() and not isinstance(self._impl.locator, ReadOnly)
 
     def load_overload(self, signature: Any, context: Any) -> Any:
         code = None
