@@ -19,15 +19,16 @@ from tinygen_kernels.cpu.compiled import compiled
 from tinygen_kernels.cpu.team import threads
 
 
-@functools.cache  # so once in a process
-def begin() -> None:
+@functools.cache  # so once in a process, and Python does not warn of a process that nobody holds
+def begin() -> "subprocess.Popen[bytes] | None":
     """Start the second process, unless one has done its work before, or there is no core for it, or nothing is kept."""
     if threads() < 2 or not Cache(_done).can_be_filled():
-        return
-    command = [sys.executable, "-P", "-m", __name__]  # -P: no module of the folder in which the user is
+        return None
+    command, null = [sys.executable, "-P", "-m", __name__], subprocess.DEVNULL  # -P: no module of the folder in which the user is
     with contextlib.suppress(OSError):  # the system starts no more processes, and the training compiles everything
         # In a session of its own, Ctrl-C does not stop it: what it compiles is good for the next run, too.
-        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        return subprocess.Popen(command, stdin=null, stdout=null, stderr=null, start_new_session=True)
+    return None
 
 
 def _compile() -> None:
