@@ -5,7 +5,7 @@ protocol.py         how a time is taken
 layers.py           the convolutions that are timed, and how much work they are
 kernels.py          every engine's kernels for a layer: checked against each other, then timed
 torch_kernels.py    PyTorch's kernels for the same layer
-peak.py             what the machine can do: multiply-adds and bytes per second
+peak.py             what the machine can do: multiply-adds and bytes per second, and from core to core
 roofline.py         the kernels under that roof, as an SVG
 scaling.py          times as the batch, the side, the channels and the threads grow, beside PyTorch
 chart.py            parts of pictures with logarithmic scales

@@ -17,7 +17,7 @@ from tinygen.backend import to_device
 from tinygen.bench import kernels, roofline
 from tinygen.bench.kernels import ENGINES, IM2COL, OURS, REFERENCE, TOLERANCE, TORCH, Timing
 from tinygen.bench.layers import DIRECTIONS, LAYERS, Direction, Layer
-from tinygen.bench.protocol import Protocol, geometric_mean, process, protocols, table
+from tinygen.bench.protocol import Protocol, between_cores, geometric_mean, process, protocols, table
 from tinygen.command_line import UsageError
 
 if TYPE_CHECKING:
@@ -143,7 +143,8 @@ def main(options: Options) -> None:
         return
     alone = math.inf
     for protocol in chosen:
-        machine, timings = _run(options, layers, protocol)
+        with between_cores(protocol):
+            machine, timings = _run(options, layers, protocol)
         if protocol.threads > 1 and protocol.device == "cpu" and machine.gflops < 1.2 * alone:
             print(f"\n{_CROWDED}")
         alone = machine.gflops

@@ -1,10 +1,15 @@
 # mypy: allow-untyped-defs
-"""What the machine can do at most: multiply-adds and bytes per second, measured."""
+"""What the machine can do at most: multiply-adds and bytes per second, and how soon one core reads what another has written."""
 
+import functools
+import threading
+import time
 from dataclasses import dataclass
 
 import numpy
 from numba.core import cgutils
+from tinygen_kernels.cpu.atomic import exchange, read_atomically
+from tinygen_kernels.cpu.compiled import compiled
 from tinygen_kernels.cpu.parallel import launch_shared
 from tinygen_kernels.cpu.simd import PIXELS, VECTORS, tile_width
 from tinygen_kernels.cpu.vector import intrinsic
@@ -16,6 +21,7 @@ _STEPS = 1 << 20  # about 6 ms
 _NUMBERS = 1 << 25  # an array of these fits into no cache
 _PIECES = 64  # of that array, which the threads share
 _REPEATS = 15
+_TURNS = 1 << 15  # in which two threads hand a number to each other, some 2 to 10 ms
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,29 @@ def machine(protocol: Protocol, dtype: str) -> Machine:
     x, y = numpy.ones((2, _NUMBERS), dtype)
     copying = protocol.best(lambda: launch_shared(_double, _PIECES, threads, x, y, _PIECES), _REPEATS)
     return Machine(2 * numbers.size * _STEPS / seconds / 1e9, (x.nbytes + y.nbytes) / copying / 1e9)
+
+
+def handover() -> float:
+    """The seconds until one thread reads what another has written: the least of several trials."""
+    return min(_turns() for _ in range(_REPEATS)) / _TURNS
+
+
+def _turns() -> float:
+    board = numpy.zeros(1, numpy.int64)
+    other = threading.Thread(target=_take_turns, args=(board, 1, _TURNS))
+    started = time.perf_counter()
+    other.start()
+    _take_turns(board, 0, _TURNS)
+    other.join()
+    return time.perf_counter() - started
+
+
+@functools.partial(compiled, nogil=True)
+def _take_turns(board, first, turns):
+    for turn in range(first, turns, 2):
+        while read_atomically(board, 0) < turn:
+            pass
+        exchange(board, 0, turn + 1)
 
 
 @intrinsic

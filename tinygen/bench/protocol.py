@@ -18,6 +18,11 @@ from typing import Any
 
 _PAUSE = 0.02  # seconds, until the threads of the engine before have gone to sleep, which takes those of PyTorch 10 ms
 _WARM_UP = 2  # turns that do not count
+_APART = 120e-9  # seconds, longer than between cores that share a cache
+_FAR = (
+    "Cores that share a cache take 30 to 80 ns. The others make steps in several threads up to 1.3 times as long. A virtual machine\n"
+    "may change from one to the other while it runs, so compare only what took turns."
+)
 _IN_A_ROW = 10  # calls on a GPU, so that starting one overlaps with running the one before, as in a program
 
 
@@ -107,6 +112,27 @@ def process(protocol: Protocol, **environment: str) -> Iterator[Call]:
             os.environ.clear()
             os.environ.update(before)
         yield lambda function, *arguments: pool.submit(function, *arguments).result()
+
+
+@contextmanager
+def between_cores(protocol: Protocol) -> Iterator[None]:
+    """Behind the block, print how long a number took from one core to another, before it and now, if the protocol has several threads."""
+    if protocol.device != "cpu" or protocol.threads < 2:
+        yield
+        return
+    with process(protocol) as worker:
+        before = worker(_handover)
+        yield
+        after = worker(_handover)
+    print(f"\nfrom one core to another, a number took {before * 1e9:.0f} ns before these timings and {after * 1e9:.0f} ns after them")
+    if max(before, after) > _APART:
+        print(_FAR)
+
+
+def _handover() -> float:
+    from tinygen.bench import peak  # with Numba, which the process that only prints can do without
+
+    return peak.handover()
 
 
 @contextmanager

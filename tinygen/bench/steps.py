@@ -21,7 +21,7 @@ import numpy
 import tinygen
 from tinygen.backend import to_device
 from tinygen.bench.kernels import TOLERANCE
-from tinygen.bench.protocol import Call, Protocol, busy_processes, process, table
+from tinygen.bench.protocol import Call, Protocol, between_cores, busy_processes, process, table
 from tinygen.command_line import UsageError
 
 EXAMPLES = ("cnn", "dcgan", "vae")
@@ -168,9 +168,10 @@ def main(protocols: Sequence[Protocol], repeats: int, with_torch: bool, busy: in
         rows: list[tuple[str, ...]] = [("step", "engine", "ms", "tinygen / ...", "peak MB", "page faults per step")]
         if busy:
             rows = [("step", "engine", "ms", "tinygen / ...", f"ms beside {busy} busy", "tinygen / ...", "times as long")]
-        for name in EXAMPLES:
-            rows += compare_busy(name, engines, protocol, repeats, busy) if busy else compare(name, engines, protocol, repeats)
-        print("\n".join(table(rows)))
+        with between_cores(protocol):
+            for name in EXAMPLES:
+                rows += compare_busy(name, engines, protocol, repeats, busy) if busy else compare(name, engines, protocol, repeats)
+            print("\n".join(table(rows)))
 
 
 def compare(name: str, engines: list[str], protocol: Protocol, repeats: int) -> list[tuple[str, ...]]:
