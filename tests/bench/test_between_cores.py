@@ -15,6 +15,12 @@ from tinygen.bench.protocol import Protocol, between_cores
 TWO = Protocol(2, wall_clock=True)
 
 
+@pytest.fixture(autouse=True)
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also on a machine with one."""
+    monkeypatch.setattr(protocol, "cores", lambda: 2)
+
+
 def test_a_line_behind_the_block_tells_both_times(capsys: pytest.CaptureFixture[str]) -> None:
     with between_cores(TWO):
         print("timings")
@@ -26,6 +32,14 @@ def test_a_line_behind_the_block_tells_both_times(capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize("alone", [Protocol(1, wall_clock=False), Protocol(2, wall_clock=True, device="cuda")])
 def test_nothing_is_told_where_no_two_cores_work(alone: Protocol, capsys: pytest.CaptureFixture[str]) -> None:
     with between_cores(alone):
+        pass
+    assert capsys.readouterr().out == ""
+
+
+def test_nothing_is_told_by_two_threads_on_one_core(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """There, each turn would wait until the system takes the core from the thread that waits."""
+    monkeypatch.setattr(protocol, "cores", lambda: 1)
+    with between_cores(TWO):
         pass
     assert capsys.readouterr().out == ""
 

@@ -1,13 +1,12 @@
 """A second process compiles what a training needs last."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from small_run import small_run
 from test_cpu_cache import UNWRITABLE, Copy
+from test_cpu_processes import printed
 from tinygen_kernels.cpu import ahead
 
 from tinygen import backend
@@ -39,21 +38,16 @@ print(*compiled)
 """
 
 
-def run(*arguments: str, **environment: str) -> str:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environment}
-    return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=True).stdout.strip()
-
-
 def test_the_backward_pass_of_a_training_is_compiled_ahead(tmp_path: Path) -> None:
     cache, threads = {"NUMBA_CACHE_DIR": str(tmp_path)}, {"NUMBA_NUM_THREADS": "2"}
-    assert run("-c", BEGIN, **cache, **threads) == "1"
-    run("-m", "tinygen_kernels.cpu.ahead", **cache)
-    assert run("-c", BEGIN, **cache, **threads) == "0"
-    assert run("-c", BACKWARD, **cache) == ""
+    assert printed("-c", BEGIN, **cache, **threads) == "1\n"
+    printed("-m", "tinygen_kernels.cpu.ahead", **cache)
+    assert printed("-c", BEGIN, **cache, **threads) == "0\n"
+    assert printed("-c", BACKWARD, **cache) == "\n"
 
 
 def test_no_process_is_started_without_a_core_for_it(tmp_path: Path) -> None:
-    assert run("-c", BEGIN, NUMBA_CACHE_DIR=str(tmp_path), NUMBA_NUM_THREADS="1") == "0"
+    assert printed("-c", BEGIN, NUMBA_CACHE_DIR=str(tmp_path), NUMBA_NUM_THREADS="1") == "0\n"
 
 
 def test_no_process_is_started_where_nothing_is_kept(tmp_path: Path) -> None:

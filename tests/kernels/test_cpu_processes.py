@@ -26,7 +26,7 @@ def run(*arguments: str | pathlib.Path, **environment: str) -> subprocess.Comple
     )
 
 
-def digest(*arguments: str | pathlib.Path, **environment: str) -> str:
+def printed(*arguments: str | pathlib.Path, **environment: str) -> str:
     process = run(*arguments, **environment)
     assert process.returncode == 0, process.stderr
     return process.stdout
@@ -39,7 +39,7 @@ class TestBounds:
     @pytest.mark.parametrize("dtype", ["float32", "float64"])
     @pytest.mark.parametrize("side", ["start", "end"])
     def test_reads_and_writes_stay_inside_the_arrays(self, dtype: str, side: str) -> None:
-        digest(SCRIPT, dtype, side)
+        printed(SCRIPT, dtype, side)
 
 
 def test_every_index_is_within_its_array(tmp_path: pathlib.Path) -> None:
@@ -48,15 +48,15 @@ def test_every_index_is_within_its_array(tmp_path: pathlib.Path) -> None:
     It does not check those of the tiles, for which there are only the guard pages.
     """
     checks = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_NUM_THREADS": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
-    assert digest(SCRIPT, "float32", **checks) == every_kernel.digest(numpy.float32) + "\n"
+    assert printed(SCRIPT, "float32", **checks) == every_kernel.digest(numpy.float32) + "\n"
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_same_bits_for_any_number_of_threads(dtype: str) -> None:
     """One thread runs the serial loops; five threads share every loop, even the shortest."""
     always = "import every_kernel; from tinygen_kernels.cpu import parallel; parallel.WORTH_A_THREAD = 1"
-    shared = digest("-c", f"{always}; print(every_kernel.digest('{dtype}'))", NUMBA_NUM_THREADS="5")
-    assert digest(SCRIPT, dtype, NUMBA_NUM_THREADS="1") == shared == every_kernel.digest(dtype) + "\n"
+    shared = printed("-c", f"{always}; print(every_kernel.digest('{dtype}'))", NUMBA_NUM_THREADS="5")
+    assert printed(SCRIPT, dtype, NUMBA_NUM_THREADS="1") == shared == every_kernel.digest(dtype) + "\n"
 
 
 def test_python_threads_may_use_the_kernels_at_once() -> None:
@@ -68,7 +68,7 @@ def test_python_threads_may_use_the_kernels_at_once() -> None:
 @pytest.mark.parametrize(("name", "features"), PROCESSORS.values(), ids=PROCESSORS)
 @pytest.mark.parametrize("side", ["start", "end"])
 def test_other_processors(name: str, features: str, side: str) -> None:
-    digest(SCRIPT, "float32", side, NUMBA_CPU_NAME=name, NUMBA_CPU_FEATURES=features)
+    printed(SCRIPT, "float32", side, NUMBA_CPU_NAME=name, NUMBA_CPU_FEATURES=features)
 
 
 FORKED = """
@@ -95,4 +95,4 @@ def test_a_forked_child_computes_the_same(tmp_path: pathlib.Path) -> None:
     """The parent's threads do not survive the fork, and the child must not wait for them."""
     script = tmp_path / "forked.py"
     script.write_text(FORKED)
-    digest(script, NUMBA_NUM_THREADS="2")
+    printed(script, NUMBA_NUM_THREADS="2")

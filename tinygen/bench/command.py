@@ -2,7 +2,6 @@
 
 import functools
 import math
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from tinygen.backend import to_device
 from tinygen.bench import kernels, roofline
 from tinygen.bench.kernels import ENGINES, IM2COL, OURS, REFERENCE, TOLERANCE, TORCH, Timing
 from tinygen.bench.layers import DIRECTIONS, LAYERS, Direction, Layer
-from tinygen.bench.protocol import Protocol, between_cores, geometric_mean, process, protocols, table
+from tinygen.bench.protocol import Protocol, between_cores, cores, geometric_mean, process, protocols, table
 from tinygen.command_line import UsageError
 
 if TYPE_CHECKING:
@@ -35,11 +34,6 @@ _CROWDED = (
 )
 
 
-def _cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @dataclass(kw_only=True)
 class Options:
     """How fast the convolution kernels are, beside im2col + BLAS, the reference, PyTorch where it is installed, and the machine's peak.
@@ -49,7 +43,7 @@ class Options:
 
     device: Literal["cpu", "cuda"] = "cpu"
     """where to compute; on a GPU, im2col is with cuBLAS, and what paper says that a kernel should take stands beside it"""
-    threads: Annotated[int, tyro.conf.arg(help_behavior_hint="(default: all cores)")] = _cores()
+    threads: Annotated[int, tyro.conf.arg(help_behavior_hint="(default: all cores)")] = cores()
     """threads of the second protocol; with 1 there is only the first"""
     repeats: int = 15
     """timings of each kernel, whose median counts"""

@@ -18,12 +18,12 @@ from typing import Any
 
 _PAUSE = 0.02  # seconds, until the threads of the engine before have gone to sleep, which takes those of PyTorch 10 ms
 _WARM_UP = 2  # turns that do not count
+_IN_A_ROW = 10  # calls on a GPU, so that starting one overlaps with running the one before, as in a program
 _APART = 120e-9  # seconds, longer than between cores that share a cache
 _FAR = (
     "Cores that share a cache take 30 to 80 ns. The others make steps in several threads up to 1.3 times as long. A virtual machine\n"
     "may change from one to the other while it runs, so compare only what took turns."
 )
-_IN_A_ROW = 10  # calls on a GPU, so that starting one overlaps with running the one before, as in a program
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,11 @@ def _seconds_on_a_gpu(work: Callable[[], Any], behind_other_work: bool) -> float
     return cupy.cuda.get_elapsed_time(begin, end) / 1e3 / _IN_A_ROW
 
 
+def cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def protocols(threads: int, device: str) -> list[Protocol]:
     """One thread by CPU time, and all of so many by wall clock where they are more than one; or the GPU's only one."""
     if device != "cpu":
@@ -116,8 +121,8 @@ def process(protocol: Protocol, **environment: str) -> Iterator[Call]:
 
 @contextmanager
 def between_cores(protocol: Protocol) -> Iterator[None]:
-    """Behind the block, print how long a number took from one core to another, before it and now, if the protocol has several threads."""
-    if protocol.device != "cpu" or protocol.threads < 2:
+    """Behind the block, print how long a number took from one core to another, before it and now, if threads work on several."""
+    if protocol.device != "cpu" or min(protocol.threads, cores()) < 2:
         yield
         return
     with process(protocol) as worker:
