@@ -20,6 +20,7 @@ from tinygen.backend import Array, Sum
 from tinygen.command_line import UsageError
 
 TIMEOUT = "TINYGEN_TIMEOUT"  # of the environment: seconds
+_PASSED_ON = 0.1  # seconds in which the launcher passes on what was said; MPICH's loses what it has not when a process aborts
 _PATIENCE = 0.01  # seconds of waiting, after which a process begins to sleep in between
 _GRACE = 2.0  # seconds in which process 0 is the first to say what went wrong
 
@@ -105,6 +106,7 @@ class MPIGroup:
             print(f"process {self.rank} of {self.size}: {told}", file=self._errors, flush=True)
         sys.stdout.flush()
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # all has been said
+        time.sleep(_PASSED_ON)
         self._world.Abort(1)  # the launcher ends the others, and does not wait for a machine that is out of reach
 
 
