@@ -37,7 +37,8 @@ def test_arrays_start_on_cache_lines(rung: str, monkeypatch: pytest.MonkeyPatch)
     memory = numpy.ones(1 << 18, numpy.float32)
     for first in range(16):
         x, w = memory[first:][: 2 * 64 * 64 * 3].reshape(2, 64, 64, 3), memory[first:][: 9 * 3 * 5].reshape(3, 3, 3, 5)
-        ladder.conv2d(rung, x, w, None, (1, 1), ((1, 1), (1, 1)), (1, 1))
+        with numpy.errstate(invalid="ignore"):  # nobody has written the result
+            ladder.conv2d(rung, x, w, None, (1, 1), ((1, 1), (1, 1)), (1, 1))
     assert len(starts) == 16 * 3 and not any(starts)
 
 
