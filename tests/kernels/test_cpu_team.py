@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+import numba
 import numpy
 import pytest
 from numba import types
@@ -122,7 +123,7 @@ def test_a_helper_is_woken_on_another_core_than_that_of_the_thread_that_wakes_it
 def test_a_loop_that_is_posted_while_a_helper_falls_asleep_wakes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     looks: queue.SimpleQueue[None] = queue.SimpleQueue()
 
-    def watch(board: numpy.ndarray) -> None:
+    def watch(board: numpy.ndarray, *_helper: int) -> None:
         """What happens just after the last look: another thread, which finds nobody asleep, posts a loop; then it ends."""
         board[team._PLACES] = 1 if looks.empty() else 0
         looks.put(None)
@@ -150,12 +151,61 @@ def test_a_helper_sleeps_once_another_program_takes_its_core() -> None:
             other.stdout.readline()
             os.sched_setaffinity(0, [core])
             before = resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw
-            team._watch(zeros(team._WORDS))
+            team._watch(zeros(team._HELPERS), 0, 0)
             switches = resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw - before
         finally:
             os.sched_setaffinity(0, cores)
             other.kill()
     assert 0 < switches < team._WATCH // 8
+
+
+@pytest.fixture
+def cores() -> Iterator[set[int]]:
+    """The cores of this process. This thread uses the first only."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, [min(cores)])
+    yield cores
+    os.sched_setaffinity(0, cores)
+
+
+@pytest.mark.skipif(not team._CHOOSES_CORES, reason="this system does not let a program choose a thread's cores")
+def test_a_helper_that_cannot_run_is_moved_to_the_leaders_core_and_sleeps_then(cores: set[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In its item the helper waits, which looks to the leader as if another program had its core."""
+    watch, watches = team._watch, []
+    monkeypatch.setattr(team, "_watch", lambda *helper: watches.append(watch(*helper)))
+    ran = zeros(4)
+    launch_shared(meet, 2, 2, ran, 1)
+    (helper,) = [each.native_id for each in threading.enumerate() if each.ident == ran[1]]
+    assert helper is not None and os.sched_getaffinity(helper) == {min(cores)}
+    os.sched_setaffinity(0, cores)
+    launch_shared(meet, 2, 2, zeros(4), 0)
+    assert watches and os.sched_getaffinity(helper) == cores
+
+
+@numba.njit
+def lend_core(board):
+    return team._lend_core(board, 1)
+
+
+@pytest.mark.skipif(not team._CHOOSES_CORES, reason="this system does not let a program choose a thread's cores")
+def test_a_leader_moves_a_helper_whose_processor_time_stands_still_and_no_other(cores: set[int]) -> None:
+    helpers = team.Team(1)
+    line = helpers.board[team._HELPERS :]
+    line[team._THREAD], line[team._CLOCK] = threading.get_native_id(), time.pthread_getcpuclockid(threading.get_ident())
+    assert not any(lend_core(helpers.board) for _ in range(100))
+    sleeper = threading.Thread(target=(free := threading.Event()).wait, daemon=True)
+    sleeper.start()
+    assert sleeper.native_id is not None and sleeper.ident is not None
+    time.sleep(0.01)
+    line[team._CLOCK] = time.pthread_getcpuclockid(sleeper.ident)
+    for core in cores:
+        os.sched_setaffinity(0, [core])
+        line[team._THREAD], line[team._TIME :] = sleeper.native_id, 0
+        assert [lend_core(helpers.board) for _ in range(3)] == [False, True, False]
+        assert os.sched_getaffinity(sleeper.native_id) == {core} and line[team._THREAD] == -sleeper.native_id
+    assert not helpers.board[team._CORES : team._HELPERS].any()  # or with 65 cores a helper could use two
+    free.set()
+    sleeper.join()
 
 
 def test_a_launch_beside_another_one_does_not_wait_for_its_helper() -> None:
