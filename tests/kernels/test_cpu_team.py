@@ -2,6 +2,7 @@
 """The threads that share a loop. The kernels here tell which thread has run each item."""
 
 import contextlib
+import ctypes
 import os
 import queue
 import subprocess
@@ -161,25 +162,44 @@ def test_a_helper_sleeps_once_another_program_takes_its_core() -> None:
 
 @pytest.fixture
 def cores() -> Iterator[set[int]]:
-    """The cores of this process. This thread uses the first only."""
+    """The cores of this process, all of which this thread may use again after the test."""
     cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, [min(cores)])
     yield cores
     os.sched_setaffinity(0, cores)
 
 
 @pytest.mark.skipif(not team._CHOOSES_CORES, reason="this system does not let a program choose a thread's cores")
-def test_a_helper_that_cannot_run_is_moved_to_the_leaders_core_and_sleeps_then(cores: set[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_helper_that_cannot_run_is_moved_to_the_leaders_core_and_back_when_it_sleeps(
+    cores: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In its item the helper waits, which looks to the leader as if another program had its core."""
-    watch, watches = team._watch, []
-    monkeypatch.setattr(team, "_watch", lambda *helper: watches.append(watch(*helper)))
+    watch, watched = team._watch, []  # the cores that the helper may use at the end of each watch
+    monkeypatch.setattr(team, "_watch", lambda *helper: watched.append(watch(*helper) or os.sched_getaffinity(0)))
+    monkeypatch.setattr(team, "_cores", lambda: cores)  # of a leader that stays on the first by chance
+    team.team()
+    os.sched_setaffinity(0, [min(cores)])
     ran = zeros(4)
     launch_shared(meet, 2, 2, ran, 1)
     (helper,) = [each.native_id for each in threading.enumerate() if each.ident == ran[1]]
-    assert helper is not None and os.sched_getaffinity(helper) == {min(cores)}
-    os.sched_setaffinity(0, cores)
-    launch_shared(meet, 2, 2, zeros(4), 0)
-    assert watches and os.sched_getaffinity(helper) == cores
+    for _ in range(1000):
+        if team.team()._asleep:
+            break
+        time.sleep(0.01)
+    assert helper is not None and os.sched_getaffinity(helper) == cores
+    assert {min(cores)} in watched
+
+
+def test_a_helper_that_was_moved_takes_no_other_place() -> None:
+    board = zeros(team._HELPERS + 2 * team._LINE)
+
+    @ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+    def move(_arguments: int, place: int) -> int:
+        board[team._HELPERS + (place - 1) * team._LINE + team._THREAD] *= -1
+        return 0
+
+    board[team._CODE], board[team._PLACES] = ctypes.cast(move, ctypes.c_void_p).value, 2
+    team._watch(board, 7, 0)
+    assert board[team._PLACES] == 1 and board[team._ENDED] == 1
 
 
 @numba.njit

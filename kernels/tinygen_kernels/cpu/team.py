@@ -87,7 +87,7 @@ class Team:
     def __init__(self, helpers: int):
         self.board: Array = numpy.zeros(_HELPERS + helpers * _LINE, numpy.int64)
         self._asleep: list[tuple[threading.Lock, int]] = []  # what each sleeping helper waits for, and the helper
-        self._cores: set[int] = set()  # that the thread which last woke a helper may use
+        self._cores = _cores()  # that the thread which last woke a helper may use
         for _ in range(helpers):
             threading.Thread(target=self._help, name="tinygen kernels", daemon=True).start()
 
@@ -98,8 +98,8 @@ class Team:
                 woken, helper = self._asleep.pop()
             except IndexError:  # another thread has woken it
                 return
+            self._cores = _cores()
             if _CHOOSES_CORES:
-                self._cores = os.sched_getaffinity(0)
                 _use(helper, self._cores - {_this_core()})
             woken.release()
 
@@ -109,20 +109,26 @@ class Team:
         woken.acquire()
         while True:
             _watch(self.board, helper, clock)
+            _use(helper, self._cores)  # a leader may have moved it
             self._asleep.append((woken, helper))
             # A thread may have looked for sleepers before, and posted its loop after this helper's last look.
             if not woken.acquire(timeout=0.001):
                 if self.board[_PLACES] > 0:
                     self.wake(1)
                 woken.acquire()
-            if _CHOOSES_CORES:
-                _use(helper, self._cores)
+            _use(helper, self._cores)
+
+
+def _cores() -> set[int]:
+    """The cores that this thread may use; none where it cannot choose."""
+    return os.sched_getaffinity(0) if _CHOOSES_CORES else set()
 
 
 def _use(thread: int, cores: set[int]) -> None:
     """From now on the thread uses these cores, if it may."""
-    with contextlib.suppress(OSError):  # there are none, or the system refuses
-        os.sched_setaffinity(thread, cores)
+    if _CHOOSES_CORES:
+        with contextlib.suppress(OSError):  # there are none, or the system refuses
+            os.sched_setaffinity(thread, cores)
 
 
 @functools.cache
