@@ -157,7 +157,7 @@ def train(gan: GAN, discriminator_loss: TensorFunction, generator_loss: TensorFu
     def step(batch: numpy.ndarray) -> Metrics:
         real, fake = gan.real(batch), g(gan.noise(len(batch)))
 
-        real_logits, fake_logits = d(real), d(fake.detach())
+        real_logits, fake_logits = gan.scores(real, fake.detach())
         loss_d, penalty = discriminator_loss(real_logits, fake_logits), gan.penalty(real, real_logits)
         gan.adam_d.minimize(sum(penalty.values(), loss_d))
 

@@ -76,9 +76,11 @@ class BatchDeviation(nn.Module):
     2018).
     """
 
+    def __init__(self) -> None:
+        self.deviation = nn.MinibatchDeviation()
+
     def forward(self, x: tg.Tensor) -> tg.Tensor:
-        deviation = tg.sqrt(x.var(axis=0) + 1e-8).mean()
-        return tg.concatenate([x, (10.0 * deviation).broadcast_to((len(x), 1))], axis=1)
+        return tg.concatenate([x, 10.0 * self.deviation(x)[:, -1:]], axis=1)
 
 
 def discriminator(cell: str, features: int, shape: tuple[int, ...]) -> nn.Sequential:

@@ -98,8 +98,8 @@ def main(options: WGANOptions) -> None:
 
     def step(batch: numpy.ndarray) -> Metrics:
         real, fake = gan.real(batch), g(gan.noise(len(batch)))
-        real_scores = f(real)
-        loss, penalty = tg.wasserstein_discriminator_loss(real_scores, f(fake.detach())), gan.penalty(real, real_scores)
+        real_scores, fake_scores = gan.scores(real, fake.detach())
+        loss, penalty = tg.wasserstein_discriminator_loss(real_scores, fake_scores), gan.penalty(real, real_scores)
         metrics = {"W": -loss, **penalty}
         if options.penalty:
             metrics["penalty"] = tg.gradient_penalty(f, real, fake.detach())

@@ -69,9 +69,11 @@ def numpy_group_norm(x: ndarray, gamma: ndarray, beta: ndarray, eps: float, grou
     return numpy.concatenate(normal, -1) * gamma + beta  # type: ignore[no-any-return]
 
 
-def numpy_minibatch_deviation(x: ndarray, eps: float) -> ndarray:
-    s = numpy.sqrt(x.var(0) + eps).mean()
-    return numpy.concatenate([x, numpy.full((*x.shape[:-1], 1), s)], -1)
+def numpy_minibatch_deviation(x: ndarray, eps: float, batches: int = 1) -> ndarray:
+    y = numpy.concatenate([x, x[..., :1]], -1)
+    for i in range(batches):
+        y[i::batches, ..., -1] = numpy.sqrt(x[i::batches].var(0) + eps).mean()
+    return y
 
 
 def numpy_attention_weights(query: ndarray, key: ndarray, scale: float | None, mask: ndarray | None, causal: bool) -> ndarray:

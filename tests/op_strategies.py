@@ -165,6 +165,13 @@ def normalisations(draw: st.DrawFn, least: int = 1, parameters: int = 2, eps: fl
 
 
 @st.composite
+def several_batches(draw: st.DrawFn) -> Call:
+    """x (N, ..., C) with the examples of some batches in turn, and the number of batches."""
+    batches, rows = draw(st.tuples(st.integers(2, 3), st.integers(1, 3)))
+    return ((batches * rows, *draw(shapes(0, 2, 3)), draw(side)),), {"batches": batches, "eps": 0.1}
+
+
+@st.composite
 def group_normalisations(draw: st.DrawFn, instances: bool = False) -> Call:
     """x (N, ..., C) with more than one value in a group, gamma and beta, and the number of groups; instances have one for each channel."""
     groups, size = draw(st.tuples(side, st.just(1) if instances else st.integers(1, 2)))

@@ -152,18 +152,19 @@ class Kernels(Protocol):
     ) -> tuple[Array, Array, Array]:
         """The gradients of sum(g * y) with respect to x, gamma and beta, as in batch_norm_backward."""
 
-    def minibatch_deviation(self, x: Array, eps: float, over_all: Average | None = None) -> tuple[Array, Array, Array]:
-        """How much the examples differ, as one channel more: x (N,...,C) -> y (N,...,C+1).
+    def minibatch_deviation(self, x: Array, eps: float, batches: int, over_all: Average | None = None) -> tuple[Array, Array, Array]:
+        """How much the examples of a batch differ, as one channel more: x (N,...,C) -> y (N,...,C+1).
 
-        mean = E[x] and deviation = sqrt(E[(x - mean)^2] + eps) are over the N examples, so they have
-        the shape (...,C). y holds x and, in its last channel, the mean s of all deviations. Returns
-        y, mean, deviation. x must not be empty. over_all is that of batch_norm.
+        Example n is one of batch n % batches. mean = E[x] and deviation = sqrt(E[(x - mean)^2] + eps)
+        are over the examples of each batch, so they have the shape (batches,...,C). y holds x and, in its
+        last channel, the mean s of all deviations of the example's batch. Returns y, mean, deviation. x must
+        not be empty, and batches divides N. over_all is that of batch_norm.
 
         Source: Karras et al., 2018, section 3.
         """
 
     def minibatch_deviation_backward(self, g: Array, x: Array, mean: Array, deviation: Array, over_all: Average | None = None) -> Array:
-        """The gradient of sum(g * y) with respect to x: that of s is (x - mean) / (deviation x.size)."""
+        """The gradient of sum(g * y) with respect to x: that of a batch's s is (x - mean) / deviation / (its numbers)."""
 
     def leaky_relu(self, x: Array, negative_slope: float) -> Array:
         """x, but negative_slope*x where x <= 0; negative_slope >= 0. A NaN stays.

@@ -188,19 +188,22 @@ def _grouped(x: Array, groups: int) -> Array:
     return x.astype(numpy.float64).reshape(len(x), -1, groups, x.shape[-1] // groups)
 
 
-def minibatch_deviation(x: Array, eps: float, over_all: Average | None = None) -> tuple[Array, Array, Array]:
-    exact = x.astype(numpy.float64, order="C")
+def minibatch_deviation(x: Array, eps: float, batches: int, over_all: Average | None = None) -> tuple[Array, Array, Array]:
+    exact = x.astype(numpy.float64, order="C").reshape(-1, batches, *x.shape[1:])
     mean, var = moments.of_all(exact.mean(axis=0), exact.var(axis=0), over_all)
     deviation = numpy.sqrt(var + eps)
-    y = numpy.concatenate([exact, numpy.full((*x.shape[:-1], 1), deviation.mean())], axis=-1)
-    return y.astype(x.dtype), mean.astype(x.dtype), deviation.astype(x.dtype)
+    s = deviation.mean(axis=tuple(range(1, x.ndim)), keepdims=True)
+    y = numpy.concatenate([exact, numpy.broadcast_to(s, (*exact.shape[:-1], 1))], axis=-1)
+    return y.reshape(*x.shape[:-1], -1).astype(x.dtype), mean.astype(x.dtype), deviation.astype(x.dtype)
 
 
 def minibatch_deviation_backward(g: Array, x: Array, mean: Array, deviation: Array, over_all: Average | None = None) -> Array:
-    g_s = g[..., -1].sum(keepdims=True, dtype=numpy.float64)
+    examples = x.reshape(-1, *mean.shape)
+    g_s = g[..., -1].reshape(*examples.shape[:-1], 1).sum(axis=(0, *range(2, examples.ndim)), keepdims=True, dtype=numpy.float64)
     if over_all is not None:
         g_s = over_all(g_s)
-    return (g[..., :-1] + g_s.item() / x.size * (x - mean) / deviation).astype(x.dtype, order="C")
+    of_x = g_s * len(mean) / x.size * (examples - mean) / deviation
+    return (g[..., :-1] + of_x.reshape(x.shape)).astype(x.dtype, order="C")
 
 
 def leaky_relu(x: Array, negative_slope: float) -> Array:

@@ -47,18 +47,18 @@ def test_the_journey_of_the_dcgan(few_images: Path) -> None:
         for stop in stops:
             assert f"def {stop.name.rpartition('.')[2]}(" in "".join(Path(stop.file).read_text().splitlines(True)[stop.line - 1 :][:3])
     given = {stop.name: stop for stop in [*there, *back]}
-    assert given["Conv2D.forward"].shapes == ["(16, 16, 16, 64)"]
-    assert given["Conv2D.forward"].bytes == 16 * 16 * 16 * 64 * 4
-    assert given["Conv2DFunction.forward"].shapes == ["(16, 16, 16, 64)", "(4, 4, 64, 128)", "(128,)"]
+    assert given["Conv2D.forward"].shapes == ["(32, 16, 16, 64)"]
+    assert given["Conv2D.forward"].bytes == 32 * 16 * 16 * 64 * 4
+    assert given["Conv2DFunction.forward"].shapes == ["(32, 16, 16, 64)", "(4, 4, 64, 128)", "(128,)"]
     assert given["Conv2DFunction.forward"].given[1] == ("w", "(4, 4, 64, 128)")
     assert given["conv2d_weight"].sentence == "The adjoint of conv2d in w"  # by the contract
-    assert given["conv2d_weight"].shapes == ["(16, 16, 16, 64)", "(16, 8, 8, 128)"]
+    assert given["conv2d_weight"].shapes == ["(32, 16, 16, 64)", "(32, 8, 8, 128)"]
     assert given["gather_tile"].seconds is None and "pixels of a strip" in given["gather_tile"].sentence
     times = [stop.seconds for stop in there if stop.seconds is not None]
     assert times == sorted(times, reverse=True)  # each stop runs within the one before
     text = told(there, back)
     assert "    Conv2D(64 -> 128, 4x4, stride 2, padding same)." in text
-    assert any(line.endswith("conv2d  x (16, 16, 16, 64)  weight (4, 4, 64, 128)  bias (128,)") for line in text)
+    assert any(line.endswith("conv2d  x (32, 16, 16, 64)  weight (4, 4, 64, 128)  bias (128,)") for line in text)
     assert "to the largest convolution of the forward pass" in text[0] and text.index("Forward") < text.index("Backward")
     assert text[4].startswith("  1 step") and text[5].startswith("    examples/dcgan.py:")
 

@@ -87,8 +87,8 @@ def calls(dtype: Any) -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
         _, mean, var = reference.group_norm(x, gamma, beta, groups, 1e-5)
         yield reference.group_norm, (x, gamma, beta, groups, 1e-5)
         yield reference.group_norm_backward, (g, x, gamma, mean, var, groups, 1e-5)
-        y, mean, deviation = reference.minibatch_deviation(x, 1e-5)
-        yield reference.minibatch_deviation, (x, 1e-5)
+        y, mean, deviation = reference.minibatch_deviation(x, 1e-5, 1)
+        yield reference.minibatch_deviation, (x, 1e-5, 1)
         yield reference.minibatch_deviation_backward, (y, x, mean, deviation)
     for shape in ELEMENTS:
         p, g, m, v = random.standard_normal((4, *shape)).astype(dtype)

@@ -150,7 +150,8 @@ def test_group_norm_is_that_of_the_reference(dtype: Any, shape: tuple[int, ...],
 @given(shapes | st.sampled_from([(1, 3), (5, 1, 1)]), st.sampled_from([0.5, 1000.0]), seeds)
 def test_the_deviation_in_a_batch_is_that_of_the_reference(dtype: Any, shape: tuple[int, ...], mean: float, seed: int) -> None:
     x, g = arrays(shape, dtype, seed, mean)[0], arrays((*shape[:-1], shape[-1] + 1), dtype, seed)[1]
-    found, expected = cpu.minibatch_deviation(x, 1e-5), reference.minibatch_deviation(x, 1e-5)
+    batches = next(n for n in (3, 2, 1) if len(x) % n == 0)
+    found, expected = cpu.minibatch_deviation(x, 1e-5, batches), reference.minibatch_deviation(x, 1e-5, batches)
     for result, exact in zip(found, expected, strict=True):
         assert result.dtype == dtype and result.shape == exact.shape and result.flags.c_contiguous
         # Both sum in float64, and a mean near 0 keeps the error of its terms.

@@ -5,6 +5,7 @@ import math
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
@@ -47,6 +48,29 @@ def test_adam_forgets_fast_as_is_the_custom_for_gans(tmp_path: Path) -> None:
 def test_real_images_run_from_minus_one_to_one(tmp_path: Path) -> None:
     batch = numpy.array([0, 255], numpy.uint8).reshape(2, 1, 1, 1)
     assert_array_equal(small_gan(tmp_path).real(batch).numpy().ravel(), [-1, 1])
+
+
+@pytest.mark.parametrize(
+    ("passes", "r1", "layers"),
+    [(1, 0.0, lambda: [nn.MinibatchDeviation()]), (2, 3.0, lambda: [nn.MinibatchDeviation()]), (2, 0.0, lambda: [nn.BatchNorm(1)])],
+    ids=["deviation", "r1", "batch norm"],
+)
+def test_scores_are_those_of_real_and_of_generated_images_alone(passes: int, r1: float, layers: Any, tmp_path: Path) -> None:
+    """Also their gradients, with images that are much more alike than the others."""
+    d = nn.Sequential(nn.Conv2D(1, 1, 1), *layers(), nn.Flatten(), nn.Dense(4 if passes == 2 and not r1 else 8, 1)).to("float64")
+    gan = GAN(GANOptions(out=tmp_path, r1=r1), DATA, nn.Dense(3, 4), d)
+    real, fake = (tg.tensor(IMAGES[:5] * scale, requires_grad=True) for scale in (0.1, 0.0001))
+    seen = []
+    forward = d.forward
+    d.forward = lambda x: seen.append(len(x)) or forward(x)  # type: ignore[method-assign]
+    found = gan.scores(real, fake)
+    assert seen == ([10] if passes == 1 else [5, 5])
+    for scores, images in zip(found, (real, fake), strict=True):
+        expected = d(images)
+        assert_allclose(scores.numpy(), expected.numpy(), rtol=1e-12)
+        wanted = [real, fake, *d.parameters()]
+        for g, exact in zip(*(tg.grad(y.sum() ** 2, wanted, retain_graph=True) for y in (scores, expected)), strict=True):
+            assert_allclose(g.numpy(), exact.numpy(), rtol=1e-9, atol=1e-9)
 
 
 def test_r1_is_half_gamma_times_the_mean_squared_slope_at_the_real_images_and_teaches_d(tmp_path: Path) -> None:

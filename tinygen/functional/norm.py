@@ -65,16 +65,18 @@ class GroupNormFunction(Fused):
 @dataclass(slots=True, eq=False)
 class MinibatchDeviationFunction(Fused):
     eps: float
+    batches: int
     mean: Array = field(init=False, repr=False)
     deviation: Array = field(init=False, repr=False)
 
     def composite(self, x: Tensor) -> Tensor:
-        centred = x - mean(x, 0, keepdims=True)
-        s = mean(sqrt(mean(centred * centred, 0, keepdims=True) + self.eps))
-        return concatenate([x, broadcast_to(s, (*x.shape[:-1], 1))], axis=-1)
+        examples = reshape(x, (-1, self.batches, *x.shape[1:]))
+        centred = examples - mean(examples, 0, keepdims=True)
+        s = mean(sqrt(mean(centred * centred, 0, keepdims=True) + self.eps), tuple(range(2, examples.ndim)), keepdims=True)
+        return reshape(concatenate([examples, broadcast_to(s, (*examples.shape[:-1], 1))], axis=-1), (*x.shape[:-1], -1))
 
     def forward(self, x: Array) -> Array:
-        y, self.mean, self.deviation = for_array(x).minibatch_deviation(x, self.eps, *_over_all())
+        y, self.mean, self.deviation = for_array(x).minibatch_deviation(x, self.eps, self.batches, *_over_all())
         return y
 
     def kernel_backward(self, g: Array, y: Array, x: Array) -> tuple[Array | None, ...]:
@@ -175,15 +177,18 @@ def instance_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5) -> 
     return group_norm(x, gamma, beta, gamma.size, eps)
 
 
-def minibatch_deviation(x: Tensor, eps: float = 1e-8) -> Tensor:
+def minibatch_deviation(x: Tensor, eps: float = 1e-8, batches: int = 1) -> Tensor:
     """x with one channel more, which says how much the examples differ (Karras et al., 2018, section 3).
 
         s = mean over h, w, c of sqrt(var over n of x[n, h, w, c] + eps)
 
     x is (N, ..., C), the result (N, ..., C + 1), and s is the same number everywhere in the new channel.
-    Where processes share a batch, it is the batch of all of them. Raises ValueError where x has less
-    than two axes, or no element.
+    With several `batches` in x, which take turns, example n is one of batch n % batches, and each batch has
+    its own s. Where processes share a batch, it is the batch of all of them. Raises ValueError where x has
+    less than two axes, or no element, and where its examples cannot be divided into as many batches.
     """
     if x.ndim < 2 or not x.size:
         raise ValueError(f"minibatch_deviation: x must be (N, ..., C) with at least one element, it is {x.shape}")
-    return MinibatchDeviationFunction(eps)(x)
+    if batches < 1 or len(x) % batches:
+        raise ValueError(f"minibatch_deviation: {len(x)} examples cannot be divided into {batches} batches")
+    return MinibatchDeviationFunction(eps, batches)(x)

@@ -1,5 +1,8 @@
 """Layers that compute a mean and a deviation: normalisation, and the deviation itself."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from tinygen import functional as F
 from tinygen.engine.tensor import Shape, Tensor
 from tinygen.nn.activation import Activation
@@ -104,7 +107,26 @@ class MinibatchDeviation(Module):
     """One channel more, which says how much the images of a batch differ: `functional.minibatch_deviation`.
 
     In a discriminator it tells generated images that are too much alike from real ones (Karras et al., 2018).
+    Within `taking_turns`, each of several batches in one input is compared by itself.
     """
 
+    batches: int = 1
+
     def forward(self, x: Tensor) -> Tensor:
-        return F.minibatch_deviation(x)
+        return F.minibatch_deviation(x, batches=self.batches)
+
+
+@contextmanager
+def taking_turns(module: Module, batches: int) -> Iterator[None]:
+    """Within, example n of the module's inputs is one of batch n % batches, for each MinibatchDeviation in it.
+
+    Batch norm still takes them for one batch.
+    """
+    before = {layer: layer.batches for layer in module.modules() if isinstance(layer, MinibatchDeviation)}
+    for layer in before:
+        layer.batches = batches
+    try:
+        yield
+    finally:
+        for layer, number in before.items():
+            layer.batches = number

@@ -17,8 +17,9 @@ from tinygen.data import Augmentation, ImageDataset, Loader, to_float
 from tinygen.engine.grad import grad
 from tinygen.engine.tensor import Tensor
 from tinygen.evaluation import metrics
-from tinygen.nn import DifferentiableAugment, Module, evaluating
+from tinygen.nn import BatchNorm, DifferentiableAugment, Module, evaluating
 from tinygen.nn.augment import CHANGES
+from tinygen.nn.norm import taking_turns
 from tinygen.report.pictures import grid
 from tinygen.training.descent import DescentOptions
 from tinygen.training.loop import Metrics, Training
@@ -115,6 +116,22 @@ class GAN:
     def real(self, batch: numpy.ndarray) -> Tensor:
         """A batch of the real images, from -1 to 1; with --r1 it requires a gradient."""
         return Tensor(to_device(to_float(batch, -1, 1), self.options.device), requires_grad=self.options.r1 > 0)
+
+    def scores(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """D(real) and D(fake), for as many generated images as real ones.
+
+        One pass over both takes less time than two. Real and generated images take turns in it, because
+        processes that share a batch divide it by rows, and `MinibatchDeviation` compares only images of
+        one kind. There are two passes where D has batch norm, which would take both kinds for one
+        batch, and with --r1, since the penalty's gradient to the real images would pass through all.
+        If a layer of your own compares the images of a batch, write d(real), d(fake) instead.
+        """
+        if self.options.r1 or any(isinstance(module, BatchNorm) for module in self.discriminator.modules()):
+            return self.discriminator(real), self.discriminator(fake)
+        pairs = F.reshape(F.stack([real, fake], axis=1), (2 * len(real), *real.shape[1:]))
+        with taking_turns(self.discriminator, 2):
+            scores = self.discriminator(pairs)
+        return scores[::2], scores[1::2]
 
     def penalty(self, real: Tensor, scores: Tensor) -> dict[str, Tensor]:
         """The penalty that the discriminator's loss has beside its own terms, by its name in the log.

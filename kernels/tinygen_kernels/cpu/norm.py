@@ -29,7 +29,7 @@ def column_sums(x: Array) -> Array:
     if not x.size:
         return zeroed(x.shape[-1], x.dtype)
     rows = _rows(x)
-    return _sums(x.shape[-1], rows, numpy.zeros((1, rows.shape[1])))[0].astype(x.dtype)
+    return _sums(1, x.shape[-1], rows, numpy.zeros(rows.shape[1]))[0, 0].astype(x.dtype)
 
 
 def bias_leaky_relu_backward(g: Array, y: Array, negative_slope: float) -> tuple[Array, Array]:
@@ -38,16 +38,17 @@ def bias_leaky_relu_backward(g: Array, y: Array, negative_slope: float) -> tuple
     if not g.size:
         return g_z, zeroed(g.shape[-1], g.dtype)
     rows = _rows(g)
-    sums = zeroed((_items(rows), rows.shape[1]), numpy.float64)
-    launch(_scale_and_add, len(sums), rows, _rows(y), g.dtype.type(negative_slope), _rows(g_z), sums)
-    return g_z, sums.sum(axis=0).reshape(-1, g.shape[-1]).sum(axis=0).astype(g.dtype)
+    of_items = empty((_items(rows), 1, rows.shape[1]), numpy.float64)
+    launch(_scale_and_add, len(of_items), rows, _rows(y), g.dtype.type(negative_slope), _rows(g_z), of_items)
+    return g_z, _added(of_items, 1, g.shape[-1])[0, 0].astype(g.dtype)
 
 
 def batch_norm(
     x: Array, gamma: Array, beta: Array, eps: float, negative_slope: float, over_all: Average | None = None
 ) -> tuple[Array, Array, Array]:
     rows = _rows(x)
-    exact, var = moments.of_all(*_moments(x.shape[-1], rows), over_all)
+    (exact,), (var,) = _moments(1, x.shape[-1], rows)
+    exact, var = moments.of_all(exact, var, over_all)
     mean = exact.astype(x.dtype)
     scale = (gamma / numpy.sqrt(var + eps)).astype(x.dtype)
     y = empty(x.shape, x.dtype)
@@ -67,7 +68,7 @@ def batch_norm_backward(
     over_all: Average | None = None,
 ) -> tuple[Array, Array, Array]:
     rows, gradient, count = _rows(x), (_rows(g), _rows(y), x.dtype.type(negative_slope)), x.size // x.shape[-1]
-    g_beta, products = _sums(x.shape[-1], rows, _along(rows, mean[None]), *gradient)
+    g_beta, products = _sums(1, x.shape[-1], rows, _along(rows, mean), *gradient)[:, 0]
     inverse = 1 / numpy.sqrt(var.astype(numpy.float64) + eps)
     g_gamma = products * inverse
     all_g, all_products = moments.sums_of_all(g_beta, g_gamma, over_all)
@@ -82,7 +83,7 @@ def batch_norm_backward(
 
 def group_norm(x: Array, gamma: Array, beta: Array, groups: int, eps: float) -> tuple[Array, Array, Array]:
     rows, examples, channels = _rows(x, len(x)), len(x), x.shape[-1]
-    mean, var = moments.of_groups(*_moments(channels, rows, examples), groups)
+    mean, var = moments.of_groups(*_moments(examples, channels, rows), groups)
     scale = gamma / numpy.sqrt(var + eps)
     y = empty(x.shape, x.dtype)
     launch(_normalise, examples, rows, _constants(rows, examples, mean, scale, beta), x.dtype.type(1), examples, y.reshape(rows.shape))
@@ -92,7 +93,7 @@ def group_norm(x: Array, gamma: Array, beta: Array, groups: int, eps: float) -> 
 def group_norm_backward(g: Array, x: Array, gamma: Array, mean: Array, var: Array, groups: int, eps: float) -> tuple[Array, Array, Array]:
     rows, examples, channels = _rows(x, len(x)), len(x), x.shape[-1]
     gradient = _rows(g, len(x)), rows, x.dtype.type(1)
-    g_sums, products = _sums_of_examples(examples, channels, rows, _along(rows, mean), *gradient)
+    g_sums, products = _sums(examples, channels, rows, _along(rows, mean), *gradient)
     inverse, count = 1 / numpy.sqrt(var.astype(numpy.float64) + eps), x.size // (examples * channels)
     constants, g_gamma, g_beta = moments.gradients_of_groups(g_sums, products, gamma, inverse, groups, count)
     g_x = empty(x.shape, x.dtype)
@@ -100,22 +101,24 @@ def group_norm_backward(g: Array, x: Array, gamma: Array, mean: Array, var: Arra
     return g_x, g_gamma.astype(x.dtype), g_beta.astype(x.dtype)
 
 
-def minibatch_deviation(x: Array, eps: float, over_all: Average | None = None) -> tuple[Array, Array, Array]:
-    examples = flat(x).reshape(len(x), -1)
-    mean, var = moments.of_all(*_moments(examples.shape[1], examples), over_all)
-    deviation = numpy.sqrt(var + eps)
+def minibatch_deviation(x: Array, eps: float, batches: int, over_all: Average | None = None) -> tuple[Array, Array, Array]:
+    rows = flat(x).reshape(len(x) // batches, -1)  # an example of each batch, so that all batches are like one
+    (mean,), (var,) = _moments(1, rows.shape[1], rows)
+    mean, var = moments.of_all(mean, var, over_all)
+    deviation = numpy.sqrt(var + eps).reshape(batches, *x.shape[1:])
     y = empty((*x.shape[:-1], x.shape[-1] + 1), x.dtype)
-    launch(_append, len(x), _pixels(x), flat(deviation.mean(keepdims=True).astype(x.dtype)), _pixels(y))
-    return y, mean.astype(x.dtype).reshape(x.shape[1:]), deviation.astype(x.dtype).reshape(x.shape[1:])
+    launch(_append, len(x), _pixels(x), deviation.reshape(batches, -1).mean(axis=1).astype(x.dtype), _pixels(y))
+    return y, mean.astype(x.dtype).reshape(deviation.shape), deviation.astype(x.dtype)
 
 
 def minibatch_deviation_backward(g: Array, x: Array, mean: Array, deviation: Array, over_all: Average | None = None) -> Array:
-    g_s = g[..., -1].sum(keepdims=True, dtype=numpy.float64)
+    batches = len(mean)
+    g_s = _pixels(g)[..., -1].reshape(len(x) // batches, batches, -1).sum(axis=(0, 2), dtype=numpy.float64)
     if over_all is not None:
         g_s = over_all(g_s)
-    factor = (g_s.reshape(()) / x.size).astype(x.dtype) / deviation
+    factors = (g_s * batches / x.size).astype(x.dtype)[:, None, None] / _pixels(deviation)
     g_x = empty(x.shape, x.dtype)
-    launch(_deviation_gradient, len(x), _pixels(x), _pixels(mean[None])[0], _pixels(factor[None])[0], _pixels(g), _pixels(g_x))
+    launch(_deviation_gradient, len(x), _pixels(x), _pixels(mean), factors, _pixels(g), _pixels(g_x))
     return g_x
 
 
@@ -124,14 +127,13 @@ def _pixels(x: Array) -> Array:
     return flat(x).reshape(len(x), -1, x.shape[-1])
 
 
-def _moments(channels: int, rows: Array, examples: int | None = None) -> tuple[Array, Array]:
-    """Mean and variance over all pixels, (channels,), or over those of each example, (examples, channels), float64."""
-    origin = rows[:: len(rows) // (examples or 1), :channels].astype(numpy.float64)  # the first pixel of each
-    terms = channels, rows, _along(rows, origin)
-    shift, squares = _sums(*terms) if examples is None else _sums_of_examples(examples, *terms)
-    count = rows.size // (len(origin) * channels)
-    shift, squares = shift / count, squares / count
-    return (origin if examples else origin[0]) + shift, numpy.maximum(squares - shift**2, 0)
+def _moments(parts: int, channels: int, rows: Array) -> tuple[Array, Array]:
+    """Mean and variance over the pixels of each of the equal parts of the rows, (parts, channels), float64."""
+    origin = rows[:: len(rows) // parts, :channels].astype(numpy.float64)  # the first pixel of each
+    sums = _sums(parts, channels, rows, _along(rows, origin))
+    launch(_to_moments, parts, origin, rows.size // origin.size, sums)
+    mean, var = sums
+    return mean, var
 
 
 def _rows(x: Array, parts: int = 1) -> Array:
@@ -165,19 +167,17 @@ def _items(rows: Array) -> int:
     return max(1, min(rows.size // _ITEM, _ITEMS, len(rows) // _ITEM_ROWS))
 
 
-def _sums(channels: int, x: Array, *terms: Any) -> Array:
-    """(2, channels), float64: the sums of both `_terms` over all pixels."""
-    return _sums_of_items(_items(x), x, *terms).sum(axis=0).reshape(2, -1, channels).sum(axis=1)
+def _sums(parts: int, channels: int, x: Array, origin: Array, g: Array | None = None, y: Array | None = None, slope: Any = None) -> Array:
+    """The sums of both `_terms` over the pixels of each part: (2, parts, channels), float64."""
+    of_items = empty((_items(x) if parts == 1 else parts, 2, x.shape[1]), numpy.float64)
+    launch(_add_rows, len(of_items), x, origin.reshape(parts, -1), g, y, slope, of_items)
+    return _added(of_items, parts, channels)
 
 
-def _sums_of_examples(examples: int, channels: int, x: Array, *terms: Any) -> Array:
-    """(2, examples, channels): the same for each example."""
-    return _sums_of_items(examples, x, *terms).reshape(examples, 2, -1, channels).sum(axis=2).swapaxes(0, 1)
-
-
-def _sums_of_items(items: int, x: Array, origin: Array, g: Array | None = None, y: Array | None = None, slope: Any = None) -> Array:
-    sums = zeroed((items, 2, x.shape[1]), numpy.float64)
-    launch(_add_rows, items, x, origin, g, y, slope, sums)
+def _added(of_items: Array, parts: int, channels: int) -> Array:
+    """The sums of each part, (number of sums, parts, channels), of those of the items, (items, number of sums, length of a row)."""
+    sums = empty((of_items.shape[1], parts, channels), numpy.float64)
+    launch(_add_items, parts, of_items, sums)
     return sums
 
 
@@ -197,6 +197,8 @@ def _terms(x, origin, g, y, slope, row, c):
 def _add_rows(item, x, origin, g, y, slope, sums):
     here = _rows_of_item(x, item, len(sums))
     x, origin, total, products = x[here], origin[item * len(origin) // len(sums)], sums[item, 0], sums[item, 1]
+    total[:] = 0
+    products[:] = 0
     if g is not None:
         g, y = g[here], y[here]
     fours = len(x) // 4 * 4
@@ -215,9 +217,30 @@ def _add_rows(item, x, origin, g, y, slope, sums):
             products[c] += aa
 
 
+def _add_items(part, of_items, sums):
+    """Add the sums of the items of a part, and in these, those of the pixels of a row."""
+    items, kinds, length = of_items.shape
+    parts, channels = sums.shape[1:]
+    sums[:, part] = 0
+    for item in range(part * items // parts, (part + 1) * items // parts):
+        for i in range(kinds):
+            for first in range(0, length, channels):
+                for c in range(channels):
+                    sums[i, part, c] += of_items[item, i, first + c]
+
+
+def _to_moments(part, origin, count, sums):
+    """Mean and variance in the place of the sums of x - origin and of its square."""
+    for c in range(origin.shape[1]):
+        shift = sums[0, part, c] / count
+        sums[0, part, c] = origin[part, c] + shift
+        sums[1, part, c] = max(sums[1, part, c] / count - shift * shift, 0.0)
+
+
 def _scale_and_add(item, g, y, slope, g_z, sums):
     here = _rows_of_item(g, item, len(sums))
-    g, y, g_z, total = g[here], y[here], g_z[here], sums[item]
+    g, y, g_z, total = g[here], y[here], g_z[here], sums[item, 0]
+    total[:] = 0
     for first in range(0, len(g), 4):  # Numba makes vector instructions of two loops, but not of one that does both
         last = min(first + 4, len(g))
         for row in range(first, last):
@@ -253,16 +276,17 @@ def _gradient(item, x, constants, g, y, slope, items, g_x):
             g_x[row, c] = scale[c] * g_z + offset[c] + factor[c] * (x[row, c] - mean[c])
 
 
-def _append(n, x, number, y):
-    """Copy the pixels of example n, with a channel more that holds the only number of `number`."""
-    channels = x.shape[2]
+def _append(n, x, numbers, y):
+    """Copy the pixels of example n, with a channel more that holds the number of its batch."""
+    channels, number = x.shape[2], numbers[n % len(numbers)]
     for pixel in range(x.shape[1]):
         for c in range(channels):
             y[n, pixel, c] = x[n, pixel, c]
-        y[n, pixel, channels] = number[0]
+        y[n, pixel, channels] = number
 
 
-def _deviation_gradient(n, x, mean, factor, g, g_x):
+def _deviation_gradient(n, x, means, factors, g, g_x):
+    mean, factor = means[n % len(means)], factors[n % len(means)]
     for pixel in range(x.shape[1]):
         for c in range(x.shape[2]):
             g_x[n, pixel, c] = (x[n, pixel, c] - mean[pixel, c]) * factor[pixel, c] + g[n, pixel, c]

@@ -94,21 +94,24 @@ def group_norm_backward(g: Array, x: Array, gamma: Array, mean: Array, var: Arra
     return _combine(x.shape, g, x, g, mean, gradients, 1.0, x.shape[-1], x.size // len(x)), g_gamma, g_beta
 
 
-def minibatch_deviation(x: Array, eps: float, over_all: Average | None = None) -> tuple[Array, Array, Array]:
-    """The first example is the rough mean: examples are few."""
-    statistics = _sums(_deviations_of_rows, 3, x.reshape(len(x), -1), x[0], eps=eps)
+def minibatch_deviation(x: Array, eps: float, batches: int, over_all: Average | None = None) -> tuple[Array, Array, Array]:
+    """The first example of a batch is the rough mean: examples are few. A row has an example of each batch."""
+    rows = x.reshape(len(x) // batches, -1)
+    statistics = _sums(_deviations_of_rows, 3, rows, rows[0], eps=eps)
     if over_all:
         mean, var = moments.of_all(statistics[0], statistics[1], over_all)
         statistics = cupy.stack([mean, var, cupy.sqrt(var + eps)]).astype(x.dtype)
-    mean, _, deviation = statistics.reshape(3, *x.shape[1:])
-    return _minibatch_deviation((*x.shape[:-1], x.shape[-1] + 1), x, deviation.mean(), x.shape[-1]), mean, deviation
+    mean, _, deviation = statistics.reshape(3, batches, *x.shape[1:])
+    s, shape = deviation.reshape(batches, -1).mean(axis=1), (*x.shape[:-1], x.shape[-1] + 1)
+    return _minibatch_deviation(shape, x, s, x.shape[-1], math.prod(shape[1:])), mean, deviation
 
 
 def minibatch_deviation_backward(g: Array, x: Array, mean: Array, deviation: Array, over_all: Average | None = None) -> Array:
-    g_s = g[..., -1].sum(keepdims=True)
+    batches = len(mean)
+    g_s = g[..., -1].reshape(len(x) // batches, batches, -1).sum(axis=(0, 2))
     if over_all:
         g_s = over_all(g_s)
-    return _minibatch_deviation_backward(x.shape, g, g_s, x, mean, deviation, float(x.size), x.shape[-1])
+    return _minibatch_deviation_backward(x.shape, g, g_s, x, mean, deviation, x.size / batches, x.shape[-1])
 
 
 def _sums(kernel: Any, n: int, x: Array, *others: Array, slope: float = 0, eps: float = 0, apart: int = 1, count: int = 0) -> Array:
@@ -271,14 +274,17 @@ def _combine(i, g, x, y, mean, gradients, slope, channels, own):
     return scale * leaky(g[i], y[i], slope) + offset + gradients[uint32(4 * all_channels + c)] * (x[i] - mean[c])
 
 
-@elementwise(numbers, numbers, int32)
-def _minibatch_deviation(i, x, last, channels):
-    """x, and in one channel more the same number everywhere."""
+@elementwise(numbers, numbers, int32, int32)
+def _minibatch_deviation(i, x, last, channels, own):
+    """x, and in one channel more the number of the batch. An example has `own` elements."""
     pixel = uint32(i // uint32(channels + 1))
-    return last[0] if i - pixel * uint32(channels + 1) == uint32(channels) else x[uint32(i - pixel)]
+    if i - pixel * uint32(channels + 1) == uint32(channels):
+        return last[uint32(i // uint32(own) % uint32(last.size))]
+    return x[uint32(i - pixel)]
 
 
 @elementwise(numbers, numbers, numbers, numbers, numbers, float32, int32)
 def _minibatch_deviation_backward(i, g, g_s, x, mean, deviation, size, channels):
-    feature = uint32(i % uint32(mean.size))
-    return g[uint32(i + i // uint32(channels))] + g_s[0] / size * (x[i] - mean[feature]) / deviation[feature]
+    feature = uint32(i % uint32(mean.size))  # of all batches
+    of_batch = g_s[uint32(feature // uint32(mean.size // g_s.size))] / size
+    return g[uint32(i + i // uint32(channels))] + of_batch * (x[i] - mean[feature]) / deviation[feature]

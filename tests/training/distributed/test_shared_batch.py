@@ -58,7 +58,7 @@ def test_the_gradients_of_a_loss_that_mixes_the_rows(size: int) -> None:
 @pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(
-    "make", [lambda: BatchNormFunction(1e-5, 0.2), lambda: MinibatchDeviationFunction(1e-5)], ids=["norm", "deviation"]
+    "make", [lambda: BatchNormFunction(1e-5, 0.2), lambda: MinibatchDeviationFunction(1e-5, 1)], ids=["norm", "deviation"]
 )
 def test_the_gradients_of_a_batch_to_its_own_rows_and_of_these_gradients(make: Callable[[], Any], size: int, fused: bool) -> None:
     """Each process has the gradient of its own loss, which is that of the whole one by its share of the rows."""
