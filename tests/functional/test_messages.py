@@ -37,6 +37,14 @@ REFUSED: list[Refusal] = [
     (lambda: F.dense(a, F.ones((3, 4)), F.ones((4, 1))), ValueError, "dense: bias has shape (4, 1) but weight (3, 4) gives 4 features"),
     (lambda: F.batch_norm(a, b, b), ValueError, "batch_norm: gamma has shape (4,) but x (2, 3) has 3 channels"),
     (lambda: F.batch_norm(F.ones((1, 4)), b, b), ValueError, "batch_norm: training needs more than one value per channel, x is (1, 4)"),
+    *(
+        (
+            lambda n=n: F.minibatch_deviation(a, batches=n),
+            ValueError,
+            f"minibatch_deviation: 2 examples cannot be divided into {n} batches",
+        )
+        for n in (3, 0)
+    ),
     (
         lambda: F.batch_norm(F.ones((2, 4)), b, b, training=False),
         ValueError,

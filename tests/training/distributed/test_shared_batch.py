@@ -83,6 +83,17 @@ def test_the_gradients_of_a_batch_to_its_own_rows_and_of_these_gradients(make: C
 
 
 @pytest.mark.parametrize("size", SIZES)
+def test_the_deviations_of_two_batches_whose_rows_take_turns(size: int) -> None:
+    def deviations(rows: slice) -> numpy.ndarray:
+        pairs = tg.stack([tg.tensor(ROWS[rows]), tg.tensor(ROWS[::-1][rows] ** 2)], axis=1)
+        return F.minibatch_deviation(pairs.reshape(-1, 3, 3, 2), batches=2).numpy()
+
+    whole, parts = deviations(slice(None)), together(size, 7, deviations)
+    assert len(numpy.unique(whole[..., -1])) == 2
+    close(numpy.concatenate(parts), whole)
+
+
+@pytest.mark.parametrize("size", SIZES)
 def test_random_numbers_are_the_rows_of_those_of_the_whole_batch(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     real, fake = ROWS, ROWS[::-1].copy()
     augment = nn.DifferentiableAugment(["colour", "translation", "cutout"])
