@@ -164,7 +164,7 @@ class Kernels(Protocol):
         """
 
     def minibatch_deviation_backward(self, g: Array, x: Array, mean: Array, deviation: Array, over_all: Average | None = None) -> Array:
-        """The gradient of sum(g * y) with respect to x: that of a batch's s is (x - mean) / deviation / (its numbers)."""
+        """The gradient of sum(g * y) with respect to x: that of s is (x - mean) / (deviation * size of the batch)."""
 
     def leaky_relu(self, x: Array, negative_slope: float) -> Array:
         """x, but negative_slope*x where x <= 0; negative_slope >= 0. A NaN stays.
