@@ -29,7 +29,7 @@ def column_sums(x: Array) -> Array:
     if not x.size:
         return zeroed(x.shape[-1], x.dtype)
     rows = _rows(x)
-    return _sums(1, x.shape[-1], rows, numpy.zeros(rows.shape[1]))[0, 0].astype(x.dtype)
+    return _sums(None, x.shape[-1], rows, numpy.zeros(rows.shape[1]))[0, 0].astype(x.dtype)
 
 
 def bias_leaky_relu_backward(g: Array, y: Array, negative_slope: float) -> tuple[Array, Array]:
@@ -47,7 +47,7 @@ def batch_norm(
     x: Array, gamma: Array, beta: Array, eps: float, negative_slope: float, over_all: Average | None = None
 ) -> tuple[Array, Array, Array]:
     rows = _rows(x)
-    (exact,), (var,) = _moments(1, x.shape[-1], rows)
+    (exact,), (var,) = _moments(None, x.shape[-1], rows)
     exact, var = moments.of_all(exact, var, over_all)
     mean = exact.astype(x.dtype)
     scale = (gamma / numpy.sqrt(var + eps)).astype(x.dtype)
@@ -68,7 +68,7 @@ def batch_norm_backward(
     over_all: Average | None = None,
 ) -> tuple[Array, Array, Array]:
     rows, gradient, count = _rows(x), (_rows(g), _rows(y), x.dtype.type(negative_slope)), x.size // x.shape[-1]
-    g_beta, products = _sums(1, x.shape[-1], rows, _along(rows, mean), *gradient)[:, 0]
+    g_beta, products = _sums(None, x.shape[-1], rows, _along(rows, mean), *gradient)[:, 0]
     inverse = 1 / numpy.sqrt(var.astype(numpy.float64) + eps)
     g_gamma = products * inverse
     all_g, all_products = moments.sums_of_all(g_beta, g_gamma, over_all)
@@ -103,7 +103,7 @@ def group_norm_backward(g: Array, x: Array, gamma: Array, mean: Array, var: Arra
 
 def minibatch_deviation(x: Array, eps: float, batches: int, over_all: Average | None = None) -> tuple[Array, Array, Array]:
     rows = flat(x).reshape(len(x) // batches, -1)  # an example of each batch, so that all batches are like one
-    (mean,), (var,) = _moments(1, rows.shape[1], rows)
+    (mean,), (var,) = _moments(None, rows.shape[1], rows)
     mean, var = moments.of_all(mean, var, over_all)
     deviation = numpy.sqrt(var + eps).reshape(batches, *x.shape[1:])
     y = empty((*x.shape[:-1], x.shape[-1] + 1), x.dtype)
@@ -127,11 +127,11 @@ def _pixels(x: Array) -> Array:
     return flat(x).reshape(len(x), -1, x.shape[-1])
 
 
-def _moments(parts: int, channels: int, rows: Array) -> tuple[Array, Array]:
-    """Mean and variance over the pixels of each of the equal parts of the rows, (parts, channels), float64."""
-    origin = rows[:: len(rows) // parts, :channels].astype(numpy.float64)  # the first pixel of each
-    sums = _sums(parts, channels, rows, _along(rows, origin))
-    launch(_to_moments, parts, origin, rows.size // origin.size, sums)
+def _moments(examples: int | None, channels: int, rows: Array) -> tuple[Array, Array]:
+    """Mean and variance over the pixels of each example, (examples, channels), or with None over all, (1, channels), float64."""
+    origin = rows[:: len(rows) // (examples or 1), :channels].astype(numpy.float64)  # the first pixel of each
+    sums = _sums(examples, channels, rows, _along(rows, origin))
+    launch(_to_moments, len(origin), origin, rows.size // origin.size, sums)
     mean, var = sums
     return mean, var
 
@@ -167,10 +167,11 @@ def _items(rows: Array) -> int:
     return max(1, min(rows.size // _ITEM, _ITEMS, len(rows) // _ITEM_ROWS))
 
 
-def _sums(parts: int, channels: int, x: Array, origin: Array, g: Array | None = None, y: Array | None = None, slope: Any = None) -> Array:
-    """The sums of both `_terms` over the pixels of each part: (2, parts, channels), float64."""
-    of_items = empty((_items(x) if parts == 1 else parts, 2, x.shape[1]), numpy.float64)
-    launch(_add_rows, len(of_items), x, origin.reshape(parts, -1), g, y, slope, of_items)
+def _sums(examples: int | None, channels: int, x: Array, origin: Array, *gradient: Any) -> Array:
+    """The sums of both `_terms` over the pixels of each example, (2, examples, channels), or with None over all, (2, 1, channels)."""
+    # Each example is one item, so that it has the same bits alone and among others.
+    of_items, parts = empty((examples or _items(x), 2, x.shape[1]), numpy.float64), examples or 1
+    launch(_add_rows, len(of_items), x, origin.reshape(parts, -1), *(gradient or (None, None, None)), of_items)
     return _added(of_items, parts, channels)
 
 
