@@ -285,6 +285,6 @@ def _minibatch_deviation(i, x, last, channels, own):
 
 @elementwise(numbers, numbers, numbers, numbers, numbers, float32, int32)
 def _minibatch_deviation_backward(i, g, g_s, x, mean, deviation, size, channels):
-    feature = uint32(i % uint32(mean.size))  # of all batches
-    of_batch = g_s[uint32(feature // uint32(mean.size // g_s.size))] / size
+    feature, features = uint32(i % uint32(mean.size)), uint32(uint32(mean.size) // uint32(g_s.size))
+    of_batch = g_s[uint32(feature // features)] / size
     return g[uint32(i + i // uint32(channels))] + of_batch * (x[i] - mean[feature]) / deviation[feature]
