@@ -18,7 +18,8 @@ class Lender:
 
     def lend(self, size: int) -> numpy.ndarray:
         block = numpy.full(size + 2 * MARGIN + LINE, FILL, numpy.uint8)
-        # A byte behind the start of a line, so that `empty` begins at the next line and leaves one byte at the end.
+        # A byte behind the start of a line, so that `empty` begins at the next line and leaves one
+        # byte at the end.
         start = MARGIN + (1 - block.ctypes.data - MARGIN) % LINE
         self.blocks.append((block, start + LINE - 1, start + size - 1))
         return block[start : start + size]

@@ -35,7 +35,8 @@ class Example:
 class Op:
     """One row: `name` in tinygen.functional, the calls to draw, NumPy's function of the same meaning, and the range of the inputs.
 
-    `linear` says that the function is linear in its first input. `function` stands in where the call needs rearranging.
+    `linear` says that the function is linear in its first input. `function` stands in where the
+    call needs rearranging.
     """
 
     name: str
@@ -67,8 +68,8 @@ class Op:
 def derivatives(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
     """y = f(x), then the gradients of <y, c> to x, and then the gradients to x and c of the squares of those.
 
-    c takes part in the last step, so that it is never empty: even a linear function has a gradient that moves with c.
-    Raises AssertionError if a kernel writes outside of its arrays.
+    c takes part in the last step, so that it is never empty: even a linear function has a gradient
+    that moves with c. Raises AssertionError if a kernel writes outside of its arrays.
     """
     with margins():
         y = function(*inputs)

@@ -1,7 +1,8 @@
 """All public functions of tinygen.functional in one table: what each takes, and what NumPy says it means.
 
-A row is an `Op`. Everything that must hold for every function is said once, in functional/test_op_table.py,
-and holds for a new function by adding its row here. Shapes, axes, strides and paddings are drawn by hypothesis.
+A row is an `Op`. Everything that must hold for every function is said once, in
+functional/test_op_table.py, and holds for a new function by adding its row here. Shapes, axes,
+strides and paddings are drawn by hypothesis.
 """
 
 from typing import Any

@@ -38,7 +38,8 @@ def small_run(
 ) -> Training:
     """An autoencoder with dropout, so that both the weights and the random stream matter; a signal comes in step `stop_at`.
 
-    Its learning rate decays, and one of its numbers is 1 in the steps that return it. An epoch has five steps.
+    Its learning rate decays, and one of its numbers is 1 in the steps that return it. An epoch has
+    five steps.
     """
     options = kind(out=folder, epochs=epochs, batch_size=8, seed=seed, resume=resume, **others)
     tg.manual_seed(options.seed)

@@ -125,9 +125,9 @@ predict("And the variance of the score estimates? (any guess)", lambda: variance
 predict("And with the best baseline? (any guess)", lambda: variance("best baseline", higher), tolerance=0.2)
 
 # %% [markdown]
-# The score's way does not know that 100 was added everywhere: it judges each draw by its value alone. Still
-# it can do what the other cannot. Let f be 1 for z > 0, and 0 elsewhere. Then L is the probability
-# that z > 0. It grows with m: with more m, more draws win.
+# The score's way does not know that 100 was added everywhere: it judges each draw by its value
+# alone. Still it can do what the other cannot. Let f be 1 for z > 0, and 0 elsewhere. Then L is the
+# probability that z > 0. It grows with m: with more m, more draws win.
 
 # %%
 predict("f = 1 for z > 0, else 0. The variance of the score estimates is? (any guess)", lambda: variance("score", jump), tolerance=0.2)

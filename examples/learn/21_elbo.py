@@ -109,8 +109,8 @@ predict(
 #
 # ## A bad q spoils the model
 #
-# Data are drawn with w = 2, s = 1. Now w is learnt, by the largest mean ELBO over the data. The encoder is
-# lazy: whatever x is, q = N(0, 1).
+# Data are drawn with w = 2, s = 1. Now w is learnt, by the largest mean ELBO over the data. The
+# encoder is lazy: whatever x is, q = N(0, 1).
 
 
 # %%

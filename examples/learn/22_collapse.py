@@ -58,9 +58,9 @@ def coverage(points, centres, radius):
 # ## A cure
 #
 # One point does not tell D that all others are the same. So tell it: give each point of a batch one
-# number more, which says how different the points of this batch are (Karras et al., 2018). A batch of G's
-# that has collapsed is then known at once, and the gradient says in which direction to spread. That brings
-# most of the kinds back, and not always all.
+# number more, which says how different the points of this batch are (Karras et al., 2018). A batch
+# of G's that has collapsed is then known at once, and the gradient says in which direction to
+# spread. That brings most of the kinds back, and not always all.
 
 
 # %%
@@ -129,5 +129,5 @@ predict("D sees each point by itself. How many of the 8 spots does G find in 500
 predict("D sees the spread, too. How many now?", lambda: found(with_spread, 3))
 
 # %% [markdown]
-# D was always given a batch of real points alone, or of generated ones. In a mixed batch the spread would be the
-# same for both, and say nothing.
+# D was always given a batch of real points alone, or of generated ones. In a mixed batch the spread
+# would be the same for both, and say nothing.

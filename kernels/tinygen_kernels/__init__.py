@@ -19,9 +19,9 @@ Conventions, the same everywhere:
     dtype     float32 or float64, the same for all arrays of a call and for the result
 
 Arrays may have any memory layout and may be empty: a sum over nothing is 0. Kernels never write to
-their arguments; `adam` and `blend` are the exceptions. Results are new C-contiguous arrays, and their bits do not
-depend on the number of threads. Kernels do not check shapes: tinygen has checked them before the
-call and has reported errors to the user.
+their arguments; `adam` and `blend` are the exceptions. Results are new C-contiguous arrays, and
+their bits do not depend on the number of threads. Kernels do not check shapes: tinygen has checked
+them before the call and has reported errors to the user.
 """
 
 import functools
@@ -211,10 +211,10 @@ class Kernels(Protocol):
     def dropout(self, x: Array, p: float, seed: int | Array, first: int = 0) -> Array:
         """y_i = 0 with probability p, else x_i / (1 - p); 0 <= p < 1.
 
-        i counts the elements in row-major order, from `first` on. The choice depends only on i and the seed (0 <=
-        seed < 2^64): y_i = 0 if random word i is below round(p 2^32). Words 2j and 2j + 1 are
-        Philox2x32-10 of the counter (j, seed // 2^32) and the key seed % 2^32. The seed is an
-        integer, or a uint64 array of one where x is. Source: Salmon et al., 2011.
+        i counts the elements in row-major order, from `first` on. The choice depends only on i and
+        the seed (0 <= seed < 2^64): y_i = 0 if random word i is below round(p 2^32). Words 2j and
+        2j + 1 are Philox2x32-10 of the counter (j, seed // 2^32) and the key seed % 2^32. The seed
+        is an integer, or a uint64 array of one where x is. Source: Salmon et al., 2011.
         """
 
     def adam(self, p: Arrays, g: Arrays, m: Arrays, v: Arrays, constants: Array) -> None:
@@ -222,7 +222,8 @@ class Kernels(Protocol):
 
         m = b1 m + c1 g;  v = b2 v + c2 g^2;  p = d p - r m / (sqrt(v) + e)
 
-        Each of p, g, m and v is an array, or a tuple of as many arrays. `tinygen.optim.Adam` says what they are. Source: Kingma & Ba, 2015.
+        Each of p, g, m and v is an array, or a tuple of as many arrays. `tinygen.optim.Adam` says
+        what they are. Source: Kingma & Ba, 2015.
         """
 
 

@@ -71,7 +71,8 @@ def output_size(size: Pair, kernel_size: Pair, stride: Pair, padding: Padding, d
 def pooled_size(size: Pair, kernel_size: Pair, stride: Pair, padding: Padding) -> Pair:
     """output_size for pooling. Padding has no value, so every window needs a pixel of the image.
 
-    Raises ValueError if the image has no pixel, if a padding is as large as the window, or if the window does not fit.
+    Raises ValueError if the image has no pixel, if a padding is as large as the window, or if the
+    window does not fit.
     """
     if not all(size):
         raise ValueError(f"an image of {size[0]}x{size[1]} has no pixel to pool; it needs at least one row and one column")

@@ -63,7 +63,8 @@ def current() -> "Recording | None":
 class Recording:
     """The calls that are made within its `with` block, which `replay` makes again in their order.
 
-    It may share the places of another one: where both do the same, neither can be replayed while the other's arrays are needed.
+    It may share the places of another one: where both do the same, neither can be replayed while
+    the other's arrays are needed.
     """
 
     def __init__(self, sharing: "Recording | None" = None) -> None:

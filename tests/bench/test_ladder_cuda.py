@@ -20,7 +20,8 @@ def simulator() -> Iterator[Call]:
         yield worker
 
 
-# For each multiply-add: numbers read, sectors, and reads of shared memory; then sectors of one read, and barriers in 1,000.
+# For each multiply-add: numbers read, sectors, and reads of shared memory; then sectors of one
+# read, and barriers in 1,000.
 @pytest.mark.parametrize(
     ("rung", "layer", "expected"),
     [

@@ -10,7 +10,8 @@ from tinygen.bench.timeline import Span
 
 
 def test_the_prediction_by_hand() -> None:
-    # 10 small arrays in 3 rounds and 2 * 7 messages of 1 ms for each of 2 buckets are 58 ms; 7/4 of 8 MB at 1 GB/s are 14 ms
+    # 10 small arrays in 3 rounds and 2 * 7 messages of 1 ms for each of 2 buckets are 58 ms; 7/4 of
+    # 8 MB at 1 GB/s are 14 ms
     assert predicted(8, 0.1, 10, 2, 8_000_000, 1e-3, 1e9) == pytest.approx(0.172)
     assert predicted(1, 0.1, 10, 2, 8_000_000, 1e-3, 1e9) == 0.1
     assert predicted(9, 0.1, 10, 1, 0, 1e-3, 1e9) == pytest.approx(0.1 + (40 + 16) * 1e-3)

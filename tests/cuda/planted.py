@@ -2,8 +2,9 @@
 
     python planted.py     takes a list of [copy of tinygen_kernels, test] as JSON and prints a list of [exit code, output]
 
-What is the same for all bugs is imported once. Then each bug has a process of its own, since an error in the simulator spoils the
-process: a fork of this one, which imports the kernels from the copy and runs pytest. As many run at a time as there are processors.
+What is the same for all bugs is imported once. Then each bug has a process of its own, since an
+error in the simulator spoils the process: a fork of this one, which imports the kernels from the
+copy and runs pytest. As many run at a time as there are processors.
 """
 
 import importlib

@@ -26,7 +26,8 @@ def started(cuda_kernels: types.ModuleType, waits: list[str], monkeypatch: pytes
 
     def do(operation: Callable[[], Any], real: Callable[..., Any] = array.do) -> Any:
         result = real(operation)
-        # A view starts nothing. One element is a view in CuPy, though a copy here, and no other result is an array without axes.
+        # A view starts nothing. One element is a view in CuPy, though a copy here, and no other
+        # result is an array without axes.
         found["CuPy"] += not (isinstance(result, numpy.ndarray) and (result.base is not None or result.ndim == 0))
         return result
 

@@ -82,7 +82,8 @@ def test_conv_transpose2d(call: Any, seed: int) -> None:
     ours = F.conv_transpose2d(x, w, bias, **arguments)
     stride, dilation = arguments["stride"], arguments["dilation"]
     attributes = window(ours, w.shape[:2], stride, arguments["padding"], dilation)
-    # ONNX names the rows and columns to add to the smallest size that fits; "output_shape" would have it choose the padding.
+    # ONNX names the rows and columns to add to the smallest size that fits; "output_shape" would
+    # have it choose the padding.
     smallest = [
         (x.shape[1 + i] - 1) * stride[i] + (w.shape[i] - 1) * dilation[i] + 1 - attributes["pads"][i] - attributes["pads"][i + 2]
         for i in range(2)
@@ -96,7 +97,8 @@ def test_conv_transpose2d(call: Any, seed: int) -> None:
 def test_max_pool2d(geometry: Any, seed: int) -> None:
     size, kernel_size, stride, padding, _, sides = geometry
     (x,) = normal([(2, *size, 3)], seed)
-    # Padded here: the reference evaluator takes MaxPool's `pads` in another order than the standard's begins and then ends.
+    # Padded here: the reference evaluator takes MaxPool's `pads` in another order than the
+    # standard's begins and then ends.
     padded = numpy.pad(first(x), ((0, 0), (0, 0), *sides), constant_values=-numpy.inf)
     theirs = onnx("MaxPool", padded, kernel_shape=kernel_size, strides=stride)
     assert_same(F.max_pool2d(x, kernel_size, stride, padding), last(theirs))

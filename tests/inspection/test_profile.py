@@ -141,7 +141,8 @@ class TestLayers:
             once = profile.layers[CONV_LAYER].backward.seconds
             penalty.backward()
         assert profile.layers[CONV_LAYER].backward.seconds > once
-        # conv2d's data gradient was recorded in its backward, and its own backward then runs conv2d and the weight gradient.
+        # conv2d's data gradient was recorded in its backward, and its own backward then runs conv2d
+        # and the weight gradient.
         assert profile.ops["Conv2D"].backward.flops >= CONVOLUTION
         assert profile.ops["Conv2DData"].forward.calls == 0
         assert profile.ops["Conv2DData"].backward.flops == 2 * CONVOLUTION

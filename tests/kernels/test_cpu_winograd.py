@@ -16,7 +16,8 @@ from tinygen_kernels.cpu.winograd_matrices import ALGORITHMS, F_2_2, F_2_3, F_4_
 from tinygen_kernels.geometry import source_tables
 
 SAME, HALVING = ((1, 1), ((1, 1), (1, 1)), (1, 1)), ((2, 2), ((1, 1), (1, 1)), (1, 1))
-# Of tiles of 4x4, by the bound that the docstring gives: 13 and 22 are their sums of factors, 4 and 8 those of the small tiles.
+# Of tiles of 4x4, by the bound that the docstring gives: 13 and 22 are their sums of factors, 4 and
+# 8 those of the small tiles.
 LARGE_TILES = 3
 seeds = st.integers(0, 2**32 - 1)
 

@@ -1,12 +1,14 @@
 """A stand-in for CuPy on a machine without a GPU, as a plugin of pytest: `python -m pytest -p tests.stand_in -m gpu`.
 
-It runs the tests that need a GPU on NumPy's memory, with CuPy's manners, and kernels in Numba's CUDA simulator. It offers the names
-and signatures of the CuPy that is installed, which can be imported, though not used, where there is no GPU. It refuses what CuPy
-refuses: NumPy's arrays and lists among its own, implicit conversions, arrays of another device than the current one. It writes down
-in `waits` what makes the host wait for the device. Where CuPy's behaviour depends on the machine it takes the strict side: there are
-two devices, and neither can read the other's memory.
+It runs the tests that need a GPU on NumPy's memory, with CuPy's manners, and kernels in Numba's
+CUDA simulator. It offers the names and signatures of the CuPy that is installed, which can be
+imported, though not used, where there is no GPU. It refuses what CuPy refuses: NumPy's arrays and
+lists among its own, implicit conversions, arrays of another device than the current one. It writes
+down in `waits` what makes the host wait for the device. Where CuPy's behaviour depends on the
+machine it takes the strict side: there are two devices, and neither can read the other's memory.
 
-What it cannot show: times, the order in which a GPU adds up, and whether CuPy's own functions are right.
+What it cannot show: times, the order in which a GPU adds up, and whether CuPy's own functions are
+right.
 """
 
 import os

@@ -1,8 +1,9 @@
 """Numba's CUDA simulator, faster: the threads of a block take turns instead of competing for the interpreter.
 
-One runs at a time, to its end or to a barrier, so a kernel without barriers needs one Python thread. The blocks of a kernel and the
-threads of a block run in an order that is shuffled, but always the same. So a race is found every time or never. The names are those
-that the simulator uses.
+One runs at a time, to its end or to a barrier, so a kernel without barriers needs one Python
+thread. The blocks of a kernel and the threads of a block run in an order that is shuffled, but
+always the same. So a race is found every time or never. The names are those that the simulator
+uses.
 """
 
 import random

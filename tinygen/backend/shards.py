@@ -123,8 +123,9 @@ def summed(x: Array) -> Array:
 class Averages:
     """M of arrays that become known one after another, where a batch is shared.
 
-    They are averaged in flat buckets, in their order: each bucket is of one dtype, on one device, and on its
-    way as soon as it holds _BUCKET elements. All processes must add the same shapes in the same order.
+    They are averaged in flat buckets, in their order: each bucket is of one dtype, on one device,
+    and on its way as soon as it holds _BUCKET elements. All processes must add the same shapes in
+    the same order.
     """
 
     def __init__(self, shard: Shard) -> None:

@@ -38,7 +38,8 @@ _CROWDED = (
 class Options:
     """How fast the convolution kernels are, beside im2col + BLAS, the reference, PyTorch where it is installed, and the machine's peak.
 
-    Every kernel is timed twice: on one thread by CPU time, and on all threads by wall clock; on a GPU once, by its own clock.
+    Every kernel is timed twice: on one thread by CPU time, and on all threads by wall clock; on a
+    GPU once, by its own clock.
     """
 
     device: Literal["cpu", "cuda"] = "cpu"

@@ -31,7 +31,8 @@ DIRECTION: dict[str, Direction] = {
     "conv2d_weight": "weight",
 }
 
-# A kernel in the interpreter that would take longer than this for the whole layer is timed on a part of it.
+# A kernel in the interpreter that would take longer than this for the whole layer is timed on a
+# part of it.
 _SECONDS = 2.0
 
 

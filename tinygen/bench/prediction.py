@@ -1,16 +1,19 @@
 """How long the GPU's convolutions should take, worked out on paper. It is a prediction: `bench --device cuda` tests it.
 
-A convolution is one or a few matrix products (`cuda.products`). Three things take their time, and the longest one counts:
+A convolution is one or a few matrix products (`cuda.products`). Three things take their time, and
+the longest one counts:
 
     issue    A multiprocessor issues 128 multiply-adds at a time (64 on some), at best. Of what the innermost loop of a tile issues, a
-             share are multiply-adds (`bench --ptx`). Blocks multiply whole tiles, those beyond the edges of C and of k, too. The
-             multiprocessor with most blocks is the last to finish, and one with fewer blocks than `Tile.wanted` waits for its operands,
-             by assumption in proportion.
+             share are multiply-adds (`bench --ptx`). Blocks multiply whole tiles, those beyond the
+             edges of C and of k, too. The multiprocessor with most blocks is the last to finish,
+             and one with fewer blocks than `Tile.wanted` waits for its operands, by assumption in
+             proportion.
     memory   Each array passes once between memory and chip; partial sums pass twice.
     start    3 us for each launch.
 
-Batch 64 of the layers of the DCGAN, and 16 images of 64x64 with 64 channels, in us, on an H100 and then
-on an RTX 4090; "bound" is what no kernel can beat there, "paper" the prediction, "t" a transposed convolution:
+Batch 64 of the layers of the DCGAN, and 16 images of 64x64 with 64 channels, in us, on an H100 and
+then on an RTX 4090; "bound" is what no kernel can beat there, "paper" the prediction, "t" a
+transposed convolution:
 
                                             GFLOP    MB  issue  memory  bound  paper  of peak  issue  memory  bound  paper  of peak
     64,32,32,1->64 k4 s2 psame     forward   0.03   4.5      1       1      1      4      12%      1       4      4      7       5%

@@ -1,8 +1,9 @@
 """How a time is taken. Nothing here depends on what is timed.
 
-A shared machine disturbs a measurement, and engines disturb each other: worker threads of one spin for a while after its work is
-done, just when the next one starts. So there are two protocols. Each runs in processes of its own, since most libraries
-read the number of their threads only when they are loaded. The engines take turns, and the median of many turns counts.
+A shared machine disturbs a measurement, and engines disturb each other: worker threads of one spin
+for a while after its work is done, just when the next one starts. So there are two protocols. Each
+runs in processes of its own, since most libraries read the number of their threads only when they
+are loaded. The engines take turns, and the median of many turns counts.
 """
 
 import math
@@ -44,14 +45,15 @@ class Protocol:
     def environment(self) -> dict[str, str]:
         """The variables by which Numba, PyTorch and the common BLAS libraries are told how many threads to use."""
         names = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-        # OpenBLAS's threads otherwise spin for tens of milliseconds after a product; 2^20 cycles are less than the pause.
+        # OpenBLAS's threads otherwise spin for tens of milliseconds after a product; 2^20 cycles
+        # are less than the pause.
         return dict.fromkeys(names, str(self.threads)) | {"OPENBLAS_THREAD_TIMEOUT": "20"}
 
     def seconds(self, work: Callable[[], Any], behind_other_work: bool = True) -> float:
         """How long the work takes, once: behind other work, as in a program, or at once.
 
-        Behind other work, the host has started the work of a GPU before its turn comes, and other threads are awake. After a pause
-        it can take longer to wake one than a small kernel takes.
+        Behind other work, the host has started the work of a GPU before its turn comes, and other
+        threads are awake. After a pause it can take longer to wake one than a small kernel takes.
         """
         if self.device != "cpu":
             return _seconds_on_a_gpu(work, behind_other_work)

@@ -1,7 +1,8 @@
 """Kernels under the roof of what the machine can do, as an SVG (Williams, Waterman & Patterson, 2009).
 
-A kernel that does I operations for each byte that it must move cannot do more than min(peak, I * bandwidth) operations per second: the
-roof has a slope, where memory holds a kernel back, and a flat part, where arithmetic does.
+A kernel that does I operations for each byte that it must move cannot do more than min(peak, I *
+bandwidth) operations per second: the roof has a slope, where memory holds a kernel back, and a flat
+part, where arithmetic does.
 """
 
 from collections.abc import Sequence

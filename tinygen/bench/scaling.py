@@ -1,7 +1,7 @@
 """How the time of a convolution grows with the batch, the side of its images, its channels and the threads, beside PyTorch.
 
-A time is that of all three directions together. "of linear" is how often longer it took than at the point above, as a multiple of how
-often more work each thread has: 1 is linear growth.
+A time is that of all three directions together. "of linear" is how often longer it took than at the
+point above, as a multiple of how often more work each thread has: 1 is linear growth.
 """
 
 from collections.abc import Callable, Iterator, Sequence

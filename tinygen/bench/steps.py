@@ -1,8 +1,9 @@
 """Whole training steps of the examples, tape and optimiser included, in tinygen and in PyTorch eager.
 
-The steps are the examples' own: an example hands its step to `Training`, from which it is taken here instead of being run.
-Each engine works in a process of its own, so that memory and threads are its own, and the engines take turns at a step. Memory and page
-faults are counted as Unix does; there is no --step on Windows.
+The steps are the examples' own: an example hands its step to `Training`, from which it is taken
+here instead of being run. Each engine works in a process of its own, so that memory and threads are
+its own, and the engines take turns at a step. Memory and page faults are counted as Unix does;
+there is no --step on Windows.
 """
 
 import importlib.util
@@ -109,8 +110,9 @@ def step() -> Step:
 def peak_memory() -> float:
     """The most memory that this process has held so far, in MB: of a GPU, if it works there, that which its arrays have taken.
 
-    Linux counts from the process that started it, which therefore must stay small and import neither Numba nor PyTorch. PyTorch's
-    process also holds the example from which its own was translated and the modules of tinygen that this takes, without Numba: 30 to 45 MB.
+    Linux counts from the process that started it, which therefore must stay small and import
+    neither Numba nor PyTorch. PyTorch's process also holds the example from which its own was
+    translated and the modules of tinygen that this takes, without Numba: 30 to 45 MB.
     """
     if _Work.protocol.device != "cpu":
         import cupy

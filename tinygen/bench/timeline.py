@@ -1,8 +1,9 @@
 """A training step of several processes over time, as an SVG: what each one computes, what is on its way meanwhile, and where it waits.
 
-The upper row of a process has its computing: each function's forward and backward, the step of an optimiser, and the times in which it
-waits for the others. The thin rows under it have the arrays of gradients, from the moment at which the process begins to average them
-until it has the mean. What matters is the waiting: an average that is there when it is needed has cost no time.
+The upper row of a process has its computing: each function's forward and backward, the step of an
+optimiser, and the times in which it waits for the others. The thin rows under it have the arrays of
+gradients, from the moment at which the process begins to average them until it has the mean. What
+matters is the waiting: an average that is there when it is needed has cost no time.
 """
 
 import time

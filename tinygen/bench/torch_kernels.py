@@ -1,7 +1,8 @@
 """PyTorch's kernels for a layer of ours: images NCHW, weights (K, C, kh, kw), one number of padding for both sides of an axis.
 
-Where the padding is odd, ours puts the extra row at the bottom, and PyTorch, given the larger number, leaves the last row at the bottom
-unused, as if the extra row lay at the top. With images and kernels turned upside down, one is the other; so it is with columns.
+Where the padding is odd, ours puts the extra row at the bottom, and PyTorch, given the larger
+number, leaves the last row at the bottom unused, as if the extra row lay at the top. With images
+and kernels turned upside down, one is the other; so it is with columns.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """The examples' models and training steps in PyTorch eager, as its users write them.
 
-The models are translated layer by layer, weights and all, so that the two sides can be held against each other. The discriminator
-computes no gradients of its own in the generator's step, as in ours.
+The models are translated layer by layer, weights and all, so that the two sides can be held against
+each other. The discriminator computes no gradients of its own in the generator's step, as in ours.
 """
 
 import math
@@ -29,9 +29,9 @@ class Counterpart:
 class Translator:
     """Makes PyTorch modules of ours.
 
-    Pixels are numbered row by row in both, but features (H, W, C) here and (C, H, W) there, so that dense layers beside a flattened
-    image have their weights reordered. Images are square. Where `turned`, the model works on images turned by half a turn, as
-    `torch_kernels` explains.
+    Pixels are numbered row by row in both, but features (H, W, C) here and (C, H, W) there, so that
+    dense layers beside a flattened image have their weights reordered. Images are square. Where
+    `turned`, the model works on images turned by half a turn, as `torch_kernels` explains.
     """
 
     def __init__(self, memory_format: str, device: str, turned: bool = False) -> None:
@@ -81,7 +81,8 @@ class Translator:
 
     def convolution(self, layer: nn.Conv2D | nn.ConvTranspose2D) -> torch.nn.Module:
         assert layer.padding == "same"
-        # Padding "same" of images that the stride divides. Where it is odd, the smaller half is at the bottom: that of the turned image.
+        # Padding "same" of images that the stride divides. Where it is odd, the smaller half is at
+        # the bottom: that of the turned image.
         padding = -((layer.stride[0] - layer.weight.shape[0]) // 2)
         kind: Any = torch.nn.Conv2d if isinstance(layer, nn.Conv2D) else torch.nn.ConvTranspose2d
         channels, outputs = layer.weight.shape[2:][:: 1 if isinstance(layer, nn.Conv2D) else -1]

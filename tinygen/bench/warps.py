@@ -1,7 +1,7 @@
 """What the warps of a GPU read and write, counted in Numba's simulator on a machine without one.
 
-`install` makes arrays that count take the place of CuPy's and of shared memory. It is for a process of its own, which was started with
-NUMBA_ENABLE_CUDASIM=1 and has imported nothing for GPUs yet.
+`install` makes arrays that count take the place of CuPy's and of shared memory. It is for a process
+of its own, which was started with NUMBA_ENABLE_CUDASIM=1 and has imported nothing for GPUs yet.
 """
 
 import functools
@@ -100,7 +100,8 @@ class Memory:
 class Counts:
     """For each multiply-add: numbers read from global memory and written to it, sectors read, and instructions that read shared memory.
 
-    sectors_of_a_read is of one instruction of a warp. barriers is how often a thread waits, in a thousand multiply-adds of its own.
+    sectors_of_a_read is of one instruction of a warp. barriers is how often a thread waits, in a
+    thousand multiply-adds of its own.
     """
 
     reads: float

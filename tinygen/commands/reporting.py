@@ -44,7 +44,8 @@ def main(options: ReportOptions) -> None:
 def _draw_plane(run: Path) -> None:
     """Draw the surface in latent space of a run that has none yet, since it is not finished or from an older version.
 
-    A run whose script is not there, or whose model has no latent space, stays without, and so does a folder that cannot be written to.
+    A run whose script is not there, or whose model has no latent space, stays without, and so does
+    a folder that cannot be written to.
     """
     path = RunFolder(run).plane
     if path.exists():

@@ -33,8 +33,9 @@ def grad(
     out for outputs of one element. Only what lies between the outputs and the inputs is computed. The
     gradient to an input that the outputs do not depend on is zero.
 
-    The nodes that the walk passes are freed, and can be differentiated once. `retain_graph` keeps them.
-    `create_graph` keeps them, too, and records the walk itself, so that the gradients can be differentiated.
+    The nodes that the walk passes are freed, and can be differentiated once. `retain_graph` keeps
+    them. `create_graph` keeps them, too, and records the walk itself, so that the gradients can be
+    differentiated.
 
     Raises ValueError for an input that requires no gradient, a grad_output that is missing or unlike its
     output, a graph that was freed, and a parameter that was changed after the graph had read it.
@@ -124,7 +125,8 @@ def _memory(a: Any) -> Any:
 def _own(g: Tensor, taken: set[int]) -> Tensor:
     """g, for a leaf to keep and change in place.
 
-    Its array is copied if another leaf has it, if it repeats elements (a broadcast view), and if it is read-only.
+    Its array is copied if another leaf has it, if it repeats elements (a broadcast view), and if it
+    is read-only.
     """
     a = g.data
     memory = id(_memory(a))

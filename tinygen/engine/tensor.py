@@ -20,7 +20,8 @@ Axis: TypeAlias = int | tuple[int, ...] | None
 Shape: TypeAlias = tuple[int, ...]
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Numbers two kinds of events in the order in which they happen: a function is applied, data is changed in place.
+# Numbers two kinds of events in the order in which they happen: a function is applied, data is
+# changed in place.
 clock = itertools.count(1)
 
 

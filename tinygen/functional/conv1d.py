@@ -19,7 +19,8 @@ def conv1d(
     """The convolution of sequences, x (N, T, C), weight (k, C, K), bias (K,) -> (N, T', K): `conv2d` of images of one row.
 
     `padding` is the number of zeros at both ends, (before, after), "valid" or "same". With
-    (dilation (k - 1), 0) a step sees none that come later. Raises ValueError and TypeError as `conv2d` does.
+    (dilation (k - 1), 0) a step sees none that come later. Raises ValueError and TypeError as
+    `conv2d` does.
     """
     if x.ndim != 3 or weight.ndim != 3:
         raise ValueError(f"conv1d: x must be (N, T, C) and weight (k, C, K), got {x.shape} and {weight.shape}")

@@ -1,8 +1,8 @@
 """One batch on its way through one training step, from the program to the compiled inner loop and back.
 
-The step runs and is traced for real. Of its some thousand calls the journey keeps those that lead to
-one convolution, the one that is given the most numbers; then those that lead to its gradients, and those that
-lead to the first kernel of the optimiser.
+The step runs and is traced for real. Of its some thousand calls the journey keeps those that lead
+to one convolution, the one that is given the most numbers; then those that lead to its gradients,
+and those that lead to the first kernel of the optimiser.
 """
 
 import ast
@@ -139,7 +139,8 @@ def _arguments(frame: FrameType, kernel: Any) -> Iterator[tuple[str, Any]]:
 def _sentences(file: str) -> dict[int, str]:
     """What each function in a file says of itself in one sentence, by its line.
 
-    A public method without a docstring has its class's, and a public function of any kind at last the file's.
+    A public method without a docstring has its class's, and a public function of any kind at last
+    the file's.
     """
     tree = ast.parse(Path(file).read_text(encoding="utf-8"))
     found: dict[int, str] = {}

@@ -4,8 +4,8 @@ A flattened image is in the order (H, W, C) here and (C, H, W) in PyTorch. So a 
 flattened image, one whose result becomes an image, and all that comes between, have other orders of
 features there. Nothing complains where they are mixed up: the shapes are the same.
 
-The orders are read from the graph of one call: an axis is the same axis in the input and the output of a
-function that keeps elements in their places.
+The orders are read from the graph of one call: an axis is the same axis in the input and the output
+of a function that keeps elements in their places.
 """
 
 import math

@@ -1,7 +1,8 @@
 """Weights in the names and layouts of PyTorch's modules, both ways, without PyTorch.
 
-TABLE has a row for each tensor of each layer: its name there, its names here, and how the one is made of
-the others. The same layout of the elements' places gives the way in. What is easily forgotten:
+TABLE has a row for each tensor of each layer: its name there, its names here, and how the one is
+made of the others. The same layout of the elements' places gives the way in. What is easily
+forgotten:
 
 - A flattened image is (C, H, W) there, so the weights behind it are in another order (`flattened`).
 - The gates of a GRU and of an LSTM are in another order, and a second bias is added to the first.

@@ -1,8 +1,8 @@
 """How PyTorch calls each layer, as text.
 
-LAYERS has a function for each layer. One that PyTorch has only in parts stands as several: a padding of
-its own where one side is wider (as with "same" and a stride), an activation behind a batch norm. CLASSES
-has the text of the modules that PyTorch lacks.
+LAYERS has a function for each layer. One that PyTorch has only in parts stands as several: a
+padding of its own where one side is wider (as with "same" and a stride), an activation behind a
+batch norm. CLASSES has the text of the modules that PyTorch lacks.
 """
 
 import math

@@ -28,7 +28,8 @@ def torch_source(model: nn.Module, file: str, *inputs: Input) -> str:
     Where the model has modules with a forward of its own, the lines have their parts, and you write
     their forward. Inputs are as those of `to_torch`, and cannot be left out.
 
-    Raises UsageError for a layer that PyTorch's modules cannot express, and TypeError where `file` is not a name.
+    Raises UsageError for a layer that PyTorch's modules cannot express, and TypeError where `file`
+    is not a name.
     """
     if not isinstance(file, str):
         example = '(model, "model.safetensors", (1, 28, 28, 1))'

@@ -1,6 +1,7 @@
 """What a model computes, as the graph that autograd records of one call in evaluation mode.
 
-ONNX writes this graph down. `flattened` reads from it which weights see the pixels of a flattened image.
+ONNX writes this graph down. `flattened` reads from it which weights see the pixels of a flattened
+image.
 """
 
 from collections.abc import Callable, Container, Iterator, Sequence

@@ -106,8 +106,8 @@ class InstanceNorm(GroupNorm):
 class MinibatchDeviation(Module):
     """One channel more, which says how much the images of a batch differ: `functional.minibatch_deviation`.
 
-    In a discriminator it tells generated images that are too much alike from real ones (Karras et al., 2018).
-    Within `taking_turns`, each of several batches in one input is compared by itself.
+    In a discriminator it tells generated images that are too much alike from real ones (Karras et
+    al., 2018). Within `taking_turns`, each of several batches in one input is compared by itself.
     """
 
     batches: int = 1

@@ -19,9 +19,9 @@ MOST_ELEMENTS = 2000
 class Case:
     """A gradient that is wrong, and how to find what it should be.
 
-    `names` are those of the inputs. `derivatives(j)` has the shape of inputs[j] and then that of y: how each element of y changes with
-    each element of the input, by difference quotients. `backward(g)` is the gradient to inputs[i] that
-    the function gives for the incoming gradient g.
+    `names` are those of the inputs. `derivatives(j)` has the shape of inputs[j] and then that of y:
+    how each element of y changes with each element of the input, by difference quotients.
+    `backward(g)` is the gradient to inputs[i] that the function gives for the incoming gradient g.
     """
 
     inputs: Sequence[numpy.ndarray]

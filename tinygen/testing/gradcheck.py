@@ -5,11 +5,11 @@
         gradcheck(my_function, x)
         gradgradcheck(my_function, x)
 
-All checks work in float64 and compare numbers along random directions. <a, b> stands for the sum of the
-products of the elements of a and b. For a random array c, <f(x), c> is a number, and its derivative along a
-random direction v is <gradient, v>; the difference quotient of <f(x), c> must agree. At higher orders this
-derivative is itself the function that is checked, with c among its inputs: gradients must be right as
-functions of the gradients that they are made from, too.
+All checks work in float64 and compare numbers along random directions. <a, b> stands for the sum of
+the products of the elements of a and b. For a random array c, <f(x), c> is a number, and its
+derivative along a random direction v is <gradient, v>; the difference quotient of <f(x), c> must
+agree. At higher orders this derivative is itself the function that is checked, with c among its
+inputs: gradients must be right as functions of the gradients that they are made from, too.
 """
 
 from collections.abc import Callable, Sequence

@@ -24,15 +24,16 @@ The second term hardly grows with n: twice the weights must pass, however many p
 The first one grows, so that small messages go in one round to all instead.
 
 When it hides behind backward: the gradients of the last layers are complete first. They fill a flat
-bucket, which is on its way while backward goes on to the layers before, and so does the next one. Let
-bucket k be full at time t_k and take T_k on the network, which carries one after another. The last one
-arrives at the largest t_k + T_k + T_k+1 + ... over all k. Backward ends when the last bucket is full, so
-that this one's T is always added to the step, and nothing else if each T_k is at most t_k+1 - t_k, the
-computing between two buckets. That grows with the rows of a process, and T does not: with a batch large
-enough the network costs no time. Only the network's own work hides so. Between processes of one machine
-the processors copy, and do not compute meanwhile. `python -m tinygen.bench --processes 1,2` measures a
-step, and with --plot draws what hides. Only `minimize` knows that no more is added to a gradient; after
-`backward`, which may add up several losses, it is the optimiser's step that begins and waits.
+bucket, which is on its way while backward goes on to the layers before, and so does the next one.
+Let bucket k be full at time t_k and take T_k on the network, which carries one after another. The
+last one arrives at the largest t_k + T_k + T_k+1 + ... over all k. Backward ends when the last
+bucket is full, so that this one's T is always added to the step, and nothing else if each T_k is at
+most t_k+1 - t_k, the computing between two buckets. That grows with the rows of a process, and T
+does not: with a batch large enough the network costs no time. Only the network's own work hides so.
+Between processes of one machine the processors copy, and do not compute meanwhile. `python -m
+tinygen.bench --processes 1,2` measures a step, and with --plot draws what hides. Only `minimize`
+knows that no more is added to a gradient; after `backward`, which may add up several losses, it is
+the optimiser's step that begins and waits.
 
 The processes meet through a `Group`: MPI's (mpi.py), and NCCL for the arrays of GPUs (nccl.py).
 """
@@ -61,7 +62,8 @@ from tinygen.version import __version__
 if TYPE_CHECKING:
     from tinygen.training.loop import Training
 
-# Where launchers tell a process how many there are: Hydra (MPICH, Intel MPI) and Slurm, Open MPI, MVAPICH.
+# Where launchers tell a process how many there are: Hydra (MPICH, Intel MPI) and Slurm, Open MPI,
+# MVAPICH.
 _LAUNCHERS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 
 INSTALL = "pip install 'tinygen[mpi]'"

@@ -16,7 +16,8 @@ from tinygen_kernels.cpu.vector import LINE_BYTES
 # Sharing a loop takes as long as work on about this many numbers.
 WORTH_A_THREAD = 1 << 16
 
-# A thread takes the items of its share in about this many turns, so that all threads end at about the same time.
+# A thread takes the items of its share in about this many turns, so that all threads end at about
+# the same time.
 _TURNS = 16
 
 _LINE = LINE_BYTES // 8  # numbers of 64 bits
@@ -28,9 +29,9 @@ def launch(kernel: Callable[..., None], items: int, *arguments: Any) -> None:
     Several threads share the items if the arrays are large enough. A kernel with the parameters
     (item, thread, ...) is also given the number of its thread, less than team.threads() and than `items`.
 
-    An item is the part of the work that a thread takes at a time. What an item sums depends on shapes alone and not on the number of
-    threads, and no two items write to the same place. So the result has the same bits on every
-    machine of the same kind.
+    An item is the part of the work that a thread takes at a time. What an item sums depends on
+    shapes alone and not on the number of threads, and no two items write to the same place. So the
+    result has the same bits on every machine of the same kind.
     """
     size = 0
     for argument in arguments:  # `sum` takes three times as long, which slows small networks

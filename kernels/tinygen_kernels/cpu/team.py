@@ -39,7 +39,8 @@ from tinygen_kernels.cpu.atomic import add_atomically, call, exchange, read_atom
 from tinygen_kernels.cpu.compiled import compiled, helper
 
 # Where the words of a board are, each on a cache line of its own, so that writing one does not slow
-# those who read another; the set of cores that a helper is moved to, a bit for each; and the helpers' lines.
+# those who read another; the set of cores that a helper is moved to, a bit for each; and the
+# helpers' lines.
 _LINE, _MOST_CORES = 16, 1 << 13  # numbers, and cores that Linux can be built for
 _OWNED, _CODE, _ARGUMENTS, _PLACES, _ENDED, _EXCEPTION, _CORES = range(0, 7 * _LINE, _LINE)
 _HELPERS = _CORES + _MOST_CORES // 64

@@ -32,9 +32,10 @@ _SUMS = 64  # the most partial sums,
 _SUM_PIXELS = 1024  # one for every so many output pixels,
 _SUMS_SIZE = 1 << 19  # of no more than so many elements together, unless there is only one
 _ITEM_SIZE = 1 << 16  # elements of a partial sum that stay in the cache
-# Pixels of x, and those of y, are copied if they are a multiple of so many lines apart. Where the whole kernel
-# is one tap, as in a product, fewer tiles read a pixel. There, copies of x took up to 1.6 times as long, but
-# with pixels 64 lines apart up to 2.4 times as long without them. Copies of y took up to 1.16 times as long.
+# Pixels of x, and those of y, are copied if they are a multiple of so many lines apart. Where the
+# whole kernel is one tap, as in a product, fewer tiles read a pixel. There, copies of x took up to
+# 1.6 times as long, but with pixels 64 lines apart up to 2.4 times as long without them. Copies of
+# y took up to 1.16 times as long.
 _APART, _APART_IN_ONE_TAP = (4, 4), (64, 8)
 
 

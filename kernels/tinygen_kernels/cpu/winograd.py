@@ -146,7 +146,8 @@ def convolve(f: F, images: Array, w: Array, bias: Array | None, window: Window, 
     kernels = _kernel_planes(f, w, first.reshape(starts.shape[:2]), steps, outputs, data)
     planes, length = kernels.shape[1], kernels.shape[3]
     groups = -(-tile_count(result.shape, f, stride if data else 1) // PIXELS)
-    # Of a phase of the result. Each thread gets equally many, so that none works while the others have nothing left.
+    # Of a phase of the result. Each thread gets equally many, so that none works while the others
+    # have nothing left.
     blocks = min(groups, -(-groups * PIXELS // (_TILES * threads())) * threads())
     line = LINE_BYTES // images.itemsize
     # Rows are a line further apart than their size. The first-level cache can hold only a few lines

@@ -222,7 +222,8 @@ def _store(tile, squares, target, plane, first=0):
     """Store squares of vectors, which are neighbours in their planes, from plane number `first` on."""
     for number, vectors in enumerate(zip(*(itertools.chain(*square) for square in squares), strict=True), first):
         to = tile.at(target, tile.builder.mul(plane, int64(number)))
-        # At once, or the lines of the other planes would push this one out of the cache between two of its vectors.
+        # At once, or the lines of the other planes would push this one out of the cache between two
+        # of its vectors.
         for j, vector in enumerate(vectors):
             tile.store(vector, to, j)
 

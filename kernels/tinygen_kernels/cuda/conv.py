@@ -95,7 +95,8 @@ def kernels() -> Iterator[tuple[str, Any, tuple[Any, ...], int]]:
 def _product(a: Any, b: Any, c: Any, axes: tuple[Axis, Axis], bias: Any = None, negative_slope=1.0, weight=False, precision="") -> Any:
     """C = leaky_relu(A B + bias), where b holds one matrix for each phase. `weight` is that of `product_of`, `precision` of `choose`.
 
-    All that follows from shapes and dtypes is planned once, since Python takes longer for it than for the rest.
+    All that follows from shapes and dtypes is planned once, since Python takes longer for it than
+    for the rest.
     """
     if not (a.size and b.size and c.size):
         c[...] = _of_no_products(bias, negative_slope)

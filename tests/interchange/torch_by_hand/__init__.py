@@ -1,6 +1,7 @@
 """The modules of torch.nn as their documentation defines them, in NumPy and single operators of ONNX, to run the lines of `torch_source`.
 
-Images are (N, C, H, W). A tensor of a module is whatever attribute is an array; `load_state_dict` is strict.
+Images are (N, C, H, W). A tensor of a module is whatever attribute is an array; `load_state_dict`
+is strict.
 """
 
 import types

@@ -24,7 +24,8 @@ from tinygen.data.readers.promised import read_array
 
 ELEMENT_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-# EMNIST's names begin with that of the set, and call the test part test. Many programs unpack to names with a dot.
+# EMNIST's names begin with that of the set, and call the test part test. Many programs unpack to
+# names with a dot.
 NAME = re.compile(r"(?P<set>.*?)-?(?P<part>train|t10k|test)-(?P<kind>images|labels)[-.]idx(3|1)-ubyte(?P<zipped>\.gz)?")
 
 

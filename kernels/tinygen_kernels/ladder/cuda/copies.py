@@ -1,11 +1,11 @@
 # mypy: allow-untyped-defs
 """What rungs 4 and 5 copy from global memory and to it: 256 threads, for SIDE pixels and SIDE output channels.
 
-A thread copies four numbers of each slab of x and of w. 16 neighbouring threads read the 16 channels of one pixel, and
-64 neighbouring threads read a row of w. So each read of a warp takes 4 sectors, all used if C is a
-multiple of 16 and K of 64. First the numbers are in registers (`fetch`), and then in shared memory
-(`put`). A thread has EACH x EACH results, which are APART from each other, so that what a warp
-writes are two runs of 16 neighbours.
+A thread copies four numbers of each slab of x and of w. 16 neighbouring threads read the 16
+channels of one pixel, and 64 neighbouring threads read a row of w. So each read of a warp takes 4
+sectors, all used if C is a multiple of 16 and K of 64. First the numbers are in registers
+(`fetch`), and then in shared memory (`put`). A thread has EACH x EACH results, which are APART from
+each other, so that what a warp writes are two runs of 16 neighbours.
 """
 
 from numba import cuda, float32, int32, uint32

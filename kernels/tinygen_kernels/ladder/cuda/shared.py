@@ -31,7 +31,8 @@ def kernel(x, w, y, g):
     x_slab = cuda.shared.array(SLAB, float32)
     w_slab = cuda.shared.array(SLAB, float32)
     thread = uint32(cuda.threadIdx.x)
-    # A thread computes a pixel and an output channel, and copies a pixel and a channel of x, a channel and an output of w.
+    # A thread computes a pixel and an output channel, and copies a pixel and a channel of x, a
+    # channel and an output of w.
     row, column = int32(thread // uint32(SIDE)), int32(thread % uint32(SIDE))
     pixel, k = int32(cuda.blockIdx.x * SIDE + row), int32(cuda.blockIdx.y * SIDE + column)
     start, total = window(pixel, g), float32(0)
