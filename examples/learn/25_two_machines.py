@@ -29,8 +29,7 @@ predict("Three rows on one machine have the gradient 1, one on another has 5. Wh
 def mean_of(parts):
     """The mean over the rows of all machines. parts stays as it is.
 
-    parts is a list of pairs (n, mean), one for each machine: the number of its rows, and their
-    mean, an array.
+    parts is a list of (n, mean) of each machine: the number of its rows, and their mean, an array.
     """
     raise NotImplementedError
 
@@ -97,8 +96,7 @@ predict("4 machines have 1,000 numbers each. How many numbers does each of them 
 def all_reduce(x, rank, size):
     """The sum of the arrays x of all machines, in the shape of x; x itself stays as it is.
 
-    x may have several axes. The first is cut: len(x) is a multiple of size. There are 2 (size - 1)
-    turns, of one piece each.
+    The first axis of x is cut: len(x) is a multiple of size. Each of 2 (size - 1) turns sends one piece.
     """
     raise NotImplementedError
     yield  # received = yield sent, where you need it

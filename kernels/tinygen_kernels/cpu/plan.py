@@ -79,7 +79,10 @@ def by_rows(channels: int, dilation: Pair) -> bool:
 
 @functools.lru_cache
 def product_table(length: int, outputs: int) -> Array:
-    """The tiles of any matrix product, as in `gather_plan`: of 1 row, of 2, and so on to PIXELS."""
+    """The tiles of any matrix product, of 1 row, of 2, and so on to PIXELS, as in the table of `gather_plan`.
+
+    `length` and `outputs` are the elements of a row that is read, and of one of the result.
+    """
     table = numpy.zeros((PIXELS, 2, PIXELS + 1), numpy.int32)
     table[:, 0, 0] = 1
     table[:, :, 1:] = numpy.minimum(numpy.arange(PIXELS), numpy.arange(PIXELS)[:, None])[:, None]
