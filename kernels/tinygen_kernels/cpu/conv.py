@@ -86,8 +86,8 @@ from tinygen_kernels.cpu.simd import PIXELS, gather_tile, prefetch, tile_width
 from tinygen_kernels.cpu.weight import weight_gradient
 from tinygen_kernels.geometry import output_size
 
-_PRODUCT_SIZE = 1 << 14  # the most elements that an item of a product reads, if it has more than one tile
-_PRODUCT_ITEMS = 64  # about so many items has a product at least, if it has as many tiles
+_PRODUCT_SIZE = 1 << 14  # the most elements that an item of a product reads, unless it is a single tile
+_PRODUCT_ITEMS = 64  # a product has about this many items or more, if it has as many tiles
 _NO_PADDING = (0, 0), (0, 0)
 ONE_PIXEL = (1, 1), (1, 1), _NO_PADDING, (1, 1)  # kernel_size, stride, padding and dilation of a matrix product
 
@@ -109,7 +109,7 @@ def conv2d_data(
         x = _overlapped(y, w, bias, size, stride, padding, dilation)
         return x if negative_slope == 1 else leaky_relu(x, negative_slope)
     rotated = _rotated_padding(w.shape, stride, padding, dilation)
-    if rotated and all(size):  # conv2d, where it takes over, cannot give an image without pixels
+    if rotated and all(size):  # conv2d cannot give an image without pixels
         return conv2d(y, _rotated(w), bias, stride, rotated, dilation, negative_slope)
     shape = len(y), *size, w.shape[2]
     return gathered(y, w, bias, (w.shape[:2], stride, padding, dilation), shape, negative_slope, data=True)
