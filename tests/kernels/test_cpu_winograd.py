@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from kernel_shapes import Convolution, error, pairs
 from test_cpu_conv import TOLERANCE
@@ -16,9 +16,11 @@ from tinygen_kernels.cpu.winograd_matrices import ALGORITHMS, F_2_2, F_2_3, F_4_
 from tinygen_kernels.geometry import source_tables
 
 SAME, HALVING = ((1, 1), ((1, 1), (1, 1)), (1, 1)), ((2, 2), ((1, 1), (1, 1)), (1, 1))
-# Of tiles of 4x4, by the bound that the docstring gives: 13 and 22 are their sums of factors, 4 and
-# 8 those of the small tiles.
-LARGE_TILES = 3
+# How much larger errors of tiles of 4x4 may be than those of 2x2: the bound that the docstring gives
+# grows with the square of the sum of factors, which is 22 for F(4, 3) and 8 for F(2, 3).
+LARGE_TILES = (22 / 8) ** 2
+# An image one pixel high, whose error was three times what is taken from tiles of 2x2.
+FLAT = Convolution(3, (1, 13), 96, 64, (3, 3), (1, 1), ((3, 3), (0, 0)), (1, 1))
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -49,6 +51,7 @@ def taken(images: Any, c: Convolution, shape: tuple[int, ...], data: bool) -> bo
 @pytest.mark.parametrize("least_tiles", [1, 1000])
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(convolutions(), st.booleans(), st.sampled_from([1.0, 0.3]), seeds)
+@example(FLAT, True, 1.0, 392)
 def test_the_reference_is_met_as_by_the_direct_convolution(
     least_tiles: int, c: Convolution, with_bias: bool, slope: float, seed: int
 ) -> None:
